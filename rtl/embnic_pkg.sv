@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Types and constants shared by the modules of the core. Everything that also exists on the wire or in a register comes from
+// embnic_wire_pkg (generated); this package holds what only the RTL knows.
+//
+// Index fields are wide enough for every configuration; a configuration leaves the high bits constant zero and synthesis
+// trims them.
+`default_nettype none
+package embnic_pkg;
+    import embnic_wire_pkg::*;
+
+    localparam int unsigned SLOT_W  = 6;   // open bags: up to 64
+    localparam int unsigned CTX_W   = 6;   // requests in flight: up to 64
+    localparam int unsigned KS_W    = 14;  // beat address in the key store: up to 16,384 beats
+    localparam int unsigned WORD_W  = 17;  // address of an 8-byte word in the key store (KS_W + 3)
+    localparam int unsigned RSP_W   = 14;  // beat address in the reply buffer
+    localparam int unsigned BEAT_W  = 9;   // bus beat within a vector, or a number of them: up to 511
+    localparam int unsigned CNT_W   = 32;  // keys that contributed to a bag
+    localparam int unsigned ROW_W   = 48;  // row number within a table
+    localparam int unsigned TABLE_W = 15;  // table number
+    localparam int unsigned SEG_W   = 8;   // line within a row
+    localparam int unsigned ADDR_W  = 40;  // byte address in card memory: 1 TiB
+
+    // Cycles from the issue of a row beat to the first cycle in which the next row's same beat may be issued.
+    // embnic_pool guarantees it; embnic_row_cache keeps it.
+    localparam int unsigned ACC_LOOP_CYCLES = 18;
+
+    // A frame of ours that passed every check of embnic_rx_frame. Addresses are as received.
+    typedef struct packed {
+        logic [47:0]     mac_dst;
+        logic [47:0]     mac_src;
+        logic [31:0]     ip_src;
+        logic [31:0]     ip_dst;
+        logic [15:0]     port_src;
+        logic [15:0]     port_dst;
+        header_t         hdr;          // embnic_wire_pkg: our 22 bytes
+        logic [15:0]     payload_len;  // bytes between our header and the CRC
+        logic [KS_W-1:0] ks_addr;      // first payload beat in the key store
+        logic [KS_W-1:0] ks_beats;     // beats the payload takes there (0 for an empty payload)
+    } frame_t;
+
+    // What the reply buffer keeps of a request until its reply has left.
+    typedef struct packed {
+        frame_t              frame;
+        opcode_e             opcode;    // of the reply: REPLY, PARTIAL, ACK or ERROR
+        status_e             status;    // known at allocation; the first later error replaces OK
+        logic [BEAT_W-1:0]   vec_beats; // bus beats of one vector
+        logic [15:0]         bags;      // vectors to reserve space for
+        logic                dispatching; // more bags may come: complete only after close
+        logic [63:0]         client;    // ACK
+        logic [63:0]         sequence;  // ACK
+    } reply_t;
+
+    // A bag whose keys lie in the key store.
+    typedef struct packed {
+        logic [CTX_W-1:0]    ctx;
+        logic [WORD_W-1:0]   word;       // first key: 8-byte word address in the key store
+        logic [15:0]         keys;       // entries, null keys included; >= 1
+        logic                weighted;   // entries are 16 bytes: key, weight, zero
+        logic                partial;    // no mean division, reply with count
+        logic                init;       // accumulator waits in the init buffer
+        logic [CNT_W-1:0]    init_count; // keys that the accumulator already holds (>= 1 when init)
+        logic [RSP_W-1:0]    rsp_addr;   // reply buffer address of the vector's first beat
+        logic [BEAT_W-1:0]   vec_beats;
+        logic [15:0]         dim;
+        dtype_e              dtype;
+    } bag_t;
+
+    typedef enum logic [1:0] {
+        OP_ROW        = 2'd0,  // add one line of a row
+        OP_FLUSH      = 2'd1,  // emit the accumulator (zeros when first): the bag's last key contributed nothing
+        OP_INIT       = 2'd2,  // load the accumulator from the init buffer
+        OP_INVALIDATE = 2'd3   // drop the line from the cache
+    } op_kind_e;
+
+    // One line of one row of one bag. The lines of a row follow each other without other operations between.
+    typedef struct packed {
+        op_kind_e            kind;
+        logic [SLOT_W-1:0]   slot;
+        logic [CTX_W-1:0]    ctx;
+        logic [TABLE_W-1:0]  tbl;
+        logic [ROW_W-1:0]    row;
+        logic [SEG_W-1:0]    seg;
+        logic [ADDR_W-1:0]   addr;       // byte address of the line in card memory, a multiple of 64
+        logic [BEAT_W-1:0]   beats;      // bus beats of this line: 1 .. LINE_BEATS
+        logic [BEAT_W-1:0]   beat_base;  // first bus beat of this line within the vector
+        logic                first;      // nothing has been accumulated in this bag
+        logic                last;       // emit after this row
+        logic                first_seg;  // first line of the row
+        logic                last_seg;   // last line of the row
+        pooling_e            pooling;
+        logic                partial;
+        logic                mul_then_add; // round the weighted product before adding
+        logic [31:0]         weight;     // fp32; 1.0 when unweighted
+        logic [CNT_W-1:0]    count;      // keys that contributed, this one included; for the division
+        logic [RSP_W-1:0]    rsp_addr;   // reply buffer address of the vector's first beat
+    } op_t;
+
+    // A row beat on its way through the pool: fixed latency, never stalled.
+    typedef struct packed {
+        logic [SLOT_W-1:0]   slot;
+        logic [CTX_W-1:0]    ctx;
+        logic [BEAT_W-1:0]   beat;       // within the vector
+        logic                first;      // ignore the accumulator
+        logic                load;       // take the data as the accumulator, bits unchanged (OP_INIT)
+        logic                flush;      // data is to be ignored: emit the accumulator (zeros when first)
+        logic                last;       // emit
+        logic                done;       // last beat of the bag's vector
+        pooling_e            pooling;
+        logic                partial;
+        logic                mul_then_add;
+        logic [31:0]         weight;
+        logic [CNT_W-1:0]    count;
+        logic [RSP_W-1:0]    rsp_addr;   // reply buffer address of this beat
+    } beat_t;
+
+    // A table as the card sees it; decoded from the descriptor words of embnic_wire_pkg.
+    // (descriptor_t itself is generated: see embnic_wire_pkg::descriptor_t.)
+endpackage
+`default_nettype wire
