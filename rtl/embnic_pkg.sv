@@ -24,6 +24,10 @@ package embnic_pkg;
     // embnic_pool guarantees it; embnic_row_cache keeps it.
     localparam int unsigned ACC_LOOP_CYCLES = 18;
 
+    // Latency of embnic_fp32_fma and embnic_fp32_div_uint, from valid_in to valid_out.
+    localparam int unsigned FMA_STAGES = 12;
+    localparam int unsigned DIV_STAGES = 30;
+
     // A frame of ours that passed every check of embnic_rx_frame. Addresses are as received.
     typedef struct packed {
         logic [47:0]     mac_dst;
@@ -47,12 +51,29 @@ package embnic_pkg;
         logic [15:0]         bags;      // vectors to reserve space for
         logic                dispatching; // more bags may come: complete only after close
         logic [63:0]         client;    // ACK
-        logic [63:0]         sequence;  // ACK
+        logic [63:0]         seq;  // ACK
     } reply_t;
+
+    // A finished UPDATE or INVALIDATE.
+    typedef struct packed {
+        status_e             status;
+        logic [63:0]         client;
+        logic [63:0]         seq;
+    } update_done_t;
+
+    // A complete reply, ready to be sent.
+    typedef struct packed {
+        reply_t              reply;
+        status_e             status;    // final
+        logic [15:0]         bags;      // vectors to send
+        logic [CNT_W-1:0]    count;     // PARTIAL: keys in the only bag
+        logic [RSP_W-1:0]    rsp_addr;  // reply buffer address of the first vector
+    } reply_send_t;
 
     // A bag whose keys lie in the key store.
     typedef struct packed {
         logic [CTX_W-1:0]    ctx;
+        logic                first;      // first bag of its request
         logic [WORD_W-1:0]   word;       // first key: 8-byte word address in the key store
         logic [15:0]         keys;       // entries, null keys included; >= 1
         logic                weighted;   // entries are 16 bytes: key, weight, zero
@@ -87,6 +108,7 @@ package embnic_pkg;
         logic                last;       // emit after this row
         logic                first_seg;  // first line of the row
         logic                last_seg;   // last line of the row
+        logic [15:0]         dim;        // elements of the vector; the rest of its beats is padding
         pooling_e            pooling;
         logic                partial;
         logic                mul_then_add; // round the weighted product before adding
@@ -105,6 +127,7 @@ package embnic_pkg;
         logic                flush;      // data is to be ignored: emit the accumulator (zeros when first)
         logic                last;       // emit
         logic                done;       // last beat of the bag's vector
+        logic [15:0]         dim;        // elements of the vector; lanes beyond it come out as zeros
         pooling_e            pooling;
         logic                partial;
         logic                mul_then_add;

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make demo` and `make test` do all the set-up; a second run touches no network.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+WORKERS ?= 2
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all sim lint check synth bench clean
+
+help: ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# A stamp names the extras it installed and is older than the project file when that changed.
+$(VENV)/bin/python:
+	@echo "[1/3] Python environment (about 10 s)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml CMakeLists.txt $(wildcard host/native/*.cpp host/native/*.hpp)
+	@echo "[2/3] packages of the demo and the native extension (about 60 s)"
+	@$(BIN)/python -m pip install -q -e ".[rtl]"
+	@touch $@
+
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml CMakeLists.txt $(wildcard host/native/*.cpp host/native/*.hpp)
+	@echo "[2/3] packages of the tests and the native extension (about 90 s)"
+	@$(BIN)/python -m pip install -q -e ".[rtl,sim,test,dev]"
+	@if [ "$(REQUIRE_TORCH)" = 1 ]; then echo "      torch, because REQUIRE_TORCH=1 (about 60 s)"; $(BIN)/python -m pip install -q "torch==2.13.0" $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)); fi
+	@touch $@ $(VENV)/.demo
+
+demo: ## real embedding traffic through the simulated card; writes build/demo/report.html
+	@.ci/preflight demo $(PYTHON)
+	@$(MAKE) --no-print-directory $(VENV)/.demo
+	@echo "[3/3] demo (first run builds the simulated card: about 90 s)"
+	@$(BIN)/embnic demo $(ARGS)
+
+test: ## every fast test (under 25 minutes on 2 cores)
+	@.ci/preflight test $(PYTHON)
+	@$(MAKE) --no-print-directory $(VENV)/.test
+	@echo "[3/3] tests (about 20 minutes on 2 cores)"
+	@$(BIN)/python -m pytest tests -m "not slow" -n $(WORKERS) -q -rs $(ARGS)
+
+test-all: ## every test, the long ones too
+	@.ci/preflight test $(PYTHON)
+	@$(MAKE) --no-print-directory $(VENV)/.test
+	@$(BIN)/python -m pytest tests -n $(WORKERS) -q -rs $(ARGS)
+
+sim: $(VENV)/.test ## one bench: make sim M=embnic_pool CFG=tiny SEED=1 WAVES=1
+	@$(BIN)/python -m embnic_sim.run --module $(M) --config $(or $(CFG),tiny) --seed $(or $(SEED),1) $(if $(filter 1,$(WAVES)),--waves)
+
+lint: $(VENV)/.test ## generated files, Python style and types, Verilog lint of every configuration
+	@$(BIN)/python spec/generate.py --check
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m embnic_sim.lint
+
+synth: $(VENV)/.test ## open synthesis: make synth CFG=line100
+	@$(BIN)/python -m embnic_sim.synth --config $(or $(CFG),tiny)
+
+bench: $(VENV)/.test ## the published figures
+	@for b in bench/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+clean: ## remove what was built, keep the environment
+	@rm -rf build sim_build

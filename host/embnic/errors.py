@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Name what can go wrong, in one tree.
+
+```text
+EmbnicError
+├─ ConfigError (ValueError)         a table, bag or option that cannot be right
+├─ BackendUnavailable               a package or device is missing; .reason, .remedy
+├─ ContractMismatch                 bitstream and package disagree; .device, .package
+├─ DeviceError
+│  ├─ DeviceTimeout (TimeoutError)  no answer in time; .waited, .doing
+│  └─ DeviceFault                   the hardware reported a status code; .code, .where
+├─ LinkError                        frames lost or malformed beyond retry
+└─ ClosedError                      used after close; .call
+```
+
+Every message says what was given, what is allowed and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "EmbnicError",
+    "ConfigError",
+    "BackendUnavailable",
+    "ContractMismatch",
+    "DeviceError",
+    "DeviceTimeout",
+    "DeviceFault",
+    "LinkError",
+    "ClosedError",
+]
+
+
+class EmbnicError(Exception):
+    """Base of everything that embnic raises on purpose."""
+
+
+class ConfigError(EmbnicError, ValueError):
+    """A table, bag or option that cannot be right.
+
+    Built from up to three sentences: what was `given`, what is `allowed`, what to `do`.
+
+    >>> str(ConfigError("dim is 0.", allowed="1 or more.", do="Give the length of a row."))
+    'dim is 0. Allowed: 1 or more. Do: Give the length of a row.'
+    """
+
+    def __init__(self, given: str, *, allowed: str = "", do: str = "") -> None:
+        self.given = given
+        self.allowed = allowed
+        self.do = do
+        parts = [given]
+        if allowed:
+            parts.append(f"Allowed: {allowed}")
+        if do:
+            parts.append(f"Do: {do}")
+        super().__init__(" ".join(parts))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle with the three sentences, so that the error crosses processes whole."""
+        return (_config_error, (type(self), self.given, self.allowed, self.do))
+
+
+def _config_error(cls: type[ConfigError], given: str, allowed: str, do: str) -> ConfigError:
+    return cls(given, allowed=allowed, do=do)
+
+
+class BackendUnavailable(EmbnicError):
+    """A backend cannot run here because a package or a device is missing."""
+
+    def __init__(self, backend: str, *, reason: str, remedy: str) -> None:
+        self.backend = backend
+        self.reason = reason
+        self.remedy = remedy
+        super().__init__(f"The backend {backend!r} is not available: {reason} Do: {remedy}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle with the attributes."""
+        return (_backend_unavailable, (self.backend, self.reason, self.remedy))
+
+
+def _backend_unavailable(backend: str, reason: str, remedy: str) -> BackendUnavailable:
+    return BackendUnavailable(backend, reason=reason, remedy=remedy)
+
+
+class ContractMismatch(EmbnicError):
+    """The device was built from another contract than this package."""
+
+    def __init__(self, what: str, *, device: object, package: object) -> None:
+        self.what = what
+        self.device = device
+        self.package = package
+        super().__init__(
+            f"{what}: the device says {_show(device)}, this package expects {_show(package)}. "
+            "Do: load a bitstream built from this version of embnic, or install the version that built it."
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle with the attributes."""
+        return (_contract_mismatch, (self.what, self.device, self.package))
+
+
+def _contract_mismatch(what: str, device: object, package: object) -> ContractMismatch:
+    return ContractMismatch(what, device=device, package=package)
+
+
+class DeviceError(EmbnicError):
+    """The device did not do what it was asked."""
+
+
+class DeviceTimeout(DeviceError, TimeoutError):
+    """The device gave no answer in time."""
+
+    def __init__(self, doing: str, *, waited: float, do: str = "") -> None:
+        self.doing = doing
+        self.waited = waited
+        self.do = do
+        text = f"No answer after {waited:g} s while {doing}."
+        super().__init__(f"{text} Do: {do}" if do else text)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle with the attributes."""
+        return (_device_timeout, (self.doing, self.waited, self.do))
+
+
+def _device_timeout(doing: str, waited: float, do: str) -> DeviceTimeout:
+    return DeviceTimeout(doing, waited=waited, do=do)
+
+
+class DeviceFault(DeviceError):
+    """The hardware answered with a status code other than OK."""
+
+    def __init__(self, where: str, *, code: int, do: str = "") -> None:
+        self.where = where
+        self.code = code
+        self.do = do
+        name = getattr(code, "name", None)
+        shown = f"{name} ({int(code)})" if name else str(int(code))
+        text = f"The device reported {shown} at {where}."
+        super().__init__(f"{text} Do: {do}" if do else text)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle with the attributes."""
+        return (_device_fault, (self.where, self.code, self.do))
+
+
+def _device_fault(where: str, code: int, do: str) -> DeviceFault:
+    return DeviceFault(where, code=code, do=do)
+
+
+class LinkError(EmbnicError):
+    """Frames were lost or malformed beyond retry."""
+
+
+class ClosedError(EmbnicError):
+    """Something was used after it was closed."""
+
+    def __init__(self, call: str) -> None:
+        self.call = call
+        super().__init__(f"{call} was called after close(). Do: open a new one and use it inside `with`.")
+
+
+def _show(value: object) -> str:
+    return f"0x{value:08x}" if isinstance(value, int) and not isinstance(value, bool) else repr(value)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cut bags into request frames that the card and the link can carry.
+
+Letters in shapes: `B` bags of a group, `L` keys of a group, `F` frames.
+
+Tables of one (dim, dtype, pooling) and the same kind of entries form a `Group`: its bags lie one after the other, table
+by table, in one array of keys, and share frames. A frame holds whole bags; a bag with more keys than fit is *long* and is
+continued over several frames by the requester, which carries the running accumulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bags import Bags, TableBags
+from .config import Table
+from .gen.wire import KEY_LAST_BIT, KEY_TABLE_LSB, NULL_ROW, DType, Pooling
+
+__all__ = ["FrameLimits", "Group", "Span", "cut", "groups", "payload_limit"]
+
+WIRE_BEAT = 64
+HEADERS_AND_CRC = 20 + 8 + 22 + 4  # IPv4, UDP, ours, CRC32C: what an MTU holds beside the payload
+MAX_FRAME_BAGS = 0xFFFF
+
+
+@dataclass(frozen=True)
+class FrameLimits:
+    """What one request frame may hold.
+
+    `payload` bytes, a multiple of 8; `reply_vec64` 64-byte units of vectors in its whole answer; `reply_units` 64-byte
+    units of payload in one reply frame.
+    """
+
+    payload: int
+    reply_vec64: int
+    reply_units: int
+
+    def keys(self, *, weighted: bool, accumulator_vec64: int = 0) -> int:
+        """Return how many keys fit a frame, behind an accumulator of so many 64-byte units (0: none)."""
+        used = (accumulator_vec64 + 1) * WIRE_BEAT if accumulator_vec64 else 0
+        return max((self.payload - used) // (16 if weighted else 8), 0)
+
+    def bags(self, vec64: int) -> int:
+        """Return how many bags of `vec64` a frame may ask for."""
+        return min(self.reply_vec64 // vec64, MAX_FRAME_BAGS)
+
+    def rows(self, vec64: int) -> int:
+        """Return how many rows an UPDATE frame carries: client, sequence, keys, padding to 64 bytes, rows."""
+        count = max((self.payload - 16) // (8 + vec64 * WIRE_BEAT), 0)
+        while count and _up64(16 + 8 * count) + count * vec64 * WIRE_BEAT > self.payload:
+            count -= 1
+        return count
+
+
+def _up64(value: int) -> int:
+    return -(-value // WIRE_BEAT) * WIRE_BEAT
+
+
+def payload_limit(mtu: int, key_store_bytes: int) -> int:
+    """Return the payload bytes of the largest frame.
+
+    The MTU counts from the IPv4 header. A frame takes at most half of the key store, so that the next one can arrive
+    while it is worked on.
+
+    >>> payload_limit(1500, 65536), payload_limit(9000, 8192)
+    (1440, 4096)
+    """
+    return min(mtu - HEADERS_AND_CRC, key_store_bytes // 2) // 8 * 8
+
+
+@dataclass(frozen=True)
+class Group:
+    """Bags of several tables of one shape, one after the other.
+
+    `keys` holds table and row of every entry (no last bits); an empty bag has one null key. `offsets[b]` is the first
+    entry of bag `b`. `parts` says which bags belong to which table.
+    """
+
+    dim: int
+    vec64: int
+    dtype: DType
+    pooling: Pooling
+    keys: NDArray[np.uint64]  # [L]
+    offsets: NDArray[np.int64]  # [B + 1]
+    weights: NDArray[np.float32] | None  # [L]
+    parts: Mapping[str, slice]
+
+    @property
+    def bags(self) -> int:
+        """Return B."""
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Return the keys of each bag, at least 1: int64 [B]."""
+        return np.diff(self.offsets)
+
+
+def groups(bags: Bags, tables: Mapping[str, Table], numbers: Mapping[str, int]) -> list[Group]:
+    """Return the bags by shape; `numbers` gives the card's table numbers. Empty batches are left out."""
+    found: dict[tuple[int, DType, Pooling, bool], list[str]] = {}
+    for name, part in bags.items():
+        table = tables[name]
+        if len(part):
+            shape = (table.dim, table.dtype, table.pooling, part.weights is not None)
+            found.setdefault(shape, []).append(name)
+    return [_group(bags, names, tables[names[0]], numbers) for names in found.values()]
+
+
+def _group(bags: Bags, names: list[str], table: Table, numbers: Mapping[str, int]) -> Group:
+    entries = [_entries(bags[name], numbers[name]) for name in names]
+    counts = np.cumsum([0] + [len(bags[name]) for name in names])
+    starts = np.cumsum([0] + [len(keys) for keys, _, _ in entries])
+    offsets = [part[:-1] + start for (_, part, _), start in zip(entries, starts, strict=False)]
+    weights = [part for _, _, part in entries if part is not None]
+    return Group(
+        dim=table.dim,
+        vec64=table.vec64,
+        dtype=table.dtype,
+        pooling=table.pooling,
+        keys=np.concatenate([keys for keys, _, _ in entries]),
+        offsets=np.concatenate([*offsets, starts[-1:]]).astype(np.int64, copy=False),
+        weights=np.concatenate(weights) if weights else None,
+        parts={name: slice(int(counts[at]), int(counts[at + 1])) for at, name in enumerate(names)},
+    )
+
+
+def _entries(
+    part: TableBags, number: int
+) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.float32] | None]:
+    """Return keys [L'], offsets [B + 1] and weights [L'] with a null key in every empty bag."""
+    high = np.uint64(number << KEY_TABLE_LSB)
+    keys = part.values.view(np.uint64) | high
+    empty = part.lengths == 0
+    if not empty.any():
+        return keys, part.offsets, part.weights
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(empty, dtype=np.int64)])
+    offsets = part.offsets + before
+    taken = np.ones(int(offsets[-1]), np.bool_)
+    taken[offsets[:-1][empty]] = False
+    filled = np.full(len(taken), high | np.uint64(NULL_ROW), np.uint64)
+    filled[taken] = keys
+    if part.weights is None:
+        return filled, offsets, None
+    weights = np.zeros(len(taken), np.float32)
+    weights[taken] = part.weights
+    return filled, offsets, weights
+
+
+class Span(NamedTuple):
+    """Bags `first` to `stop` of a group, in one frame."""
+
+    first: int
+    stop: int
+
+
+def cut(offsets: NDArray[np.int64], *, max_keys: int, max_bags: int) -> tuple[NDArray[np.int64], list[int]]:
+    """Return the frames' first bags [F + 1] and the long bags.
+
+    Frames are filled in order, greedily, to at most `max_keys` keys and `max_bags` bags. A long bag is a frame of its
+    own in the first result and named in the second.
+
+    >>> cut(np.array([0, 2, 4, 9, 10]), max_keys=4, max_bags=8)
+    (array([0, 2, 3, 4]), [2])
+    """
+    count = len(offsets) - 1
+    bounds, long_bags, at = [0], [], 0
+    while at < count:
+        stop = int(np.searchsorted(offsets, offsets[at] + max_keys, side="right")) - 1
+        if stop <= at:
+            long_bags.append(at)
+            stop = at + 1
+        at = min(stop, at + max_bags)
+        bounds.append(at)
+    return np.array(bounds, np.int64), long_bags
+
+
+def spans(bounds: NDArray[np.int64]) -> Iterator[Span]:
+    """Return the bags of each frame."""
+    edges = bounds.tolist()
+    return (Span(first, stop) for first, stop in zip(edges[:-1], edges[1:], strict=True))
+
+
+def with_last_bits(keys: NDArray[np.uint64], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return a copy of `keys` with the last bit on the last key of every bag."""
+    marked = keys.copy()
+    marked[offsets[1:] - 1] |= np.uint64(1 << KEY_LAST_BIT)
+    return marked

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scenes of the report, in page order. A new part of embnic adds its scene to :data:`SCENES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import numpy.typing as npt
+
+from . import svg
+from .run import PROBE_STAGES, RunRecord
+
+__all__ = ["SCENES", "Scene", "runs_of"]
+
+LINE_RATE = 100e9  # bits per second
+FRAME_OVERHEAD = 24  # bytes of preamble, frame check sequence and gap that a frame adds on the fibre
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A titled part of the page; ``draw`` returns HTML."""
+
+    title: str
+    draw: Callable[[RunRecord], str]
+
+
+def _equality(run: RunRecord) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(c.name)}</td><td class=num>{c.compared:,}</td><td class=num>{c.mismatches:,}</td>"
+        f"<td>{escape(c.note)}</td></tr>"
+        for c in run.checks
+    )
+    return (
+        "<p>Every pooled vector that came back from the card, compared as 32-bit patterns, not within a "
+        "tolerance.</p><table><tr><th>compared with<th>bags<th>not equal<th>note</tr>" + rows + "</table>"
+    )
+
+
+def _wire(run: RunRecord) -> str:
+    requests = float(run.counters["rx_bytes"])
+    chart = svg.bar_chart(
+        [
+            ("every row crosses", [("requests", requests), ("replies", float(run.reply_bytes_without))]),
+            ("pooled on the card", [("requests", requests), ("replies", float(run.counters["tx_bytes"]))]),
+        ],
+        unit="bytes",
+        label="bytes on the wire with and without pooling on the card",
+    )
+    ratio = run.reply_bytes_without / max(run.counters["tx_bytes"], 1)
+    return chart + (
+        f"<p>The same requests in both cases. Pooling on the card sends one vector a bag instead of one a row: "
+        f"<b>{ratio:.2f}x fewer</b> reply bytes. The upper bar is computed (rows packed whole into frames of the "
+        "same MTU), the lower one is what the card's byte counters say.</p>"
+    )
+
+
+def _cache(run: RunRecord) -> str:
+    c = run.counters
+    chart = svg.area_chart(
+        [
+            ("rows hit", [float(b["row_hits"]) for b in run.batches]),
+            ("rows missed", [float(b["row_misses"]) for b in run.batches]),
+        ],
+        x_label="batches of the run, in order",
+        y_label="rows",
+        label="row hits and misses over the run",
+    )
+    lines = run.config["WAYS"] * run.config["SETS"]
+    return chart + (
+        f"<p>{c['row_hits']:,} rows hit, {c['row_misses']:,} missed, {c['evictions']:,} lines evicted. The cache starts "
+        f"empty and holds {lines:,} lines of {run.config['LINE_BYTES']} bytes ({run.config['WAYS']} ways); "
+        f"the table has {run.rows:,} rows.</p>"
+    )
+
+
+def _cycles(run: RunRecord) -> str:
+    c = run.counters
+    chart = svg.share_bar(
+        [
+            ("row beat pooled", float(c["exec_beats"])),
+            ("waiting for memory", float(c["exec_fetch"])),
+            ("waiting for the accumulator", float(c["exec_hazard"])),
+            ("nothing to do", float(c["exec_empty"])),
+        ],
+        label="what the pooling stage did in every cycle",
+    )
+    return chart + (
+        f"<p>What the stage that feeds the pool did in each of {c['cycles']:,} simulated cycles. "
+        f"“Nothing to do” includes the time between batches, when the host had not sent the next one.</p>"
+        f"<p><b>{c['cycles'] / max(run.bags, 1):,.1f} simulated cycles per bag</b> "
+        f"({run.keys / max(run.bags, 1):.1f} rows each); {run.beats_per_cycle:.3f} row beats per busy cycle.</p>"
+    )
+
+
+def _latency(run: RunRecord) -> str:
+    chart = svg.histogram(
+        [int(v) for v in run.latency],
+        bins=60,
+        x_label="simulated cycles from a request frame's last beat to its reply's first beat",
+        label="request latency in simulated cycles",
+    )
+    return chart + "<p>Requests are sent in windows, so queueing behind earlier requests is part of it.</p>"
+
+
+def runs_of(active: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return the ``(begin, end)`` runs of consecutive true values.
+
+    >>> runs_of(np.array([False, True, True, False, True]))
+    [(1, 3), (4, 5)]
+    """
+    padded = np.concatenate(([False], active, [False]))
+    edges = np.flatnonzero(padded[1:] != padded[:-1])
+    return [(int(b), int(e)) for b, e in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _timeline(run: RunRecord) -> str:
+    if not len(run.probe):
+        return "<p>No window was recorded.</p>"
+    rows = [
+        (name, runs_of((run.probe >> np.uint32(bit)) & np.uint32(1) == 1), meaning)
+        for name, bit, meaning in PROBE_STAGES
+    ]
+    chart = svg.lanes(rows, length=len(run.probe), start=run.probe_start, label="pipeline activity by cycle")
+    return chart + (
+        "<p>One row a stage, one column a simulated cycle. The same window is in <code>trace.json</code> beside this "
+        "page: open it in Perfetto (ui.perfetto.dev).</p>"
+    )
+
+
+def _line_rate(run: RunRecord) -> str:
+    c = run.counters
+    bags = max(run.bags, 1)
+    hertz = run.clock_mhz * 1e6
+    busy = c["cycles"] - c["exec_empty"]
+    out_bits = 8 * (c["tx_bytes"] + FRAME_OVERHEAD * c["tx_frames"]) / bags
+    in_bits = 8 * (c["rx_bytes"] + FRAME_OVERHEAD * c["rx_frames"]) / bags
+    wire_bags = LINE_RATE / max(out_bits, in_bits)
+    core_bags = hertz * bags / max(busy, 1)
+    beats_bags = hertz * bags / max(c["exec_beats"], 1)
+    rows = (
+        ("100 Gb/s of requests in, replies out (the fuller direction)", wire_bags),
+        (f"this run's busy cycles at {run.clock_mhz:g} MHz (misses and waits as simulated)", core_bags),
+        (f"one row beat every cycle at {run.clock_mhz:g} MHz (the pool's limit)", beats_bags),
+    )
+    table = "".join(f"<tr><td>{escape(n)}</td><td class=num>{v / 1e6:,.2f} M bags/s</td></tr>" for n, v in rows)
+    need = wire_bags * c["exec_beats"] / bags / 1e6
+    return (
+        f"<table><tr><th>limit<th>bags per second</tr>{table}</table><p>To pool every bag that 100 Gb/s can carry, at "
+        f"{c['exec_beats'] / bags:.1f} row beats a bag, the core would need one beat a cycle at {need:,.0f} MHz. Arithmetic on "
+        "simulated cycles and an assumed clock; no board was involved.</p>"
+    )
+
+
+SCENES: dict[str, Scene] = {
+    "equality": Scene("Is it right?", _equality),
+    "wire": Scene("Bytes on the wire", _wire),
+    "cache": Scene("Hits and misses", _cache),
+    "cycles": Scene("Where the cycles go", _cycles),
+    "latency": Scene("Request latency", _latency),
+    "timeline": Scene("Inside the pipeline", _timeline),
+    "line-rate": Scene("What 100 Gb/s would need", _line_rate),
+}

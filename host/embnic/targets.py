@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Choose what executes: one registry of targets and one table of precedence.
+
+| precedence | given by | effect |
+|---|---|---|
+| 1 | `EMBNIC_DISABLE=1` | the target is `cpu`, whatever else is asked for (a warning says so) |
+| 2 | the argument `target=` other than `"auto"` | that target, or an error: it never falls back silently at open |
+| 3 | `EMBNIC_TARGET` | as if it had been the argument |
+| 4 | `auto` | the first of pynq, rtl (only if asked for by name), gpu, cpu that is available |
+
+The environment is read when an engine is opened, never at import. `EMBNIC_DISABLE` accepts `1` (disable) and `0` or
+empty (do not); anything else is refused, so that a typing error does not silently keep the card in use.
+
+A target may carry a configuration after a colon: `rtl:line100`. Plain `rtl` is `rtl:tiny`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .errors import BackendUnavailable, ConfigError
+
+__all__ = ["AUTO_ORDER", "TARGETS", "Choice", "Target", "choose"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One thing that can execute lookups.
+
+    `missing` is empty when the backend is built; else it says what to do instead. `asked_only` targets are never
+    chosen by `auto`.
+    """
+
+    name: str
+    summary: str
+    missing: str = ""
+    asked_only: bool = False
+    configurations: bool = False
+
+    def check_built(self) -> None:
+        """Raise `BackendUnavailable` when this version of embnic has no such backend."""
+        if self.missing:
+            raise BackendUnavailable(self.name, reason="it is not built yet.", remedy=self.missing)
+
+
+TARGETS: Mapping[str, Target] = {
+    target.name: target
+    for target in (
+        Target("reference", "plain loops: the meaning of every result", asked_only=True),
+        Target("cpu", "native code when it was compiled, else numpy"),
+        Target("rtl", "the core, simulated cycle by cycle", asked_only=True, configurations=True),
+        Target("gpu", "torch on a GPU", missing="open target='cpu', or 'auto'."),
+        Target(
+            "pynq",
+            "the core on an FPGA board",
+            missing="open target='rtl' for the simulated card, or 'cpu'.",
+            configurations=True,
+        ),
+    )
+}
+
+AUTO_ORDER = ("pynq", "rtl", "gpu", "cpu")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which target executes, why, and why those before it in the order do not.
+
+    >>> print(choose("auto", {}))
+    target cpu (auto); not pynq: not built yet; not rtl: only when asked for by name; not gpu: not built yet
+    >>> print(choose("auto", {"EMBNIC_TARGET": "rtl:line100"}))
+    target rtl:line100 (EMBNIC_TARGET)
+    """
+
+    name: str
+    configuration: str
+    why: str
+    skipped: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Print the one line that is logged at open."""
+        shown = f"{self.name}:{self.configuration}" if self.configuration else self.name
+        return "; ".join([f"target {shown} ({self.why})", *(f"not {text}" for text in self.skipped)])
+
+
+def choose(requested: str, environ: Mapping[str, str]) -> Choice:
+    """Return the target for what was `requested` as argument and in `environ` (see the table of this module)."""
+    if not isinstance(requested, str):
+        raise ConfigError(f"target is {requested!r}.", allowed=_allowed(), do="Give one of these names.")
+    _parse(requested, "target")  # a wrong name is an error even when the environment wins
+    if _disabled(environ):
+        return Choice("cpu", "", "EMBNIC_DISABLE=1")
+    if requested != "auto":
+        return _named(requested, "target", "asked for")
+    wanted = environ.get("EMBNIC_TARGET", "")
+    if wanted not in ("", "auto"):
+        return _named(wanted, "EMBNIC_TARGET", "EMBNIC_TARGET")
+    return _automatic()
+
+
+def _automatic() -> Choice:
+    skipped: list[str] = []
+    for name in AUTO_ORDER:
+        target = TARGETS[name]
+        if target.missing:
+            skipped.append(f"{name}: not built yet")
+        elif target.asked_only:
+            skipped.append(f"{name}: only when asked for by name")
+        else:
+            return Choice(name, "", "auto", tuple(skipped))
+    raise BackendUnavailable("auto", reason="no target is available.", remedy="open target='cpu'.")
+
+
+def _named(text: str, source: str, why: str) -> Choice:
+    name, configuration = _parse(text, source)
+    TARGETS[name].check_built()
+    return Choice(name, configuration, why)
+
+
+def _parse(text: str, source: str) -> tuple[str, str]:
+    name, colon, configuration = text.partition(":")
+    if text == "auto":
+        return "auto", ""
+    target = TARGETS.get(name)
+    if target is None:
+        raise ConfigError(f"{source} is {text!r}.", allowed=_allowed(), do="Give one of these names.")
+    if colon and not (target.configurations and configuration):
+        raise ConfigError(
+            f"{source} is {text!r}.",
+            allowed="a configuration after the colon, for rtl and pynq only, as in 'rtl:tiny'.",
+            do=f"Give {name!r} alone.",
+        )
+    return name, configuration
+
+
+def _disabled(environ: Mapping[str, str]) -> bool:
+    value = environ.get("EMBNIC_DISABLE", "")
+    if value in ("", "0"):
+        return False
+    if value == "1":
+        return True
+    raise ConfigError(f"EMBNIC_DISABLE is {value!r}.", allowed="1, 0 or empty.", do="Set one of these.")
+
+
+def _allowed() -> str:
+    return "auto, " + ", ".join(TARGETS) + " ('rtl:<configuration>' names one)."

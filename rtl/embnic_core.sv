@@ -1,0 +1,529 @@
+// SPDX-License-Identifier: Apache-2.0
+// The embnic card core: embedding requests in as Ethernet frames, pooled vectors out as Ethernet frames.
+//
+// Order          replies leave in the order of their requests; an update takes effect between two requests.
+// Back-pressure  s_axis_rx is never held up: what finds no room is dropped whole and counted. m_axis_tx and m_axi may stall any cycle.
+// Throughput     one row beat per cycle through cache and pool when enough bags are open.
+// Errors         every frame is either answered (REPLY, PARTIAL, ACK, ERROR) or counted as a drop by reason.
+// Not handled    VLAN tags, IPv6, IP options and fragments (counted as not ours), quantised rows, remote rows.
+//
+// docs/architecture.md has the picture; parameters are the columns of spec/configs.toml.
+`default_nettype none
+module embnic_core
+    import embnic_pkg::*;
+    import embnic_wire_pkg::*;
+#(
+    parameter int unsigned CONFIG_ID   = 1,      // identity register
+    parameter int unsigned GIT_HASH    = 0,      // identity register; 0 when unknown
+    parameter int unsigned DATA_W      = 128,    // bus width, bits: 128 or 512
+    parameter int unsigned SLOTS       = 4,      // open bags
+    parameter int unsigned MAX_VEC64   = 8,      // longest vector in 64-byte units
+    parameter int unsigned LINE_BYTES  = 64,     // cache line
+    parameter int unsigned WAYS        = 2,      // cache ways
+    parameter int unsigned SETS        = 8,      // cache sets
+    parameter int unsigned FETCHES     = 4,      // row fetches outstanding
+    parameter int unsigned OPQ_DEPTH   = 8,      // operations between tag stage and pool
+    parameter int unsigned KS_BEATS    = 512,    // key store, beats
+    parameter int unsigned RX_FRAMES   = 8,      // accepted frames waiting for decode
+    parameter int unsigned RSP_BEATS   = 512,    // reply buffer, beats
+    parameter int unsigned CTXS        = 4,      // requests in flight
+    parameter int unsigned TABLES      = 8,      // tables
+    parameter int unsigned CLIENTS     = 2,      // updating clients
+    parameter int unsigned CACHE_STYLE = 0,      // RAM style of the row data, see embnic_ram_1r1w
+    parameter int unsigned BUF_STYLE   = 0,      // RAM style of key store, reply buffer and accumulators
+    localparam int unsigned ID_W       = (FETCHES > 1) ? $clog2(FETCHES) : 1
+) (
+    input  wire logic                clk,
+    input  wire logic                rst,
+    // Ethernet frames from the MAC, without preamble and frame check sequence
+    input  wire logic [DATA_W-1:0]   s_axis_rx_tdata,
+    input  wire logic [DATA_W/8-1:0] s_axis_rx_tkeep,
+    input  wire logic                s_axis_rx_tvalid,
+    output      logic                s_axis_rx_tready,
+    input  wire logic                s_axis_rx_tlast,
+    input  wire logic                s_axis_rx_tuser,  // at tlast: the MAC found the frame bad
+    // Ethernet frames to the MAC
+    output      logic [DATA_W-1:0]   m_axis_tx_tdata,
+    output      logic [DATA_W/8-1:0] m_axis_tx_tkeep,
+    output      logic                m_axis_tx_tvalid,
+    input  wire logic                m_axis_tx_tready,
+    output      logic                m_axis_tx_tlast,
+    // registers
+    input  wire logic [11:0]         s_axil_awaddr,
+    input  wire logic [2:0]          s_axil_awprot,
+    input  wire logic                s_axil_awvalid,
+    output      logic                s_axil_awready,
+    input  wire logic [31:0]         s_axil_wdata,
+    input  wire logic [3:0]          s_axil_wstrb,
+    input  wire logic                s_axil_wvalid,
+    output      logic                s_axil_wready,
+    output      logic [1:0]          s_axil_bresp,
+    output      logic                s_axil_bvalid,
+    input  wire logic                s_axil_bready,
+    input  wire logic [11:0]         s_axil_araddr,
+    input  wire logic [2:0]          s_axil_arprot,
+    input  wire logic                s_axil_arvalid,
+    output      logic                s_axil_arready,
+    output      logic [31:0]         s_axil_rdata,
+    output      logic [1:0]          s_axil_rresp,
+    output      logic                s_axil_rvalid,
+    input  wire logic                s_axil_rready,
+    // card memory
+    output      logic [ID_W-1:0]     m_axi_awid,
+    output      logic [ADDR_W-1:0]   m_axi_awaddr,
+    output      logic [7:0]          m_axi_awlen,
+    output      logic [2:0]          m_axi_awsize,
+    output      logic [1:0]          m_axi_awburst,
+    output      logic                m_axi_awvalid,
+    input  wire logic                m_axi_awready,
+    output      logic [DATA_W-1:0]   m_axi_wdata,
+    output      logic [DATA_W/8-1:0] m_axi_wstrb,
+    output      logic                m_axi_wlast,
+    output      logic                m_axi_wvalid,
+    input  wire logic                m_axi_wready,
+    input  wire logic [ID_W-1:0]     m_axi_bid,
+    input  wire logic [1:0]          m_axi_bresp,
+    input  wire logic                m_axi_bvalid,
+    output      logic                m_axi_bready,
+    output      logic [ID_W-1:0]     m_axi_arid,
+    output      logic [ADDR_W-1:0]   m_axi_araddr,
+    output      logic [7:0]          m_axi_arlen,
+    output      logic [2:0]          m_axi_arsize,
+    output      logic [1:0]          m_axi_arburst,
+    output      logic                m_axi_arvalid,
+    input  wire logic                m_axi_arready,
+    input  wire logic [ID_W-1:0]     m_axi_rid,
+    input  wire logic [DATA_W-1:0]   m_axi_rdata,
+    input  wire logic [1:0]          m_axi_rresp,
+    input  wire logic                m_axi_rlast,
+    input  wire logic                m_axi_rvalid,
+    output      logic                m_axi_rready,
+    // what happened in this cycle, one bit an event: see the assignment at the end
+    output      logic [31:0]         sts_probe
+);
+    localparam int unsigned BPW       = 512 / DATA_W;
+    localparam int unsigned KS_AW     = $clog2(KS_BEATS);
+    localparam int unsigned RSP_AW    = $clog2(RSP_BEATS);
+    localparam int unsigned INIT_N    = MAX_VEC64 * BPW;
+    localparam int unsigned INIT_AW   = $clog2(INIT_N);
+    localparam int unsigned TBL_AW    = $clog2(TABLES);
+    localparam int unsigned REPLY_MAX = RSP_BEATS / BPW / 2;  // largest reply of a request: two of them fit
+
+    if (DATA_W != 128 && DATA_W != 512) begin : gen_bad_data_w
+        $fatal(1, "DATA_W must be 128 or 512");
+    end
+    if (KS_BEATS > (1 << KS_W)) begin : gen_bad_ks_beats
+        $fatal(1, "KS_BEATS must not exceed 16,384");
+    end
+    if (RSP_BEATS > (1 << RSP_W)) begin : gen_bad_rsp_beats
+        $fatal(1, "RSP_BEATS must not exceed 16,384");
+    end
+    if (CTXS > (1 << CTX_W) || SLOTS > (1 << SLOT_W)) begin : gen_bad_slots
+        $fatal(1, "SLOTS and CTXS must not exceed 64");
+    end
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // Registers and counters
+    // -----------------------------------------------------------------------------------------------------------------
+    logic               cfg_enable, cfg_flush, cfg_snapshot;
+    logic [15:0]        cfg_udp_port;
+    logic [7:0]         cfg_reply_beats64;
+    logic               sts_flush_busy, core_idle;
+    logic [31:0]        table_sel;
+    logic [255:0]       table_words;
+    logic               table_commit;
+    logic [COUNTERS_N-1:0][31:0] counter_inc;
+    logic [COUNTERS_N-1:0][63:0] counters;
+
+    embnic_csr_map #(
+        .CONFIG_ID(CONFIG_ID),
+        .GIT_HASH (GIT_HASH)
+    ) u_csr_map (
+        .clk, .rst,
+        .s_axil_awaddr, .s_axil_awprot, .s_axil_awvalid, .s_axil_awready,
+        .s_axil_wdata, .s_axil_wstrb, .s_axil_wvalid, .s_axil_wready,
+        .s_axil_bresp, .s_axil_bvalid, .s_axil_bready,
+        .s_axil_araddr, .s_axil_arprot, .s_axil_arvalid, .s_axil_arready,
+        .s_axil_rdata, .s_axil_rresp, .s_axil_rvalid, .s_axil_rready,
+        .cap_data_w     (32'(DATA_W)),
+        .cap_slots      (32'(SLOTS)),
+        .cap_max_vec64  (32'(MAX_VEC64)),
+        .cap_line_bytes (32'(LINE_BYTES)),
+        .cap_ways       (32'(WAYS)),
+        .cap_sets       (32'(SETS)),
+        .cap_fetches    (32'(FETCHES)),
+        .cap_tables     (32'(TABLES)),
+        .cap_ks_bytes   (32'(KS_BEATS * (DATA_W / 8))),
+        .cap_reply_vec64(32'(REPLY_MAX)),
+        .cap_ctxs       (32'(CTXS)),
+        .cap_clients    (32'(CLIENTS)),
+        .cfg_enable, .cfg_flush, .cfg_snapshot, .cfg_udp_port, .cfg_reply_beats64,
+        .sts_idle       (core_idle),
+        .sts_flush_busy,
+        .table_sel, .table_words, .table_commit,
+        .counters
+    );
+
+    embnic_counters #(.N(COUNTERS_N)) u_counters (
+        .clk, .rst,
+        .inc     (counter_inc),
+        .snapshot(cfg_snapshot),
+        .values  (counters)
+    );
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // Frames in; the key store is written twice because decode and issue read it independently
+    // -----------------------------------------------------------------------------------------------------------------
+    frame_t             frame;
+    logic               frame_valid, frame_ready;
+    logic               ks_wr_en;
+    logic [KS_W-1:0]    ks_wr_addr;
+    logic [DATA_W-1:0]  ks_wr_data;
+    logic               ks_free_valid;
+    logic [KS_W-1:0]    ks_free_beats;
+    logic               evt_rx_frame, evt_rx_accept;
+    logic [15:0]        evt_rx_bytes;
+    logic [DROP_N-1:0]  evt_rx_drop;
+
+    embnic_rx_frame #(.DATA_W(DATA_W), .KS_BEATS(KS_BEATS), .FRAMES(RX_FRAMES)) u_rx_frame (
+        .clk, .rst,
+        .s_axis_rx_tdata, .s_axis_rx_tkeep, .s_axis_rx_tvalid, .s_axis_rx_tready, .s_axis_rx_tlast, .s_axis_rx_tuser,
+        .m_axis_frame_tdata (frame),
+        .m_axis_frame_tvalid(frame_valid),
+        .m_axis_frame_tready(frame_ready),
+        .ks_wr_en, .ks_wr_addr, .ks_wr_data, .ks_free_valid, .ks_free_beats,
+        .cfg_enable, .cfg_udp_port,
+        .evt_rx_frame, .evt_rx_bytes, .evt_rx_drop, .evt_rx_accept
+    );
+
+    logic              ksa_rd_en, ksb_rd_en, dec_ks_rd_en, upd_ks_rd_en;
+    logic [KS_W-1:0]   ksa_rd_addr, ksb_rd_addr, dec_ks_rd_addr, upd_ks_rd_addr;
+    logic [DATA_W-1:0] ksa_rd_data, ksb_rd_data;
+
+    embnic_ram_1r1w #(.WIDTH(DATA_W), .DEPTH(KS_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1)) u_key_store_a (
+        .clk,
+        .wr_en(ks_wr_en), .wr_addr(ks_wr_addr[KS_AW-1:0]), .wr_data(ks_wr_data),
+        .rd_en(ksa_rd_en), .rd_addr(ksa_rd_addr[KS_AW-1:0]), .rd_data(ksa_rd_data)
+    );
+    embnic_ram_1r1w #(.WIDTH(DATA_W), .DEPTH(KS_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1)) u_key_store_b (
+        .clk,
+        .wr_en(ks_wr_en), .wr_addr(ks_wr_addr[KS_AW-1:0]), .wr_data(ks_wr_data),
+        .rd_en(ksb_rd_en), .rd_addr(ksb_rd_addr[KS_AW-1:0]), .rd_data(ksb_rd_data)
+    );
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // Decode, bag issue, updates. While an update is active it owns key store A, the table RAM and the operation stream.
+    // -----------------------------------------------------------------------------------------------------------------
+    logic               alloc_valid, alloc_ready;
+    reply_t             alloc_info;
+    logic [CTX_W-1:0]   alloc_ctx;
+    logic [RSP_W-1:0]   alloc_rsp_addr;
+    logic               close_valid;
+    logic [CTX_W-1:0]   close_ctx;
+    logic [15:0]        close_bags;
+    status_e            close_status;
+    bag_t               bag;
+    logic               bag_valid, bag_ready;
+    logic               init_wr_en, init_rd_en, init_release;
+    logic [BEAT_W-1:0]  init_wr_addr, init_rd_addr;
+    logic [DATA_W-1:0]  init_wr_data, init_rd_data;
+    frame_t             upd_frame;
+    logic               upd_valid, upd_ready;
+    update_done_t       upd_done;
+    logic               upd_done_valid, upd_done_ready;
+    logic               upd_active;
+    logic               evt_request, evt_stall_alloc;
+
+    embnic_req_decode #(
+        .DATA_W(DATA_W), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64), .RSP_BEATS(RSP_BEATS)
+    ) u_req_decode (
+        .clk, .rst,
+        .s_axis_frame_tdata (frame),
+        .s_axis_frame_tvalid(frame_valid),
+        .s_axis_frame_tready(frame_ready),
+        .ks_rd_en           (dec_ks_rd_en),
+        .ks_rd_addr         (dec_ks_rd_addr),
+        .ks_rd_data         (ksa_rd_data),
+        .alloc_valid, .alloc_ready, .alloc_info, .alloc_ctx, .alloc_rsp_addr,
+        .close_valid, .close_ctx, .close_bags, .close_status,
+        .m_axis_bag_tdata   (bag),
+        .m_axis_bag_tvalid  (bag_valid),
+        .m_axis_bag_tready  (bag_ready),
+        .init_wr_en, .init_wr_addr, .init_wr_data, .init_release,
+        .m_axis_upd_tdata   (upd_frame),
+        .m_axis_upd_tvalid  (upd_valid),
+        .m_axis_upd_tready  (upd_ready),
+        .s_axis_upd_done_tdata (upd_done),
+        .s_axis_upd_done_tvalid(upd_done_valid),
+        .s_axis_upd_done_tready(upd_done_ready),
+        .evt_request, .evt_stall_alloc
+    );
+
+    embnic_ram_1r1w #(.WIDTH(DATA_W), .DEPTH(INIT_N), .OUT_REG(1'b1)) u_init_ram (
+        .clk,
+        .wr_en(init_wr_en), .wr_addr(init_wr_addr[INIT_AW-1:0]), .wr_data(init_wr_data),
+        .rd_en(init_rd_en), .rd_addr(init_rd_addr[INIT_AW-1:0]), .rd_data(init_rd_data)
+    );
+
+    logic              desc_rd_en, iss_desc_rd_en, upd_desc_rd_en;
+    logic [TBL_AW-1:0] desc_rd_addr, iss_desc_rd_addr, upd_desc_rd_addr;
+    descriptor_t       desc_rd_data;
+    logic              table_busy;
+
+    embnic_table_ram #(.TABLES(TABLES)) u_table_ram (
+        .clk, .rst,
+        .cfg_sel   (table_sel),
+        .cfg_words (table_words),
+        .cfg_commit(table_commit),
+        .rd_en     (desc_rd_en),
+        .rd_addr   (desc_rd_addr),
+        .rd_data   (desc_rd_data),
+        .sts_busy  (table_busy)
+    );
+
+    op_t     iss_op, upd_op, op;
+    logic    iss_op_valid, iss_op_ready, upd_op_valid, upd_op_ready, op_valid, op_ready;
+    logic    iss_err_valid;
+    logic [CTX_W-1:0] iss_err_ctx;
+    status_e iss_err_status;
+    logic    iss_idle, cache_idle, lookup_idle;
+    logic    evt_key, evt_key_null, evt_key_padding, evt_bag;
+
+    embnic_bag_issue #(
+        .DATA_W(DATA_W), .SLOTS(SLOTS), .TABLES(TABLES), .KS_BEATS(KS_BEATS), .LINE_BYTES(LINE_BYTES)
+    ) u_bag_issue (
+        .clk, .rst,
+        .s_axis_bag_tdata (bag),
+        .s_axis_bag_tvalid(bag_valid),
+        .s_axis_bag_tready(bag_ready),
+        .ks_rd_en         (ksb_rd_en),
+        .ks_rd_addr       (ksb_rd_addr),
+        .ks_rd_data       (ksb_rd_data),
+        .desc_rd_en       (iss_desc_rd_en),
+        .desc_rd_addr     (iss_desc_rd_addr),
+        .desc_rd_data,
+        .m_axis_op_tdata  (iss_op),
+        .m_axis_op_tvalid (iss_op_valid),
+        .m_axis_op_tready (iss_op_ready),
+        .err_valid        (iss_err_valid),
+        .err_ctx          (iss_err_ctx),
+        .err_status       (iss_err_status),
+        .sts_idle         (iss_idle),
+        .evt_key, .evt_key_null, .evt_key_padding, .evt_bag
+    );
+
+    // Everything accepted before the update has been consumed.
+    assign lookup_idle = iss_idle && cache_idle && !bag_valid && !table_busy;
+
+    logic [ADDR_W-1:0] upd_awaddr;
+    logic evt_update, evt_update_duplicate, evt_update_row;
+
+    embnic_update #(
+        .DATA_W(DATA_W), .CLIENTS(CLIENTS), .TABLES(TABLES), .LINE_BYTES(LINE_BYTES), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64)
+    ) u_update (
+        .clk, .rst,
+        .s_axis_upd_tdata      (upd_frame),
+        .s_axis_upd_tvalid     (upd_valid),
+        .s_axis_upd_tready     (upd_ready),
+        .m_axis_upd_done_tdata (upd_done),
+        .m_axis_upd_done_tvalid(upd_done_valid),
+        .m_axis_upd_done_tready(upd_done_ready),
+        .lookup_idle,
+        .ks_rd_en              (upd_ks_rd_en),
+        .ks_rd_addr            (upd_ks_rd_addr),
+        .ks_rd_data            (ksa_rd_data),
+        .desc_rd_en            (upd_desc_rd_en),
+        .desc_rd_addr          (upd_desc_rd_addr),
+        .desc_rd_data,
+        .m_axis_op_tdata       (upd_op),
+        .m_axis_op_tvalid      (upd_op_valid),
+        .m_axis_op_tready      (upd_op_ready),
+        .m_axi_awaddr          (upd_awaddr),
+        .m_axi_awlen, .m_axi_awsize, .m_axi_awburst, .m_axi_awvalid, .m_axi_awready,
+        .m_axi_wdata, .m_axi_wstrb, .m_axi_wlast, .m_axi_wvalid, .m_axi_wready,
+        .m_axi_bresp, .m_axi_bvalid, .m_axi_bready,
+        .sts_active            (upd_active),
+        .evt_update, .evt_update_duplicate, .evt_update_row
+    );
+
+    assign m_axi_awid   = '0;
+    assign m_axi_awaddr = upd_awaddr;
+
+    assign ksa_rd_en    = upd_active ? upd_ks_rd_en : dec_ks_rd_en;
+    assign ksa_rd_addr  = upd_active ? upd_ks_rd_addr : dec_ks_rd_addr;
+    assign desc_rd_en   = upd_active ? upd_desc_rd_en : iss_desc_rd_en;
+    assign desc_rd_addr = upd_active ? upd_desc_rd_addr : iss_desc_rd_addr;
+    assign op           = upd_active ? upd_op : iss_op;
+    assign op_valid     = upd_active ? upd_op_valid : iss_op_valid;
+    assign iss_op_ready = !upd_active && op_ready;
+    assign upd_op_ready = upd_active && op_ready;
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // Cache, pool, reply
+    // -----------------------------------------------------------------------------------------------------------------
+    logic              beat_valid;
+    beat_t             beat_info;
+    logic [DATA_W-1:0] beat_data;
+    logic              cache_err_valid;
+    logic [CTX_W-1:0]  cache_err_ctx;
+    status_e           cache_err_status;
+    logic evt_row_hit, evt_row_miss, evt_line_hit, evt_line_miss, evt_evict, evt_fetch_beat;
+    logic evt_exec_beat, evt_exec_empty, evt_exec_fetch, evt_exec_hazard;
+
+    embnic_row_cache #(
+        .DATA_W(DATA_W), .LINE_BYTES(LINE_BYTES), .WAYS(WAYS), .SETS(SETS), .FETCHES(FETCHES), .OPQ_DEPTH(OPQ_DEPTH),
+        .SLOTS(SLOTS), .RAM_STYLE(CACHE_STYLE)
+    ) u_row_cache (
+        .clk, .rst,
+        .s_axis_op_tdata (op),
+        .s_axis_op_tvalid(op_valid),
+        .s_axis_op_tready(op_ready),
+        .m_axi_arid, .m_axi_araddr, .m_axi_arlen, .m_axi_arsize, .m_axi_arburst, .m_axi_arvalid, .m_axi_arready,
+        .m_axi_rid, .m_axi_rdata, .m_axi_rresp, .m_axi_rlast, .m_axi_rvalid, .m_axi_rready,
+        .init_rd_en, .init_rd_addr, .init_rd_data, .init_release,
+        .beat_valid, .beat_info, .beat_data,
+        .err_valid       (cache_err_valid),
+        .err_ctx         (cache_err_ctx),
+        .err_status      (cache_err_status),
+        .cfg_flush, .sts_flush_busy,
+        .sts_idle        (cache_idle),
+        .evt_row_hit, .evt_row_miss, .evt_line_hit, .evt_line_miss, .evt_evict, .evt_fetch_beat,
+        .evt_exec_beat, .evt_exec_empty, .evt_exec_fetch, .evt_exec_hazard
+    );
+
+    logic              rsp_wr_en, rsp_rd_en;
+    logic [RSP_W-1:0]  rsp_wr_addr, rsp_rd_addr;
+    logic [DATA_W-1:0] rsp_wr_data, rsp_rd_data;
+    logic              bag_done_valid;
+    logic [CTX_W-1:0]  bag_done_ctx;
+    logic [CNT_W-1:0]  bag_done_count;
+    logic              pool_idle;
+
+    embnic_pool #(.DATA_W(DATA_W), .SLOTS(SLOTS), .MAX_VEC64(MAX_VEC64)) u_pool (
+        .clk, .rst,
+        .beat_valid, .beat_info, .beat_data,
+        .rsp_wr_en, .rsp_wr_addr, .rsp_wr_data,
+        .bag_done_valid, .bag_done_ctx, .bag_done_count,
+        .sts_idle(pool_idle)
+    );
+
+    embnic_ram_1r1w #(.WIDTH(DATA_W), .DEPTH(RSP_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1)) u_reply_ram (
+        .clk,
+        .wr_en(rsp_wr_en), .wr_addr(rsp_wr_addr[RSP_AW-1:0]), .wr_data(rsp_wr_data),
+        .rd_en(rsp_rd_en), .rd_addr(rsp_rd_addr[RSP_AW-1:0]), .rd_data(rsp_rd_data)
+    );
+
+    reply_send_t reply;
+    logic        reply_valid, reply_ready, reply_done, rsp_idle;
+
+    embnic_rsp_buffer #(.DATA_W(DATA_W), .RSP_BEATS(RSP_BEATS), .CTXS(CTXS)) u_rsp_buffer (
+        .clk, .rst,
+        .alloc_valid, .alloc_ready, .alloc_info, .alloc_ctx, .alloc_rsp_addr,
+        .close_valid, .close_ctx, .close_bags, .close_status,
+        .err_a_valid (iss_err_valid),
+        .err_a_ctx   (iss_err_ctx),
+        .err_a_status(iss_err_status),
+        .err_b_valid (cache_err_valid),
+        .err_b_ctx   (cache_err_ctx),
+        .err_b_status(cache_err_status),
+        .bag_done_valid, .bag_done_ctx, .bag_done_count,
+        .m_axis_reply_tdata (reply),
+        .m_axis_reply_tvalid(reply_valid),
+        .m_axis_reply_tready(reply_ready),
+        .reply_done, .ks_free_valid, .ks_free_beats,
+        .sts_idle(rsp_idle)
+    );
+
+    logic        evt_tx_frame;
+    logic [15:0] evt_tx_bytes;
+    logic [3:0]  evt_tx_reply;
+
+    embnic_tx_frame #(.DATA_W(DATA_W)) u_tx_frame (
+        .clk, .rst,
+        .cfg_reply_beats64,
+        .s_axis_reply_tdata (reply),
+        .s_axis_reply_tvalid(reply_valid),
+        .s_axis_reply_tready(reply_ready),
+        .rsp_rd_en, .rsp_rd_addr, .rsp_rd_data, .reply_done,
+        .m_axis_tx_tdata, .m_axis_tx_tkeep, .m_axis_tx_tvalid, .m_axis_tx_tready, .m_axis_tx_tlast,
+        .evt_tx_frame, .evt_tx_bytes, .evt_tx_reply
+    );
+
+    assign core_idle = lookup_idle && pool_idle && rsp_idle && !upd_active && !frame_valid;
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // What is counted
+    // -----------------------------------------------------------------------------------------------------------------
+    always_comb begin
+        counter_inc = '0;
+        counter_inc[CNT_CYCLES]            = 32'd1;
+        counter_inc[CNT_RX_FRAMES]         = 32'(evt_rx_frame);
+        counter_inc[CNT_RX_BYTES]          = 32'(evt_rx_bytes);
+        counter_inc[CNT_RX_ACCEPTED]       = 32'(evt_rx_accept);
+        counter_inc[CNT_DROP_NOT_OURS]     = 32'(evt_rx_drop[DROP_NOT_OURS]);
+        counter_inc[CNT_DROP_MAC_ERROR]    = 32'(evt_rx_drop[DROP_MAC_ERROR]);
+        counter_inc[CNT_DROP_LENGTH]       = 32'(evt_rx_drop[DROP_LENGTH]);
+        counter_inc[CNT_DROP_IP_CHECKSUM]  = 32'(evt_rx_drop[DROP_IP_CHECKSUM]);
+        counter_inc[CNT_DROP_VERSION]      = 32'(evt_rx_drop[DROP_VERSION]);
+        counter_inc[CNT_DROP_HEADER]       = 32'(evt_rx_drop[DROP_HEADER]);
+        counter_inc[CNT_DROP_CRC]          = 32'(evt_rx_drop[DROP_CRC]);
+        counter_inc[CNT_DROP_OVERLOAD]     = 32'(evt_rx_drop[DROP_OVERLOAD]);
+        counter_inc[CNT_DROP_TAG]          = 32'(evt_rx_drop[DROP_TAG]);
+        counter_inc[CNT_REQUESTS]          = 32'(evt_request);
+        counter_inc[CNT_BAGS]              = 32'(evt_bag);
+        counter_inc[CNT_KEYS]              = 32'(evt_key);
+        counter_inc[CNT_KEYS_NULL]         = 32'(evt_key_null);
+        counter_inc[CNT_KEYS_PADDING]      = 32'(evt_key_padding);
+        counter_inc[CNT_ROW_HITS]          = 32'(evt_row_hit);
+        counter_inc[CNT_ROW_MISSES]        = 32'(evt_row_miss);
+        counter_inc[CNT_LINE_HITS]         = 32'(evt_line_hit);
+        counter_inc[CNT_LINE_MISSES]       = 32'(evt_line_miss);
+        counter_inc[CNT_EVICTIONS]         = 32'(evt_evict);
+        counter_inc[CNT_FETCH_BEATS]       = 32'(evt_fetch_beat);
+        counter_inc[CNT_EXEC_BEATS]        = 32'(evt_exec_beat);
+        counter_inc[CNT_EXEC_EMPTY]        = 32'(evt_exec_empty);
+        counter_inc[CNT_EXEC_FETCH]        = 32'(evt_exec_fetch);
+        counter_inc[CNT_EXEC_HAZARD]       = 32'(evt_exec_hazard);
+        counter_inc[CNT_STALL_REPLY_SPACE] = 32'(evt_stall_alloc);
+        counter_inc[CNT_TX_FRAMES]         = 32'(evt_tx_frame);
+        counter_inc[CNT_TX_BYTES]          = 32'(evt_tx_bytes);
+        counter_inc[CNT_REPLIES]           = 32'(evt_tx_reply[0]);
+        counter_inc[CNT_PARTIALS]          = 32'(evt_tx_reply[1]);
+        counter_inc[CNT_ERRORS]            = 32'(evt_tx_reply[2]);
+        counter_inc[CNT_ACKS]              = 32'(evt_tx_reply[3]);
+        counter_inc[CNT_UPDATES]           = 32'(evt_update);
+        counter_inc[CNT_UPDATE_ROWS]       = 32'(evt_update_row);
+        counter_inc[CNT_UPDATE_DUPLICATES] = 32'(evt_update_duplicate);
+        counter_inc[CNT_MEMORY_ERRORS]     = 32'(cache_err_valid);
+    end
+
+    always_ff @(posedge clk) begin
+        sts_probe <= {
+            12'b0,
+            sts_flush_busy,                      // 19 tags are being cleared
+            m_axi_bvalid && m_axi_bready,        // 18 write response
+            m_axi_awvalid && m_axi_awready,      // 17 write burst
+            upd_active,                          // 16 an update owns the core
+            evt_tx_reply != '0,                  // 15 last frame of a reply
+            m_axis_tx_tvalid && m_axis_tx_tready,// 14 beat out
+            reply_valid && reply_ready,          // 13 reply begins
+            bag_done_valid,                      // 12 bag done
+            evt_exec_hazard,                     // 11 pool waits for the accumulator
+            evt_exec_fetch,                      // 10 pool waits for memory
+            evt_exec_empty,                      //  9 pool has nothing to do
+            evt_exec_beat,                       //  8 row beat into the pool
+            m_axi_rvalid && m_axi_rready,        //  7 beat from memory
+            m_axi_arvalid && m_axi_arready,      //  6 read burst
+            evt_line_miss,                       //  5 line miss
+            op_valid && op_ready,                //  4 operation into the cache
+            bag_valid && bag_ready,              //  3 bag dispatched
+            alloc_valid && alloc_ready,          //  2 request admitted
+            evt_rx_accept,                       //  1 frame accepted
+            s_axis_rx_tvalid                     //  0 beat in
+        };
+    end
+
+    // An identifier is needed by AXI only; writes use one.
+    wire unused = &{1'b0, m_axi_bid};
+endmodule
+`default_nettype wire

@@ -1,0 +1,1202 @@
+// SPDX-License-Identifier: Apache-2.0
+// Generated from spec/registers.rdl by spec/generate.py through PeakRDL-regblock. Do not edit.
+
+module embnic_csr (
+        input wire clk,
+        input wire rst,
+
+        output logic s_axil_awready,
+        input wire s_axil_awvalid,
+        input wire [11:0] s_axil_awaddr,
+        input wire [2:0] s_axil_awprot,
+        output logic s_axil_wready,
+        input wire s_axil_wvalid,
+        input wire [31:0] s_axil_wdata,
+        input wire [3:0]s_axil_wstrb,
+        input wire s_axil_bready,
+        output logic s_axil_bvalid,
+        output logic [1:0] s_axil_bresp,
+        output logic s_axil_arready,
+        input wire s_axil_arvalid,
+        input wire [11:0] s_axil_araddr,
+        input wire [2:0] s_axil_arprot,
+        input wire s_axil_rready,
+        output logic s_axil_rvalid,
+        output logic [31:0] s_axil_rdata,
+        output logic [1:0] s_axil_rresp,
+
+        input embnic_csr_pkg::embnic_csr__in_t hwif_in,
+        output embnic_csr_pkg::embnic_csr__out_t hwif_out
+    );
+
+    //--------------------------------------------------------------------------
+    // CPU Bus interface logic
+    //--------------------------------------------------------------------------
+    logic cpuif_req;
+    logic cpuif_req_is_wr;
+    logic [11:0] cpuif_addr;
+    logic [31:0] cpuif_wr_data;
+    logic [31:0] cpuif_wr_biten;
+    logic cpuif_req_stall_wr;
+    logic cpuif_req_stall_rd;
+
+    logic cpuif_rd_ack;
+    logic cpuif_rd_err;
+    logic [31:0] cpuif_rd_data;
+
+    logic cpuif_wr_ack;
+    logic cpuif_wr_err;
+
+    // Max Outstanding Transactions: 2
+    logic [1:0] axil_n_in_flight;
+    logic axil_prev_was_rd;
+    logic axil_arvalid;
+    logic [11:0] axil_araddr;
+    logic axil_ar_accept;
+    logic axil_awvalid;
+    logic [11:0] axil_awaddr;
+    logic axil_wvalid;
+    logic [31:0] axil_wdata;
+    logic [3:0] axil_wstrb;
+    logic axil_aw_accept;
+    logic axil_resp_acked;
+
+    // Transaction request acceptance
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            axil_prev_was_rd <= '0;
+            axil_arvalid <= '0;
+            axil_araddr <= '0;
+            axil_awvalid <= '0;
+            axil_awaddr <= '0;
+            axil_wvalid <= '0;
+            axil_wdata <= '0;
+            axil_wstrb <= '0;
+            axil_n_in_flight <= '0;
+        end else begin
+            // AR* acceptance register
+            if(axil_ar_accept) begin
+                axil_prev_was_rd <= '1;
+                axil_arvalid <= '0;
+            end
+            if(s_axil_arvalid && s_axil_arready) begin
+                axil_arvalid <= '1;
+                axil_araddr <= s_axil_araddr;
+            end
+
+            // AW* & W* acceptance registers
+            if(axil_aw_accept) begin
+                axil_prev_was_rd <= '0;
+                axil_awvalid <= '0;
+                axil_wvalid <= '0;
+            end
+            if(s_axil_awvalid && s_axil_awready) begin
+                axil_awvalid <= '1;
+                axil_awaddr <= s_axil_awaddr;
+            end
+            if(s_axil_wvalid && s_axil_wready) begin
+                axil_wvalid <= '1;
+                axil_wdata <= s_axil_wdata;
+                axil_wstrb <= s_axil_wstrb;
+            end
+
+            // Keep track of in-flight transactions
+            if((axil_ar_accept || axil_aw_accept) && !axil_resp_acked) begin
+                axil_n_in_flight <= axil_n_in_flight + 1'b1;
+            end else if(!(axil_ar_accept || axil_aw_accept) && axil_resp_acked) begin
+                axil_n_in_flight <= axil_n_in_flight - 1'b1;
+            end
+        end
+    end
+
+    always_comb begin
+        s_axil_arready = (!axil_arvalid || axil_ar_accept);
+        s_axil_awready = (!axil_awvalid || axil_aw_accept);
+        s_axil_wready = (!axil_wvalid || axil_aw_accept);
+    end
+
+    // Request dispatch
+    always_comb begin
+        cpuif_wr_data = axil_wdata;
+        for(int i=0; i<4; i++) begin
+            cpuif_wr_biten[i*8 +: 8] = {8{axil_wstrb[i]}};
+        end
+        cpuif_req = '0;
+        cpuif_req_is_wr = '0;
+        cpuif_addr = '0;
+        axil_ar_accept = '0;
+        axil_aw_accept = '0;
+
+        if(axil_n_in_flight < 2'd2) begin
+            // Can safely issue more transactions without overwhelming response buffer
+            if(axil_arvalid && !axil_prev_was_rd) begin
+                cpuif_req = '1;
+                cpuif_req_is_wr = '0;
+                cpuif_addr = {axil_araddr[11:2], 2'b0};
+                if(!cpuif_req_stall_rd) axil_ar_accept = '1;
+            end else if(axil_awvalid && axil_wvalid) begin
+                cpuif_req = '1;
+                cpuif_req_is_wr = '1;
+                cpuif_addr = {axil_awaddr[11:2], 2'b0};
+                if(!cpuif_req_stall_wr) axil_aw_accept = '1;
+            end else if(axil_arvalid) begin
+                cpuif_req = '1;
+                cpuif_req_is_wr = '0;
+                cpuif_addr = {axil_araddr[11:2], 2'b0};
+                if(!cpuif_req_stall_rd) axil_ar_accept = '1;
+            end
+        end
+    end
+
+
+    // AXI4-Lite Response Logic
+    logic axil_resp_buffer_is_wr[2];
+    logic axil_resp_buffer_err[2];
+    logic [31:0] axil_resp_buffer_rdata[2];
+
+    logic [1:0] axil_resp_wptr;
+    logic [1:0] axil_resp_rptr;
+
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            for(int i=0; i<2; i++) begin
+                axil_resp_buffer_is_wr[i] <= '0;
+                axil_resp_buffer_err[i] <= '0;
+                axil_resp_buffer_rdata[i] <= '0;
+            end
+            axil_resp_wptr <= '0;
+            axil_resp_rptr <= '0;
+        end else begin
+            // Store responses in buffer until AXI response channel accepts them
+            if(cpuif_rd_ack || cpuif_wr_ack) begin
+                if(cpuif_rd_ack) begin
+                    axil_resp_buffer_is_wr[axil_resp_wptr[0:0]] <= '0;
+                    axil_resp_buffer_err[axil_resp_wptr[0:0]] <= cpuif_rd_err;
+                    axil_resp_buffer_rdata[axil_resp_wptr[0:0]] <= cpuif_rd_data;
+
+                end else if(cpuif_wr_ack) begin
+                    axil_resp_buffer_is_wr[axil_resp_wptr[0:0]] <= '1;
+                    axil_resp_buffer_err[axil_resp_wptr[0:0]] <= cpuif_wr_err;
+                end
+                axil_resp_wptr <= axil_resp_wptr + 1'b1;
+            end
+
+            // Advance read pointer when acknowledged
+            if(axil_resp_acked) begin
+                axil_resp_rptr <= axil_resp_rptr + 1'b1;
+            end
+        end
+    end
+
+    always_comb begin
+        axil_resp_acked = '0;
+        s_axil_bvalid = '0;
+        s_axil_rvalid = '0;
+        if(axil_resp_rptr != axil_resp_wptr) begin
+            if(axil_resp_buffer_is_wr[axil_resp_rptr[0:0]]) begin
+                s_axil_bvalid = '1;
+                if(s_axil_bready) axil_resp_acked = '1;
+            end else begin
+                s_axil_rvalid = '1;
+                if(s_axil_rready) axil_resp_acked = '1;
+            end
+        end
+
+        s_axil_rdata = axil_resp_buffer_rdata[axil_resp_rptr[0:0]];
+        if(axil_resp_buffer_err[axil_resp_rptr[0:0]]) begin
+            s_axil_bresp = 2'b10;
+            s_axil_rresp = 2'b10;
+        end else begin
+            s_axil_bresp = 2'b00;
+            s_axil_rresp = 2'b00;
+        end
+    end
+
+    logic cpuif_req_masked;
+
+    // Read & write latencies are balanced. Stalls not required
+    assign cpuif_req_stall_rd = '0;
+    assign cpuif_req_stall_wr = '0;
+    assign cpuif_req_masked = cpuif_req
+                            & !(!cpuif_req_is_wr & cpuif_req_stall_rd)
+                            & !(cpuif_req_is_wr & cpuif_req_stall_wr);
+
+    //--------------------------------------------------------------------------
+    // Address Decode
+    //--------------------------------------------------------------------------
+    typedef struct {
+        logic MAGIC;
+        logic CONTRACT_HASH;
+        logic CONFIG_ID;
+        logic VERSION;
+        logic GIT_HASH;
+        logic SCRATCH;
+        logic CAP_DATA_W;
+        logic CAP_SLOTS;
+        logic CAP_MAX_VEC64;
+        logic CAP_LINE_BYTES;
+        logic CAP_WAYS;
+        logic CAP_SETS;
+        logic CAP_FETCHES;
+        logic CAP_TABLES;
+        logic CAP_KS_BYTES;
+        logic CAP_REPLY_VEC64;
+        logic CAP_CTXS;
+        logic CAP_CLIENTS;
+        logic CONTROL;
+        logic STATUS;
+        logic UDP_PORT;
+        logic REPLY_BEATS64;
+        logic TABLE_SEL;
+        logic TABLE_WORD[8];
+        logic TABLE_COMMIT;
+        struct {
+            logic LO;
+            logic HI;
+        } CYCLES;
+        struct {
+            logic LO;
+            logic HI;
+        } RX_FRAMES;
+        struct {
+            logic LO;
+            logic HI;
+        } RX_BYTES;
+        struct {
+            logic LO;
+            logic HI;
+        } RX_ACCEPTED;
+        struct {
+            logic LO;
+            logic HI;
+        } DROP_NOT_OURS;
+        struct {
+            logic LO;
+            logic HI;
+        } DROP_MAC_ERROR;
+        struct {
+            logic LO;
+            logic HI;
+        } DROP_LENGTH;
+        struct {
+            logic LO;
+            logic HI;
+        } DROP_IP_CHECKSUM;
+        struct {
+            logic LO;
+            logic HI;
+        } DROP_VERSION;
+        struct {
+            logic LO;
+            logic HI;
+        } DROP_HEADER;
+        struct {
+            logic LO;
+            logic HI;
+        } DROP_CRC;
+        struct {
+            logic LO;
+            logic HI;
+        } DROP_OVERLOAD;
+        struct {
+            logic LO;
+            logic HI;
+        } DROP_TAG;
+        struct {
+            logic LO;
+            logic HI;
+        } REQUESTS;
+        struct {
+            logic LO;
+            logic HI;
+        } BAGS;
+        struct {
+            logic LO;
+            logic HI;
+        } KEYS;
+        struct {
+            logic LO;
+            logic HI;
+        } KEYS_NULL;
+        struct {
+            logic LO;
+            logic HI;
+        } KEYS_PADDING;
+        struct {
+            logic LO;
+            logic HI;
+        } ROW_HITS;
+        struct {
+            logic LO;
+            logic HI;
+        } ROW_MISSES;
+        struct {
+            logic LO;
+            logic HI;
+        } LINE_HITS;
+        struct {
+            logic LO;
+            logic HI;
+        } LINE_MISSES;
+        struct {
+            logic LO;
+            logic HI;
+        } EVICTIONS;
+        struct {
+            logic LO;
+            logic HI;
+        } FETCH_BEATS;
+        struct {
+            logic LO;
+            logic HI;
+        } EXEC_BEATS;
+        struct {
+            logic LO;
+            logic HI;
+        } EXEC_EMPTY;
+        struct {
+            logic LO;
+            logic HI;
+        } EXEC_FETCH;
+        struct {
+            logic LO;
+            logic HI;
+        } EXEC_HAZARD;
+        struct {
+            logic LO;
+            logic HI;
+        } STALL_REPLY_SPACE;
+        struct {
+            logic LO;
+            logic HI;
+        } TX_FRAMES;
+        struct {
+            logic LO;
+            logic HI;
+        } TX_BYTES;
+        struct {
+            logic LO;
+            logic HI;
+        } REPLIES;
+        struct {
+            logic LO;
+            logic HI;
+        } PARTIALS;
+        struct {
+            logic LO;
+            logic HI;
+        } ERRORS;
+        struct {
+            logic LO;
+            logic HI;
+        } ACKS;
+        struct {
+            logic LO;
+            logic HI;
+        } UPDATES;
+        struct {
+            logic LO;
+            logic HI;
+        } UPDATE_ROWS;
+        struct {
+            logic LO;
+            logic HI;
+        } UPDATE_DUPLICATES;
+        struct {
+            logic LO;
+            logic HI;
+        } MEMORY_ERRORS;
+    } decoded_reg_strb_t;
+    decoded_reg_strb_t decoded_reg_strb;
+    logic decoded_err;
+    logic [11:0] decoded_addr;
+    logic decoded_req;
+    logic decoded_req_is_wr;
+    logic [31:0] decoded_wr_data;
+    logic [31:0] decoded_wr_biten;
+
+    always_comb begin
+        automatic logic is_valid_addr;
+        automatic logic is_valid_rw;
+        is_valid_addr = '1; // No valid address check
+        is_valid_rw = '1; // No valid RW check
+        decoded_reg_strb.MAGIC = cpuif_req_masked & (cpuif_addr == 12'h0) & !cpuif_req_is_wr;
+        decoded_reg_strb.CONTRACT_HASH = cpuif_req_masked & (cpuif_addr == 12'h4) & !cpuif_req_is_wr;
+        decoded_reg_strb.CONFIG_ID = cpuif_req_masked & (cpuif_addr == 12'h8) & !cpuif_req_is_wr;
+        decoded_reg_strb.VERSION = cpuif_req_masked & (cpuif_addr == 12'hc) & !cpuif_req_is_wr;
+        decoded_reg_strb.GIT_HASH = cpuif_req_masked & (cpuif_addr == 12'h10) & !cpuif_req_is_wr;
+        decoded_reg_strb.SCRATCH = cpuif_req_masked & (cpuif_addr == 12'h14);
+        decoded_reg_strb.CAP_DATA_W = cpuif_req_masked & (cpuif_addr == 12'h20) & !cpuif_req_is_wr;
+        decoded_reg_strb.CAP_SLOTS = cpuif_req_masked & (cpuif_addr == 12'h24) & !cpuif_req_is_wr;
+        decoded_reg_strb.CAP_MAX_VEC64 = cpuif_req_masked & (cpuif_addr == 12'h28) & !cpuif_req_is_wr;
+        decoded_reg_strb.CAP_LINE_BYTES = cpuif_req_masked & (cpuif_addr == 12'h2c) & !cpuif_req_is_wr;
+        decoded_reg_strb.CAP_WAYS = cpuif_req_masked & (cpuif_addr == 12'h30) & !cpuif_req_is_wr;
+        decoded_reg_strb.CAP_SETS = cpuif_req_masked & (cpuif_addr == 12'h34) & !cpuif_req_is_wr;
+        decoded_reg_strb.CAP_FETCHES = cpuif_req_masked & (cpuif_addr == 12'h38) & !cpuif_req_is_wr;
+        decoded_reg_strb.CAP_TABLES = cpuif_req_masked & (cpuif_addr == 12'h3c) & !cpuif_req_is_wr;
+        decoded_reg_strb.CAP_KS_BYTES = cpuif_req_masked & (cpuif_addr == 12'h40) & !cpuif_req_is_wr;
+        decoded_reg_strb.CAP_REPLY_VEC64 = cpuif_req_masked & (cpuif_addr == 12'h44) & !cpuif_req_is_wr;
+        decoded_reg_strb.CAP_CTXS = cpuif_req_masked & (cpuif_addr == 12'h48) & !cpuif_req_is_wr;
+        decoded_reg_strb.CAP_CLIENTS = cpuif_req_masked & (cpuif_addr == 12'h4c) & !cpuif_req_is_wr;
+        decoded_reg_strb.CONTROL = cpuif_req_masked & (cpuif_addr == 12'h80);
+        decoded_reg_strb.STATUS = cpuif_req_masked & (cpuif_addr == 12'h84) & !cpuif_req_is_wr;
+        decoded_reg_strb.UDP_PORT = cpuif_req_masked & (cpuif_addr == 12'h88);
+        decoded_reg_strb.REPLY_BEATS64 = cpuif_req_masked & (cpuif_addr == 12'h8c);
+        decoded_reg_strb.TABLE_SEL = cpuif_req_masked & (cpuif_addr == 12'ha0);
+        for(int i0=0; i0<8; i0++) begin
+            decoded_reg_strb.TABLE_WORD[i0] = cpuif_req_masked & (cpuif_addr == 12'ha4 + (12)'(i0) * 12'h4);
+        end
+        decoded_reg_strb.TABLE_COMMIT = cpuif_req_masked & (cpuif_addr == 12'hc4);
+        decoded_reg_strb.CYCLES.LO = cpuif_req_masked & (cpuif_addr == 12'h100) & !cpuif_req_is_wr;
+        decoded_reg_strb.CYCLES.HI = cpuif_req_masked & (cpuif_addr == 12'h104) & !cpuif_req_is_wr;
+        decoded_reg_strb.RX_FRAMES.LO = cpuif_req_masked & (cpuif_addr == 12'h108) & !cpuif_req_is_wr;
+        decoded_reg_strb.RX_FRAMES.HI = cpuif_req_masked & (cpuif_addr == 12'h10c) & !cpuif_req_is_wr;
+        decoded_reg_strb.RX_BYTES.LO = cpuif_req_masked & (cpuif_addr == 12'h110) & !cpuif_req_is_wr;
+        decoded_reg_strb.RX_BYTES.HI = cpuif_req_masked & (cpuif_addr == 12'h114) & !cpuif_req_is_wr;
+        decoded_reg_strb.RX_ACCEPTED.LO = cpuif_req_masked & (cpuif_addr == 12'h118) & !cpuif_req_is_wr;
+        decoded_reg_strb.RX_ACCEPTED.HI = cpuif_req_masked & (cpuif_addr == 12'h11c) & !cpuif_req_is_wr;
+        decoded_reg_strb.DROP_NOT_OURS.LO = cpuif_req_masked & (cpuif_addr == 12'h120) & !cpuif_req_is_wr;
+        decoded_reg_strb.DROP_NOT_OURS.HI = cpuif_req_masked & (cpuif_addr == 12'h124) & !cpuif_req_is_wr;
+        decoded_reg_strb.DROP_MAC_ERROR.LO = cpuif_req_masked & (cpuif_addr == 12'h128) & !cpuif_req_is_wr;
+        decoded_reg_strb.DROP_MAC_ERROR.HI = cpuif_req_masked & (cpuif_addr == 12'h12c) & !cpuif_req_is_wr;
+        decoded_reg_strb.DROP_LENGTH.LO = cpuif_req_masked & (cpuif_addr == 12'h130) & !cpuif_req_is_wr;
+        decoded_reg_strb.DROP_LENGTH.HI = cpuif_req_masked & (cpuif_addr == 12'h134) & !cpuif_req_is_wr;
+        decoded_reg_strb.DROP_IP_CHECKSUM.LO = cpuif_req_masked & (cpuif_addr == 12'h138) & !cpuif_req_is_wr;
+        decoded_reg_strb.DROP_IP_CHECKSUM.HI = cpuif_req_masked & (cpuif_addr == 12'h13c) & !cpuif_req_is_wr;
+        decoded_reg_strb.DROP_VERSION.LO = cpuif_req_masked & (cpuif_addr == 12'h140) & !cpuif_req_is_wr;
+        decoded_reg_strb.DROP_VERSION.HI = cpuif_req_masked & (cpuif_addr == 12'h144) & !cpuif_req_is_wr;
+        decoded_reg_strb.DROP_HEADER.LO = cpuif_req_masked & (cpuif_addr == 12'h148) & !cpuif_req_is_wr;
+        decoded_reg_strb.DROP_HEADER.HI = cpuif_req_masked & (cpuif_addr == 12'h14c) & !cpuif_req_is_wr;
+        decoded_reg_strb.DROP_CRC.LO = cpuif_req_masked & (cpuif_addr == 12'h150) & !cpuif_req_is_wr;
+        decoded_reg_strb.DROP_CRC.HI = cpuif_req_masked & (cpuif_addr == 12'h154) & !cpuif_req_is_wr;
+        decoded_reg_strb.DROP_OVERLOAD.LO = cpuif_req_masked & (cpuif_addr == 12'h158) & !cpuif_req_is_wr;
+        decoded_reg_strb.DROP_OVERLOAD.HI = cpuif_req_masked & (cpuif_addr == 12'h15c) & !cpuif_req_is_wr;
+        decoded_reg_strb.DROP_TAG.LO = cpuif_req_masked & (cpuif_addr == 12'h160) & !cpuif_req_is_wr;
+        decoded_reg_strb.DROP_TAG.HI = cpuif_req_masked & (cpuif_addr == 12'h164) & !cpuif_req_is_wr;
+        decoded_reg_strb.REQUESTS.LO = cpuif_req_masked & (cpuif_addr == 12'h168) & !cpuif_req_is_wr;
+        decoded_reg_strb.REQUESTS.HI = cpuif_req_masked & (cpuif_addr == 12'h16c) & !cpuif_req_is_wr;
+        decoded_reg_strb.BAGS.LO = cpuif_req_masked & (cpuif_addr == 12'h170) & !cpuif_req_is_wr;
+        decoded_reg_strb.BAGS.HI = cpuif_req_masked & (cpuif_addr == 12'h174) & !cpuif_req_is_wr;
+        decoded_reg_strb.KEYS.LO = cpuif_req_masked & (cpuif_addr == 12'h178) & !cpuif_req_is_wr;
+        decoded_reg_strb.KEYS.HI = cpuif_req_masked & (cpuif_addr == 12'h17c) & !cpuif_req_is_wr;
+        decoded_reg_strb.KEYS_NULL.LO = cpuif_req_masked & (cpuif_addr == 12'h180) & !cpuif_req_is_wr;
+        decoded_reg_strb.KEYS_NULL.HI = cpuif_req_masked & (cpuif_addr == 12'h184) & !cpuif_req_is_wr;
+        decoded_reg_strb.KEYS_PADDING.LO = cpuif_req_masked & (cpuif_addr == 12'h188) & !cpuif_req_is_wr;
+        decoded_reg_strb.KEYS_PADDING.HI = cpuif_req_masked & (cpuif_addr == 12'h18c) & !cpuif_req_is_wr;
+        decoded_reg_strb.ROW_HITS.LO = cpuif_req_masked & (cpuif_addr == 12'h190) & !cpuif_req_is_wr;
+        decoded_reg_strb.ROW_HITS.HI = cpuif_req_masked & (cpuif_addr == 12'h194) & !cpuif_req_is_wr;
+        decoded_reg_strb.ROW_MISSES.LO = cpuif_req_masked & (cpuif_addr == 12'h198) & !cpuif_req_is_wr;
+        decoded_reg_strb.ROW_MISSES.HI = cpuif_req_masked & (cpuif_addr == 12'h19c) & !cpuif_req_is_wr;
+        decoded_reg_strb.LINE_HITS.LO = cpuif_req_masked & (cpuif_addr == 12'h1a0) & !cpuif_req_is_wr;
+        decoded_reg_strb.LINE_HITS.HI = cpuif_req_masked & (cpuif_addr == 12'h1a4) & !cpuif_req_is_wr;
+        decoded_reg_strb.LINE_MISSES.LO = cpuif_req_masked & (cpuif_addr == 12'h1a8) & !cpuif_req_is_wr;
+        decoded_reg_strb.LINE_MISSES.HI = cpuif_req_masked & (cpuif_addr == 12'h1ac) & !cpuif_req_is_wr;
+        decoded_reg_strb.EVICTIONS.LO = cpuif_req_masked & (cpuif_addr == 12'h1b0) & !cpuif_req_is_wr;
+        decoded_reg_strb.EVICTIONS.HI = cpuif_req_masked & (cpuif_addr == 12'h1b4) & !cpuif_req_is_wr;
+        decoded_reg_strb.FETCH_BEATS.LO = cpuif_req_masked & (cpuif_addr == 12'h1b8) & !cpuif_req_is_wr;
+        decoded_reg_strb.FETCH_BEATS.HI = cpuif_req_masked & (cpuif_addr == 12'h1bc) & !cpuif_req_is_wr;
+        decoded_reg_strb.EXEC_BEATS.LO = cpuif_req_masked & (cpuif_addr == 12'h1c0) & !cpuif_req_is_wr;
+        decoded_reg_strb.EXEC_BEATS.HI = cpuif_req_masked & (cpuif_addr == 12'h1c4) & !cpuif_req_is_wr;
+        decoded_reg_strb.EXEC_EMPTY.LO = cpuif_req_masked & (cpuif_addr == 12'h1c8) & !cpuif_req_is_wr;
+        decoded_reg_strb.EXEC_EMPTY.HI = cpuif_req_masked & (cpuif_addr == 12'h1cc) & !cpuif_req_is_wr;
+        decoded_reg_strb.EXEC_FETCH.LO = cpuif_req_masked & (cpuif_addr == 12'h1d0) & !cpuif_req_is_wr;
+        decoded_reg_strb.EXEC_FETCH.HI = cpuif_req_masked & (cpuif_addr == 12'h1d4) & !cpuif_req_is_wr;
+        decoded_reg_strb.EXEC_HAZARD.LO = cpuif_req_masked & (cpuif_addr == 12'h1d8) & !cpuif_req_is_wr;
+        decoded_reg_strb.EXEC_HAZARD.HI = cpuif_req_masked & (cpuif_addr == 12'h1dc) & !cpuif_req_is_wr;
+        decoded_reg_strb.STALL_REPLY_SPACE.LO = cpuif_req_masked & (cpuif_addr == 12'h1e0) & !cpuif_req_is_wr;
+        decoded_reg_strb.STALL_REPLY_SPACE.HI = cpuif_req_masked & (cpuif_addr == 12'h1e4) & !cpuif_req_is_wr;
+        decoded_reg_strb.TX_FRAMES.LO = cpuif_req_masked & (cpuif_addr == 12'h1e8) & !cpuif_req_is_wr;
+        decoded_reg_strb.TX_FRAMES.HI = cpuif_req_masked & (cpuif_addr == 12'h1ec) & !cpuif_req_is_wr;
+        decoded_reg_strb.TX_BYTES.LO = cpuif_req_masked & (cpuif_addr == 12'h1f0) & !cpuif_req_is_wr;
+        decoded_reg_strb.TX_BYTES.HI = cpuif_req_masked & (cpuif_addr == 12'h1f4) & !cpuif_req_is_wr;
+        decoded_reg_strb.REPLIES.LO = cpuif_req_masked & (cpuif_addr == 12'h1f8) & !cpuif_req_is_wr;
+        decoded_reg_strb.REPLIES.HI = cpuif_req_masked & (cpuif_addr == 12'h1fc) & !cpuif_req_is_wr;
+        decoded_reg_strb.PARTIALS.LO = cpuif_req_masked & (cpuif_addr == 12'h200) & !cpuif_req_is_wr;
+        decoded_reg_strb.PARTIALS.HI = cpuif_req_masked & (cpuif_addr == 12'h204) & !cpuif_req_is_wr;
+        decoded_reg_strb.ERRORS.LO = cpuif_req_masked & (cpuif_addr == 12'h208) & !cpuif_req_is_wr;
+        decoded_reg_strb.ERRORS.HI = cpuif_req_masked & (cpuif_addr == 12'h20c) & !cpuif_req_is_wr;
+        decoded_reg_strb.ACKS.LO = cpuif_req_masked & (cpuif_addr == 12'h210) & !cpuif_req_is_wr;
+        decoded_reg_strb.ACKS.HI = cpuif_req_masked & (cpuif_addr == 12'h214) & !cpuif_req_is_wr;
+        decoded_reg_strb.UPDATES.LO = cpuif_req_masked & (cpuif_addr == 12'h218) & !cpuif_req_is_wr;
+        decoded_reg_strb.UPDATES.HI = cpuif_req_masked & (cpuif_addr == 12'h21c) & !cpuif_req_is_wr;
+        decoded_reg_strb.UPDATE_ROWS.LO = cpuif_req_masked & (cpuif_addr == 12'h220) & !cpuif_req_is_wr;
+        decoded_reg_strb.UPDATE_ROWS.HI = cpuif_req_masked & (cpuif_addr == 12'h224) & !cpuif_req_is_wr;
+        decoded_reg_strb.UPDATE_DUPLICATES.LO = cpuif_req_masked & (cpuif_addr == 12'h228) & !cpuif_req_is_wr;
+        decoded_reg_strb.UPDATE_DUPLICATES.HI = cpuif_req_masked & (cpuif_addr == 12'h22c) & !cpuif_req_is_wr;
+        decoded_reg_strb.MEMORY_ERRORS.LO = cpuif_req_masked & (cpuif_addr == 12'h230) & !cpuif_req_is_wr;
+        decoded_reg_strb.MEMORY_ERRORS.HI = cpuif_req_masked & (cpuif_addr == 12'h234) & !cpuif_req_is_wr;
+        decoded_err = '0;
+    end
+
+    // Pass down signals to next stage
+    assign decoded_addr = cpuif_addr;
+    assign decoded_req = cpuif_req_masked;
+    assign decoded_req_is_wr = cpuif_req_is_wr;
+    assign decoded_wr_data = cpuif_wr_data;
+    assign decoded_wr_biten = cpuif_wr_biten;
+
+    //--------------------------------------------------------------------------
+    // Field logic
+    //--------------------------------------------------------------------------
+    typedef struct {
+        struct {
+            struct {
+                logic [31:0] next;
+                logic load_next;
+            } value;
+        } SCRATCH;
+        struct {
+            struct {
+                logic next;
+                logic load_next;
+            } enable;
+            struct {
+                logic next;
+                logic load_next;
+            } flush;
+            struct {
+                logic next;
+                logic load_next;
+            } snapshot;
+        } CONTROL;
+        struct {
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } port;
+        } UDP_PORT;
+        struct {
+            struct {
+                logic [7:0] next;
+                logic load_next;
+            } units;
+        } REPLY_BEATS64;
+        struct {
+            struct {
+                logic [31:0] next;
+                logic load_next;
+            } table_number;
+        } TABLE_SEL;
+        struct {
+            struct {
+                logic [31:0] next;
+                logic load_next;
+            } value;
+        } TABLE_WORD[8];
+        struct {
+            struct {
+                logic next;
+                logic load_next;
+            } commit;
+        } TABLE_COMMIT;
+    } field_combo_t;
+    field_combo_t field_combo;
+
+    typedef struct {
+        struct {
+            struct {
+                logic [31:0] value;
+            } value;
+        } SCRATCH;
+        struct {
+            struct {
+                logic value;
+            } enable;
+            struct {
+                logic value;
+            } flush;
+            struct {
+                logic value;
+            } snapshot;
+        } CONTROL;
+        struct {
+            struct {
+                logic [15:0] value;
+            } port;
+        } UDP_PORT;
+        struct {
+            struct {
+                logic [7:0] value;
+            } units;
+        } REPLY_BEATS64;
+        struct {
+            struct {
+                logic [31:0] value;
+            } table_number;
+        } TABLE_SEL;
+        struct {
+            struct {
+                logic [31:0] value;
+            } value;
+        } TABLE_WORD[8];
+        struct {
+            struct {
+                logic value;
+            } commit;
+        } TABLE_COMMIT;
+    } field_storage_t;
+    field_storage_t field_storage;
+
+    // Field: embnic_csr.SCRATCH.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.SCRATCH.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.SCRATCH && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.SCRATCH.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.SCRATCH.value.next = next_c;
+        field_combo.SCRATCH.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.SCRATCH.value.value <= 32'h0;
+        end else begin
+            if(field_combo.SCRATCH.value.load_next) begin
+                field_storage.SCRATCH.value.value <= field_combo.SCRATCH.value.next;
+            end
+        end
+    end
+    // Field: embnic_csr.CONTROL.enable
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.CONTROL.enable.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.CONTROL && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.CONTROL.enable.value & ~decoded_wr_biten[0:0]) | (decoded_wr_data[0:0] & decoded_wr_biten[0:0]);
+            load_next_c = '1;
+        end
+        field_combo.CONTROL.enable.next = next_c;
+        field_combo.CONTROL.enable.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.CONTROL.enable.value <= 1'h0;
+        end else begin
+            if(field_combo.CONTROL.enable.load_next) begin
+                field_storage.CONTROL.enable.value <= field_combo.CONTROL.enable.next;
+            end
+        end
+    end
+    assign hwif_out.CONTROL.enable.value = field_storage.CONTROL.enable.value;
+    // Field: embnic_csr.CONTROL.flush
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.CONTROL.flush.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.CONTROL && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.CONTROL.flush.value & ~decoded_wr_biten[1:1]) | (decoded_wr_data[1:1] & decoded_wr_biten[1:1]);
+            load_next_c = '1;
+        end else begin // singlepulse clears back to 0
+            next_c = '0;
+            load_next_c = '1;
+        end
+        field_combo.CONTROL.flush.next = next_c;
+        field_combo.CONTROL.flush.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.CONTROL.flush.value <= 1'h0;
+        end else begin
+            if(field_combo.CONTROL.flush.load_next) begin
+                field_storage.CONTROL.flush.value <= field_combo.CONTROL.flush.next;
+            end
+        end
+    end
+    assign hwif_out.CONTROL.flush.value = field_storage.CONTROL.flush.value;
+    // Field: embnic_csr.CONTROL.snapshot
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.CONTROL.snapshot.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.CONTROL && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.CONTROL.snapshot.value & ~decoded_wr_biten[2:2]) | (decoded_wr_data[2:2] & decoded_wr_biten[2:2]);
+            load_next_c = '1;
+        end else begin // singlepulse clears back to 0
+            next_c = '0;
+            load_next_c = '1;
+        end
+        field_combo.CONTROL.snapshot.next = next_c;
+        field_combo.CONTROL.snapshot.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.CONTROL.snapshot.value <= 1'h0;
+        end else begin
+            if(field_combo.CONTROL.snapshot.load_next) begin
+                field_storage.CONTROL.snapshot.value <= field_combo.CONTROL.snapshot.next;
+            end
+        end
+    end
+    assign hwif_out.CONTROL.snapshot.value = field_storage.CONTROL.snapshot.value;
+    // Field: embnic_csr.UDP_PORT.port
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.UDP_PORT.port.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.UDP_PORT && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.UDP_PORT.port.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.UDP_PORT.port.next = next_c;
+        field_combo.UDP_PORT.port.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.UDP_PORT.port.value <= 16'h454e;
+        end else begin
+            if(field_combo.UDP_PORT.port.load_next) begin
+                field_storage.UDP_PORT.port.value <= field_combo.UDP_PORT.port.next;
+            end
+        end
+    end
+    assign hwif_out.UDP_PORT.port.value = field_storage.UDP_PORT.port.value;
+    // Field: embnic_csr.REPLY_BEATS64.units
+    always_comb begin
+        automatic logic [7:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.REPLY_BEATS64.units.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.REPLY_BEATS64 && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.REPLY_BEATS64.units.value & ~decoded_wr_biten[7:0]) | (decoded_wr_data[7:0] & decoded_wr_biten[7:0]);
+            load_next_c = '1;
+        end
+        field_combo.REPLY_BEATS64.units.next = next_c;
+        field_combo.REPLY_BEATS64.units.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.REPLY_BEATS64.units.value <= 8'h16;
+        end else begin
+            if(field_combo.REPLY_BEATS64.units.load_next) begin
+                field_storage.REPLY_BEATS64.units.value <= field_combo.REPLY_BEATS64.units.next;
+            end
+        end
+    end
+    assign hwif_out.REPLY_BEATS64.units.value = field_storage.REPLY_BEATS64.units.value;
+    // Field: embnic_csr.TABLE_SEL.table_number
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.TABLE_SEL.table_number.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.TABLE_SEL && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.TABLE_SEL.table_number.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.TABLE_SEL.table_number.next = next_c;
+        field_combo.TABLE_SEL.table_number.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.TABLE_SEL.table_number.value <= 32'h0;
+        end else begin
+            if(field_combo.TABLE_SEL.table_number.load_next) begin
+                field_storage.TABLE_SEL.table_number.value <= field_combo.TABLE_SEL.table_number.next;
+            end
+        end
+    end
+    assign hwif_out.TABLE_SEL.table_number.value = field_storage.TABLE_SEL.table_number.value;
+    for(genvar i0=0; i0<8; i0++) begin
+        // Field: embnic_csr.TABLE_WORD[].value
+        always_comb begin
+            automatic logic [31:0] next_c;
+            automatic logic load_next_c;
+            next_c = field_storage.TABLE_WORD[i0].value.value;
+            load_next_c = '0;
+            if(decoded_reg_strb.TABLE_WORD[i0] && decoded_req_is_wr) begin // SW write
+                next_c = (field_storage.TABLE_WORD[i0].value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+                load_next_c = '1;
+            end
+            field_combo.TABLE_WORD[i0].value.next = next_c;
+            field_combo.TABLE_WORD[i0].value.load_next = load_next_c;
+        end
+        always_ff @(posedge clk) begin
+            if(rst) begin
+                field_storage.TABLE_WORD[i0].value.value <= 32'h0;
+            end else begin
+                if(field_combo.TABLE_WORD[i0].value.load_next) begin
+                    field_storage.TABLE_WORD[i0].value.value <= field_combo.TABLE_WORD[i0].value.next;
+                end
+            end
+        end
+        assign hwif_out.TABLE_WORD[i0].value.value = field_storage.TABLE_WORD[i0].value.value;
+    end
+    // Field: embnic_csr.TABLE_COMMIT.commit
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.TABLE_COMMIT.commit.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.TABLE_COMMIT && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.TABLE_COMMIT.commit.value & ~decoded_wr_biten[0:0]) | (decoded_wr_data[0:0] & decoded_wr_biten[0:0]);
+            load_next_c = '1;
+        end else begin // singlepulse clears back to 0
+            next_c = '0;
+            load_next_c = '1;
+        end
+        field_combo.TABLE_COMMIT.commit.next = next_c;
+        field_combo.TABLE_COMMIT.commit.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.TABLE_COMMIT.commit.value <= 1'h0;
+        end else begin
+            if(field_combo.TABLE_COMMIT.commit.load_next) begin
+                field_storage.TABLE_COMMIT.commit.value <= field_combo.TABLE_COMMIT.commit.next;
+            end
+        end
+    end
+    assign hwif_out.TABLE_COMMIT.commit.value = field_storage.TABLE_COMMIT.commit.value;
+
+    //--------------------------------------------------------------------------
+    // Write response
+    //--------------------------------------------------------------------------
+    assign cpuif_wr_ack = decoded_req & decoded_req_is_wr;
+    // Writes are always granted with no error response
+    assign cpuif_wr_err = '0;
+
+    //--------------------------------------------------------------------------
+    // Readback
+    //--------------------------------------------------------------------------
+
+    logic [11:0] rd_mux_addr;
+    assign rd_mux_addr = decoded_addr;
+
+    logic readback_err;
+    logic readback_done;
+    logic [31:0] readback_data;
+    always_comb begin
+        automatic logic [31:0] readback_data_var;
+        readback_data_var = '0;
+        if(rd_mux_addr == 12'h0) begin
+            readback_data_var[31:0] = 32'h454d424e;
+        end
+        if(rd_mux_addr == 12'h4) begin
+            readback_data_var[31:0] = hwif_in.CONTRACT_HASH.value.next;
+        end
+        if(rd_mux_addr == 12'h8) begin
+            readback_data_var[31:0] = hwif_in.CONFIG_ID.value.next;
+        end
+        if(rd_mux_addr == 12'hc) begin
+            readback_data_var[7:0] = 8'h0;
+            readback_data_var[15:8] = 8'h1;
+            readback_data_var[23:16] = 8'h0;
+        end
+        if(rd_mux_addr == 12'h10) begin
+            readback_data_var[31:0] = hwif_in.GIT_HASH.value.next;
+        end
+        if(rd_mux_addr == 12'h14) begin
+            readback_data_var[31:0] = field_storage.SCRATCH.value.value;
+        end
+        if(rd_mux_addr == 12'h20) begin
+            readback_data_var[31:0] = hwif_in.CAP_DATA_W.value.next;
+        end
+        if(rd_mux_addr == 12'h24) begin
+            readback_data_var[31:0] = hwif_in.CAP_SLOTS.value.next;
+        end
+        if(rd_mux_addr == 12'h28) begin
+            readback_data_var[31:0] = hwif_in.CAP_MAX_VEC64.value.next;
+        end
+        if(rd_mux_addr == 12'h2c) begin
+            readback_data_var[31:0] = hwif_in.CAP_LINE_BYTES.value.next;
+        end
+        if(rd_mux_addr == 12'h30) begin
+            readback_data_var[31:0] = hwif_in.CAP_WAYS.value.next;
+        end
+        if(rd_mux_addr == 12'h34) begin
+            readback_data_var[31:0] = hwif_in.CAP_SETS.value.next;
+        end
+        if(rd_mux_addr == 12'h38) begin
+            readback_data_var[31:0] = hwif_in.CAP_FETCHES.value.next;
+        end
+        if(rd_mux_addr == 12'h3c) begin
+            readback_data_var[31:0] = hwif_in.CAP_TABLES.value.next;
+        end
+        if(rd_mux_addr == 12'h40) begin
+            readback_data_var[31:0] = hwif_in.CAP_KS_BYTES.value.next;
+        end
+        if(rd_mux_addr == 12'h44) begin
+            readback_data_var[31:0] = hwif_in.CAP_REPLY_VEC64.value.next;
+        end
+        if(rd_mux_addr == 12'h48) begin
+            readback_data_var[31:0] = hwif_in.CAP_CTXS.value.next;
+        end
+        if(rd_mux_addr == 12'h4c) begin
+            readback_data_var[31:0] = hwif_in.CAP_CLIENTS.value.next;
+        end
+        if(rd_mux_addr == 12'h80) begin
+            readback_data_var[0] = field_storage.CONTROL.enable.value;
+            readback_data_var[1] = field_storage.CONTROL.flush.value;
+            readback_data_var[2] = field_storage.CONTROL.snapshot.value;
+        end
+        if(rd_mux_addr == 12'h84) begin
+            readback_data_var[0] = hwif_in.STATUS.idle.next;
+            readback_data_var[1] = hwif_in.STATUS.flush_busy.next;
+        end
+        if(rd_mux_addr == 12'h88) begin
+            readback_data_var[15:0] = field_storage.UDP_PORT.port.value;
+        end
+        if(rd_mux_addr == 12'h8c) begin
+            readback_data_var[7:0] = field_storage.REPLY_BEATS64.units.value;
+        end
+        if(rd_mux_addr == 12'ha0) begin
+            readback_data_var[31:0] = field_storage.TABLE_SEL.table_number.value;
+        end
+        for(int i0=0; i0<8; i0++) begin
+            if(rd_mux_addr == 12'ha4 + (12)'(i0) * 12'h4) begin
+                readback_data_var[31:0] = field_storage.TABLE_WORD[i0].value.value;
+            end
+        end
+        if(rd_mux_addr == 12'hc4) begin
+            readback_data_var[0] = field_storage.TABLE_COMMIT.commit.value;
+        end
+        if(rd_mux_addr == 12'h100) begin
+            readback_data_var[31:0] = hwif_in.CYCLES.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h104) begin
+            readback_data_var[31:0] = hwif_in.CYCLES.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h108) begin
+            readback_data_var[31:0] = hwif_in.RX_FRAMES.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h10c) begin
+            readback_data_var[31:0] = hwif_in.RX_FRAMES.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h110) begin
+            readback_data_var[31:0] = hwif_in.RX_BYTES.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h114) begin
+            readback_data_var[31:0] = hwif_in.RX_BYTES.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h118) begin
+            readback_data_var[31:0] = hwif_in.RX_ACCEPTED.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h11c) begin
+            readback_data_var[31:0] = hwif_in.RX_ACCEPTED.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h120) begin
+            readback_data_var[31:0] = hwif_in.DROP_NOT_OURS.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h124) begin
+            readback_data_var[31:0] = hwif_in.DROP_NOT_OURS.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h128) begin
+            readback_data_var[31:0] = hwif_in.DROP_MAC_ERROR.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h12c) begin
+            readback_data_var[31:0] = hwif_in.DROP_MAC_ERROR.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h130) begin
+            readback_data_var[31:0] = hwif_in.DROP_LENGTH.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h134) begin
+            readback_data_var[31:0] = hwif_in.DROP_LENGTH.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h138) begin
+            readback_data_var[31:0] = hwif_in.DROP_IP_CHECKSUM.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h13c) begin
+            readback_data_var[31:0] = hwif_in.DROP_IP_CHECKSUM.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h140) begin
+            readback_data_var[31:0] = hwif_in.DROP_VERSION.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h144) begin
+            readback_data_var[31:0] = hwif_in.DROP_VERSION.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h148) begin
+            readback_data_var[31:0] = hwif_in.DROP_HEADER.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h14c) begin
+            readback_data_var[31:0] = hwif_in.DROP_HEADER.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h150) begin
+            readback_data_var[31:0] = hwif_in.DROP_CRC.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h154) begin
+            readback_data_var[31:0] = hwif_in.DROP_CRC.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h158) begin
+            readback_data_var[31:0] = hwif_in.DROP_OVERLOAD.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h15c) begin
+            readback_data_var[31:0] = hwif_in.DROP_OVERLOAD.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h160) begin
+            readback_data_var[31:0] = hwif_in.DROP_TAG.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h164) begin
+            readback_data_var[31:0] = hwif_in.DROP_TAG.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h168) begin
+            readback_data_var[31:0] = hwif_in.REQUESTS.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h16c) begin
+            readback_data_var[31:0] = hwif_in.REQUESTS.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h170) begin
+            readback_data_var[31:0] = hwif_in.BAGS.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h174) begin
+            readback_data_var[31:0] = hwif_in.BAGS.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h178) begin
+            readback_data_var[31:0] = hwif_in.KEYS.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h17c) begin
+            readback_data_var[31:0] = hwif_in.KEYS.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h180) begin
+            readback_data_var[31:0] = hwif_in.KEYS_NULL.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h184) begin
+            readback_data_var[31:0] = hwif_in.KEYS_NULL.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h188) begin
+            readback_data_var[31:0] = hwif_in.KEYS_PADDING.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h18c) begin
+            readback_data_var[31:0] = hwif_in.KEYS_PADDING.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h190) begin
+            readback_data_var[31:0] = hwif_in.ROW_HITS.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h194) begin
+            readback_data_var[31:0] = hwif_in.ROW_HITS.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h198) begin
+            readback_data_var[31:0] = hwif_in.ROW_MISSES.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h19c) begin
+            readback_data_var[31:0] = hwif_in.ROW_MISSES.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h1a0) begin
+            readback_data_var[31:0] = hwif_in.LINE_HITS.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h1a4) begin
+            readback_data_var[31:0] = hwif_in.LINE_HITS.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h1a8) begin
+            readback_data_var[31:0] = hwif_in.LINE_MISSES.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h1ac) begin
+            readback_data_var[31:0] = hwif_in.LINE_MISSES.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h1b0) begin
+            readback_data_var[31:0] = hwif_in.EVICTIONS.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h1b4) begin
+            readback_data_var[31:0] = hwif_in.EVICTIONS.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h1b8) begin
+            readback_data_var[31:0] = hwif_in.FETCH_BEATS.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h1bc) begin
+            readback_data_var[31:0] = hwif_in.FETCH_BEATS.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h1c0) begin
+            readback_data_var[31:0] = hwif_in.EXEC_BEATS.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h1c4) begin
+            readback_data_var[31:0] = hwif_in.EXEC_BEATS.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h1c8) begin
+            readback_data_var[31:0] = hwif_in.EXEC_EMPTY.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h1cc) begin
+            readback_data_var[31:0] = hwif_in.EXEC_EMPTY.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h1d0) begin
+            readback_data_var[31:0] = hwif_in.EXEC_FETCH.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h1d4) begin
+            readback_data_var[31:0] = hwif_in.EXEC_FETCH.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h1d8) begin
+            readback_data_var[31:0] = hwif_in.EXEC_HAZARD.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h1dc) begin
+            readback_data_var[31:0] = hwif_in.EXEC_HAZARD.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h1e0) begin
+            readback_data_var[31:0] = hwif_in.STALL_REPLY_SPACE.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h1e4) begin
+            readback_data_var[31:0] = hwif_in.STALL_REPLY_SPACE.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h1e8) begin
+            readback_data_var[31:0] = hwif_in.TX_FRAMES.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h1ec) begin
+            readback_data_var[31:0] = hwif_in.TX_FRAMES.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h1f0) begin
+            readback_data_var[31:0] = hwif_in.TX_BYTES.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h1f4) begin
+            readback_data_var[31:0] = hwif_in.TX_BYTES.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h1f8) begin
+            readback_data_var[31:0] = hwif_in.REPLIES.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h1fc) begin
+            readback_data_var[31:0] = hwif_in.REPLIES.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h200) begin
+            readback_data_var[31:0] = hwif_in.PARTIALS.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h204) begin
+            readback_data_var[31:0] = hwif_in.PARTIALS.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h208) begin
+            readback_data_var[31:0] = hwif_in.ERRORS.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h20c) begin
+            readback_data_var[31:0] = hwif_in.ERRORS.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h210) begin
+            readback_data_var[31:0] = hwif_in.ACKS.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h214) begin
+            readback_data_var[31:0] = hwif_in.ACKS.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h218) begin
+            readback_data_var[31:0] = hwif_in.UPDATES.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h21c) begin
+            readback_data_var[31:0] = hwif_in.UPDATES.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h220) begin
+            readback_data_var[31:0] = hwif_in.UPDATE_ROWS.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h224) begin
+            readback_data_var[31:0] = hwif_in.UPDATE_ROWS.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h228) begin
+            readback_data_var[31:0] = hwif_in.UPDATE_DUPLICATES.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h22c) begin
+            readback_data_var[31:0] = hwif_in.UPDATE_DUPLICATES.HI.value.next;
+        end
+        if(rd_mux_addr == 12'h230) begin
+            readback_data_var[31:0] = hwif_in.MEMORY_ERRORS.LO.value.next;
+        end
+        if(rd_mux_addr == 12'h234) begin
+            readback_data_var[31:0] = hwif_in.MEMORY_ERRORS.HI.value.next;
+        end
+        readback_data = readback_data_var;
+        readback_done = decoded_req & ~decoded_req_is_wr;
+        readback_err = '0;
+    end
+
+    assign cpuif_rd_ack = readback_done;
+    assign cpuif_rd_data = readback_data;
+    assign cpuif_rd_err = readback_err;
+endmodule

@@ -1,0 +1,1086 @@
+// SPDX-License-Identifier: Apache-2.0
+// Generated from spec/registers.rdl by spec/generate.py through PeakRDL-regblock. Do not edit.
+
+package embnic_csr_pkg;
+
+    localparam EMBNIC_CSR_DATA_WIDTH = 32;
+    localparam EMBNIC_CSR_MIN_ADDR_WIDTH = 12;
+    localparam EMBNIC_CSR_SIZE = 'h238;
+
+    typedef struct {
+        logic [31:0] next;
+    } embnic_csr__CONTRACT_HASH__value__in_t;
+
+    typedef struct {
+        embnic_csr__CONTRACT_HASH__value__in_t value;
+    } embnic_csr__CONTRACT_HASH__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } embnic_csr__CONFIG_ID__value__in_t;
+
+    typedef struct {
+        embnic_csr__CONFIG_ID__value__in_t value;
+    } embnic_csr__CONFIG_ID__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } embnic_csr__GIT_HASH__value__in_t;
+
+    typedef struct {
+        embnic_csr__GIT_HASH__value__in_t value;
+    } embnic_csr__GIT_HASH__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_d5b508dd__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_d5b508dd__value__in_t value;
+    } capability_reg_desc_d5b508dd__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_f7815b5b__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_f7815b5b__value__in_t value;
+    } capability_reg_desc_f7815b5b__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_b960f668__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_b960f668__value__in_t value;
+    } capability_reg_desc_b960f668__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_9772e9e5__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_9772e9e5__value__in_t value;
+    } capability_reg_desc_9772e9e5__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_279bd4c5__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_279bd4c5__value__in_t value;
+    } capability_reg_desc_279bd4c5__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_00db52ba__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_00db52ba__value__in_t value;
+    } capability_reg_desc_00db52ba__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_91142ea0__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_91142ea0__value__in_t value;
+    } capability_reg_desc_91142ea0__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_caf323f8__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_caf323f8__value__in_t value;
+    } capability_reg_desc_caf323f8__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_f62b4c96__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_f62b4c96__value__in_t value;
+    } capability_reg_desc_f62b4c96__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_ec16475d__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_ec16475d__value__in_t value;
+    } capability_reg_desc_ec16475d__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_ba61c875__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_ba61c875__value__in_t value;
+    } capability_reg_desc_ba61c875__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_29eb4b30__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_29eb4b30__value__in_t value;
+    } capability_reg_desc_29eb4b30__in_t;
+
+    typedef struct {
+        logic next;
+    } embnic_csr__STATUS__idle__in_t;
+
+    typedef struct {
+        logic next;
+    } embnic_csr__STATUS__flush_busy__in_t;
+
+    typedef struct {
+        embnic_csr__STATUS__idle__in_t idle;
+        embnic_csr__STATUS__flush_busy__in_t flush_busy;
+    } embnic_csr__STATUS__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_51c18af1__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_51c18af1__LO__value__in_t value;
+    } counter_rf_desc_51c18af1__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_51c18af1__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_51c18af1__HI__value__in_t value;
+    } counter_rf_desc_51c18af1__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_51c18af1__LO__in_t LO;
+        counter_rf_desc_51c18af1__HI__in_t HI;
+    } counter_rf_desc_51c18af1__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_92df27e7__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_92df27e7__LO__value__in_t value;
+    } counter_rf_desc_92df27e7__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_92df27e7__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_92df27e7__HI__value__in_t value;
+    } counter_rf_desc_92df27e7__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_92df27e7__LO__in_t LO;
+        counter_rf_desc_92df27e7__HI__in_t HI;
+    } counter_rf_desc_92df27e7__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_79c336b8__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_79c336b8__LO__value__in_t value;
+    } counter_rf_desc_79c336b8__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_79c336b8__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_79c336b8__HI__value__in_t value;
+    } counter_rf_desc_79c336b8__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_79c336b8__LO__in_t LO;
+        counter_rf_desc_79c336b8__HI__in_t HI;
+    } counter_rf_desc_79c336b8__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_fc27a537__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_fc27a537__LO__value__in_t value;
+    } counter_rf_desc_fc27a537__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_fc27a537__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_fc27a537__HI__value__in_t value;
+    } counter_rf_desc_fc27a537__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_fc27a537__LO__in_t LO;
+        counter_rf_desc_fc27a537__HI__in_t HI;
+    } counter_rf_desc_fc27a537__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_eecc3b59__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_eecc3b59__LO__value__in_t value;
+    } counter_rf_desc_eecc3b59__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_eecc3b59__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_eecc3b59__HI__value__in_t value;
+    } counter_rf_desc_eecc3b59__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_eecc3b59__LO__in_t LO;
+        counter_rf_desc_eecc3b59__HI__in_t HI;
+    } counter_rf_desc_eecc3b59__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_ab024343__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_ab024343__LO__value__in_t value;
+    } counter_rf_desc_ab024343__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_ab024343__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_ab024343__HI__value__in_t value;
+    } counter_rf_desc_ab024343__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_ab024343__LO__in_t LO;
+        counter_rf_desc_ab024343__HI__in_t HI;
+    } counter_rf_desc_ab024343__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_82c48698__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_82c48698__LO__value__in_t value;
+    } counter_rf_desc_82c48698__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_82c48698__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_82c48698__HI__value__in_t value;
+    } counter_rf_desc_82c48698__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_82c48698__LO__in_t LO;
+        counter_rf_desc_82c48698__HI__in_t HI;
+    } counter_rf_desc_82c48698__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_6b3f9500__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_6b3f9500__LO__value__in_t value;
+    } counter_rf_desc_6b3f9500__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_6b3f9500__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_6b3f9500__HI__value__in_t value;
+    } counter_rf_desc_6b3f9500__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_6b3f9500__LO__in_t LO;
+        counter_rf_desc_6b3f9500__HI__in_t HI;
+    } counter_rf_desc_6b3f9500__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_62e69137__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_62e69137__LO__value__in_t value;
+    } counter_rf_desc_62e69137__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_62e69137__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_62e69137__HI__value__in_t value;
+    } counter_rf_desc_62e69137__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_62e69137__LO__in_t LO;
+        counter_rf_desc_62e69137__HI__in_t HI;
+    } counter_rf_desc_62e69137__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_2314ce18__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_2314ce18__LO__value__in_t value;
+    } counter_rf_desc_2314ce18__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_2314ce18__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_2314ce18__HI__value__in_t value;
+    } counter_rf_desc_2314ce18__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_2314ce18__LO__in_t LO;
+        counter_rf_desc_2314ce18__HI__in_t HI;
+    } counter_rf_desc_2314ce18__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_476bdb2e__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_476bdb2e__LO__value__in_t value;
+    } counter_rf_desc_476bdb2e__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_476bdb2e__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_476bdb2e__HI__value__in_t value;
+    } counter_rf_desc_476bdb2e__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_476bdb2e__LO__in_t LO;
+        counter_rf_desc_476bdb2e__HI__in_t HI;
+    } counter_rf_desc_476bdb2e__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_1da232bb__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_1da232bb__LO__value__in_t value;
+    } counter_rf_desc_1da232bb__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_1da232bb__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_1da232bb__HI__value__in_t value;
+    } counter_rf_desc_1da232bb__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_1da232bb__LO__in_t LO;
+        counter_rf_desc_1da232bb__HI__in_t HI;
+    } counter_rf_desc_1da232bb__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_feefaf0a__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_feefaf0a__LO__value__in_t value;
+    } counter_rf_desc_feefaf0a__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_feefaf0a__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_feefaf0a__HI__value__in_t value;
+    } counter_rf_desc_feefaf0a__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_feefaf0a__LO__in_t LO;
+        counter_rf_desc_feefaf0a__HI__in_t HI;
+    } counter_rf_desc_feefaf0a__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_00975785__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_00975785__LO__value__in_t value;
+    } counter_rf_desc_00975785__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_00975785__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_00975785__HI__value__in_t value;
+    } counter_rf_desc_00975785__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_00975785__LO__in_t LO;
+        counter_rf_desc_00975785__HI__in_t HI;
+    } counter_rf_desc_00975785__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_404e218d__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_404e218d__LO__value__in_t value;
+    } counter_rf_desc_404e218d__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_404e218d__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_404e218d__HI__value__in_t value;
+    } counter_rf_desc_404e218d__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_404e218d__LO__in_t LO;
+        counter_rf_desc_404e218d__HI__in_t HI;
+    } counter_rf_desc_404e218d__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_fa1a6a08__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_fa1a6a08__LO__value__in_t value;
+    } counter_rf_desc_fa1a6a08__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_fa1a6a08__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_fa1a6a08__HI__value__in_t value;
+    } counter_rf_desc_fa1a6a08__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_fa1a6a08__LO__in_t LO;
+        counter_rf_desc_fa1a6a08__HI__in_t HI;
+    } counter_rf_desc_fa1a6a08__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_4d601076__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_4d601076__LO__value__in_t value;
+    } counter_rf_desc_4d601076__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_4d601076__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_4d601076__HI__value__in_t value;
+    } counter_rf_desc_4d601076__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_4d601076__LO__in_t LO;
+        counter_rf_desc_4d601076__HI__in_t HI;
+    } counter_rf_desc_4d601076__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_08556626__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_08556626__LO__value__in_t value;
+    } counter_rf_desc_08556626__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_08556626__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_08556626__HI__value__in_t value;
+    } counter_rf_desc_08556626__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_08556626__LO__in_t LO;
+        counter_rf_desc_08556626__HI__in_t HI;
+    } counter_rf_desc_08556626__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_fb971a33__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_fb971a33__LO__value__in_t value;
+    } counter_rf_desc_fb971a33__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_fb971a33__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_fb971a33__HI__value__in_t value;
+    } counter_rf_desc_fb971a33__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_fb971a33__LO__in_t LO;
+        counter_rf_desc_fb971a33__HI__in_t HI;
+    } counter_rf_desc_fb971a33__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_fa6a1e51__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_fa6a1e51__LO__value__in_t value;
+    } counter_rf_desc_fa6a1e51__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_fa6a1e51__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_fa6a1e51__HI__value__in_t value;
+    } counter_rf_desc_fa6a1e51__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_fa6a1e51__LO__in_t LO;
+        counter_rf_desc_fa6a1e51__HI__in_t HI;
+    } counter_rf_desc_fa6a1e51__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_e74448f1__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_e74448f1__LO__value__in_t value;
+    } counter_rf_desc_e74448f1__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_e74448f1__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_e74448f1__HI__value__in_t value;
+    } counter_rf_desc_e74448f1__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_e74448f1__LO__in_t LO;
+        counter_rf_desc_e74448f1__HI__in_t HI;
+    } counter_rf_desc_e74448f1__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_3a6fdc25__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_3a6fdc25__LO__value__in_t value;
+    } counter_rf_desc_3a6fdc25__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_3a6fdc25__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_3a6fdc25__HI__value__in_t value;
+    } counter_rf_desc_3a6fdc25__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_3a6fdc25__LO__in_t LO;
+        counter_rf_desc_3a6fdc25__HI__in_t HI;
+    } counter_rf_desc_3a6fdc25__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_8155cb2a__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_8155cb2a__LO__value__in_t value;
+    } counter_rf_desc_8155cb2a__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_8155cb2a__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_8155cb2a__HI__value__in_t value;
+    } counter_rf_desc_8155cb2a__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_8155cb2a__LO__in_t LO;
+        counter_rf_desc_8155cb2a__HI__in_t HI;
+    } counter_rf_desc_8155cb2a__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_b407e3d2__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_b407e3d2__LO__value__in_t value;
+    } counter_rf_desc_b407e3d2__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_b407e3d2__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_b407e3d2__HI__value__in_t value;
+    } counter_rf_desc_b407e3d2__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_b407e3d2__LO__in_t LO;
+        counter_rf_desc_b407e3d2__HI__in_t HI;
+    } counter_rf_desc_b407e3d2__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_856f2e71__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_856f2e71__LO__value__in_t value;
+    } counter_rf_desc_856f2e71__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_856f2e71__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_856f2e71__HI__value__in_t value;
+    } counter_rf_desc_856f2e71__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_856f2e71__LO__in_t LO;
+        counter_rf_desc_856f2e71__HI__in_t HI;
+    } counter_rf_desc_856f2e71__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_d5de9d77__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_d5de9d77__LO__value__in_t value;
+    } counter_rf_desc_d5de9d77__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_d5de9d77__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_d5de9d77__HI__value__in_t value;
+    } counter_rf_desc_d5de9d77__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_d5de9d77__LO__in_t LO;
+        counter_rf_desc_d5de9d77__HI__in_t HI;
+    } counter_rf_desc_d5de9d77__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_a0399e58__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_a0399e58__LO__value__in_t value;
+    } counter_rf_desc_a0399e58__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_a0399e58__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_a0399e58__HI__value__in_t value;
+    } counter_rf_desc_a0399e58__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_a0399e58__LO__in_t LO;
+        counter_rf_desc_a0399e58__HI__in_t HI;
+    } counter_rf_desc_a0399e58__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_7d5ebff6__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_7d5ebff6__LO__value__in_t value;
+    } counter_rf_desc_7d5ebff6__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_7d5ebff6__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_7d5ebff6__HI__value__in_t value;
+    } counter_rf_desc_7d5ebff6__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_7d5ebff6__LO__in_t LO;
+        counter_rf_desc_7d5ebff6__HI__in_t HI;
+    } counter_rf_desc_7d5ebff6__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_9d966743__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_9d966743__LO__value__in_t value;
+    } counter_rf_desc_9d966743__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_9d966743__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_9d966743__HI__value__in_t value;
+    } counter_rf_desc_9d966743__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_9d966743__LO__in_t LO;
+        counter_rf_desc_9d966743__HI__in_t HI;
+    } counter_rf_desc_9d966743__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_b034f7e9__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_b034f7e9__LO__value__in_t value;
+    } counter_rf_desc_b034f7e9__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_b034f7e9__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_b034f7e9__HI__value__in_t value;
+    } counter_rf_desc_b034f7e9__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_b034f7e9__LO__in_t LO;
+        counter_rf_desc_b034f7e9__HI__in_t HI;
+    } counter_rf_desc_b034f7e9__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_bbc76d5e__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_bbc76d5e__LO__value__in_t value;
+    } counter_rf_desc_bbc76d5e__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_bbc76d5e__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_bbc76d5e__HI__value__in_t value;
+    } counter_rf_desc_bbc76d5e__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_bbc76d5e__LO__in_t LO;
+        counter_rf_desc_bbc76d5e__HI__in_t HI;
+    } counter_rf_desc_bbc76d5e__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_45ceda30__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_45ceda30__LO__value__in_t value;
+    } counter_rf_desc_45ceda30__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_45ceda30__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_45ceda30__HI__value__in_t value;
+    } counter_rf_desc_45ceda30__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_45ceda30__LO__in_t LO;
+        counter_rf_desc_45ceda30__HI__in_t HI;
+    } counter_rf_desc_45ceda30__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_4530a76c__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_4530a76c__LO__value__in_t value;
+    } counter_rf_desc_4530a76c__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_4530a76c__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_4530a76c__HI__value__in_t value;
+    } counter_rf_desc_4530a76c__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_4530a76c__LO__in_t LO;
+        counter_rf_desc_4530a76c__HI__in_t HI;
+    } counter_rf_desc_4530a76c__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_2fa0f633__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_2fa0f633__LO__value__in_t value;
+    } counter_rf_desc_2fa0f633__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_2fa0f633__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_2fa0f633__HI__value__in_t value;
+    } counter_rf_desc_2fa0f633__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_2fa0f633__LO__in_t LO;
+        counter_rf_desc_2fa0f633__HI__in_t HI;
+    } counter_rf_desc_2fa0f633__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_5256eab4__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_5256eab4__LO__value__in_t value;
+    } counter_rf_desc_5256eab4__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_5256eab4__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_5256eab4__HI__value__in_t value;
+    } counter_rf_desc_5256eab4__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_5256eab4__LO__in_t LO;
+        counter_rf_desc_5256eab4__HI__in_t HI;
+    } counter_rf_desc_5256eab4__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_7ff68ce3__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_7ff68ce3__LO__value__in_t value;
+    } counter_rf_desc_7ff68ce3__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_7ff68ce3__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_7ff68ce3__HI__value__in_t value;
+    } counter_rf_desc_7ff68ce3__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_7ff68ce3__LO__in_t LO;
+        counter_rf_desc_7ff68ce3__HI__in_t HI;
+    } counter_rf_desc_7ff68ce3__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_ce8e4e27__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_ce8e4e27__LO__value__in_t value;
+    } counter_rf_desc_ce8e4e27__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_ce8e4e27__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_ce8e4e27__HI__value__in_t value;
+    } counter_rf_desc_ce8e4e27__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_ce8e4e27__LO__in_t LO;
+        counter_rf_desc_ce8e4e27__HI__in_t HI;
+    } counter_rf_desc_ce8e4e27__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_ccee92fb__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_ccee92fb__LO__value__in_t value;
+    } counter_rf_desc_ccee92fb__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_ccee92fb__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_ccee92fb__HI__value__in_t value;
+    } counter_rf_desc_ccee92fb__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_ccee92fb__LO__in_t LO;
+        counter_rf_desc_ccee92fb__HI__in_t HI;
+    } counter_rf_desc_ccee92fb__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_77297f53__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_77297f53__LO__value__in_t value;
+    } counter_rf_desc_77297f53__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_77297f53__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_77297f53__HI__value__in_t value;
+    } counter_rf_desc_77297f53__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_77297f53__LO__in_t LO;
+        counter_rf_desc_77297f53__HI__in_t HI;
+    } counter_rf_desc_77297f53__in_t;
+
+    typedef struct {
+        embnic_csr__CONTRACT_HASH__in_t CONTRACT_HASH;
+        embnic_csr__CONFIG_ID__in_t CONFIG_ID;
+        embnic_csr__GIT_HASH__in_t GIT_HASH;
+        capability_reg_desc_d5b508dd__in_t CAP_DATA_W;
+        capability_reg_desc_f7815b5b__in_t CAP_SLOTS;
+        capability_reg_desc_b960f668__in_t CAP_MAX_VEC64;
+        capability_reg_desc_9772e9e5__in_t CAP_LINE_BYTES;
+        capability_reg_desc_279bd4c5__in_t CAP_WAYS;
+        capability_reg_desc_00db52ba__in_t CAP_SETS;
+        capability_reg_desc_91142ea0__in_t CAP_FETCHES;
+        capability_reg_desc_caf323f8__in_t CAP_TABLES;
+        capability_reg_desc_f62b4c96__in_t CAP_KS_BYTES;
+        capability_reg_desc_ec16475d__in_t CAP_REPLY_VEC64;
+        capability_reg_desc_ba61c875__in_t CAP_CTXS;
+        capability_reg_desc_29eb4b30__in_t CAP_CLIENTS;
+        embnic_csr__STATUS__in_t STATUS;
+        counter_rf_desc_51c18af1__in_t CYCLES;
+        counter_rf_desc_92df27e7__in_t RX_FRAMES;
+        counter_rf_desc_79c336b8__in_t RX_BYTES;
+        counter_rf_desc_fc27a537__in_t RX_ACCEPTED;
+        counter_rf_desc_eecc3b59__in_t DROP_NOT_OURS;
+        counter_rf_desc_ab024343__in_t DROP_MAC_ERROR;
+        counter_rf_desc_82c48698__in_t DROP_LENGTH;
+        counter_rf_desc_6b3f9500__in_t DROP_IP_CHECKSUM;
+        counter_rf_desc_62e69137__in_t DROP_VERSION;
+        counter_rf_desc_2314ce18__in_t DROP_HEADER;
+        counter_rf_desc_476bdb2e__in_t DROP_CRC;
+        counter_rf_desc_1da232bb__in_t DROP_OVERLOAD;
+        counter_rf_desc_feefaf0a__in_t DROP_TAG;
+        counter_rf_desc_00975785__in_t REQUESTS;
+        counter_rf_desc_404e218d__in_t BAGS;
+        counter_rf_desc_fa1a6a08__in_t KEYS;
+        counter_rf_desc_4d601076__in_t KEYS_NULL;
+        counter_rf_desc_08556626__in_t KEYS_PADDING;
+        counter_rf_desc_fb971a33__in_t ROW_HITS;
+        counter_rf_desc_fa6a1e51__in_t ROW_MISSES;
+        counter_rf_desc_e74448f1__in_t LINE_HITS;
+        counter_rf_desc_3a6fdc25__in_t LINE_MISSES;
+        counter_rf_desc_8155cb2a__in_t EVICTIONS;
+        counter_rf_desc_b407e3d2__in_t FETCH_BEATS;
+        counter_rf_desc_856f2e71__in_t EXEC_BEATS;
+        counter_rf_desc_d5de9d77__in_t EXEC_EMPTY;
+        counter_rf_desc_a0399e58__in_t EXEC_FETCH;
+        counter_rf_desc_7d5ebff6__in_t EXEC_HAZARD;
+        counter_rf_desc_9d966743__in_t STALL_REPLY_SPACE;
+        counter_rf_desc_b034f7e9__in_t TX_FRAMES;
+        counter_rf_desc_bbc76d5e__in_t TX_BYTES;
+        counter_rf_desc_45ceda30__in_t REPLIES;
+        counter_rf_desc_4530a76c__in_t PARTIALS;
+        counter_rf_desc_2fa0f633__in_t ERRORS;
+        counter_rf_desc_5256eab4__in_t ACKS;
+        counter_rf_desc_7ff68ce3__in_t UPDATES;
+        counter_rf_desc_ce8e4e27__in_t UPDATE_ROWS;
+        counter_rf_desc_ccee92fb__in_t UPDATE_DUPLICATES;
+        counter_rf_desc_77297f53__in_t MEMORY_ERRORS;
+    } embnic_csr__in_t;
+
+    typedef struct {
+        logic value;
+    } embnic_csr__CONTROL__enable__out_t;
+
+    typedef struct {
+        logic value;
+    } embnic_csr__CONTROL__flush__out_t;
+
+    typedef struct {
+        logic value;
+    } embnic_csr__CONTROL__snapshot__out_t;
+
+    typedef struct {
+        embnic_csr__CONTROL__enable__out_t enable;
+        embnic_csr__CONTROL__flush__out_t flush;
+        embnic_csr__CONTROL__snapshot__out_t snapshot;
+    } embnic_csr__CONTROL__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } embnic_csr__UDP_PORT__port__out_t;
+
+    typedef struct {
+        embnic_csr__UDP_PORT__port__out_t port;
+    } embnic_csr__UDP_PORT__out_t;
+
+    typedef struct {
+        logic [7:0] value;
+    } embnic_csr__REPLY_BEATS64__units__out_t;
+
+    typedef struct {
+        embnic_csr__REPLY_BEATS64__units__out_t units;
+    } embnic_csr__REPLY_BEATS64__out_t;
+
+    typedef struct {
+        logic [31:0] value;
+    } embnic_csr__TABLE_SEL__table_number__out_t;
+
+    typedef struct {
+        embnic_csr__TABLE_SEL__table_number__out_t table_number;
+    } embnic_csr__TABLE_SEL__out_t;
+
+    typedef struct {
+        logic [31:0] value;
+    } embnic_csr__TABLE_WORD__value__out_t;
+
+    typedef struct {
+        embnic_csr__TABLE_WORD__value__out_t value;
+    } embnic_csr__TABLE_WORD__out_t;
+
+    typedef struct {
+        logic value;
+    } embnic_csr__TABLE_COMMIT__commit__out_t;
+
+    typedef struct {
+        embnic_csr__TABLE_COMMIT__commit__out_t commit;
+    } embnic_csr__TABLE_COMMIT__out_t;
+
+    typedef struct {
+        embnic_csr__CONTROL__out_t CONTROL;
+        embnic_csr__UDP_PORT__out_t UDP_PORT;
+        embnic_csr__REPLY_BEATS64__out_t REPLY_BEATS64;
+        embnic_csr__TABLE_SEL__out_t TABLE_SEL;
+        embnic_csr__TABLE_WORD__out_t TABLE_WORD[8];
+        embnic_csr__TABLE_COMMIT__out_t TABLE_COMMIT;
+    } embnic_csr__out_t;
+endpackage

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lints the whole core in every named configuration: `python -m embnic_sim.lint`."""
+
+from __future__ import annotations
+
+import sys
+
+from embnic.gen.configs import CONFIGS
+from embnic_sim.runner import lint
+from embnic_sim.toolchain import config_parameters, module_parameters
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Lint `embnic_core` with `-Wall`; print one line a configuration; return 0 when all are clean."""
+    dirty = 0
+    for config in CONFIGS:
+        known = set(module_parameters("embnic_core"))
+        parameters = {name: value for name, value in config_parameters(config).items() if name in known}
+        status, text = lint("embnic_core", parameters)
+        if status:
+            dirty += 1
+            print(text, file=sys.stderr)
+        print(f"verilator --lint-only -Wall embnic_core {config}: {'NOT clean' if status else 'clean'}")
+    return 1 if dirty else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
