@@ -268,7 +268,6 @@ module embnic_core
     logic              desc_rd_en, iss_desc_rd_en, upd_desc_rd_en;
     logic [TBL_AW-1:0] desc_rd_addr, iss_desc_rd_addr, upd_desc_rd_addr;
     descriptor_t       desc_rd_data;
-    logic              table_busy;
 
     embnic_table_ram #(.TABLES(TABLES)) u_table_ram (
         .clk, .rst,
@@ -277,8 +276,7 @@ module embnic_core
         .cfg_commit(table_commit),
         .rd_en     (desc_rd_en),
         .rd_addr   (desc_rd_addr),
-        .rd_data   (desc_rd_data),
-        .sts_busy  (table_busy)
+        .rd_data   (desc_rd_data)
     );
 
     op_t     iss_op, upd_op, op;
@@ -313,7 +311,7 @@ module embnic_core
     );
 
     // Everything accepted before the update has been consumed.
-    assign lookup_idle = iss_idle && cache_idle && !bag_valid && !table_busy;
+    assign lookup_idle = iss_idle && cache_idle && !bag_valid;
 
     logic [ADDR_W-1:0] upd_awaddr;
     logic evt_update, evt_update_duplicate, evt_update_row;

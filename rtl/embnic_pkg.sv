@@ -22,11 +22,13 @@ package embnic_pkg;
 
     // Cycles from the issue of a row beat to the first cycle in which the next row's same beat may be issued.
     // embnic_pool guarantees it; embnic_row_cache keeps it.
-    localparam int unsigned ACC_LOOP_CYCLES = 18;
+    localparam int unsigned ACC_LOOP_CYCLES = 12;
 
     // Latency of embnic_fp32_fma and embnic_fp32_div_uint, from valid_in to valid_out.
-    localparam int unsigned FMA_STAGES = 12;
-    localparam int unsigned DIV_STAGES = 30;
+    localparam int unsigned FMA_STAGES = 13;
+    localparam int unsigned DIV_STAGES = 32;
+    // The addend of embnic_fp32_fma is taken this many cycles after its factors: the accumulator is read meanwhile.
+    localparam int unsigned FMA_C_DELAY = 5;
 
     // A frame of ours that passed every check of embnic_rx_frame. Addresses are as received.
     typedef struct packed {

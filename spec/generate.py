@@ -5,8 +5,9 @@
     python spec/generate.py            write every generated file
     python spec/generate.py --check    compare only; exit status 1 and a summary when one differs
 
-Inputs are `wire.toml`, `registers.rdl` and `configs.toml` beside this file; text comes from `templates/`. What belongs to
-the contract between card and host (`registers.rdl` and `wire.toml`) is hashed into CONTRACT_HASH.
+Inputs are `wire.toml`, `registers.rdl` and `configs.toml` beside this file; text comes from
+`templates/`. What belongs to the contract between card and host (`registers.rdl` and `wire.toml`)
+is hashed into CONTRACT_HASH.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from __future__ import annotations
 import argparse
 import difflib
 import hashlib
-import subprocess
+import itertools
+import re
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -34,7 +36,6 @@ ROOT = SPEC.parent
 # Generated file -> template. The two files of the register block are written by PeakRDL-regblock.
 TEMPLATES = {
     "rtl/gen/embnic_wire_pkg.sv": "embnic_wire_pkg.sv.j2",
-    "rtl/gen/embnic_cfg_pkg.sv": "embnic_cfg_pkg.sv.j2",
     "rtl/gen/embnic_csr_map.sv": "embnic_csr_map.sv.j2",
     "host/embnic/gen/__init__.py": "init.py.j2",
     "host/embnic/gen/wire.py": "wire.py.j2",
@@ -45,6 +46,7 @@ TEMPLATES = {
     "docs/gen/registers.md": "registers.md.j2",
     "docs/gen/configs.md": "configs.md.j2",
 }
+LOOP = re.compile(r"for\(genvar [^)]*\) begin(?= *$)", re.MULTILINE)  # unnamed generate block
 CSR_FILES = ("rtl/gen/embnic_csr.sv", "rtl/gen/embnic_csr_pkg.sv")
 
 
@@ -101,18 +103,22 @@ def contract_hash() -> int:
     return int.from_bytes(digest.digest()[:4], "big")
 
 
-# --- checks of the inputs --------------------------------------------------------------------------------------------
+# --- checks of the inputs ------------------------------------------------------------------------
 def check_bits(what: str, fields: list[dict[str, Any]], total: int) -> None:
     """Refuse overlapping fields, fields beyond `total` bits and repeated names."""
     used: dict[int, str] = {}
     names: set[str] = set()
     for item in fields:
         if item["name"] in names:
-            raise SpecError(f"{what}: field {item['name']} appears twice; give every field its own name")
+            raise SpecError(
+                f"{what}: field {item['name']} appears twice; give every field its own name"
+            )
         names.add(item["name"])
         for bit in range(item["lsb"], item["lsb"] + item["width"]):
             if bit >= total:
-                raise SpecError(f"{what}.{item['name']}: bit {bit} lies beyond the {total} bits there are")
+                raise SpecError(
+                    f"{what}.{item['name']}: bit {bit} lies beyond the {total} bits there are"
+                )
             if bit in used:
                 raise SpecError(f"{what}.{item['name']}: bit {bit} belongs to {used[bit]} already")
             used[bit] = item["name"]
@@ -151,13 +157,15 @@ def check_configs(configs: dict[str, Any]) -> None:
         raise SpecError(f"configs.toml: ids must differ, given {ids}")
     for name, config in configs.items():
         if list(config) != list(first):
-            raise SpecError(f"configs.toml: [{name}] must have the keys of the first configuration, in its order")
+            raise SpecError(f"configs.toml: [{name}] must have the keys of the first one, in order")
         for key in ("DATA_W", "LINE_BYTES", "WAYS", "SETS", "KS_BEATS", "RSP_BEATS", "TABLES"):
             if config[key] & (config[key] - 1):
-                raise SpecError(f"configs.toml: [{name}] {key} = {config[key]} must be a power of two")
+                raise SpecError(
+                    f"configs.toml: [{name}] {key} = {config[key]} must be a power of two"
+                )
 
 
-# --- registers -------------------------------------------------------------------------------------------------------
+# --- registers -----------------------------------------------------------------------------------
 def load_registers() -> tuple[Any, list[Register], list[Counter]]:
     """Compile registers.rdl; return its root node, the registers and the counters."""
     from peakrdl_regblock.udps import ALL_UDPS
@@ -173,17 +181,22 @@ def load_registers() -> tuple[Any, list[Register], list[Counter]]:
     counters: list[Counter] = []
     for node in root.top.children(unroll=False):
         if isinstance(node, RegfileNode):
-            counters.append(Counter(node.inst_name, node.absolute_address, node.get_property("desc")))
+            counters.append(
+                Counter(node.inst_name, node.absolute_address, node.get_property("desc"))
+            )
             continue
         if not isinstance(node, RegNode):
             raise SpecError(f"registers.rdl: {node.inst_name} is neither a register nor a counter")
         count = node.array_dimensions[0] if node.is_array else 1
         registers.append(
             Register(
-                node.inst_name, node.raw_absolute_address, count, node.get_property("desc"),
+                node.inst_name,
+                node.raw_absolute_address,
+                count,
+                node.get_property("desc"),
                 [register_field(f) for f in node.fields()],
             )
-        )  # fmt: skip
+        )
     return root, registers, counters
 
 
@@ -191,9 +204,14 @@ def register_field(node: Any) -> Field:
     access = "rw" if node.is_sw_writable else "ro"
     reset = node.get_property("reset")
     return Field(
-        node.inst_name, node.low, node.high, access, reset, bool(node.get_property("singlepulse")),
+        node.inst_name,
+        node.low,
+        node.high,
+        access,
+        reset,
+        bool(node.get_property("singlepulse")),
         node.get_property("desc", default="value"),
-    )  # fmt: skip
+    )
 
 
 def export_csr(root: Any) -> dict[str, str]:
@@ -203,26 +221,37 @@ def export_csr(root: Any) -> dict[str, str]:
 
     banner = (
         "// SPDX-License-Identifier: Apache-2.0\n"
-        "// Generated from spec/registers.rdl by spec/generate.py through PeakRDL-regblock. Do not edit.\n"
+        "// Generated from spec/registers.rdl by spec/generate.py, PeakRDL-regblock. Do not edit\n"
     )
     with tempfile.TemporaryDirectory() as folder:
         RegblockExporter().export(
-            root, folder, cpuif_cls=AXI4Lite_Cpuif_flattened, module_name="embnic_csr",
-            package_name="embnic_csr_pkg", address_width=12, default_reset_activelow=False,
+            root,
+            folder,
+            cpuif_cls=AXI4Lite_Cpuif_flattened,
+            module_name="embnic_csr",
+            package_name="embnic_csr_pkg",
+            address_width=12,
+            default_reset_activelow=False,
             default_reset_async=False,
-        )  # fmt: skip
-        return {name: banner + strip_banner((Path(folder) / Path(name).name).read_text()) for name in CSR_FILES}
+            retime_read_fanin=True,
+        )
+        return {
+            name: banner + strip_banner((Path(folder) / Path(name).name).read_text())
+            for name in CSR_FILES
+        }
 
 
 def strip_banner(text: str) -> str:
-    """Drop the exporter's leading comment lines: they repeat its version and command."""
+    """Drop the exporter's leading comment lines, which repeat its version; name its loops."""
     lines = text.splitlines()
     while lines and lines[0].startswith("//"):
         lines.pop(0)
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    loops = itertools.count()
+    text = "\n".join(line.rstrip() for line in lines) + "\n"
+    return LOOP.sub(lambda match: f"{match[0]} : gen_array_{next(loops)}", text)
 
 
-# --- generation ------------------------------------------------------------------------------------------------------
+# --- generation ----------------------------------------------------------------------------------
 def model() -> tuple[Any, dict[str, Any]]:
     """Return the compiled registers and the dictionary that all templates see."""
     wire = load_toml(SPEC / "wire.toml")
@@ -239,27 +268,124 @@ def model() -> tuple[Any, dict[str, Any]]:
         "registers": registers,
         "counters": counters,
         "contract_hash": contract_hash(),
+        "wire_header": byte_fields(wire["header"]["fields"]),
+        "key_names": [
+            f"KEY_{f['name'].upper()}_{what}"
+            for f in wire["key"]["fields"]
+            for what in ("BITS", "SHIFT")
+        ],
+        "reserved_words": reserved_bits(wire["descriptor"]),
+        "parameters": [key for key in next(iter(configs.values())) if key.isupper()],
+        "pad": lambda name, values: name.ljust(max(len(v["name"]) for v in values)),
     }
+
+
+def byte_fields(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the header as whole bytes: neighbours that share a byte become one field."""
+    whole: list[dict[str, Any]] = []
+    for item in fields:
+        if item["lsb"] % 8:
+            first = whole[-1]
+            name, width = f"{first['name']}_{item['name']}", first["width"] + item["width"]
+            whole[-1] = first | {"name": name, "width": width}
+        else:
+            whole.append(item)
+    return whole
+
+
+def reserved_bits(descriptor: dict[str, Any]) -> str:
+    """Return the descriptor bits that no field has, as an SV list of slices of `words`."""
+    used = {bit for f in descriptor["fields"] for bit in range(f["lsb"], f["lsb"] + f["width"])}
+    free = [bit for bit in range(descriptor["bits"]) if bit not in used]
+    runs: list[list[int]] = []
+    for bit in free:
+        if runs and runs[-1][1] == bit - 1:
+            runs[-1][1] = bit
+        else:
+            runs.append([bit, bit])
+    return ", ".join(f"words[{high}:{low}]" for low, high in reversed(runs))
 
 
 def generate() -> dict[str, str]:
     """Return every generated file as path below the project -> text."""
     root, names = model()
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(SPEC / "templates"), undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
+        loader=jinja2.FileSystemLoader(SPEC / "templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
     environment.filters["bitmask"] = lambda bit: 1 << bit
-    outputs = {path: environment.get_template(name).render(names) for path, name in TEMPLATES.items()}
+    outputs = {
+        path: environment.get_template(name).render(names) for path, name in TEMPLATES.items()
+    }
     outputs.update(export_csr(root))
     return outputs
 
 
+def difference(path: str, expected: str) -> list[str]:
+    """Return the first lines in which the file at `path` differs from `expected`, if it does."""
+    target = ROOT / path
+    if not target.is_file():
+        return [f"{path}: missing"]
+    found = target.read_text(encoding="utf-8")
+    if found == expected:
+        return []
+    lines = list(
+        difflib.unified_diff(
+            found.splitlines(), expected.splitlines(), path, "as generated", lineterm="", n=0
+        )
+    )
+    changed = sum(line[0] in "+-" for line in lines[2:])
+    return [f"{path}: {changed} lines differ", *(f"    {line}" for line in lines[2:12])]
+
+
+def stale_files(outputs: dict[str, str]) -> list[str]:
+    """Return files in generated folders that the generator does not write."""
+    folders = sorted({(ROOT / path).parent for path in outputs})
+    found = [p for folder in folders if folder.is_dir() for p in folder.iterdir() if p.is_file()]
+    return [str(p.relative_to(ROOT)) for p in found if str(p.relative_to(ROOT)) not in outputs]
+
+
+def check(outputs: dict[str, str]) -> int:
+    """Print what differs from `outputs`; return the exit status."""
+    summary = [line for path, text in sorted(outputs.items()) for line in difference(path, text)]
+    summary += [f"{path}: not written by the generator; delete it" for path in stale_files(outputs)]
+    if summary:
+        print("Generated files are out of date. Do: python spec/generate.py", *summary, sep="\n")
+        return 1
+    print(f"{len(outputs)} generated files are up to date (contract {contract_hash():08x})")
+    return 0
+
+
+def write(outputs: dict[str, str]) -> int:
+    """Write what changed; return the exit status."""
+    changed = [path for path, text in outputs.items() if difference(path, text)]
+    for path in changed:
+        (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / path).write_text(outputs[path], encoding="utf-8", newline="\n")
+    print(
+        f"{len(changed)} of {len(outputs)} files written (contract {contract_hash():08x})",
+        *changed,
+        sep="\n  ",
+    )
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--check", action="store_true", help="compare only")
     arguments = parser.parse_args(argv)
-    return 0
+    try:
+        outputs = generate()
+    except SpecError as error:
+        print(f"spec: {error}", file=sys.stderr)
+        return 2
+    return check(outputs) if arguments.check else write(outputs)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arithmetic import as_numpy
 from .config import OutOfRange, Table, tables_by_name
 from .errors import ConfigError
 from .gen.wire import Pooling
@@ -54,7 +55,9 @@ class TableBags:
         """Return the ids and weights of one bag."""
         if not 0 <= index < len(self):
             raise ConfigError(
-                f"Bag {index} is asked for.", allowed=f"0 to {len(self) - 1}.", do="Count bags from 0."
+                f"Bag {index} is asked for.",
+                allowed=f"0 to {len(self) - 1}.",
+                do="Count bags from 0.",
             )
         cut = slice(int(self.offsets[index]), int(self.offsets[index + 1]))
         return self.values[cut], None if self.weights is None else self.weights[cut]
@@ -81,7 +84,9 @@ class Bags(Mapping[str, TableBags]):
         """Take checked bags by table name; users call one of the `from_` constructors."""
         if not tables:
             raise ConfigError(
-                "No bags are given.", allowed="bags for at least one table.", do='Give {"table": [[id, ...], ...]}.'
+                "No bags are given.",
+                allowed="bags for at least one table.",
+                do='Give {"table": [[id, ...], ...]}.',
             )
         self._tables = dict(tables)
 
@@ -126,7 +131,9 @@ class Bags(Mapping[str, TableBags]):
                     allowed=f"{_names(bags)}.",
                     do="Name the table as in the bags.",
                 )
-        return cls({name: _from_lists(name, lists, weights.get(name)) for name, lists in bags.items()})
+        return cls(
+            {name: _from_lists(name, lists, weights.get(name)) for name, lists in bags.items()}
+        )
 
     @classmethod
     def from_torch(
@@ -145,7 +152,9 @@ class Bags(Mapping[str, TableBags]):
         >>> Bags.from_torch({"item": (np.array([3, 8, 8, 5]), np.array([0, 3, 3]))})["item"].lengths.tolist()
         [3, 0, 1]
         """
-        return cls({name: _from_torch(name, given, include_last_offset) for name, given in inputs.items()})
+        return cls(
+            {name: _from_torch(name, given, include_last_offset) for name, given in inputs.items()}
+        )
 
     @classmethod
     def from_kjt(
@@ -172,14 +181,20 @@ class Bags(Mapping[str, TableBags]):
     @classmethod
     def from_kjt_shape(cls, kjt: Any) -> Bags:
         """Build from a KeyedJaggedTensor, or anything with its `keys()`, `values()`, `offsets()`, `weights_or_none()`."""
-        missing = [n for n in ("keys", "values", "offsets", "weights_or_none") if not callable(getattr(kjt, n, None))]
+        missing = [
+            n
+            for n in ("keys", "values", "offsets", "weights_or_none")
+            if not callable(getattr(kjt, n, None))
+        ]
         if missing:
             raise ConfigError(
                 f"A {type(kjt).__name__} is given, which has no {', '.join(missing)}().",
                 allowed="a torchrec KeyedJaggedTensor or an object with the same four methods.",
                 do="Use Bags.from_kjt(keys, values, lengths=...) for separate arrays.",
             )
-        return cls.from_kjt(kjt.keys(), kjt.values(), offsets=kjt.offsets(), weights=kjt.weights_or_none())
+        return cls.from_kjt(
+            kjt.keys(), kjt.values(), offsets=kjt.offsets(), weights=kjt.weights_or_none()
+        )
 
     def validate_against(
         self, tables: Iterable[Table], *, out_of_range: OutOfRange = OutOfRange.RAISE
@@ -235,17 +250,14 @@ def _in_range(table: Table, bags: TableBags, policy: OutOfRange) -> TableBags:
 
 
 def _array(value: Any, what: str) -> NDArray[Any]:
-    """Return a torch tensor or an array-like as a numpy array, without importing torch."""
-    if hasattr(value, "detach") and hasattr(value, "cpu"):
-        tensor = value.detach().cpu()
-        if str(tensor.dtype) == "torch.bfloat16":  # numpy has no such type; fp32 holds it exactly
-            tensor = tensor.float()
-        return np.asarray(tensor.numpy())
+    """Return a torch tensor or an array-like as a numpy array."""
     try:
-        return np.asarray(value)
+        return as_numpy(value)
     except ValueError as error:
         raise ConfigError(
-            f"{what} is not an array: {error}.", allowed="equally long rows of numbers.", do="Check the nesting."
+            f"{what} is not an array: {error}.",
+            allowed="equally long rows of numbers.",
+            do="Check the nesting.",
         ) from None
 
 
@@ -255,13 +267,17 @@ def _ids(value: Any, what: str, *, ndim: tuple[int, ...] = (1,)) -> NDArray[np.i
     if array.ndim not in ndim:
         dims = " or ".join(str(n) for n in ndim)
         raise ConfigError(
-            f"{what} has shape {list(array.shape)}.", allowed=f"{dims} dimension(s).", do="Reshape it."
+            f"{what} has shape {list(array.shape)}.",
+            allowed=f"{dims} dimension(s).",
+            do="Reshape it.",
         )
     if array.size == 0 and not hasattr(value, "dtype"):
         array = array.astype(np.int64)  # an empty list has no type of its own
     if array.dtype not in (np.int32, np.int64):
         raise ConfigError(
-            f"{what} has dtype {array.dtype}.", allowed="int32 or int64.", do="Convert it before, knowingly."
+            f"{what} has dtype {array.dtype}.",
+            allowed="int32 or int64.",
+            do="Convert it before, knowingly.",
         )
     if array.size and int(array.min()) < 0:
         at = int(np.flatnonzero(array.reshape(-1) < 0)[0])
@@ -305,7 +321,9 @@ def _from_lists(name: str, lists: Any, weights: Any) -> TableBags:
             allowed="a list of lists of ids.",
             do="Write [[3, 8, 8], [], [5]].",
         )
-    bags = [_ids(_listed(bag, name, at), f"Table {name!r}: bag {at}") for at, bag in enumerate(lists)]
+    bags = [
+        _ids(_listed(bag, name, at), f"Table {name!r}: bag {at}") for at, bag in enumerate(lists)
+    ]
     values = np.concatenate(bags) if bags else np.zeros(0, np.int64)
     offsets = _offsets_of(np.array([len(bag) for bag in bags], np.int64))
     if weights is None:
@@ -383,7 +401,9 @@ def _from_kjt(
     weights = _weights(weights_in, f"{what}: weights", values.shape)
     if lengths_in is None and offsets_in is None:
         raise ConfigError(
-            f"{what}: neither lengths nor offsets are given.", allowed="one of them.", do="Give lengths=... ."
+            f"{what}: neither lengths nor offsets are given.",
+            allowed="one of them.",
+            do="Give lengths=... .",
         )
     offsets = None if offsets_in is None else _ids(offsets_in, f"{what}: offsets")
     if lengths_in is not None:
@@ -410,7 +430,9 @@ def _from_kjt(
             do="Give lengths [keys * batch], key-major.",
         )
     batch = (len(offsets) - 1) // len(keys)
-    return {key: _kjt_part(values, offsets, weights, f * batch, batch) for f, key in enumerate(keys)}
+    return {
+        key: _kjt_part(values, offsets, weights, f * batch, batch) for f, key in enumerate(keys)
+    }
 
 
 def _kjt_part(
@@ -443,7 +465,9 @@ def _check_offsets(name: str, offsets: NDArray[np.int64], ids: int) -> NDArray[n
     if len(offsets) == 0 or int(offsets[0]) != 0:
         start = "nothing" if len(offsets) == 0 else str(int(offsets[0]))
         raise ConfigError(
-            f"Table {name!r}: offsets start with {start}.", allowed="0.", do="Let the first bag start at 0."
+            f"Table {name!r}: offsets start with {start}.",
+            allowed="0.",
+            do="Let the first bag start at 0.",
         )
     down = np.flatnonzero(np.diff(offsets) < 0)
     if len(down):

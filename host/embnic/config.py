@@ -153,10 +153,14 @@ def tables_by_name(tables: Iterable[Table]) -> dict[str, Table]:
             )
         found[table.name] = table
     if not found:
-        raise ConfigError("No table is given.", allowed="at least one.", do="Give a list of embnic.Table.")
+        raise ConfigError(
+            "No table is given.", allowed="at least one.", do="Give a list of embnic.Table."
+        )
     if len(found) > MAX_TABLES:
         raise ConfigError(
-            f"{len(found)} tables are given.", allowed=f"at most {MAX_TABLES}.", do="Use several engines."
+            f"{len(found)} tables are given.",
+            allowed=f"at most {MAX_TABLES}.",
+            do="Use several engines.",
         )
     return found
 

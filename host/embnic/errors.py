@@ -156,8 +156,12 @@ class ClosedError(EmbnicError):
 
     def __init__(self, call: str) -> None:
         self.call = call
-        super().__init__(f"{call} was called after close(). Do: open a new one and use it inside `with`.")
+        super().__init__(
+            f"{call} was called after close(). Do: open a new one and use it inside `with`."
+        )
 
 
 def _show(value: object) -> str:
-    return f"0x{value:08x}" if isinstance(value, int) and not isinstance(value, bool) else repr(value)
+    return (
+        f"0x{value:08x}" if isinstance(value, int) and not isinstance(value, bool) else repr(value)
+    )

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ConfigError, DeviceFault, DeviceTimeout, LinkError
-from .gen.wire import Opcode, Status
+from .gen.wire import SEQUENCE_WINDOW, Opcode, Status
 from .stats import LinkCounters
 from .wire import FrameBatch, concat, decode
 
@@ -36,8 +36,10 @@ if TYPE_CHECKING:
 __all__ = ["Exchange", "Pending", "Reply", "Timing", "Window"]
 
 RECEIVE_FRAMES = 256  # at most so many frames are taken from the link at once
+SHORTEST_WAIT = (
+    1e-3  # of the retry time: a wait shorter than a tick of the device's clock would never end
+)
 MAX_BACKOFF = 8  # the retry time grows up to this factor
-SEQUENCE_WINDOW = 64  # the card remembers so many sequences beyond the highest contiguous one
 TRY_LATER = frozenset((int(Status.BUSY),))  # statuses that are answered by trying again
 
 
@@ -57,7 +59,11 @@ class Timing:
         """Refuse times that cannot be waited for."""
         given = (self.retry, self.patience, *(() if self.deadline is None else (self.deadline,)))
         if not all(np.isfinite(value) and value > 0 for value in given):
-            raise ConfigError(f"{self}.", allowed="finite times above 0 seconds.", do="Leave deadline=None out, or raise it.")
+            raise ConfigError(
+                f"{self}.",
+                allowed="finite times above 0 seconds.",
+                do="Leave deadline=None out, or raise it.",
+            )
 
 
 @dataclass(frozen=True)
@@ -144,7 +150,9 @@ class Exchange:
         except OSError as error:
             if isinstance(error, DeviceTimeout):
                 raise
-            raise LinkError(f"The link failed while {doing}: {error}. Do: check the device, then reattach().") from error
+            raise LinkError(
+                f"The link failed while {doing}: {error}. Do: check the device, then reattach()."
+            ) from error
         finally:
             self._flying.clear()
             self._flying_bytes = 0
@@ -194,7 +202,7 @@ class Exchange:
         if timing.deadline is not None:
             ends.append(start + timing.deadline)
         ends += [self._retry_at(item, progress, timing) for item in self._flying.values()]
-        return max(min(ends) - now, 0.0)
+        return max(min(ends) - now, timing.retry * SHORTEST_WAIT)
 
     @staticmethod
     def _retry_at(item: Pending, progress: float, timing: Timing) -> float:
@@ -213,7 +221,9 @@ class Exchange:
             self.counters.retries += len(lost)
             self._transmit(lost, now)
 
-    def _check_time(self, now: float, start: float, progress: float, timing: Timing, doing: str) -> None:
+    def _check_time(
+        self, now: float, start: float, progress: float, timing: Timing, doing: str
+    ) -> None:
         over = timing.deadline is not None and now - start >= timing.deadline
         if over or now - progress >= timing.patience:
             self.counters.timeouts += len(self._flying)
@@ -228,6 +238,7 @@ class Exchange:
         self.counters.frames_received += len(frames)
         self.counters.bytes_received += frames.nbytes
         batch = decode(frames)
+        self.counters.bad_frames += batch.bad
         useful = False
         for request_id, header, payload in batch:
             item = self._flying.get(request_id)

@@ -19,13 +19,26 @@ from numpy.typing import NDArray
 
 from .bags import Bags, TableBags
 from .config import Table
-from .gen.wire import KEY_LAST_BIT, KEY_TABLE_LSB, NULL_ROW, DType, Pooling
+from .errors import ConfigError
+from .gen.wire import FRAME_OVERHEAD, SEQUENCE_BYTES, UNIT_BYTES, DType, Pooling
+from .wire import make_keys
 
-__all__ = ["FrameLimits", "Group", "Span", "cut", "groups", "payload_limit"]
+__all__ = [
+    "FrameLimits",
+    "Group",
+    "Span",
+    "check_mtu",
+    "cut",
+    "groups",
+    "payload_limit",
+    "select",
+    "spans",
+]
 
-WIRE_BEAT = 64
-HEADERS_AND_CRC = 20 + 8 + 22 + 4  # IPv4, UDP, ours, CRC32C: what an MTU holds beside the payload
+ETHERNET_BYTES = 14  # an MTU counts from the IPv4 header
 MAX_FRAME_BAGS = 0xFFFF
+MAX_FRAME_KEYS = 0xFFFF
+MIN_MTU, MAX_MTU = 576, 9216
 
 
 @dataclass(frozen=True)
@@ -42,8 +55,8 @@ class FrameLimits:
 
     def keys(self, *, weighted: bool, accumulator_vec64: int = 0) -> int:
         """Return how many keys fit a frame, behind an accumulator of so many 64-byte units (0: none)."""
-        used = (accumulator_vec64 + 1) * WIRE_BEAT if accumulator_vec64 else 0
-        return max((self.payload - used) // (16 if weighted else 8), 0)
+        used = (accumulator_vec64 + 1) * UNIT_BYTES if accumulator_vec64 else 0
+        return min(max((self.payload - used) // (16 if weighted else 8), 0), MAX_FRAME_KEYS)
 
     def bags(self, vec64: int) -> int:
         """Return how many bags of `vec64` a frame may ask for."""
@@ -51,14 +64,16 @@ class FrameLimits:
 
     def rows(self, vec64: int) -> int:
         """Return how many rows an UPDATE frame carries: client, sequence, keys, padding to 64 bytes, rows."""
-        count = max((self.payload - 16) // (8 + vec64 * WIRE_BEAT), 0)
-        while count and _up64(16 + 8 * count) + count * vec64 * WIRE_BEAT > self.payload:
+        count = max((self.payload - SEQUENCE_BYTES) // (8 + vec64 * UNIT_BYTES), 0)
+        while (
+            count and _up64(SEQUENCE_BYTES + 8 * count) + count * vec64 * UNIT_BYTES > self.payload
+        ):
             count -= 1
         return count
 
 
 def _up64(value: int) -> int:
-    return -(-value // WIRE_BEAT) * WIRE_BEAT
+    return -(-value // UNIT_BYTES) * UNIT_BYTES
 
 
 def payload_limit(mtu: int, key_store_bytes: int) -> int:
@@ -70,14 +85,24 @@ def payload_limit(mtu: int, key_store_bytes: int) -> int:
     >>> payload_limit(1500, 65536), payload_limit(9000, 8192)
     (1440, 4096)
     """
-    return min(mtu - HEADERS_AND_CRC, key_store_bytes // 2) // 8 * 8
+    return min(mtu - (FRAME_OVERHEAD - ETHERNET_BYTES), key_store_bytes // 2) // 8 * 8
+
+
+def check_mtu(mtu: int) -> None:
+    """Refuse an MTU that no Ethernet link has."""
+    if isinstance(mtu, bool) or not isinstance(mtu, int) or not MIN_MTU <= mtu <= MAX_MTU:
+        raise ConfigError(
+            f"mtu is {mtu!r}.",
+            allowed=f"{MIN_MTU} to {MAX_MTU} bytes.",
+            do="Give the MTU of the link, such as 1500 or 9000.",
+        )
 
 
 @dataclass(frozen=True)
 class Group:
     """Bags of several tables of one shape, one after the other.
 
-    `keys` holds table and row of every entry (no last bits); an empty bag has one null key. `offsets[b]` is the first
+    `keys` are the entries with their last bits; an empty bag has one null key. `offsets[b]` is the first
     entry of bag `b`. `parts` says which bags belong to which table.
     """
 
@@ -134,22 +159,12 @@ def _entries(
     part: TableBags, number: int
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.float32] | None]:
     """Return keys [L'], offsets [B + 1] and weights [L'] with a null key in every empty bag."""
-    high = np.uint64(number << KEY_TABLE_LSB)
-    keys = part.values.view(np.uint64) | high
-    empty = part.lengths == 0
-    if not empty.any():
-        return keys, part.offsets, part.weights
-    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(empty, dtype=np.int64)])
-    offsets = part.offsets + before
-    taken = np.ones(int(offsets[-1]), np.bool_)
-    taken[offsets[:-1][empty]] = False
-    filled = np.full(len(taken), high | np.uint64(NULL_ROW), np.uint64)
-    filled[taken] = keys
+    made = make_keys(number, part.values, part.offsets)
     if part.weights is None:
-        return filled, offsets, None
-    weights = np.zeros(len(taken), np.float32)
-    weights[taken] = part.weights
-    return filled, offsets, weights
+        return made.keys, made.offsets, None
+    weights = np.zeros(len(made.keys), np.float32)
+    weights[made.positions] = part.weights
+    return made.keys, made.offsets, weights
 
 
 class Span(NamedTuple):
@@ -159,7 +174,9 @@ class Span(NamedTuple):
     stop: int
 
 
-def cut(offsets: NDArray[np.int64], *, max_keys: int, max_bags: int) -> tuple[NDArray[np.int64], list[int]]:
+def cut(
+    offsets: NDArray[np.int64], *, max_keys: int, max_bags: int
+) -> tuple[NDArray[np.int64], list[int]]:
     """Return the frames' first bags [F + 1] and the long bags.
 
     Frames are filled in order, greedily, to at most `max_keys` keys and `max_bags` bags. A long bag is a frame of its
@@ -186,8 +203,16 @@ def spans(bounds: NDArray[np.int64]) -> Iterator[Span]:
     return (Span(first, stop) for first, stop in zip(edges[:-1], edges[1:], strict=True))
 
 
-def with_last_bits(keys: NDArray[np.uint64], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return a copy of `keys` with the last bit on the last key of every bag."""
-    marked = keys.copy()
-    marked[offsets[1:] - 1] |= np.uint64(1 << KEY_LAST_BIT)
-    return marked
+def select(part: TableBags, chosen: NDArray[np.bool_]) -> TableBags:
+    """Return the chosen bags of a table, in order; `chosen` is bool [B].
+
+    >>> part = TableBags(np.array([3, 8, 8, 5]), np.array([0, 3, 3, 4]))
+    >>> select(part, np.array([False, True, True])).values.tolist()
+    [5]
+    """
+    lengths = part.lengths
+    taken = np.repeat(chosen, lengths)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[chosen], dtype=np.int64)])
+    return TableBags(
+        part.values[taken], offsets, None if part.weights is None else part.weights[taken]
+    )

@@ -8,21 +8,33 @@ middle of a call, so that the rest can be answered by somebody else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ConfigError, DeviceFault
 from .exchange import Pending, Reply
-from .framing import WIRE_BEAT, FrameLimits, Group
-from .gen.wire import Flag, Opcode, Status
+from .framing import FrameLimits, Group
+from .gen.wire import UNIT_BYTES, Opcode, Status
 from .wire import FrameBatch
 
-__all__ = ["ContinuedRequest", "LookupRequest", "Sink"]
+__all__ = ["ContinuedRequest", "LookupRequest", "MakeFrame", "Piece", "Sink", "beats_of"]
 
-FLOATS = WIRE_BEAT // 4  # fp32 elements of a wire beat
+FLOATS = UNIT_BYTES // 4  # fp32 elements of a wire beat
 
-MakeFrame = Callable[[Group, int, slice, Flag, NDArray[np.uint8] | None], tuple[FrameBatch, int, int]]
+
+class Piece(NamedTuple):
+    """A piece of a long bag: entries `start` to `stop` of a group, behind an accumulator if there is one."""
+
+    group: Group
+    start: int
+    stop: int
+    continues: bool
+    accumulator: NDArray[np.uint8] | None
+
+
+MakeFrame = Callable[[Piece], tuple[FrameBatch, int, int]]  # frame, request id, payload bytes
 
 
 class Sink:
@@ -41,7 +53,7 @@ class Sink:
         if reply.dim != self.group.dim or count < 1 or at + count > bags:
             return None
         at += first
-        if reply.keys == 0 and len(payload) == count * vec64 * WIRE_BEAT:
+        if reply.keys == 0 and len(payload) == count * vec64 * UNIT_BYTES:
             if self.done[at : at + count].all():
                 return False
             vectors = payload.view(np.float32).reshape(count, vec64 * FLOATS)
@@ -68,7 +80,7 @@ class Sink:
 
 def beats_of(first: int, nbytes: int, vec64: int) -> int | None:
     """Return the wire beats of a piece of a vector as bits; None when it cannot be one."""
-    count, rest = divmod(nbytes, WIRE_BEAT)
+    count, rest = divmod(nbytes, UNIT_BYTES)
     if rest or not count or first + count > vec64:
         return None
     return ((1 << count) - 1) << first
@@ -77,7 +89,9 @@ def beats_of(first: int, nbytes: int, vec64: int) -> int | None:
 class LookupRequest(Pending):
     """Ask for the bags `first` to `stop` of a group in one frame."""
 
-    def __init__(self, frame: FrameBatch, request_id: int, size: int, *, sink: Sink, bags: tuple[int, int]) -> None:
+    def __init__(
+        self, frame: FrameBatch, request_id: int, size: int, *, sink: Sink, bags: tuple[int, int]
+    ) -> None:
         super().__init__(frame, request_id, size)
         self._sink = sink
         self._first, self._stop = bags
@@ -91,12 +105,16 @@ class LookupRequest(Pending):
         return new
 
     def refuse(self, status: Status) -> None:
-        """Blame the caller for ids the card says are out of range only if they are; else the card."""
+        """Blame the card: what it was asked fits the tables it was given."""
         raise DeviceFault(self.describe(), code=status, do="reattach() reloads the tables.")
 
     def describe(self) -> str:
         """Name the tables and bags asked for."""
-        names = [name for name, part in self._sink.group.parts.items() if part.start < self._stop and part.stop > self._first]
+        names = [
+            name
+            for name, part in self._sink.group.parts.items()
+            if part.start < self._stop and part.stop > self._first
+        ]
         return f"lookup of {self._stop - self._first} bags of {', '.join(map(repr, names))}"
 
 
@@ -107,7 +125,13 @@ class ContinuedRequest(Pending):
     """
 
     def __init__(
-        self, make: MakeFrame, *, sink: Sink, bag: int, limits: FrameLimits, start: int = 0,
+        self,
+        make: MakeFrame,
+        *,
+        sink: Sink,
+        bag: int,
+        limits: FrameLimits,
+        start: int = 0,
         accumulator: NDArray[np.uint8] | None = None,
     ) -> None:
         group = sink.group
@@ -115,22 +139,21 @@ class ContinuedRequest(Pending):
         end = int(group.offsets[bag + 1])
         start = start or int(group.offsets[bag])
         room = limits.keys(
-            weighted=group.weights is not None, accumulator_vec64=0 if accumulator is None else group.vec64
+            weighted=group.weights is not None,
+            accumulator_vec64=0 if accumulator is None else group.vec64,
         )
         if room < 1:
             raise ConfigError(
                 f"A bag of {end - int(group.offsets[bag])} keys of dim {group.dim} must be continued over several frames.",
-                allowed=f"an accumulator of {group.vec64 * WIRE_BEAT} bytes and a key in {limits.payload} bytes.",
+                allowed=f"an accumulator of {group.vec64 * UNIT_BYTES} bytes and a key in {limits.payload} bytes.",
                 do="Raise the MTU, or make the bag shorter.",
             )
         self._stop = min(start + room, end)
         self._last = self._stop == end
-        flags = (Flag(0) if self._last else Flag.CONTINUES) | (
-            Flag(0) if accumulator is None else Flag.ACCUMULATOR
-        )
-        frame, request_id, size = make(group, bag, slice(start, self._stop), flags, accumulator)
+        piece = Piece(group, start, self._stop, not self._last, accumulator)
+        frame, request_id, size = make(piece)
         super().__init__(frame, request_id, size)
-        self._block = np.zeros((group.vec64 + 1) * WIRE_BEAT, np.uint8)
+        self._block = np.zeros((group.vec64 + 1) * UNIT_BYTES, np.uint8)
         self._beats = 0
 
     def accept(self, reply: Reply) -> bool | None:
@@ -141,16 +164,16 @@ class ContinuedRequest(Pending):
             new = self._sink.take(self._bag, 1, reply)
             self.complete = bool(self._sink.done[self._bag])
             return new
-        if reply.opcode != Opcode.PARTIAL or len(reply.payload) < WIRE_BEAT:
+        if reply.opcode != Opcode.PARTIAL or len(reply.payload) < UNIT_BYTES:
             return None
-        beats = beats_of(reply.keys, len(reply.payload) - WIRE_BEAT, self._sink.group.vec64)
+        beats = beats_of(reply.keys, len(reply.payload) - UNIT_BYTES, self._sink.group.vec64)
         if beats is None or reply.dim != self._sink.group.dim:
             return None
         if beats & ~self._beats == 0:
             return False
-        at = (reply.keys + 1) * WIRE_BEAT
-        self._block[:WIRE_BEAT] = reply.payload[:WIRE_BEAT]
-        self._block[at : at + len(reply.payload) - WIRE_BEAT] = reply.payload[WIRE_BEAT:]
+        at = (reply.keys + 1) * UNIT_BYTES
+        self._block[:UNIT_BYTES] = reply.payload[:UNIT_BYTES]
+        self._block[at : at + len(reply.payload) - UNIT_BYTES] = reply.payload[UNIT_BYTES:]
         self._beats |= beats
         self.complete = self._beats == (1 << self._sink.group.vec64) - 1
         return True
@@ -160,10 +183,17 @@ class ContinuedRequest(Pending):
         if self._last:
             return ()
         following = ContinuedRequest(
-            self._make, sink=self._sink, bag=self._bag, limits=self._limits, start=self._stop, accumulator=self._block
+            self._make,
+            sink=self._sink,
+            bag=self._bag,
+            limits=self._limits,
+            start=self._stop,
+            accumulator=self._block,
         )
         return (following,)
 
     def describe(self) -> str:
         """Name the bag."""
-        return f"lookup of the long bag {self._bag} of {', '.join(map(repr, self._sink.group.parts))}"
+        return (
+            f"lookup of the long bag {self._bag} of {', '.join(map(repr, self._sink.group.parts))}"
+        )

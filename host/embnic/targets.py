@@ -81,13 +81,17 @@ class Choice:
     def __str__(self) -> str:
         """Print the one line that is logged at open."""
         shown = f"{self.name}:{self.configuration}" if self.configuration else self.name
-        return "; ".join([f"target {shown} ({self.why})", *(f"not {text}" for text in self.skipped)])
+        return "; ".join(
+            [f"target {shown} ({self.why})", *(f"not {text}" for text in self.skipped)]
+        )
 
 
 def choose(requested: str, environ: Mapping[str, str]) -> Choice:
     """Return the target for what was `requested` as argument and in `environ` (see the table of this module)."""
     if not isinstance(requested, str):
-        raise ConfigError(f"target is {requested!r}.", allowed=_allowed(), do="Give one of these names.")
+        raise ConfigError(
+            f"target is {requested!r}.", allowed=_allowed(), do="Give one of these names."
+        )
     _parse(requested, "target")  # a wrong name is an error even when the environment wins
     if _disabled(environ):
         return Choice("cpu", "", "EMBNIC_DISABLE=1")
@@ -124,7 +128,9 @@ def _parse(text: str, source: str) -> tuple[str, str]:
         return "auto", ""
     target = TARGETS.get(name)
     if target is None:
-        raise ConfigError(f"{source} is {text!r}.", allowed=_allowed(), do="Give one of these names.")
+        raise ConfigError(
+            f"{source} is {text!r}.", allowed=_allowed(), do="Give one of these names."
+        )
     if colon and not (target.configurations and configuration):
         raise ConfigError(
             f"{source} is {text!r}.",
@@ -140,7 +146,9 @@ def _disabled(environ: Mapping[str, str]) -> bool:
         return False
     if value == "1":
         return True
-    raise ConfigError(f"EMBNIC_DISABLE is {value!r}.", allowed="1, 0 or empty.", do="Set one of these.")
+    raise ConfigError(
+        f"EMBNIC_DISABLE is {value!r}.", allowed="1, 0 or empty.", do="Set one of these."
+    )
 
 
 def _allowed() -> str:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Generated from spec/registers.rdl by spec/generate.py through PeakRDL-regblock. Do not edit.
+// Generated from spec/registers.rdl by spec/generate.py, PeakRDL-regblock. Do not edit
 
 module embnic_csr (
         input wire clk,
@@ -47,7 +47,7 @@ module embnic_csr (
     logic cpuif_wr_ack;
     logic cpuif_wr_err;
 
-    // Max Outstanding Transactions: 2
+    // Max Outstanding Transactions: 3
     logic [1:0] axil_n_in_flight;
     logic axil_prev_was_rd;
     logic axil_arvalid;
@@ -127,7 +127,7 @@ module embnic_csr (
         axil_ar_accept = '0;
         axil_aw_accept = '0;
 
-        if(axil_n_in_flight < 2'd2) begin
+        if(axil_n_in_flight < 2'd3) begin
             // Can safely issue more transactions without overwhelming response buffer
             if(axil_arvalid && !axil_prev_was_rd) begin
                 cpuif_req = '1;
@@ -150,16 +150,21 @@ module embnic_csr (
 
 
     // AXI4-Lite Response Logic
-    logic axil_resp_buffer_is_wr[2];
-    logic axil_resp_buffer_err[2];
-    logic [31:0] axil_resp_buffer_rdata[2];
+    logic axil_resp_buffer_is_wr[4];
+    logic axil_resp_buffer_err[4];
+    logic [31:0] axil_resp_buffer_rdata[4];
+    // axil_resp_buffer is intentionally padded to the next power of two despite
+    // only requiring 3 entries.
+    // This is to avoid quirks in some tools that cannot handle indexing into a non-power-of-2 array.
+    // Unused entries are expected to be optimized away
 
-    logic [1:0] axil_resp_wptr;
-    logic [1:0] axil_resp_rptr;
+
+    logic [2:0] axil_resp_wptr;
+    logic [2:0] axil_resp_rptr;
 
     always_ff @(posedge clk) begin
         if(rst) begin
-            for(int i=0; i<2; i++) begin
+            for(int i=0; i<3; i++) begin
                 axil_resp_buffer_is_wr[i] <= '0;
                 axil_resp_buffer_err[i] <= '0;
                 axil_resp_buffer_rdata[i] <= '0;
@@ -170,20 +175,30 @@ module embnic_csr (
             // Store responses in buffer until AXI response channel accepts them
             if(cpuif_rd_ack || cpuif_wr_ack) begin
                 if(cpuif_rd_ack) begin
-                    axil_resp_buffer_is_wr[axil_resp_wptr[0:0]] <= '0;
-                    axil_resp_buffer_err[axil_resp_wptr[0:0]] <= cpuif_rd_err;
-                    axil_resp_buffer_rdata[axil_resp_wptr[0:0]] <= cpuif_rd_data;
+                    axil_resp_buffer_is_wr[axil_resp_wptr[1:0]] <= '0;
+                    axil_resp_buffer_err[axil_resp_wptr[1:0]] <= cpuif_rd_err;
+                    axil_resp_buffer_rdata[axil_resp_wptr[1:0]] <= cpuif_rd_data;
 
                 end else if(cpuif_wr_ack) begin
-                    axil_resp_buffer_is_wr[axil_resp_wptr[0:0]] <= '1;
-                    axil_resp_buffer_err[axil_resp_wptr[0:0]] <= cpuif_wr_err;
+                    axil_resp_buffer_is_wr[axil_resp_wptr[1:0]] <= '1;
+                    axil_resp_buffer_err[axil_resp_wptr[1:0]] <= cpuif_wr_err;
                 end
-                axil_resp_wptr <= axil_resp_wptr + 1'b1;
+                if(axil_resp_wptr[1:0] == 2) begin
+                    axil_resp_wptr[1:0] <= '0;
+                    axil_resp_wptr[2] <= ~axil_resp_wptr[2];
+                end else begin
+                    axil_resp_wptr[1:0] <= axil_resp_wptr[1:0] + 1'b1;
+                end
             end
 
             // Advance read pointer when acknowledged
             if(axil_resp_acked) begin
-                axil_resp_rptr <= axil_resp_rptr + 1'b1;
+                if(axil_resp_rptr[1:0] == 2) begin
+                    axil_resp_rptr[1:0] <= '0;
+                    axil_resp_rptr[2] <= ~axil_resp_rptr[2];
+                end else begin
+                    axil_resp_rptr[1:0] <= axil_resp_rptr[1:0] + 1'b1;
+                end
             end
         end
     end
@@ -193,7 +208,7 @@ module embnic_csr (
         s_axil_bvalid = '0;
         s_axil_rvalid = '0;
         if(axil_resp_rptr != axil_resp_wptr) begin
-            if(axil_resp_buffer_is_wr[axil_resp_rptr[0:0]]) begin
+            if(axil_resp_buffer_is_wr[axil_resp_rptr[1:0]]) begin
                 s_axil_bvalid = '1;
                 if(s_axil_bready) axil_resp_acked = '1;
             end else begin
@@ -202,8 +217,8 @@ module embnic_csr (
             end
         end
 
-        s_axil_rdata = axil_resp_buffer_rdata[axil_resp_rptr[0:0]];
-        if(axil_resp_buffer_err[axil_resp_rptr[0:0]]) begin
+        s_axil_rdata = axil_resp_buffer_rdata[axil_resp_rptr[1:0]];
+        if(axil_resp_buffer_err[axil_resp_rptr[1:0]]) begin
             s_axil_bresp = 2'b10;
             s_axil_rresp = 2'b10;
         end else begin
@@ -214,9 +229,19 @@ module embnic_csr (
 
     logic cpuif_req_masked;
 
-    // Read & write latencies are balanced. Stalls not required
+    // Read latency > write latency. May need to delay next write that follows a read
+    logic [0:0] cpuif_req_stall_sr;
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            cpuif_req_stall_sr <= '0;
+        end else if(cpuif_req && !cpuif_req_is_wr) begin
+            cpuif_req_stall_sr <= '1;
+        end else begin
+            cpuif_req_stall_sr <= (cpuif_req_stall_sr >> 'd1);
+        end
+    end
     assign cpuif_req_stall_rd = '0;
-    assign cpuif_req_stall_wr = '0;
+    assign cpuif_req_stall_wr = cpuif_req_stall_sr[0];
     assign cpuif_req_masked = cpuif_req
                             & !(!cpuif_req_is_wr & cpuif_req_stall_rd)
                             & !(cpuif_req_is_wr & cpuif_req_stall_wr);
@@ -803,7 +828,7 @@ module embnic_csr (
         end
     end
     assign hwif_out.TABLE_SEL.table_number.value = field_storage.TABLE_SEL.table_number.value;
-    for(genvar i0=0; i0<8; i0++) begin
+    for(genvar i0=0; i0<8; i0++) begin : gen_array_0
         // Field: embnic_csr.TABLE_WORD[].value
         always_comb begin
             automatic logic [31:0] next_c;
@@ -872,327 +897,361 @@ module embnic_csr (
     logic readback_err;
     logic readback_done;
     logic [31:0] readback_data;
+    function automatic bit [6:0] ad_low(bit [11:0] addr);
+        return addr[6:0];
+    endfunction
+    function automatic bit [4:0] ad_hi(bit [11:0] addr);
+        return addr[11:7];
+    endfunction
+
+    // readback stage 1
+    logic [31:0] readback_data_rt_c[32];
     always_comb begin
-        automatic logic [31:0] readback_data_var;
-        readback_data_var = '0;
-        if(rd_mux_addr == 12'h0) begin
-            readback_data_var[31:0] = 32'h454d424e;
+        automatic logic [31:0] readback_data_var[32];
+        for(int i=0; i<32; i++) readback_data_var[i] = '0;
+        if(ad_low(rd_mux_addr) == ad_low(12'h0)) begin
+            readback_data_var[ad_hi(12'h0)][31:0] = 32'h454d424e;
         end
-        if(rd_mux_addr == 12'h4) begin
-            readback_data_var[31:0] = hwif_in.CONTRACT_HASH.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h4)) begin
+            readback_data_var[ad_hi(12'h4)][31:0] = hwif_in.CONTRACT_HASH.value.next;
         end
-        if(rd_mux_addr == 12'h8) begin
-            readback_data_var[31:0] = hwif_in.CONFIG_ID.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h8)) begin
+            readback_data_var[ad_hi(12'h8)][31:0] = hwif_in.CONFIG_ID.value.next;
         end
-        if(rd_mux_addr == 12'hc) begin
-            readback_data_var[7:0] = 8'h0;
-            readback_data_var[15:8] = 8'h1;
-            readback_data_var[23:16] = 8'h0;
+        if(ad_low(rd_mux_addr) == ad_low(12'hc)) begin
+            readback_data_var[ad_hi(12'hc)][7:0] = 8'h0;
+            readback_data_var[ad_hi(12'hc)][15:8] = 8'h1;
+            readback_data_var[ad_hi(12'hc)][23:16] = 8'h0;
         end
-        if(rd_mux_addr == 12'h10) begin
-            readback_data_var[31:0] = hwif_in.GIT_HASH.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h10)) begin
+            readback_data_var[ad_hi(12'h10)][31:0] = hwif_in.GIT_HASH.value.next;
         end
-        if(rd_mux_addr == 12'h14) begin
-            readback_data_var[31:0] = field_storage.SCRATCH.value.value;
+        if(ad_low(rd_mux_addr) == ad_low(12'h14)) begin
+            readback_data_var[ad_hi(12'h14)][31:0] = field_storage.SCRATCH.value.value;
         end
-        if(rd_mux_addr == 12'h20) begin
-            readback_data_var[31:0] = hwif_in.CAP_DATA_W.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h20)) begin
+            readback_data_var[ad_hi(12'h20)][31:0] = hwif_in.CAP_DATA_W.value.next;
         end
-        if(rd_mux_addr == 12'h24) begin
-            readback_data_var[31:0] = hwif_in.CAP_SLOTS.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h24)) begin
+            readback_data_var[ad_hi(12'h24)][31:0] = hwif_in.CAP_SLOTS.value.next;
         end
-        if(rd_mux_addr == 12'h28) begin
-            readback_data_var[31:0] = hwif_in.CAP_MAX_VEC64.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h28)) begin
+            readback_data_var[ad_hi(12'h28)][31:0] = hwif_in.CAP_MAX_VEC64.value.next;
         end
-        if(rd_mux_addr == 12'h2c) begin
-            readback_data_var[31:0] = hwif_in.CAP_LINE_BYTES.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h2c)) begin
+            readback_data_var[ad_hi(12'h2c)][31:0] = hwif_in.CAP_LINE_BYTES.value.next;
         end
-        if(rd_mux_addr == 12'h30) begin
-            readback_data_var[31:0] = hwif_in.CAP_WAYS.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h30)) begin
+            readback_data_var[ad_hi(12'h30)][31:0] = hwif_in.CAP_WAYS.value.next;
         end
-        if(rd_mux_addr == 12'h34) begin
-            readback_data_var[31:0] = hwif_in.CAP_SETS.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h34)) begin
+            readback_data_var[ad_hi(12'h34)][31:0] = hwif_in.CAP_SETS.value.next;
         end
-        if(rd_mux_addr == 12'h38) begin
-            readback_data_var[31:0] = hwif_in.CAP_FETCHES.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h38)) begin
+            readback_data_var[ad_hi(12'h38)][31:0] = hwif_in.CAP_FETCHES.value.next;
         end
-        if(rd_mux_addr == 12'h3c) begin
-            readback_data_var[31:0] = hwif_in.CAP_TABLES.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h3c)) begin
+            readback_data_var[ad_hi(12'h3c)][31:0] = hwif_in.CAP_TABLES.value.next;
         end
-        if(rd_mux_addr == 12'h40) begin
-            readback_data_var[31:0] = hwif_in.CAP_KS_BYTES.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h40)) begin
+            readback_data_var[ad_hi(12'h40)][31:0] = hwif_in.CAP_KS_BYTES.value.next;
         end
-        if(rd_mux_addr == 12'h44) begin
-            readback_data_var[31:0] = hwif_in.CAP_REPLY_VEC64.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h44)) begin
+            readback_data_var[ad_hi(12'h44)][31:0] = hwif_in.CAP_REPLY_VEC64.value.next;
         end
-        if(rd_mux_addr == 12'h48) begin
-            readback_data_var[31:0] = hwif_in.CAP_CTXS.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h48)) begin
+            readback_data_var[ad_hi(12'h48)][31:0] = hwif_in.CAP_CTXS.value.next;
         end
-        if(rd_mux_addr == 12'h4c) begin
-            readback_data_var[31:0] = hwif_in.CAP_CLIENTS.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h4c)) begin
+            readback_data_var[ad_hi(12'h4c)][31:0] = hwif_in.CAP_CLIENTS.value.next;
         end
-        if(rd_mux_addr == 12'h80) begin
-            readback_data_var[0] = field_storage.CONTROL.enable.value;
-            readback_data_var[1] = field_storage.CONTROL.flush.value;
-            readback_data_var[2] = field_storage.CONTROL.snapshot.value;
+        if(ad_low(rd_mux_addr) == ad_low(12'h80)) begin
+            readback_data_var[ad_hi(12'h80)][0] = field_storage.CONTROL.enable.value;
+            readback_data_var[ad_hi(12'h80)][1] = field_storage.CONTROL.flush.value;
+            readback_data_var[ad_hi(12'h80)][2] = field_storage.CONTROL.snapshot.value;
         end
-        if(rd_mux_addr == 12'h84) begin
-            readback_data_var[0] = hwif_in.STATUS.idle.next;
-            readback_data_var[1] = hwif_in.STATUS.flush_busy.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h84)) begin
+            readback_data_var[ad_hi(12'h84)][0] = hwif_in.STATUS.idle.next;
+            readback_data_var[ad_hi(12'h84)][1] = hwif_in.STATUS.flush_busy.next;
         end
-        if(rd_mux_addr == 12'h88) begin
-            readback_data_var[15:0] = field_storage.UDP_PORT.port.value;
+        if(ad_low(rd_mux_addr) == ad_low(12'h88)) begin
+            readback_data_var[ad_hi(12'h88)][15:0] = field_storage.UDP_PORT.port.value;
         end
-        if(rd_mux_addr == 12'h8c) begin
-            readback_data_var[7:0] = field_storage.REPLY_BEATS64.units.value;
+        if(ad_low(rd_mux_addr) == ad_low(12'h8c)) begin
+            readback_data_var[ad_hi(12'h8c)][7:0] = field_storage.REPLY_BEATS64.units.value;
         end
-        if(rd_mux_addr == 12'ha0) begin
-            readback_data_var[31:0] = field_storage.TABLE_SEL.table_number.value;
+        if(ad_low(rd_mux_addr) == ad_low(12'ha0)) begin
+            readback_data_var[ad_hi(12'ha0)][31:0] = field_storage.TABLE_SEL.table_number.value;
         end
         for(int i0=0; i0<8; i0++) begin
-            if(rd_mux_addr == 12'ha4 + (12)'(i0) * 12'h4) begin
-                readback_data_var[31:0] = field_storage.TABLE_WORD[i0].value.value;
+            if(ad_low(rd_mux_addr) == ad_low(12'ha4 + (12)'(i0) * 12'h4)) begin
+                readback_data_var[ad_hi(12'ha4 + (12)'(i0) * 12'h4)][31:0] = field_storage.TABLE_WORD[i0].value.value;
             end
         end
-        if(rd_mux_addr == 12'hc4) begin
-            readback_data_var[0] = field_storage.TABLE_COMMIT.commit.value;
+        if(ad_low(rd_mux_addr) == ad_low(12'hc4)) begin
+            readback_data_var[ad_hi(12'hc4)][0] = field_storage.TABLE_COMMIT.commit.value;
         end
-        if(rd_mux_addr == 12'h100) begin
-            readback_data_var[31:0] = hwif_in.CYCLES.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h100)) begin
+            readback_data_var[ad_hi(12'h100)][31:0] = hwif_in.CYCLES.LO.value.next;
         end
-        if(rd_mux_addr == 12'h104) begin
-            readback_data_var[31:0] = hwif_in.CYCLES.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h104)) begin
+            readback_data_var[ad_hi(12'h104)][31:0] = hwif_in.CYCLES.HI.value.next;
         end
-        if(rd_mux_addr == 12'h108) begin
-            readback_data_var[31:0] = hwif_in.RX_FRAMES.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h108)) begin
+            readback_data_var[ad_hi(12'h108)][31:0] = hwif_in.RX_FRAMES.LO.value.next;
         end
-        if(rd_mux_addr == 12'h10c) begin
-            readback_data_var[31:0] = hwif_in.RX_FRAMES.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h10c)) begin
+            readback_data_var[ad_hi(12'h10c)][31:0] = hwif_in.RX_FRAMES.HI.value.next;
         end
-        if(rd_mux_addr == 12'h110) begin
-            readback_data_var[31:0] = hwif_in.RX_BYTES.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h110)) begin
+            readback_data_var[ad_hi(12'h110)][31:0] = hwif_in.RX_BYTES.LO.value.next;
         end
-        if(rd_mux_addr == 12'h114) begin
-            readback_data_var[31:0] = hwif_in.RX_BYTES.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h114)) begin
+            readback_data_var[ad_hi(12'h114)][31:0] = hwif_in.RX_BYTES.HI.value.next;
         end
-        if(rd_mux_addr == 12'h118) begin
-            readback_data_var[31:0] = hwif_in.RX_ACCEPTED.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h118)) begin
+            readback_data_var[ad_hi(12'h118)][31:0] = hwif_in.RX_ACCEPTED.LO.value.next;
         end
-        if(rd_mux_addr == 12'h11c) begin
-            readback_data_var[31:0] = hwif_in.RX_ACCEPTED.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h11c)) begin
+            readback_data_var[ad_hi(12'h11c)][31:0] = hwif_in.RX_ACCEPTED.HI.value.next;
         end
-        if(rd_mux_addr == 12'h120) begin
-            readback_data_var[31:0] = hwif_in.DROP_NOT_OURS.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h120)) begin
+            readback_data_var[ad_hi(12'h120)][31:0] = hwif_in.DROP_NOT_OURS.LO.value.next;
         end
-        if(rd_mux_addr == 12'h124) begin
-            readback_data_var[31:0] = hwif_in.DROP_NOT_OURS.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h124)) begin
+            readback_data_var[ad_hi(12'h124)][31:0] = hwif_in.DROP_NOT_OURS.HI.value.next;
         end
-        if(rd_mux_addr == 12'h128) begin
-            readback_data_var[31:0] = hwif_in.DROP_MAC_ERROR.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h128)) begin
+            readback_data_var[ad_hi(12'h128)][31:0] = hwif_in.DROP_MAC_ERROR.LO.value.next;
         end
-        if(rd_mux_addr == 12'h12c) begin
-            readback_data_var[31:0] = hwif_in.DROP_MAC_ERROR.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h12c)) begin
+            readback_data_var[ad_hi(12'h12c)][31:0] = hwif_in.DROP_MAC_ERROR.HI.value.next;
         end
-        if(rd_mux_addr == 12'h130) begin
-            readback_data_var[31:0] = hwif_in.DROP_LENGTH.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h130)) begin
+            readback_data_var[ad_hi(12'h130)][31:0] = hwif_in.DROP_LENGTH.LO.value.next;
         end
-        if(rd_mux_addr == 12'h134) begin
-            readback_data_var[31:0] = hwif_in.DROP_LENGTH.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h134)) begin
+            readback_data_var[ad_hi(12'h134)][31:0] = hwif_in.DROP_LENGTH.HI.value.next;
         end
-        if(rd_mux_addr == 12'h138) begin
-            readback_data_var[31:0] = hwif_in.DROP_IP_CHECKSUM.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h138)) begin
+            readback_data_var[ad_hi(12'h138)][31:0] = hwif_in.DROP_IP_CHECKSUM.LO.value.next;
         end
-        if(rd_mux_addr == 12'h13c) begin
-            readback_data_var[31:0] = hwif_in.DROP_IP_CHECKSUM.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h13c)) begin
+            readback_data_var[ad_hi(12'h13c)][31:0] = hwif_in.DROP_IP_CHECKSUM.HI.value.next;
         end
-        if(rd_mux_addr == 12'h140) begin
-            readback_data_var[31:0] = hwif_in.DROP_VERSION.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h140)) begin
+            readback_data_var[ad_hi(12'h140)][31:0] = hwif_in.DROP_VERSION.LO.value.next;
         end
-        if(rd_mux_addr == 12'h144) begin
-            readback_data_var[31:0] = hwif_in.DROP_VERSION.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h144)) begin
+            readback_data_var[ad_hi(12'h144)][31:0] = hwif_in.DROP_VERSION.HI.value.next;
         end
-        if(rd_mux_addr == 12'h148) begin
-            readback_data_var[31:0] = hwif_in.DROP_HEADER.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h148)) begin
+            readback_data_var[ad_hi(12'h148)][31:0] = hwif_in.DROP_HEADER.LO.value.next;
         end
-        if(rd_mux_addr == 12'h14c) begin
-            readback_data_var[31:0] = hwif_in.DROP_HEADER.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h14c)) begin
+            readback_data_var[ad_hi(12'h14c)][31:0] = hwif_in.DROP_HEADER.HI.value.next;
         end
-        if(rd_mux_addr == 12'h150) begin
-            readback_data_var[31:0] = hwif_in.DROP_CRC.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h150)) begin
+            readback_data_var[ad_hi(12'h150)][31:0] = hwif_in.DROP_CRC.LO.value.next;
         end
-        if(rd_mux_addr == 12'h154) begin
-            readback_data_var[31:0] = hwif_in.DROP_CRC.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h154)) begin
+            readback_data_var[ad_hi(12'h154)][31:0] = hwif_in.DROP_CRC.HI.value.next;
         end
-        if(rd_mux_addr == 12'h158) begin
-            readback_data_var[31:0] = hwif_in.DROP_OVERLOAD.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h158)) begin
+            readback_data_var[ad_hi(12'h158)][31:0] = hwif_in.DROP_OVERLOAD.LO.value.next;
         end
-        if(rd_mux_addr == 12'h15c) begin
-            readback_data_var[31:0] = hwif_in.DROP_OVERLOAD.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h15c)) begin
+            readback_data_var[ad_hi(12'h15c)][31:0] = hwif_in.DROP_OVERLOAD.HI.value.next;
         end
-        if(rd_mux_addr == 12'h160) begin
-            readback_data_var[31:0] = hwif_in.DROP_TAG.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h160)) begin
+            readback_data_var[ad_hi(12'h160)][31:0] = hwif_in.DROP_TAG.LO.value.next;
         end
-        if(rd_mux_addr == 12'h164) begin
-            readback_data_var[31:0] = hwif_in.DROP_TAG.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h164)) begin
+            readback_data_var[ad_hi(12'h164)][31:0] = hwif_in.DROP_TAG.HI.value.next;
         end
-        if(rd_mux_addr == 12'h168) begin
-            readback_data_var[31:0] = hwif_in.REQUESTS.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h168)) begin
+            readback_data_var[ad_hi(12'h168)][31:0] = hwif_in.REQUESTS.LO.value.next;
         end
-        if(rd_mux_addr == 12'h16c) begin
-            readback_data_var[31:0] = hwif_in.REQUESTS.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h16c)) begin
+            readback_data_var[ad_hi(12'h16c)][31:0] = hwif_in.REQUESTS.HI.value.next;
         end
-        if(rd_mux_addr == 12'h170) begin
-            readback_data_var[31:0] = hwif_in.BAGS.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h170)) begin
+            readback_data_var[ad_hi(12'h170)][31:0] = hwif_in.BAGS.LO.value.next;
         end
-        if(rd_mux_addr == 12'h174) begin
-            readback_data_var[31:0] = hwif_in.BAGS.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h174)) begin
+            readback_data_var[ad_hi(12'h174)][31:0] = hwif_in.BAGS.HI.value.next;
         end
-        if(rd_mux_addr == 12'h178) begin
-            readback_data_var[31:0] = hwif_in.KEYS.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h178)) begin
+            readback_data_var[ad_hi(12'h178)][31:0] = hwif_in.KEYS.LO.value.next;
         end
-        if(rd_mux_addr == 12'h17c) begin
-            readback_data_var[31:0] = hwif_in.KEYS.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h17c)) begin
+            readback_data_var[ad_hi(12'h17c)][31:0] = hwif_in.KEYS.HI.value.next;
         end
-        if(rd_mux_addr == 12'h180) begin
-            readback_data_var[31:0] = hwif_in.KEYS_NULL.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h180)) begin
+            readback_data_var[ad_hi(12'h180)][31:0] = hwif_in.KEYS_NULL.LO.value.next;
         end
-        if(rd_mux_addr == 12'h184) begin
-            readback_data_var[31:0] = hwif_in.KEYS_NULL.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h184)) begin
+            readback_data_var[ad_hi(12'h184)][31:0] = hwif_in.KEYS_NULL.HI.value.next;
         end
-        if(rd_mux_addr == 12'h188) begin
-            readback_data_var[31:0] = hwif_in.KEYS_PADDING.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h188)) begin
+            readback_data_var[ad_hi(12'h188)][31:0] = hwif_in.KEYS_PADDING.LO.value.next;
         end
-        if(rd_mux_addr == 12'h18c) begin
-            readback_data_var[31:0] = hwif_in.KEYS_PADDING.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h18c)) begin
+            readback_data_var[ad_hi(12'h18c)][31:0] = hwif_in.KEYS_PADDING.HI.value.next;
         end
-        if(rd_mux_addr == 12'h190) begin
-            readback_data_var[31:0] = hwif_in.ROW_HITS.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h190)) begin
+            readback_data_var[ad_hi(12'h190)][31:0] = hwif_in.ROW_HITS.LO.value.next;
         end
-        if(rd_mux_addr == 12'h194) begin
-            readback_data_var[31:0] = hwif_in.ROW_HITS.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h194)) begin
+            readback_data_var[ad_hi(12'h194)][31:0] = hwif_in.ROW_HITS.HI.value.next;
         end
-        if(rd_mux_addr == 12'h198) begin
-            readback_data_var[31:0] = hwif_in.ROW_MISSES.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h198)) begin
+            readback_data_var[ad_hi(12'h198)][31:0] = hwif_in.ROW_MISSES.LO.value.next;
         end
-        if(rd_mux_addr == 12'h19c) begin
-            readback_data_var[31:0] = hwif_in.ROW_MISSES.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h19c)) begin
+            readback_data_var[ad_hi(12'h19c)][31:0] = hwif_in.ROW_MISSES.HI.value.next;
         end
-        if(rd_mux_addr == 12'h1a0) begin
-            readback_data_var[31:0] = hwif_in.LINE_HITS.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1a0)) begin
+            readback_data_var[ad_hi(12'h1a0)][31:0] = hwif_in.LINE_HITS.LO.value.next;
         end
-        if(rd_mux_addr == 12'h1a4) begin
-            readback_data_var[31:0] = hwif_in.LINE_HITS.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1a4)) begin
+            readback_data_var[ad_hi(12'h1a4)][31:0] = hwif_in.LINE_HITS.HI.value.next;
         end
-        if(rd_mux_addr == 12'h1a8) begin
-            readback_data_var[31:0] = hwif_in.LINE_MISSES.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1a8)) begin
+            readback_data_var[ad_hi(12'h1a8)][31:0] = hwif_in.LINE_MISSES.LO.value.next;
         end
-        if(rd_mux_addr == 12'h1ac) begin
-            readback_data_var[31:0] = hwif_in.LINE_MISSES.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1ac)) begin
+            readback_data_var[ad_hi(12'h1ac)][31:0] = hwif_in.LINE_MISSES.HI.value.next;
         end
-        if(rd_mux_addr == 12'h1b0) begin
-            readback_data_var[31:0] = hwif_in.EVICTIONS.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1b0)) begin
+            readback_data_var[ad_hi(12'h1b0)][31:0] = hwif_in.EVICTIONS.LO.value.next;
         end
-        if(rd_mux_addr == 12'h1b4) begin
-            readback_data_var[31:0] = hwif_in.EVICTIONS.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1b4)) begin
+            readback_data_var[ad_hi(12'h1b4)][31:0] = hwif_in.EVICTIONS.HI.value.next;
         end
-        if(rd_mux_addr == 12'h1b8) begin
-            readback_data_var[31:0] = hwif_in.FETCH_BEATS.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1b8)) begin
+            readback_data_var[ad_hi(12'h1b8)][31:0] = hwif_in.FETCH_BEATS.LO.value.next;
         end
-        if(rd_mux_addr == 12'h1bc) begin
-            readback_data_var[31:0] = hwif_in.FETCH_BEATS.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1bc)) begin
+            readback_data_var[ad_hi(12'h1bc)][31:0] = hwif_in.FETCH_BEATS.HI.value.next;
         end
-        if(rd_mux_addr == 12'h1c0) begin
-            readback_data_var[31:0] = hwif_in.EXEC_BEATS.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1c0)) begin
+            readback_data_var[ad_hi(12'h1c0)][31:0] = hwif_in.EXEC_BEATS.LO.value.next;
         end
-        if(rd_mux_addr == 12'h1c4) begin
-            readback_data_var[31:0] = hwif_in.EXEC_BEATS.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1c4)) begin
+            readback_data_var[ad_hi(12'h1c4)][31:0] = hwif_in.EXEC_BEATS.HI.value.next;
         end
-        if(rd_mux_addr == 12'h1c8) begin
-            readback_data_var[31:0] = hwif_in.EXEC_EMPTY.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1c8)) begin
+            readback_data_var[ad_hi(12'h1c8)][31:0] = hwif_in.EXEC_EMPTY.LO.value.next;
         end
-        if(rd_mux_addr == 12'h1cc) begin
-            readback_data_var[31:0] = hwif_in.EXEC_EMPTY.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1cc)) begin
+            readback_data_var[ad_hi(12'h1cc)][31:0] = hwif_in.EXEC_EMPTY.HI.value.next;
         end
-        if(rd_mux_addr == 12'h1d0) begin
-            readback_data_var[31:0] = hwif_in.EXEC_FETCH.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1d0)) begin
+            readback_data_var[ad_hi(12'h1d0)][31:0] = hwif_in.EXEC_FETCH.LO.value.next;
         end
-        if(rd_mux_addr == 12'h1d4) begin
-            readback_data_var[31:0] = hwif_in.EXEC_FETCH.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1d4)) begin
+            readback_data_var[ad_hi(12'h1d4)][31:0] = hwif_in.EXEC_FETCH.HI.value.next;
         end
-        if(rd_mux_addr == 12'h1d8) begin
-            readback_data_var[31:0] = hwif_in.EXEC_HAZARD.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1d8)) begin
+            readback_data_var[ad_hi(12'h1d8)][31:0] = hwif_in.EXEC_HAZARD.LO.value.next;
         end
-        if(rd_mux_addr == 12'h1dc) begin
-            readback_data_var[31:0] = hwif_in.EXEC_HAZARD.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1dc)) begin
+            readback_data_var[ad_hi(12'h1dc)][31:0] = hwif_in.EXEC_HAZARD.HI.value.next;
         end
-        if(rd_mux_addr == 12'h1e0) begin
-            readback_data_var[31:0] = hwif_in.STALL_REPLY_SPACE.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1e0)) begin
+            readback_data_var[ad_hi(12'h1e0)][31:0] = hwif_in.STALL_REPLY_SPACE.LO.value.next;
         end
-        if(rd_mux_addr == 12'h1e4) begin
-            readback_data_var[31:0] = hwif_in.STALL_REPLY_SPACE.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1e4)) begin
+            readback_data_var[ad_hi(12'h1e4)][31:0] = hwif_in.STALL_REPLY_SPACE.HI.value.next;
         end
-        if(rd_mux_addr == 12'h1e8) begin
-            readback_data_var[31:0] = hwif_in.TX_FRAMES.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1e8)) begin
+            readback_data_var[ad_hi(12'h1e8)][31:0] = hwif_in.TX_FRAMES.LO.value.next;
         end
-        if(rd_mux_addr == 12'h1ec) begin
-            readback_data_var[31:0] = hwif_in.TX_FRAMES.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1ec)) begin
+            readback_data_var[ad_hi(12'h1ec)][31:0] = hwif_in.TX_FRAMES.HI.value.next;
         end
-        if(rd_mux_addr == 12'h1f0) begin
-            readback_data_var[31:0] = hwif_in.TX_BYTES.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1f0)) begin
+            readback_data_var[ad_hi(12'h1f0)][31:0] = hwif_in.TX_BYTES.LO.value.next;
         end
-        if(rd_mux_addr == 12'h1f4) begin
-            readback_data_var[31:0] = hwif_in.TX_BYTES.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1f4)) begin
+            readback_data_var[ad_hi(12'h1f4)][31:0] = hwif_in.TX_BYTES.HI.value.next;
         end
-        if(rd_mux_addr == 12'h1f8) begin
-            readback_data_var[31:0] = hwif_in.REPLIES.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1f8)) begin
+            readback_data_var[ad_hi(12'h1f8)][31:0] = hwif_in.REPLIES.LO.value.next;
         end
-        if(rd_mux_addr == 12'h1fc) begin
-            readback_data_var[31:0] = hwif_in.REPLIES.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h1fc)) begin
+            readback_data_var[ad_hi(12'h1fc)][31:0] = hwif_in.REPLIES.HI.value.next;
         end
-        if(rd_mux_addr == 12'h200) begin
-            readback_data_var[31:0] = hwif_in.PARTIALS.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h200)) begin
+            readback_data_var[ad_hi(12'h200)][31:0] = hwif_in.PARTIALS.LO.value.next;
         end
-        if(rd_mux_addr == 12'h204) begin
-            readback_data_var[31:0] = hwif_in.PARTIALS.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h204)) begin
+            readback_data_var[ad_hi(12'h204)][31:0] = hwif_in.PARTIALS.HI.value.next;
         end
-        if(rd_mux_addr == 12'h208) begin
-            readback_data_var[31:0] = hwif_in.ERRORS.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h208)) begin
+            readback_data_var[ad_hi(12'h208)][31:0] = hwif_in.ERRORS.LO.value.next;
         end
-        if(rd_mux_addr == 12'h20c) begin
-            readback_data_var[31:0] = hwif_in.ERRORS.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h20c)) begin
+            readback_data_var[ad_hi(12'h20c)][31:0] = hwif_in.ERRORS.HI.value.next;
         end
-        if(rd_mux_addr == 12'h210) begin
-            readback_data_var[31:0] = hwif_in.ACKS.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h210)) begin
+            readback_data_var[ad_hi(12'h210)][31:0] = hwif_in.ACKS.LO.value.next;
         end
-        if(rd_mux_addr == 12'h214) begin
-            readback_data_var[31:0] = hwif_in.ACKS.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h214)) begin
+            readback_data_var[ad_hi(12'h214)][31:0] = hwif_in.ACKS.HI.value.next;
         end
-        if(rd_mux_addr == 12'h218) begin
-            readback_data_var[31:0] = hwif_in.UPDATES.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h218)) begin
+            readback_data_var[ad_hi(12'h218)][31:0] = hwif_in.UPDATES.LO.value.next;
         end
-        if(rd_mux_addr == 12'h21c) begin
-            readback_data_var[31:0] = hwif_in.UPDATES.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h21c)) begin
+            readback_data_var[ad_hi(12'h21c)][31:0] = hwif_in.UPDATES.HI.value.next;
         end
-        if(rd_mux_addr == 12'h220) begin
-            readback_data_var[31:0] = hwif_in.UPDATE_ROWS.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h220)) begin
+            readback_data_var[ad_hi(12'h220)][31:0] = hwif_in.UPDATE_ROWS.LO.value.next;
         end
-        if(rd_mux_addr == 12'h224) begin
-            readback_data_var[31:0] = hwif_in.UPDATE_ROWS.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h224)) begin
+            readback_data_var[ad_hi(12'h224)][31:0] = hwif_in.UPDATE_ROWS.HI.value.next;
         end
-        if(rd_mux_addr == 12'h228) begin
-            readback_data_var[31:0] = hwif_in.UPDATE_DUPLICATES.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h228)) begin
+            readback_data_var[ad_hi(12'h228)][31:0] = hwif_in.UPDATE_DUPLICATES.LO.value.next;
         end
-        if(rd_mux_addr == 12'h22c) begin
-            readback_data_var[31:0] = hwif_in.UPDATE_DUPLICATES.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h22c)) begin
+            readback_data_var[ad_hi(12'h22c)][31:0] = hwif_in.UPDATE_DUPLICATES.HI.value.next;
         end
-        if(rd_mux_addr == 12'h230) begin
-            readback_data_var[31:0] = hwif_in.MEMORY_ERRORS.LO.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h230)) begin
+            readback_data_var[ad_hi(12'h230)][31:0] = hwif_in.MEMORY_ERRORS.LO.value.next;
         end
-        if(rd_mux_addr == 12'h234) begin
-            readback_data_var[31:0] = hwif_in.MEMORY_ERRORS.HI.value.next;
+        if(ad_low(rd_mux_addr) == ad_low(12'h234)) begin
+            readback_data_var[ad_hi(12'h234)][31:0] = hwif_in.MEMORY_ERRORS.HI.value.next;
         end
-        readback_data = readback_data_var;
-        readback_done = decoded_req & ~decoded_req_is_wr;
+        readback_data_rt_c = readback_data_var;
+    end
+
+    logic [31:0] readback_data_rt[32];
+    logic readback_done_rt;
+    logic readback_err_rt;
+    logic [11:0] readback_addr_rt;
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            for(int i=0; i<32; i++) readback_data_rt[i] <= '0;
+            readback_done_rt <= '0;
+            readback_err_rt <= '0;
+            readback_addr_rt <= '0;
+        end else begin
+            readback_data_rt <= readback_data_rt_c;
+            readback_err_rt <= decoded_err;
+            readback_done_rt <= decoded_req & ~decoded_req_is_wr;
+            readback_addr_rt <= rd_mux_addr;
+        end
+    end
+
+
+
+    // readback stage 2
+    always_comb begin
+        readback_data = readback_data_rt[readback_addr_rt[11:7]];
+        readback_done = readback_done_rt;
         readback_err = '0;
     end
 

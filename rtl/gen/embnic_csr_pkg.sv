@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Generated from spec/registers.rdl by spec/generate.py through PeakRDL-regblock. Do not edit.
+// Generated from spec/registers.rdl by spec/generate.py, PeakRDL-regblock. Do not edit
 
 package embnic_csr_pkg;
 

@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'h973EDBB5;
+    localparam logic [31:0] CONTRACT_HASH = 32'h984B472F;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -17,6 +17,7 @@ package embnic_wire_pkg;
     localparam int unsigned SEQUENCE_BYTES     = 16;
     localparam int unsigned SEQUENCE_WINDOW    = 64;
     localparam int unsigned FRAME_OVERHEAD     = 68;
+    localparam int unsigned MAX_FRAME_BYTES    = 16384;
 
     // CRC32C: Castagnoli, reflected, over our header and payload; 4 bytes little-endian directly after the payload.
     localparam int unsigned CRC_BYTES  = 4;
@@ -27,74 +28,74 @@ package embnic_wire_pkg;
 
     // What a frame asks for or answers.
     typedef enum logic [7:0] {
-        OPCODE_PING = 8'd1,  // request: are you there; answered by REPLY without vectors
-        OPCODE_LOOKUP = 8'd2,  // request: bags of keys; answered by REPLY, PARTIAL or ERROR
-        OPCODE_REPLY = 8'd3,  // reply: pooled, normalised vectors
-        OPCODE_PARTIAL = 8'd4,  // reply: an unnormalised fp32 accumulator and its count
-        OPCODE_ROWS = 8'd5,  // request and reply: rows without pooling (reserved; answered ERROR UNSUPPORTED)
-        OPCODE_UPDATE = 8'd6,  // request: write rows; answered by ACK or ERROR
-        OPCODE_ACK = 8'd7,  // reply: an UPDATE or INVALIDATE took effect
-        OPCODE_FILL = 8'd8,  // request: put rows into the cache (reserved; answered ERROR UNSUPPORTED)
-        OPCODE_INVALIDATE = 8'd9,  // request: drop rows from the cache; answered by ACK or ERROR
-        OPCODE_PREFETCH = 8'd10,  // request: fetch rows into the cache (reserved; answered ERROR UNSUPPORTED)
-        OPCODE_ERROR = 8'd15   // reply: the request was refused; see the status
+        OPCODE_PING       = 8'd1,   // request: are you there; answered by REPLY without vectors
+        OPCODE_LOOKUP     = 8'd2,   // request: bags of keys; answered by REPLY, PARTIAL or ERROR
+        OPCODE_REPLY      = 8'd3,   // reply: pooled, normalised vectors
+        OPCODE_PARTIAL    = 8'd4,   // reply: an unnormalised fp32 accumulator and its count
+        OPCODE_ROWS       = 8'd5,   // request and reply: rows without pooling (reserved)
+        OPCODE_UPDATE     = 8'd6,   // request: write rows; answered by ACK or ERROR
+        OPCODE_ACK        = 8'd7,   // reply: an UPDATE or INVALIDATE took effect
+        OPCODE_FILL       = 8'd8,   // request: put rows into the cache (reserved)
+        OPCODE_INVALIDATE = 8'd9,   // request: drop rows from the cache; answered by ACK or ERROR
+        OPCODE_PREFETCH   = 8'd10,  // request: fetch rows into the cache (reserved)
+        OPCODE_ERROR      = 8'd15   // reply: the request was refused; see the status
     } opcode_e;
 
     // How a row is stored.
     typedef enum logic [3:0] {
-        DTYPE_FP32 = 4'd0,  // IEEE 754 binary32
-        DTYPE_FP16 = 4'd1,  // IEEE 754 binary16
-        DTYPE_BF16 = 4'd2,  // bfloat16
-        DTYPE_INT8 = 4'd3,  // row-wise int8, fp32 scale and bias at the end of the row
-        DTYPE_INT8_FRONT = 4'd4,  // row-wise int8, fp16 scale and bias at the front of the row
-        DTYPE_INT4 = 4'd5,  // row-wise int4, fp16 scale and bias at the front of the row
-        DTYPE_INT4_END = 4'd6,  // row-wise int4, fp16 scale and bias at the end of the row
-        DTYPE_FIXED = 4'd7   // int32 with a power-of-two scale per table
+        DTYPE_FP32       = 4'd0,   // IEEE 754 binary32
+        DTYPE_FP16       = 4'd1,   // IEEE 754 binary16
+        DTYPE_BF16       = 4'd2,   // bfloat16
+        DTYPE_INT8       = 4'd3,   // row-wise int8, fp32 scale and bias at the end of the row
+        DTYPE_INT8_FRONT = 4'd4,   // row-wise int8, fp16 scale and bias at the front of the row
+        DTYPE_INT4       = 4'd5,   // row-wise int4, fp16 scale and bias at the front of the row
+        DTYPE_INT4_END   = 4'd6,   // row-wise int4, fp16 scale and bias at the end of the row
+        DTYPE_FIXED      = 4'd7    // int32 with a power-of-two scale per table
     } dtype_e;
 
     // Why a request was refused.
     typedef enum logic [3:0] {
-        STATUS_OK = 4'd0,  // not refused
-        STATUS_BAD_REQUEST = 4'd1,  // the frame contradicts itself: counts, lengths, flags
-        STATUS_UNKNOWN_TABLE = 4'd2,  // no such table
-        STATUS_TABLE_MISMATCH = 4'd3,  // the table's dim, dtype or pooling is not the frame's
-        STATUS_OUT_OF_RANGE = 4'd4,  // a row number is not below the table's rows
-        STATUS_TOO_LARGE = 4'd5,  // the reply or a vector exceeds what the card can hold
-        STATUS_UNSUPPORTED = 4'd6,  // this card does not execute that
-        STATUS_MEMORY_ERROR = 4'd7,  // card memory answered with an error
-        STATUS_SNAPSHOT_GONE = 4'd8,  // the snapshot named was retired
-        STATUS_CLIENTS_FULL = 4'd9,  // no room to remember another updating client
+        STATUS_OK              = 4'd0,   // not refused
+        STATUS_BAD_REQUEST     = 4'd1,   // the frame contradicts itself: counts, lengths, flags
+        STATUS_UNKNOWN_TABLE   = 4'd2,   // no such table
+        STATUS_TABLE_MISMATCH  = 4'd3,   // the table's dim, dtype or pooling is not the frame's
+        STATUS_OUT_OF_RANGE    = 4'd4,   // a row number is not below the table's rows
+        STATUS_TOO_LARGE       = 4'd5,   // the reply or a vector exceeds what the card can hold
+        STATUS_UNSUPPORTED     = 4'd6,   // this card does not execute that
+        STATUS_MEMORY_ERROR    = 4'd7,   // card memory answered with an error
+        STATUS_SNAPSHOT_GONE   = 4'd8,   // the snapshot named was retired
+        STATUS_CLIENTS_FULL    = 4'd9,   // no room to remember another updating client
         STATUS_SEQUENCE_WINDOW = 4'd10,  // the sequence number is too far ahead
-        STATUS_BUSY = 4'd11   // try again later
+        STATUS_BUSY            = 4'd11   // try again later
     } status_e;
 
     // How the rows of a bag become one vector.
     typedef enum logic [1:0] {
-        POOLING_SUM = 2'd0,  // sum, weighted when the frame says so
-        POOLING_MEAN = 2'd1,  // sum divided by the number of keys that contributed
-        POOLING_MAX = 2'd2,  // elementwise maximum
-        POOLING_NONE = 2'd3   // no pooling: rows
+        POOLING_SUM  = 2'd0,   // sum, weighted when the frame says so
+        POOLING_MEAN = 2'd1,   // sum divided by the number of keys that contributed
+        POOLING_MAX  = 2'd2,   // elementwise maximum
+        POOLING_NONE = 2'd3    // no pooling: rows
     } pooling_e;
 
     // The order of the additions.
     typedef enum logic [1:0] {
-        ORDER_SEQUENTIAL = 2'd0,  // key order
-        ORDER_TREE = 2'd1,  // a tree of 2**tree_k_log2 keys
-        ORDER_SPLIT = 2'd2,  // local rows in key order, then the owners' partials by owner number
-        ORDER_MEMO = 2'd3   // as the plan's memo rows say
+        ORDER_SEQUENTIAL = 2'd0,   // key order
+        ORDER_TREE       = 2'd1,   // a tree of 2**tree_k_log2 keys
+        ORDER_SPLIT      = 2'd2,   // local rows in key order, then the owners' partials by owner number
+        ORDER_MEMO       = 2'd3    // as the plan's memo rows say
     } order_e;
 
-    // Why a received frame was dropped: exactly one reason a frame. The value is the bit in evt_rx_drop.
+    // Why a received frame was dropped, one reason a frame; the value is the bit in evt_rx_drop.
     typedef enum logic [3:0] {
-        DROP_NOT_OURS = 4'd0,  // not untagged IPv4 UDP to our port with our magic
-        DROP_MAC_ERROR = 4'd1,  // the MAC marked the frame bad
-        DROP_LENGTH = 4'd2,  // truncated, lengths disagree, or payload not a multiple of 8
-        DROP_IP_CHECKSUM = 4'd3,  // the IPv4 header checksum is wrong
-        DROP_VERSION = 4'd4,  // another version of our header
-        DROP_HEADER = 4'd5,  // reserved flags set, or an opcode this side does not take
-        DROP_CRC = 4'd6,  // CRC32C over header and payload is wrong
-        DROP_OVERLOAD = 4'd7,  // no room
-        DROP_TAG = 4'd8   // tag trailer, but the tenant has no key
+        DROP_NOT_OURS    = 4'd0,   // not untagged IPv4 UDP to our port with our magic
+        DROP_MAC_ERROR   = 4'd1,   // the MAC marked the frame bad
+        DROP_LENGTH      = 4'd2,   // truncated, lengths disagree, or payload not a multiple of 8
+        DROP_IP_CHECKSUM = 4'd3,   // the IPv4 header checksum is wrong
+        DROP_VERSION     = 4'd4,   // another version of our header
+        DROP_HEADER      = 4'd5,   // reserved flags set, or an opcode this side does not take
+        DROP_CRC         = 4'd6,   // CRC32C over header and payload is wrong
+        DROP_OVERLOAD    = 4'd7,   // no room
+        DROP_TAG         = 4'd8    // tag trailer, but the tenant has no key
     } drop_reason_e;
     localparam int unsigned DROP_N = 9;
 
@@ -119,7 +120,7 @@ package embnic_wire_pkg;
         logic [31:0]  request_id;  // chosen by the requester, copied to the reply
         logic [15:0]  first_bag;   // number of the frame's first bag within its request
         logic [15:0]  bags;        // bags, or vectors of a reply, in this frame
-        logic [15:0]  keys;        // entries in this frame; in REPLY and PARTIAL: first_beat, the 64-byte unit of a cut vector
+        logic [15:0]  keys;        // entries; in REPLY and PARTIAL first_beat: the 64-byte unit at which a cut vector's piece starts
         logic [15:0]  dim;         // elements of a vector
         logic [15:0]  snapshot;    // snapshot asked for or answered from; 0 in this version
     } header_t;
@@ -146,15 +147,15 @@ package embnic_wire_pkg;
     // Writes the header; bits [7:0] of the result are its first byte.
     function automatic logic [175:0] header_to_bytes(input header_t h);
         logic [175:0] b;
-        b[15:0] = h.magic;
-        b[23:16] = h.version;
-        b[31:24] = h.opcode;
-        b[39:32] = h.flags;
-        b[43:40] = h.dtype;
-        b[47:44] = h.status;
-        b[63:48] = h.tenant;
-        b[95:64] = h.request_id;
-        b[111:96] = h.first_bag;
+        b[15:0]    = h.magic;
+        b[23:16]   = h.version;
+        b[31:24]   = h.opcode;
+        b[39:32]   = h.flags;
+        b[43:40]   = h.dtype;
+        b[47:44]   = h.status;
+        b[63:48]   = h.tenant;
+        b[95:64]   = h.request_id;
+        b[111:96]  = h.first_bag;
         b[127:112] = h.bags;
         b[143:128] = h.keys;
         b[159:144] = h.dim;
@@ -164,7 +165,7 @@ package embnic_wire_pkg;
 
     // A key, 8 bytes little-endian: key_t'(bits) of the 64-bit word.
     typedef struct packed {
-        logic [0:0] last;  // last key of its bag in this frame
+        logic        last; // last key of its bag in this frame
         logic [14:0] tbl;  // table
         logic [47:0] row;  // row within the table; all ones: a null key, contributes nothing
     } key_t;
@@ -198,6 +199,8 @@ package embnic_wire_pkg;
     // Reads a descriptor; reserved bits are ignored.
     function automatic descriptor_t descriptor_from_words(input logic [255:0] words);
         descriptor_t d;
+        logic        unused_reserved;
+        unused_reserved = ^{words[15:9]};
         d.valid           = words[0];
         d.dtype           = dtype_e'(words[4:1]);
         d.pooling         = pooling_e'(words[6:5]);
@@ -221,20 +224,20 @@ package embnic_wire_pkg;
     function automatic logic [255:0] descriptor_to_words(input descriptor_t d);
         logic [255:0] words;
         words = '0;
-        words[0:0] = d.valid;
-        words[4:1] = d.dtype;
-        words[6:5] = d.pooling;
-        words[7:7] = d.has_padding;
-        words[8:8] = d.mul_then_add;
-        words[31:16] = d.dim;
-        words[33:32] = d.order;
-        words[37:34] = d.tree_k_log2;
-        words[45:38] = d.fixed_scale_exp;
-        words[46:46] = d.remote;
-        words[47:47] = d.memo;
-        words[55:48] = d.owner;
-        words[63:56] = d.generation;
-        words[127:64] = d.base;
+        words[0]       = d.valid;
+        words[4:1]     = d.dtype;
+        words[6:5]     = d.pooling;
+        words[7]       = d.has_padding;
+        words[8]       = d.mul_then_add;
+        words[31:16]   = d.dim;
+        words[33:32]   = d.order;
+        words[37:34]   = d.tree_k_log2;
+        words[45:38]   = d.fixed_scale_exp;
+        words[46]      = d.remote;
+        words[47]      = d.memo;
+        words[55:48]   = d.owner;
+        words[63:56]   = d.generation;
+        words[127:64]  = d.base;
         words[191:128] = d.rows;
         words[255:192] = d.padding_row;
         return words;
@@ -253,35 +256,35 @@ package embnic_wire_pkg;
         CNT_DROP_IP_CHECKSUM  = 7,  // dropped: IPv4 header checksum
         CNT_DROP_VERSION      = 8,  // dropped: another wire version
         CNT_DROP_HEADER       = 9,  // dropped: reserved flags, or not a request
-        CNT_DROP_CRC          = 10,  // dropped: CRC32C
-        CNT_DROP_OVERLOAD     = 11,  // dropped: no room
-        CNT_DROP_TAG          = 12,  // dropped: tag trailer without a tenant key
-        CNT_REQUESTS          = 13,  // LOOKUP requests
-        CNT_BAGS              = 14,  // bags
-        CNT_KEYS              = 15,  // keys, null keys included
-        CNT_KEYS_NULL         = 16,  // null keys
-        CNT_KEYS_PADDING      = 17,  // keys that named the padding row
-        CNT_ROW_HITS          = 18,  // rows of which every line was in the cache
-        CNT_ROW_MISSES        = 19,  // rows of which a line was not in the cache
-        CNT_LINE_HITS         = 20,  // lines found in the cache
-        CNT_LINE_MISSES       = 21,  // lines not found in the cache
-        CNT_EVICTIONS         = 22,  // valid lines replaced
-        CNT_FETCH_BEATS       = 23,  // bus beats read from card memory
-        CNT_EXEC_BEATS        = 24,  // cycles in which the pool was given a row beat
-        CNT_EXEC_EMPTY        = 25,  // cycles without an operation
-        CNT_EXEC_FETCH        = 26,  // cycles waiting for card memory
-        CNT_EXEC_HAZARD       = 27,  // cycles waiting for an accumulator
-        CNT_STALL_REPLY_SPACE = 28,  // cycles a request waited for room for its reply
-        CNT_TX_FRAMES         = 29,  // frames sent
-        CNT_TX_BYTES          = 30,  // bytes sent, without preamble and frame check sequence
-        CNT_REPLIES           = 31,  // requests answered by REPLY
-        CNT_PARTIALS          = 32,  // requests answered by PARTIAL
-        CNT_ERRORS            = 33,  // requests answered by ERROR
-        CNT_ACKS              = 34,  // requests answered by ACK
-        CNT_UPDATES           = 35,  // UPDATE and INVALIDATE requests applied
-        CNT_UPDATE_ROWS       = 36,  // rows written or invalidated
-        CNT_UPDATE_DUPLICATES = 37,  // UPDATE and INVALIDATE requests acknowledged without being applied again
-        CNT_MEMORY_ERRORS     = 38   // card memory accesses that failed
+        CNT_DROP_CRC          = 10, // dropped: CRC32C
+        CNT_DROP_OVERLOAD     = 11, // dropped: no room
+        CNT_DROP_TAG          = 12, // dropped: tag trailer without a tenant key
+        CNT_REQUESTS          = 13, // LOOKUP requests
+        CNT_BAGS              = 14, // bags
+        CNT_KEYS              = 15, // keys, null keys included
+        CNT_KEYS_NULL         = 16, // null keys
+        CNT_KEYS_PADDING      = 17, // keys that named the padding row
+        CNT_ROW_HITS          = 18, // rows of which every line was in the cache
+        CNT_ROW_MISSES        = 19, // rows of which a line was not in the cache
+        CNT_LINE_HITS         = 20, // lines found in the cache
+        CNT_LINE_MISSES       = 21, // lines not found in the cache
+        CNT_EVICTIONS         = 22, // valid lines replaced
+        CNT_FETCH_BEATS       = 23, // bus beats read from card memory
+        CNT_EXEC_BEATS        = 24, // cycles in which the pool was given a row beat
+        CNT_EXEC_EMPTY        = 25, // cycles without an operation
+        CNT_EXEC_FETCH        = 26, // cycles waiting for card memory
+        CNT_EXEC_HAZARD       = 27, // cycles waiting for an accumulator
+        CNT_STALL_REPLY_SPACE = 28, // cycles a request waited for room for its reply
+        CNT_TX_FRAMES         = 29, // frames sent
+        CNT_TX_BYTES          = 30, // bytes sent, without preamble and frame check sequence
+        CNT_REPLIES           = 31, // requests answered by REPLY
+        CNT_PARTIALS          = 32, // requests answered by PARTIAL
+        CNT_ERRORS            = 33, // requests answered by ERROR
+        CNT_ACKS              = 34, // requests answered by ACK
+        CNT_UPDATES           = 35, // UPDATE and INVALIDATE requests applied
+        CNT_UPDATE_ROWS       = 36, // rows written or invalidated
+        CNT_UPDATE_DUPLICATES = 37, // UPDATE and INVALIDATE requests acknowledged without being applied again
+        CNT_MEMORY_ERRORS     = 38  // card memory accesses that failed
     } counter_e;
 endpackage
 `default_nettype wire

@@ -80,6 +80,7 @@ __all__ = [
     "Source",
     "StructType",
     "Structs",
+    "chunks",
     "load_structs",
 ]
 
@@ -329,7 +330,7 @@ class RamReadPort:
         self._enable, self._addr, self._data, self._latency = enable, addr, data, latency
         self.store = store
         self._read_q = 0
-        self.reads: Counter | int = 0
+        self.reads = 0
 
     def reset(self) -> None:
         """RAM keeps its contents."""
@@ -355,7 +356,9 @@ class RamReadPort:
 class RamWritePort:
     """Keeps what <prefix>_en/_addr/_data write in a dict (or list); `callback(addr, data)` sees each write."""
 
-    def __init__(self, enable: Pin, addr: Pin, data: Pin, store: Any, callback: Callable[[int, int], None] | None):
+    def __init__(
+        self, enable: Pin, addr: Pin, data: Pin, store: Any, callback: Callable[[int, int], None] | None
+    ) -> None:
         self._enable, self._addr, self._data, self._callback = enable, addr, data, callback
         self.store: MutableMapping[int, int] | list[int] = store
         self.writes = 0
@@ -405,7 +408,7 @@ class AxiMemory:
         self._r_busy: list[int] | None = None
         self._ready = {"ar": False, "aw": False, "w": False}
         self._aw: deque[tuple[int, int, int]] = deque()
-        self._w: list[tuple[int, int]] = []
+        self._w: list[tuple[int, ...]] = []
         self._b_queue: list[tuple[int, int, int]] = []
         self._held: dict[str, tuple[int, ...]] = {}
         for name in ("arready", "rvalid", "awready", "wready", "bvalid"):
@@ -508,10 +511,7 @@ class AxiMemory:
             self._aw.append((ident, addr, length + 1))
         beat = self._handshake("w", ("wdata", "wstrb", "wlast"))
         if beat:
-            self._w.append((beat[0], beat[1]))
-            self._w_last = beat[2]
-            if beat[2]:
-                self._w_bursts = getattr(self, "_w_bursts", 0)
+            self._w.append(beat)
         self._commit_writes()
         self._set_ready("aw")
         self._set_ready("w")
@@ -532,7 +532,9 @@ class AxiMemory:
             ident, addr, beats = self._aw.popleft()
             burst, self._w = self._w[:beats], self._w[beats:]
             error = self.errors(addr)
-            for number, (data, strobe) in enumerate(burst):
+            if [last for _, _, last in burst] != [0] * (beats - 1) + [1]:
+                raise AssertionError(f"AXI: wlast is not on the last of the {beats} beats of the burst at {addr:#x}")
+            for number, (data, strobe, _) in enumerate(burst):
                 base = addr + number * self._bytes
                 raw = data.to_bytes(self._bytes, "little")
                 for lane in range(self._bytes):
@@ -548,8 +550,10 @@ class Bench:
 
     clock_ns = 4
 
-    def __init__(self, dut: Any) -> None:
+    def __init__(self, dut: Any, *, reset: str | None = "rst") -> None:
+        """`reset=None` is for a module without reset: it runs from the first edge."""
         self.dut = dut
+        self._reset_name = reset
         self.seed = int(os.environ.get("EMBNIC_SEED", "1"))
         self.random = random.Random(self.seed)
         self.params: dict[str, Any] = ast.literal_eval(os.environ.get("EMBNIC_PARAMS", "{}"))
@@ -558,11 +562,12 @@ class Bench:
         self._agents: list[Any] = []
         self._scoreboards: list[Scoreboard] = []
         self._sources: list[Source] = []
-        self._in_reset = True
+        self._in_reset = reset is not None
         dut._log.info("seed %d, parameters %s", self.seed, self.params)
         self._edge = RisingEdge(dut.clk)
         Clock(dut.clk, self.clock_ns, unit="ns").start(start_high=False)
-        self.pin("rst").write(1)
+        if reset is not None:
+            self.pin(reset).write(1)
         cocotb.start_soon(self._run())
 
     async def _run(self) -> None:
@@ -695,14 +700,15 @@ class Bench:
 
     async def reset(self, cycles: int = 4) -> None:
         """Hold rst for some cycles; sources, memories and scoreboards forget what they had."""
+        assert self._reset_name is not None, "this bench was made without a reset"
         self._in_reset = True
-        self.pin("rst").write(1)
+        self.pin(self._reset_name).write(1)
         for agent in self._agents:
             agent.reset()
         for board in self._scoreboards:
             board.reset()
         await self.cycles(cycles)
-        self.pin("rst").write(0)
+        self.pin(self._reset_name).write(0)
         await self.cycles(1)
         self._in_reset = False
 

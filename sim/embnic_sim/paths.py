@@ -18,7 +18,13 @@ def checkout_root() -> Path | None:
 
 
 def rtl_root() -> Path:
-    """Return the folder of the RTL: the checkout's `rtl/` first, else the package's own copy."""
+    """Return the folder of the RTL: the checkout's `rtl/` first, else the package's own copy.
+
+    EMBNIC_RTL names another folder: the test plan breaks a copy of the RTL to see the tests fail.
+    """
+    given = os.environ.get("EMBNIC_RTL")
+    if given:
+        return Path(given).resolve()
     root = checkout_root()
     return root / "rtl" if root else _HERE / "_data" / "rtl"
 
@@ -32,13 +38,19 @@ def harness_root() -> Path:
 def build_root() -> Path:
     """Return the folder for builds of benches: `build/` of the checkout, else below the cache."""
     root = checkout_root()
-    return root / "build" if root else cache_root() / "build"
+    return root / "build" if root else cache_root()
 
 
 def cache_root() -> Path:
-    """Return the folder for builds of the simulated card: `EMBNIC_CACHE`, else `~/.cache/embnic`."""
+    """Return the folder for builds of the simulated card.
+
+    EMBNIC_CACHE, else `build/` of the checkout, else `~/.cache/embnic`.
+    """
     given = os.environ.get("EMBNIC_CACHE")
     if given:
         return Path(given).expanduser().resolve()
+    root = checkout_root()
+    if root is not None:
+        return root / "build"
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "embnic"

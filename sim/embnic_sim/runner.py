@@ -68,7 +68,7 @@ def _build(toplevel: str, params: Mapping[str, object], sources: Sequence[Path],
 
     wave_args = ["--trace-structs", "--trace-max-array", "64"] if waves else []
     flags = [*_BUILD_ARGS, *wave_args]
-    key = digest([toplevel, str(sorted(params.items())), *flags, *(file.name for file in sources)])
+    key = digest([toplevel, str(rtl_root()), str(sorted(params.items())), *flags, *(file.name for file in sources)])
     folder = build_root() / "rtl" / f"{toplevel}-{key}"
     includes = include_folders()
     headers = sorted(header for include in includes for header in include.glob("*.svh"))

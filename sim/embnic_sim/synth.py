@@ -77,7 +77,7 @@ def synthesise(module: str, parameters: Mapping[str, int], *, seconds: float = 1
         [
             f"read_slang -j 1 -D SYNTHESIS -I rtl/common -I rtl/gen --top {module} {chosen} {' '.join(files)}",
             "synth_xilinx -family xcup -noiopad -noclkbuf -run begin:map_ffram",
-            f"write_json {here}/memories.json",
+            f"dump -o {here}/memories.txt t:$mem t:$mem_v2 %u",
             "synth_xilinx -family xcup -noiopad -noclkbuf -run map_ffram:edif",
             f"tee -q -o {here}/stat.json stat -json",
         ]
@@ -88,7 +88,7 @@ def synthesise(module: str, parameters: Mapping[str, int], *, seconds: float = 1
     )
     if done.returncode != 0:
         raise SynthError(f"yosys failed on {module}:\n{(done.stdout + done.stderr)[-4000:]}")
-    _check_memories(module, folder / "memories.json")
+    _check_memories(module, folder / "memories.txt")
     areas = _areas(folder / "stat.json", module)
     shutil.rmtree(folder)
     return areas
@@ -97,14 +97,20 @@ def synthesise(module: str, parameters: Mapping[str, int], *, seconds: float = 1
 def _check_memories(module: str, file: Path) -> None:
     """What is still a memory cell after RAM mapping would become flip-flops."""
     left = []
-    for name, body in json.loads(file.read_text())["modules"].items():
-        for cell, content in body["cells"].items():
-            if content["type"] in ("$mem", "$mem_v2"):
-                size = int(content["parameters"]["SIZE"], 2) * int(content["parameters"]["WIDTH"], 2)
-                if size > MAX_MEMORY_FLIPFLOPS:
-                    left.append(f"{name}.{cell}: {size:,} bits")
+    for cell in file.read_text().split("cell $mem")[1:]:
+        name = cell.split()[0] if not cell.startswith("_v2") else cell.split()[1]
+        size, width = (_number(cell, field) for field in ("SIZE", "WIDTH"))
+        if size * width > MAX_MEMORY_FLIPFLOPS:
+            left.append(f"{name}: {size:,} words of {width:,} bits")
     if left:
         raise SynthError(f"{module}: memories that map to more than {MAX_MEMORY_FLIPFLOPS:,} flip-flops: {left}")
+
+
+def _number(cell: str, field: str) -> int:
+    match = re.search(rf"parameter \\{field} (?:32'([01]+)|(\d+))", cell)
+    if match is None:
+        raise SynthError(f"yosys described a memory without {field}: {cell[:200]}")
+    return int(match.group(1), 2) if match.group(1) else int(match.group(2))
 
 
 def _areas(file: Path, top: str) -> list[ModuleArea]:

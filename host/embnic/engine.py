@@ -1,0 +1,411 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Serve lookups and updates on the chosen target, and go on serving them when the card is lost.
+
+Which target `open` takes (the environment is read then, not at import):
+
+| precedence | given by | effect |
+|---|---|---|
+| 1 | `EMBNIC_DISABLE=1` | `cpu`, whatever else is asked for; a warning says so |
+| 2 | the argument `target=` other than `"auto"` | that target, or an error: it never falls back silently at open |
+| 3 | `EMBNIC_TARGET` | as if it had been the argument |
+| 4 | `auto` | the first that is available of pynq, gpu, cpu; rtl only when asked for by name |
+
+Losing the card in the middle of a run (DeviceTimeout, DeviceFault, LinkError, ContractMismatch, OSError) moves the traffic
+to the CPU: bags that the card had answered keep their answer, the rest of the call and all later calls are computed from
+the master copy that the engine keeps in host memory. Every update reaches the master first, so none is lost. The event
+is counted by reason and logged once. `reattach()` moves back: it checks the card's identity again and reloads the tables.
+
+```text
+   new ──open()──► open ──card lost──► fallback ──reattach()──► open
+                    └────────────── close() ──────┴──► closed
+```
+
+An engine is used by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .backends.base import Backend, output_arrays
+from .backends.card import CardBackend
+from .backends.cpu import CpuBackend
+from .bags import Bags
+from .config import OutOfRange, Table, enum_member, tables_by_name
+from .errors import (
+    BackendUnavailable,
+    ClosedError,
+    ConfigError,
+    ContractMismatch,
+    DeviceError,
+    LinkError,
+)
+from .framing import check_mtu, select
+from .stats import Stats
+from .targets import choose
+
+__all__ = ["Engine", "open"]
+
+_log = logging.getLogger("embnic.engine")
+
+LOST = (
+    DeviceError,
+    LinkError,
+    ContractMismatch,
+    OSError,
+)  # errors that mean: this card does not serve any more
+
+
+def open(
+    tables: Iterable[Table],
+    target: str = "auto",
+    *,
+    deadline: float | None = None,
+    mtu: int = 1500,
+    fallback: bool = True,
+) -> Engine:
+    """Open an engine for `tables` on `target` (see the table above).
+
+    `deadline` is the longest a call may wait for the card, in seconds of the card's clock (simulated seconds for `rtl`);
+    None leaves it to the target's patience: so long without any answer. `mtu` is the link's, in bytes from the IPv4 header. With
+    `fallback=False` a lost card raises instead of moving the traffic to the CPU.
+
+    >>> import numpy as np
+    >>> item = Table("item", rows=4, dim=2, pooling="sum")
+    >>> with open([item], target="cpu") as engine:
+    ...     engine.load("item", np.array([[1, 2], [3, 4], [5, 6], [7, 8]], np.float32))
+    ...     engine.lookup(Bags.from_lists({"item": [[0, 3, 3], []]}))["item"].tolist()
+    [[15.0, 18.0], [0.0, 0.0]]
+    """
+    named = tables_by_name(tables)
+    choice = choose(target, os.environ)
+    if choice.why == "EMBNIC_DISABLE=1" and target not in ("auto", "cpu"):
+        _log.warning("EMBNIC_DISABLE=1: the target %r that was asked for is not used", target)
+    _log.info("%s", choice)
+    _check_deadline(deadline)
+    check_mtu(mtu)
+    backend = _create(choice.name, choice.configuration, list(named.values()), deadline, mtu)
+    try:
+        return Engine(named.values(), backend, fallback=fallback)
+    except BaseException:
+        backend.close()
+        raise
+
+
+def _check_deadline(deadline: float | None) -> None:
+    if deadline is None:
+        return
+    if (
+        isinstance(deadline, bool)
+        or not isinstance(deadline, (int, float))
+        or not 0 < deadline < float("inf")
+    ):
+        raise ConfigError(
+            f"deadline is {deadline!r}.",
+            allowed="seconds of the card's clock, above 0, or None.",
+            do="Give for example deadline=1e-3, or leave it out.",
+        )
+
+
+def _create(
+    name: str, configuration: str, tables: list[Table], deadline: float | None, mtu: int
+) -> Backend:
+    if name == "cpu":
+        return CpuBackend(tables)
+    if name == "reference":
+        from .backends.reference import ReferenceBackend
+
+        return ReferenceBackend(tables)
+    if name == "rtl":
+        from .backends.rtl import open_rtl
+
+        return open_rtl(tables, configuration or "tiny", deadline=deadline, mtu=mtu)
+    raise BackendUnavailable(name, reason="nothing builds it.", remedy="open target='cpu'.")
+
+
+class Engine:
+    """Serve tables on one backend; a context manager.
+
+    `embnic.open` makes the backend; who has one already (a test, a demo with its own card) gives it here. The engine
+    owns it from then on and closes it.
+    """
+
+    def __init__(self, tables: Iterable[Table], backend: Backend, *, fallback: bool = True) -> None:
+        self.tables = tables_by_name(tables)
+        for table in self.tables.values():
+            backend.capabilities.check(table, backend.name)
+        self._backend = backend
+        self._card = backend if isinstance(backend, CardBackend) else None
+        self._master = CpuBackend(self.tables.values()) if self._card else None
+        self._fallback = fallback
+        self._state = "open"
+        self._lost: Exception | None = None
+        self._loaded: set[str] = set()
+        self._counts: Counter[str] = Counter()
+        self._fallbacks: Counter[str] = Counter()
+        self._logged: set[str] = set()
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """Return `open`, `fallback` (the card is lost, the CPU serves) or `closed`."""
+        return (
+            "fallback" if self._state == "open" and self._lost and self._fallback else self._state
+        )
+
+    @property
+    def target(self) -> str:
+        """Return what serves the next call: the opened target, or `cpu` after the card was lost."""
+        return "cpu" if self.state == "fallback" else self._backend.name
+
+    def __enter__(self) -> Engine:
+        """Return the engine."""
+        self._check_open("__enter__")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the engine."""
+        self.close()
+
+    def close(self) -> None:
+        """Give everything back; may be called twice. A card that is lost does not make it fail."""
+        if self._state == "closed":
+            return
+        self._state = "closed"
+        if self._master is not None:
+            self._master.close()
+        try:
+            self._backend.close()
+        except LOST as error:
+            _log.info("closing %s: %s", self._backend.name, error)
+
+    def __repr__(self) -> str:
+        """Show target, state and tables."""
+        return f"Engine(target={self.target!r}, state={self.state!r}, tables={list(self.tables)})"
+
+    # -- rows ---------------------------------------------------------------------------------------------------------
+
+    def load(self, name: str, weights: Any) -> None:
+        """Set all rows of a table: [rows, D], float32 or the table's storage type."""
+        self._check_open("load")
+        self._table(name)
+        if self._card is None or self._master is None:
+            self._backend.load(name, weights)
+            return
+        self._master.load(name, weights)
+        self._loaded.add(name)
+        if self._card_serves("load"):
+            self._on_card(lambda card: card.load(name, self._rows(name)))
+
+    def update(self, name: str, ids: Any, rows: Any) -> None:
+        """Overwrite the rows `ids` [n] with `rows` [n, D]; a repeated id keeps its last row.
+
+        When this returns, every later lookup sees the new rows, whoever answers it.
+        """
+        self._check_open("update")
+        self._table(name)
+        if self._card is None or self._master is None:
+            self._backend.update(name, ids, rows)
+        else:
+            serves = self._card_serves("update")
+            self._master.update(name, ids, rows)
+            if serves:
+                self._on_card(lambda card: card.update(name, ids, rows))
+        self._counts["updates"] += 1
+
+    # -- lookups ------------------------------------------------------------------------------------------------------
+
+    def lookup(
+        self,
+        bags: Bags,
+        out: Mapping[str, NDArray[Any]] | None = None,
+        *,
+        out_of_range: OutOfRange | str = OutOfRange.RAISE,
+    ) -> dict[str, NDArray[Any]]:
+        """Pool every bag; return for each table of `bags` an array [B, D] of its storage type.
+
+        `out` gives arrays to fill, by table name. `out_of_range` says what becomes of an id the table does not have.
+        """
+        self._check_open("lookup")
+        if not isinstance(bags, Bags):
+            raise ConfigError(
+                f"bags are a {type(bags).__name__}.",
+                allowed="embnic.Bags.",
+                do="Build them with Bags.from_lists, from_torch or from_kjt.",
+            )
+        policy = enum_member(OutOfRange, out_of_range, "out_of_range", do="Choose one of these.")
+        checked = bags.validate_against(self.tables.values(), out_of_range=policy)
+        if self._card is None or self._master is None:
+            pooled = self._backend.lookup(checked, out)
+            self._counts["bags_by_cpu"] += checked.bags_total
+        else:
+            pooled = self._lookup_card(self._card, self._master, checked, out)
+        self._counts["bags"] += checked.bags_total
+        return pooled
+
+    def _lookup_card(
+        self,
+        card: CardBackend,
+        master: CpuBackend,
+        bags: Bags,
+        out: Mapping[str, NDArray[Any]] | None,
+    ) -> dict[str, NDArray[Any]]:
+        for name in bags:
+            if name not in self._loaded:
+                master.rows(name)  # says that the table was never loaded
+        arrays = output_arrays(self.tables, bags, out)
+        answered = 0
+        if self._card_serves("lookup"):
+            answered = self._answer(card, master, bags, arrays)
+        else:
+            master.lookup(bags, arrays)
+        self._counts["bags_by_card"] += answered
+        self._counts["bags_by_cpu"] += bags.bags_total - answered
+        return arrays
+
+    def _answer(
+        self, card: CardBackend, master: CpuBackend, bags: Bags, arrays: dict[str, NDArray[Any]]
+    ) -> int:
+        """Answer on the card, the rest on the CPU; return how many bags the card answered."""
+        result = card.prepare(bags)
+        try:
+            card.answer(result)
+        except LOST as error:
+            self._lose(error)
+        if result.too_long:
+            self._count_too_long(result.too_long)
+        for name in bags:
+            values, done = result.values(name), result.done(name)
+            if values is not None:
+                arrays[name][...] = values
+            if not done.all():
+                rest = select(bags[name], ~done)
+                arrays[name][~done] = master.lookup(Bags({name: rest}))[name]
+        return result.answered
+
+    def _count_too_long(self, bags: int) -> None:
+        text = f"{bags} bags are too long to be continued over the card's frames at this MTU"
+        if not self._fallback:
+            raise ConfigError(
+                f"{text}.",
+                allowed="bags that fit one frame.",
+                do="Raise mtu, or allow the fallback to the CPU.",
+            )
+        self._fallbacks["bag_too_long"] += bags
+        if "bag_too_long" not in self._logged:
+            self._logged.add("bag_too_long")
+            _log.warning("%s; the CPU answers them (logged once)", text)
+
+    # -- the card's life ----------------------------------------------------------------------------------------------
+
+    def reattach(self) -> None:
+        """Move the traffic back to the card: check its identity, reload every table from the master copy.
+
+        Raises what is wrong when the card still does not serve; the CPU then goes on serving.
+        """
+        self._check_open("reattach")
+        card = self._card
+        if card is None:
+            raise ConfigError(
+                f"reattach() on the target {self._backend.name!r}.",
+                allowed="targets with a card.",
+                do="Open target='rtl'.",
+            )
+        card.reattach()
+        for name in self.tables:
+            if name in self._loaded:
+                card.load(name, self._rows(name))
+        self._lost = None
+        self._counts["reattached"] += 1
+        _log.info("the card serves again as target %s", card.name)
+
+    def _on_card(self, action: Any) -> None:
+        try:
+            action(self._card)
+        except LOST as error:
+            self._lose(error)
+
+    def _lose(self, error: Exception) -> None:
+        """Note that the card is lost: count, log once, and raise when there is no fallback."""
+        self._lost = error
+        self._fallbacks[type(error).__name__] += 1
+        if not self._fallback:
+            raise error
+        _log.warning(
+            "the card (target %s) is lost, the cpu serves from here on: %s: %s",
+            self._backend.name,
+            type(error).__name__,
+            error,
+        )
+
+    def _card_serves(self, call: str) -> bool:
+        if self._lost is None:
+            return True
+        if self._fallback:
+            return False
+        raise LinkError(
+            f"{call}: the card was lost before ({type(self._lost).__name__}: {self._lost}) and fallback=False. "
+            "Do: call reattach()."
+        )
+
+    # -- counters -----------------------------------------------------------------------------------------------------
+
+    def stats(self) -> Stats:
+        """Return a snapshot of the counters of the card, the link and the engine.
+
+        The card's counters are those of its last snapshot that could be read; a lost card is not asked.
+        """
+        self._check_open("stats")
+        card: Mapping[str, int] = {}
+        link: Mapping[str, int] = {}
+        if self._card is None:
+            card = self._backend.stats()
+        else:
+            if self._lost is None:
+                self._on_card(lambda found: found.refresh_counters())
+            card, link = self._card.card_counters, self._card.link_counters.as_dict()
+        counts = self._counts
+        return Stats(
+            target=self.target,
+            bags=counts["bags"],
+            bags_by_card=counts["bags_by_card"],
+            bags_by_cpu=counts["bags_by_cpu"],
+            updates=counts["updates"],
+            reattached=counts["reattached"],
+            fallback_total=dict(self._fallbacks),
+            card=card,
+            link=link,
+        )
+
+    # -- checks -------------------------------------------------------------------------------------------------------
+
+    def _check_open(self, call: str) -> None:
+        if self._state == "closed":
+            raise ClosedError(f"Engine.{call}")
+
+    def _table(self, name: str) -> Table:
+        if name not in self.tables:
+            raise ConfigError(
+                f"The table {name!r} does not exist.",
+                allowed=", ".join(repr(known) for known in self.tables) + ".",
+                do="Name a table that was given to open().",
+            )
+        return self.tables[name]
+
+    def _rows(self, name: str) -> NDArray[Any]:
+        """Return the master rows of a table."""
+        assert self._master is not None
+        return self._master.rows(name)

@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The card's registers. Generated from spec/registers.rdl by spec/generate.py; do not edit."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+__all__ = ["ADDRESS_BYTES", "COUNTERS", "Counter", "REGISTERS", "Register", "RegisterField"]
+
+
+class RegisterField(NamedTuple):
+    """Bits [low + width - 1 : low] of a register; `pulse`: a written 1 acts once and reads as 0."""
+
+    low: int
+    width: int
+    reset: int | None
+    pulse: bool
+
+
+class Register(NamedTuple):
+    """A 32-bit register at byte `offset`; `count` of them, four bytes apart."""
+
+    offset: int
+    access: str
+    count: int
+    fields: dict[str, RegisterField]
+
+
+class Counter(NamedTuple):
+    """A 64-bit counter: bits 31:0 at `offset`, bits 63:32 four bytes above."""
+
+    name: str
+    offset: int
+
+
+ADDRESS_BYTES: Final = 4096
+
+REGISTERS: Final[dict[str, Register]] = {
+    # Says that this is an embnic card: "NBME" in memory order.
+    "MAGIC": Register(
+        0x000,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, 0x454D424E, False),
+        },
+    ),
+    # First 32 bits of the SHA-256 over this file and wire.toml: package and card must agree.
+    "CONTRACT_HASH": Register(
+        0x004,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # Which named configuration was built (configs.toml).
+    "CONFIG_ID": Register(
+        0x008,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # Version of the core.
+    "VERSION": Register(
+        0x00C,
+        "ro",
+        1,
+        {
+            "patch": RegisterField(0, 8, 0x0, False),
+            "minor": RegisterField(8, 8, 0x1, False),
+            "major": RegisterField(16, 8, 0x0, False),
+        },
+    ),
+    # First 32 bits of the commit the card was built from; 0 when unknown.
+    "GIT_HASH": Register(
+        0x010,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # Free for the host: a write and a read prove the path.
+    "SCRATCH": Register(
+        0x014,
+        "rw",
+        1,
+        {
+            "value": RegisterField(0, 32, 0x0, False),
+        },
+    ),
+    # Bus width in bits.
+    "CAP_DATA_W": Register(
+        0x020,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # Open bags.
+    "CAP_SLOTS": Register(
+        0x024,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # Longest vector or row, in 64-byte units.
+    "CAP_MAX_VEC64": Register(
+        0x028,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # Bytes of a cache line.
+    "CAP_LINE_BYTES": Register(
+        0x02C,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # Cache ways.
+    "CAP_WAYS": Register(
+        0x030,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # Cache sets.
+    "CAP_SETS": Register(
+        0x034,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # Row fetches outstanding.
+    "CAP_FETCHES": Register(
+        0x038,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # Table descriptors.
+    "CAP_TABLES": Register(
+        0x03C,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # Bytes of the key store: payloads of accepted frames.
+    "CAP_KS_BYTES": Register(
+        0x040,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # Largest reply of one request, in 64-byte units: bags * vec64.
+    "CAP_REPLY_VEC64": Register(
+        0x044,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # Requests in flight.
+    "CAP_CTXS": Register(
+        0x048,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # Updating clients remembered.
+    "CAP_CLIENTS": Register(
+        0x04C,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # What the card is to do.
+    "CONTROL": Register(
+        0x080,
+        "rw",
+        1,
+        {
+            "enable": RegisterField(0, 1, 0x0, False),
+            "flush": RegisterField(1, 1, 0x0, True),
+            "snapshot": RegisterField(2, 1, 0x0, True),
+        },
+    ),
+    # What the card is doing.
+    "STATUS": Register(
+        0x084,
+        "ro",
+        1,
+        {
+            "idle": RegisterField(0, 1, None, False),
+            "flush_busy": RegisterField(1, 1, None, False),
+        },
+    ),
+    # UDP destination port of requests.
+    "UDP_PORT": Register(
+        0x088,
+        "rw",
+        1,
+        {
+            "port": RegisterField(0, 16, 0x454E, False),
+        },
+    ),
+    # 64-byte units of payload a reply frame may carry; 22 fits an MTU of 1,500 bytes.
+    "REPLY_BEATS64": Register(
+        0x08C,
+        "rw",
+        1,
+        {
+            "units": RegisterField(0, 8, 0x16, False),
+        },
+    ),
+    # The table that TABLE_COMMIT writes.
+    "TABLE_SEL": Register(
+        0x0A0,
+        "rw",
+        1,
+        {
+            "table_number": RegisterField(0, 32, 0x0, False),
+        },
+    ),
+    # The eight words of the descriptor that TABLE_COMMIT writes.
+    "TABLE_WORD": Register(
+        0x0A4,
+        "rw",
+        8,
+        {
+            "value": RegisterField(0, 32, 0x0, False),
+        },
+    ),
+    # Writes TABLE_WORD as the descriptor of TABLE_SEL. Only while no request uses the table.
+    "TABLE_COMMIT": Register(
+        0x0C4,
+        "rw",
+        1,
+        {
+            "commit": RegisterField(0, 1, 0x0, True),
+        },
+    ),
+}
+
+# In the order of the registers, without gaps: one block read from the first to the last.
+COUNTERS: Final[tuple[Counter, ...]] = (
+    # clock cycles since reset
+    Counter("cycles", 0x100),
+    # frames received
+    Counter("rx_frames", 0x108),
+    # bytes received, without preamble and frame check sequence
+    Counter("rx_bytes", 0x110),
+    # requests accepted
+    Counter("rx_accepted", 0x118),
+    # dropped: not untagged IPv4 UDP to our port with our magic
+    Counter("drop_not_ours", 0x120),
+    # dropped: marked bad by the MAC
+    Counter("drop_mac_error", 0x128),
+    # dropped: truncated or lengths disagree
+    Counter("drop_length", 0x130),
+    # dropped: IPv4 header checksum
+    Counter("drop_ip_checksum", 0x138),
+    # dropped: another wire version
+    Counter("drop_version", 0x140),
+    # dropped: reserved flags, or not a request
+    Counter("drop_header", 0x148),
+    # dropped: CRC32C
+    Counter("drop_crc", 0x150),
+    # dropped: no room
+    Counter("drop_overload", 0x158),
+    # dropped: tag trailer without a tenant key
+    Counter("drop_tag", 0x160),
+    # LOOKUP requests
+    Counter("requests", 0x168),
+    # bags
+    Counter("bags", 0x170),
+    # keys, null keys included
+    Counter("keys", 0x178),
+    # null keys
+    Counter("keys_null", 0x180),
+    # keys that named the padding row
+    Counter("keys_padding", 0x188),
+    # rows of which every line was in the cache
+    Counter("row_hits", 0x190),
+    # rows of which a line was not in the cache
+    Counter("row_misses", 0x198),
+    # lines found in the cache
+    Counter("line_hits", 0x1A0),
+    # lines not found in the cache
+    Counter("line_misses", 0x1A8),
+    # valid lines replaced
+    Counter("evictions", 0x1B0),
+    # bus beats read from card memory
+    Counter("fetch_beats", 0x1B8),
+    # cycles in which the pool was given a row beat
+    Counter("exec_beats", 0x1C0),
+    # cycles without an operation
+    Counter("exec_empty", 0x1C8),
+    # cycles waiting for card memory
+    Counter("exec_fetch", 0x1D0),
+    # cycles waiting for an accumulator
+    Counter("exec_hazard", 0x1D8),
+    # cycles a request waited for room for its reply
+    Counter("stall_reply_space", 0x1E0),
+    # frames sent
+    Counter("tx_frames", 0x1E8),
+    # bytes sent, without preamble and frame check sequence
+    Counter("tx_bytes", 0x1F0),
+    # requests answered by REPLY
+    Counter("replies", 0x1F8),
+    # requests answered by PARTIAL
+    Counter("partials", 0x200),
+    # requests answered by ERROR
+    Counter("errors", 0x208),
+    # requests answered by ACK
+    Counter("acks", 0x210),
+    # UPDATE and INVALIDATE requests applied
+    Counter("updates", 0x218),
+    # rows written or invalidated
+    Counter("update_rows", 0x220),
+    # UPDATE and INVALIDATE requests acknowledged without being applied again
+    Counter("update_duplicates", 0x228),
+    # card memory accesses that failed
+    Counter("memory_errors", 0x230),
+)

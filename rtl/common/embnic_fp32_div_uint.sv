@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// Divides binary32 lanes by one unsigned count, each rounded to nearest even: a / float(count) as IEEE 754 has it.
+//
+// Order       results leave in the order of the operands; nothing stalls.
+// Latency     DIV_STAGES cycles from valid_in to valid_out.
+// Throughput  one operation per cycle for all lanes. A stage without a valid operation keeps its registers.
+// Values      subnormal dividends and quotients are kept; signs as IEEE 754; a NaN gives 0x7fc00000. A count beyond 2^24
+//             is rounded to binary32 first (nearest even).
+// Not handled count 0: the quotient is meaningless.
+//
+//  1 unpack, count leading zeros  2 normalise  3 round the count  4..29 one quotient bit each, nonrestoring
+//  30 settle the remainder's sign, normalise  31 denormalise  32 round, pack
+//
+// The divisor and its delay line exist once, for all lanes.
+`default_nettype none
+`include "embnic_assert.svh"
+module embnic_fp32_div_uint
+    import embnic_pkg::*;
+    import embnic_fp32_pkg::*;
+#(
+    parameter int unsigned LANES = 4  // dividends
+) (
+    input  wire logic                clk,
+    input  wire logic                rst,
+    input  wire logic                valid_in,
+    input  wire logic [LANES*32-1:0] a,
+    input  wire logic [31:0]         count,      // >= 1
+    output      logic                valid_out,
+    output      logic [LANES*32-1:0] result
+);
+    localparam int unsigned LATENCY = 32;
+    localparam int unsigned BITS    = 26;  // quotient bits: 24, one for a quotient below 1, one to round
+    localparam int unsigned FIRST   = 4;   // stage of the first quotient bit
+    localparam int unsigned SETTLE  = FIRST + BITS;
+    if (LATENCY != DIV_STAGES || SETTLE + 2 != LATENCY) begin : gen_bad_stages
+        $fatal(1, "DIV_STAGES must be what this pipeline has");
+    end
+    if (LANES < 1) begin : gen_bad_lanes
+        $fatal(1, "LANES must be at least 1");
+    end
+
+    logic [LATENCY:1] valid_q;  // index: the stage whose registers hold an operation
+    logic             busy;     // something is under way: the plain delay lines move
+
+    always_ff @(posedge clk) begin
+        if (rst) valid_q <= '0;
+        else     valid_q <= {valid_q[LATENCY-1:1], valid_in};
+    end
+    assign valid_out = valid_q[LATENCY];
+    assign busy      = valid_in || valid_q != '0;
+
+    // The divisor: count as binary32 has it, 24 bits with the upper one set, and its exponent.
+    logic [31:0] s1_count_q, s2_count_q;
+    logic [4:0]  s1_zeros_q, s2_zeros_q;
+    logic [24:0] s3_rounded;
+    logic [5:0]  s3_exp_q;
+    logic [23:0] divisor_q[3:SETTLE-1];
+
+    assign s3_rounded = 25'(s2_count_q[31:8])
+                        + 25'(s2_count_q[7] && (s2_count_q[8] || s2_count_q[6:0] != '0));
+
+    always_ff @(posedge clk) begin
+        if (valid_in) begin
+            s1_count_q <= count;
+            s1_zeros_q <= lzc32(count[31:1]);
+        end
+        if (valid_q[1]) begin
+            s2_count_q <= s1_count_q << s1_zeros_q;
+            s2_zeros_q <= s1_zeros_q;
+        end
+        if (valid_q[2]) begin
+            divisor_q[3] <= {s3_rounded[24] || s3_rounded[23], s3_rounded[22:0]};
+            s3_exp_q     <= 6'd31 - 6'(s2_zeros_q) + 6'(s3_rounded[24]);
+        end
+        for (int unsigned stage = FIRST; stage < SETTLE; stage++) begin
+            if (valid_q[stage-1]) divisor_q[stage] <= divisor_q[stage-1];
+        end
+    end
+
+    // What of a lane only travels.
+    typedef struct packed {
+        logic              sign;
+        logic              nan;
+        logic              inf;
+        logic              zero;
+        logic signed [9:0] exp;  // biased exponent of a quotient in [1, 2): -54 .. 254
+    } side_t;
+
+    for (genvar lane = 0; lane < int'(LANES); lane++) begin : gen_lane
+        logic [31:0] x;
+        assign x = a[lane*32+:32];
+
+        // Stages 1 to 3: the dividend as 24 bits with the upper one set.
+        logic [22:0] s1_frac_q;
+        logic        s1_sub_q;
+        logic [4:0]  s1_lead_q;  // leading zeros of a subnormal dividend's 24 bits
+        logic [23:0] s2_man_q, s3_man_q;
+        side_t       s1_side_q, s2_side_q, s3_side_q;
+
+        always_ff @(posedge clk) begin
+            if (valid_in) begin
+                s1_frac_q      <= x[22:0];
+                s1_sub_q       <= x[30:23] == '0;
+                s1_lead_q      <= lzc32({1'b0, x[22:0], 7'd0});
+                s1_side_q.sign <= x[31];
+                s1_side_q.nan  <= fp32_is_nan(x[30:0]);
+                s1_side_q.inf  <= x[30:0] == FP32_INF;
+                s1_side_q.zero <= x[30:0] == '0;
+                s1_side_q.exp  <= {2'd0, x[30:23]};
+            end
+            if (valid_q[1]) begin
+                s2_man_q  <= s1_sub_q ? {1'b0, s1_frac_q} << s1_lead_q : {1'b1, s1_frac_q};
+                s2_side_q <= s1_side_q;
+                if (s1_sub_q) s2_side_q.exp <= 10'sd1 - $signed({5'd0, s1_lead_q});
+            end
+            if (valid_q[2]) begin
+                s3_man_q  <= s2_man_q;
+                s3_side_q <= s2_side_q;
+            end
+        end
+
+        // Quotient bits. The remainder stays in [-divisor, divisor); its sign is the quotient bit, and chooses whether
+        // the next stage adds or subtracts. An extra bit at the bottom brings the one of the two's complement in.
+        function automatic logic [24:0] step(logic [24:0] doubled, logic add, logic [23:0] divisor);
+            return 25'(({doubled, 1'b1} + {add ? {1'b0, divisor} : ~{1'b0, divisor}, !add}) >> 1);
+        endfunction
+
+        logic [24:0] remainder_q[FIRST:SETTLE-1];
+        logic [24:0] quotient_q[FIRST:SETTLE-1];  // the bits of the remainders before; the first is 1 or more
+        side_t [SETTLE-1:FIRST] side_q;
+
+        always_ff @(posedge clk) begin
+            if (valid_q[FIRST-1]) begin
+                remainder_q[FIRST] <= step({1'b0, s3_man_q}, 1'b0, divisor_q[FIRST-1]);
+                quotient_q[FIRST]  <= '0;
+            end
+            for (int unsigned stage = FIRST + 1; stage < SETTLE; stage++) begin
+                if (valid_q[stage-1]) begin
+                    remainder_q[stage] <= step({remainder_q[stage-1][23:0], 1'b0},
+                                               remainder_q[stage-1][24], divisor_q[stage-1]);
+                    quotient_q[stage]  <= {quotient_q[stage-1][23:0], !remainder_q[stage-1][24]};
+                end
+            end
+            if (busy) begin
+                side_q[SETTLE-1:FIRST+1] <= side_q[SETTLE-2:FIRST];
+                side_q[FIRST]            <= s3_side_q;
+                side_q[FIRST].exp        <= s3_side_q.exp - $signed({4'd0, s3_exp_q});
+            end
+        end
+
+        // Settle: a negative remainder gets the divisor back, so that zero means exact; the quotient is normalised.
+        logic [25:0]       quotient;
+        logic signed [9:0] exp, below;
+        logic [26:0]       settle_man_q;    // 24 bits, one to round, two that jam
+        logic [4:0]        settle_right_q;  // places to the grid of subnormals; 31 leaves only the jam
+        logic [7:0]        settle_exp_q;
+        logic [3:0]        settle_flags_q;  // sign, nan, inf, zero
+
+        assign quotient = {quotient_q[SETTLE-1], !remainder_q[SETTLE-1][24]};
+        assign exp      = side_q[SETTLE-1].exp - 10'(!quotient[25]);
+        assign below    = 10'sd1 - exp;
+
+        function automatic logic inexact(logic [24:0] remainder, logic [23:0] divisor);
+            return 25'(remainder + (remainder[24] ? {1'b0, divisor} : 25'd0)) != '0;
+        endfunction
+
+        always_ff @(posedge clk) begin
+            if (valid_q[SETTLE-1]) begin
+                settle_man_q   <= {quotient[25] ? quotient : quotient << 1,
+                                   inexact(remainder_q[SETTLE-1], divisor_q[SETTLE-1])};
+                settle_right_q <= (exp >= 10'sd1) ? '0 : (below[9:5] != '0) ? 5'd31 : below[4:0];
+                settle_exp_q   <= (exp >= 10'sd1) ? exp[7:0] : '0;
+                settle_flags_q <= {side_q[SETTLE-1].sign, side_q[SETTLE-1].nan, side_q[SETTLE-1].inf,
+                                   side_q[SETTLE-1].zero};
+            end
+        end
+
+        // Denormalise.
+        logic [24:0] grid_man_q;  // 23 bits (the upper one is known), one to round, one that jams
+        logic [7:0]  grid_exp_q;
+        logic [3:0]  grid_flags_q;
+
+        function automatic logic [24:0] shift_jam(logic [26:0] man, logic [4:0] shift);
+            logic [26:0] lost;
+            lost = man & ~({27{1'b1}} << shift << 1);
+            return 25'(man >> shift >> 1) | 25'(lost != '0);
+        endfunction
+
+        always_ff @(posedge clk) begin
+            if (valid_q[SETTLE]) begin
+                grid_man_q   <= shift_jam(settle_man_q, settle_right_q);
+                grid_exp_q   <= settle_exp_q;
+                grid_flags_q <= settle_flags_q;
+            end
+        end
+
+        // Round and pack; a carry out of a subnormal counts the exponent up.
+        logic [30:0] rounded;
+        logic [31:0] result_q;
+
+        assign rounded = {grid_exp_q, grid_man_q[24:2]}
+                         + 31'(grid_man_q[1] && (grid_man_q[2] || grid_man_q[0]));
+
+        always_ff @(posedge clk) begin
+            if (valid_q[SETTLE+1]) begin
+                if (grid_flags_q[2])      result_q <= FP32_NAN;
+                else if (grid_flags_q[1]) result_q <= {grid_flags_q[3], FP32_INF};
+                else if (grid_flags_q[0]) result_q <= {grid_flags_q[3], 31'd0};
+                else                      result_q <= {grid_flags_q[3], rounded};
+            end
+        end
+        assign result[lane*32+:32] = result_q;
+    end
+
+    // Assertions
+    `EMBNIC_KNOWN(valid_known, valid_out, "valid_out is known after reset")
+    `EMBNIC_NEVER(count_zero, valid_in && count == '0, "a count is at least 1")
+endmodule
+`default_nettype wire

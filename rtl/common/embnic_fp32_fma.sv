@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+// Binary32 a * b + c, rounded to nearest even: fused (one rounding), or with the product rounded first.
+//
+// Order       results leave in the order of the operands; nothing stalls.
+// Latency     FMA_STAGES cycles from valid_in to valid_out. The addend is late: `c` belongs to the a and b that were
+//             given FMA_C_DELAY cycles earlier, so that an accumulator can be read while the product is made, and
+//             a loop through `c` is FMA_STAGES - FMA_C_DELAY cycles long.
+// Throughput  one operation per cycle. A stage without a valid operation keeps its registers.
+// Values      subnormal operands and results are kept; signed zeros as IEEE 754; every NaN result is 0x7fc00000.
+//             x + y is fma(1, x, y) in either mode.
+//
+//  1 unpack  2 partial products  3 product  4 normalise  5 denormalise  6 round the product, unpack c  7 compare
+//  8 swap, shift by 16s  9 shift by 1s  10 add  11 count leading zeros  12 normalise  13 round, pack
+//
+// Every number after stage 5 is (exponent >= 1, fraction): normalised, or at exponent 1, the binary32 grid of
+// subnormals. So exponent and fraction compare like one integer, and no result ever has to be shifted right.
+// A bit shifted out is kept in a jam bit below the fraction, which rounds and subtracts like the bits it stands for
+// because it always lies below the rounding position.
+`default_nettype none
+`include "embnic_assert.svh"
+module embnic_fp32_fma
+    import embnic_pkg::*;
+    import embnic_fp32_pkg::*;
+(
+    input  wire logic        clk,
+    input  wire logic        rst,
+    input  wire logic        valid_in,       // a, b and round_product are an operation
+    input  wire logic        round_product,  // round a * b to binary32 before the addition
+    input  wire logic [31:0] a,
+    input  wire logic [31:0] b,
+    input  wire logic [31:0] c,              // of the operation given FMA_C_DELAY cycles ago
+    output      logic        valid_out,
+    output      logic [31:0] result
+);
+    localparam int unsigned LATENCY = 13;
+    if (LATENCY != FMA_STAGES || FMA_C_DELAY != 5) begin : gen_bad_stages
+        $fatal(1, "FMA_STAGES and FMA_C_DELAY must be what this pipeline has");
+    end
+
+    logic [LATENCY:1] valid_q;  // index: the stage whose registers hold an operation
+
+    always_ff @(posedge clk) begin
+        if (rst) valid_q <= '0;
+        else     valid_q <= {valid_q[LATENCY-1:1], valid_in};
+    end
+    assign valid_out = valid_q[LATENCY];
+
+    // The stages are written as functions of the stage before, called under its valid bit: an idle lane then costs a
+    // simulation nothing.
+
+    // x >> shift; every bit lost is kept in bit 0.
+    function automatic logic [49:0] shift_jam(logic [49:0] x, logic [5:0] shift);
+        logic [49:0] lost;
+        lost = x & ~({50{1'b1}} << shift);
+        return (x >> shift) | 50'(lost != '0);
+    endfunction
+
+    // Exponent of the grid: subnormals share the one of the smallest normal numbers.
+    function automatic logic [7:0] grid_exp(logic [7:0] exp);
+        return {exp[7:1], exp[0] || exp == '0};
+    endfunction
+
+    // Stage 1: unpack the factors.
+    logic [23:0] s1_man_a_q, s1_man_b_q;
+    logic [22:0] s1_sub_frac_q;  // fraction of the subnormal factor; with two the product only jams
+    logic        s1_sub_q;       // a factor is subnormal or zero
+    logic [8:0]  s1_exp_q;       // sum of the biased exponents
+    logic        s1_sign_q, s1_round_q, s1_zero_q, s1_inf_q, s1_nan_q;
+
+    always_ff @(posedge clk) begin
+        if (valid_in) begin
+            s1_man_a_q    <= {a[30:23] != '0, a[22:0]};
+            s1_man_b_q    <= {b[30:23] != '0, b[22:0]};
+            s1_sub_frac_q <= (a[30:23] == '0) ? a[22:0] : b[22:0];
+            s1_sub_q      <= a[30:23] == '0 || b[30:23] == '0;
+            s1_exp_q      <= 9'(grid_exp(a[30:23])) + 9'(grid_exp(b[30:23]));
+            s1_sign_q     <= a[31] ^ b[31];
+            s1_round_q    <= round_product;
+            s1_zero_q     <= a[30:0] == '0 || b[30:0] == '0;
+            s1_inf_q      <= a[30:0] == FP32_INF || b[30:0] == FP32_INF;
+            s1_nan_q      <= fp32_is_nan(a[30:0]) || fp32_is_nan(b[30:0])
+                             || (a[30:0] == FP32_INF && b[30:0] == '0) || (a[30:0] == '0 && b[30:0] == FP32_INF);
+        end
+    end
+
+    // Stage 2: partial products of one DSP48E2 each (24 x 17, 24 x 7), leading zeros of the subnormal factor.
+    logic [40:0]       s2_low_q;
+    logic [30:0]       s2_high_q;
+    logic [4:0]        s2_lead_q;  // leading zeros of the product that come from a subnormal factor
+    logic signed [9:0] s2_exp_q;   // biased exponent of a product in [1, 4): -125 .. 381
+    logic              s2_sign_q, s2_round_q, s2_zero_q, s2_inf_q, s2_nan_q;
+
+    always_ff @(posedge clk) begin
+        if (valid_q[1]) begin
+            s2_low_q   <= 41'(s1_man_a_q) * 41'(s1_man_b_q[16:0]);
+            s2_high_q  <= 31'(s1_man_a_q) * 31'(s1_man_b_q[23:17]);
+            s2_lead_q  <= s1_sub_q ? lzc32({1'b0, s1_sub_frac_q, 7'd0}) : '0;
+            s2_exp_q   <= $signed({1'b0, s1_exp_q}) - 10'sd127;
+            s2_sign_q  <= s1_sign_q;
+            s2_round_q <= s1_round_q;
+            s2_zero_q  <= s1_zero_q;
+            s2_inf_q   <= s1_inf_q;
+            s2_nan_q   <= s1_nan_q;
+        end
+    end
+
+    // Stage 3: the product, and how far it moves: left at most to exponent 1, or right to it.
+    typedef struct packed {
+        logic       deep;  // the product lies below exponent 1: shift it right
+        logic [4:0] left;
+        logic [4:0] right; // beyond `deep`'s own one; 31 leaves only bits below the rounding position
+        logic [8:0] exp;
+    } move_t;
+
+    function automatic move_t plan_move(logic signed [9:0] exp, logic [4:0] lead, logic zero);
+        move_t             move;
+        logic signed [9:0] room;
+        logic [8:0]        negated;  // fits where it is used
+        logic              limited;
+        room       = exp - 10'sd1;
+        negated    = -exp[8:0];
+        limited    = room < $signed({5'd0, lead});
+        move.deep  = room[9];
+        move.left  = room[9] ? '0 : limited ? room[4:0] : lead;
+        move.right = !room[9] ? '0 : (negated[8:5] != '0) ? 5'd31 : negated[4:0];
+        move.exp   = (limited || zero) ? 9'd1 : exp[8:0] - 9'(lead);
+        return move;
+    endfunction
+
+    logic [47:0] s3_prod_q;  // bit 46 weighs one
+    move_t       s3_move_q;
+    logic        s3_sign_q, s3_round_q, s3_inf_q, s3_nan_q;
+
+    always_ff @(posedge clk) begin
+        if (valid_q[2]) begin
+            s3_prod_q  <= {s2_high_q, 17'd0} + 48'(s2_low_q);
+            s3_move_q  <= plan_move(s2_exp_q, s2_lead_q, s2_zero_q);
+            s3_sign_q  <= s2_sign_q;
+            s3_round_q <= s2_round_q;
+            s3_inf_q   <= s2_inf_q;
+            s3_nan_q   <= s2_nan_q;
+        end
+    end
+
+    // Stage 4: normalise; from here bit 47 weighs one.
+    logic [47:0] s4_shifted, s4_prod_q;
+    logic [8:0]  s4_exp_q;
+    logic [4:0]  s4_right_q;
+    logic        s4_sign_q, s4_round_q, s4_inf_q, s4_nan_q;
+
+    assign s4_shifted = s3_prod_q << s3_move_q.left;
+
+    always_ff @(posedge clk) begin
+        if (valid_q[3]) begin
+            s4_prod_q  <= (s3_move_q.deep || s4_shifted[47]) ? s4_shifted : s4_shifted << 1;
+            s4_exp_q   <= s3_move_q.exp + 9'(s4_shifted[47] && !s3_move_q.deep);
+            s4_right_q <= s3_move_q.right;
+            s4_sign_q  <= s3_sign_q;
+            s4_round_q <= s3_round_q;
+            s4_inf_q   <= s3_inf_q;
+            s4_nan_q   <= s3_nan_q;
+        end
+    end
+
+    // Stage 5: denormalise.
+    logic [47:0] s5_prod_q;
+    logic        s5_jam_q;
+    logic [8:0]  s5_exp_q;
+    logic        s5_sign_q, s5_round_q, s5_inf_q, s5_nan_q;
+
+    always_ff @(posedge clk) begin
+        if (valid_q[4]) begin
+            s5_prod_q  <= s4_prod_q >> s4_right_q;
+            s5_jam_q   <= (s4_prod_q[30:0] & ~({31{1'b1}} << s4_right_q)) != '0;
+            s5_exp_q   <= s4_exp_q;
+            s5_sign_q  <= s4_sign_q;
+            s5_round_q <= s4_round_q;
+            s5_inf_q   <= s4_inf_q;
+            s5_nan_q   <= s4_nan_q;
+        end
+    end
+
+    // Stage 6: round the product when asked to; unpack the addend.
+    logic [24:0] s6_rounded;
+    logic [8:0]  s6_rounded_exp;
+    logic [47:0] s6_prod_q;
+    logic        s6_jam_q;
+    logic [8:0]  s6_exp_q;
+    logic        s6_sign_q, s6_inf_q, s6_nan_q;
+    logic [23:0] s6_c_man_q;
+    logic [7:0]  s6_c_exp_q;
+    logic        s6_c_sign_q, s6_c_inf_q, s6_c_nan_q;
+
+    assign s6_rounded = 25'(s5_prod_q[47:24])
+                        + 25'(s5_prod_q[23] && (s5_prod_q[24] || s5_jam_q || s5_prod_q[22:0] != '0));
+    assign s6_rounded_exp = s5_exp_q + 9'(s6_rounded[24]);
+
+    always_ff @(posedge clk) begin
+        if (valid_q[5]) begin
+            s6_prod_q <= !s5_round_q ? s5_prod_q
+                                     : {s6_rounded[24] || s6_rounded[23], s6_rounded[22:0], 24'd0};
+            s6_jam_q    <= s5_jam_q && !s5_round_q;
+            s6_exp_q    <= s5_round_q ? s6_rounded_exp : s5_exp_q;
+            s6_sign_q   <= s5_sign_q;
+            s6_inf_q    <= s5_inf_q || (s5_round_q && s6_rounded_exp >= 9'd255);
+            s6_nan_q    <= s5_nan_q;
+            s6_c_man_q  <= {c[30:23] != '0, c[22:0]};
+            s6_c_exp_q  <= grid_exp(c[30:23]);
+            s6_c_sign_q <= c[31];
+            s6_c_inf_q  <= c[30:0] == FP32_INF;
+            s6_c_nan_q  <= fp32_is_nan(c[30:0]);
+        end
+    end
+
+    // Stage 7: which is larger, and by how many binary places; infinities and NaNs are settled here.
+    logic [47:0]       s7_prod_q;
+    logic              s7_jam_q;
+    logic [8:0]        s7_exp_q;
+    logic [23:0]       s7_c_man_q;
+    logic [7:0]        s7_c_exp_q;
+    logic              s7_sign_q, s7_c_sign_q;
+    logic              s7_swap_q;               // the addend is larger
+    logic [8:0]        s7_down_q, s7_c_down_q;  // places the addend, or the product, moves down
+    logic              s7_special_q, s7_nan_q, s7_inf_sign_q;
+
+    // Compared in three parts to keep the carry chains short. Below its upper 24 bits only the product has any.
+    function automatic logic less(
+        logic [8:0] exp, logic [23:0] man, logic [8:0] c_exp, logic [23:0] c_man
+    );
+        logic exp_less, exp_same, high_less, high_same, low_less;
+        exp_less  = exp < c_exp;
+        exp_same  = exp == c_exp;
+        high_less = man[23:12] < c_man[23:12];
+        high_same = man[23:12] == c_man[23:12];
+        low_less  = man[11:0] < c_man[11:0];
+        return exp_less || (exp_same && (high_less || (high_same && low_less)));
+    endfunction
+
+    always_ff @(posedge clk) begin
+        if (valid_q[6]) begin
+            s7_prod_q     <= s6_prod_q;
+            s7_jam_q      <= s6_jam_q;
+            s7_exp_q      <= s6_exp_q;
+            s7_c_man_q    <= s6_c_man_q;
+            s7_c_exp_q    <= s6_c_exp_q;
+            s7_sign_q     <= s6_sign_q;
+            s7_c_sign_q   <= s6_c_sign_q;
+            s7_swap_q     <= less(s6_exp_q, s6_prod_q[47:24], 9'(s6_c_exp_q), s6_c_man_q);
+            s7_down_q     <= s6_exp_q - 9'(s6_c_exp_q);
+            s7_c_down_q   <= 9'(s6_c_exp_q) - s6_exp_q;
+            s7_special_q  <= s6_nan_q || s6_c_nan_q || s6_inf_q || s6_c_inf_q;
+            s7_nan_q      <= s6_nan_q || s6_c_nan_q
+                             || (s6_inf_q && s6_c_inf_q && s6_sign_q != s6_c_sign_q);
+            s7_inf_sign_q <= s6_inf_q ? s6_sign_q : s6_c_sign_q;
+        end
+    end
+
+    // Stage 8: larger and smaller; the smaller moves down by sixteens. Bit 49 weighs one, bit 0 jams.
+    logic [49:0] s8_product, s8_addend, s8_smaller;
+    logic [8:0]  s8_down;
+    logic [49:0] s8_big_q, s8_small_q;
+    logic [3:0]  s8_down_q;
+    logic [8:0]  s8_exp_q;
+    logic        s8_sign_q, s8_subtract_q, s8_special_q, s8_nan_q, s8_inf_sign_q;
+
+    assign s8_product = {s7_prod_q, 1'b0, s7_jam_q};
+    assign s8_addend  = {s7_c_man_q, 26'd0};
+    assign s8_smaller = s7_swap_q ? s8_product : s8_addend;
+    assign s8_down    = s7_swap_q ? s7_c_down_q : s7_down_q;
+
+    always_ff @(posedge clk) begin
+        if (valid_q[7]) begin
+            s8_big_q      <= s7_swap_q ? s8_addend : s8_product;
+            s8_small_q    <= (s8_down[8:6] != '0) ? 50'(s8_smaller != '0)
+                                                  : shift_jam(s8_smaller, {s8_down[5:4], 4'd0});
+            s8_down_q     <= s8_down[3:0];
+            s8_exp_q      <= s7_swap_q ? 9'(s7_c_exp_q) : s7_exp_q;
+            s8_sign_q     <= s7_swap_q ? s7_c_sign_q : s7_sign_q;
+            s8_subtract_q <= s7_sign_q != s7_c_sign_q;
+            s8_special_q  <= s7_special_q;
+            s8_nan_q      <= s7_nan_q;
+            s8_inf_sign_q <= s7_inf_sign_q;
+        end
+    end
+
+    // Stage 9: the smaller moves down the rest.
+    logic [49:0] s9_big_q, s9_small_q;
+    logic [8:0]  s9_exp_q;
+    logic        s9_sign_q, s9_subtract_q, s9_special_q, s9_nan_q, s9_inf_sign_q;
+
+    always_ff @(posedge clk) begin
+        if (valid_q[8]) begin
+            s9_big_q      <= s8_big_q;
+            s9_small_q    <= shift_jam(s8_small_q, {2'd0, s8_down_q});
+            s9_exp_q      <= s8_exp_q;
+            s9_sign_q     <= s8_sign_q;
+            s9_subtract_q <= s8_subtract_q;
+            s9_special_q  <= s8_special_q;
+            s9_nan_q      <= s8_nan_q;
+            s9_inf_sign_q <= s8_inf_sign_q;
+        end
+    end
+
+    // Stage 10: add. The larger comes first, so the sum is never negative. Bit 50 weighs two.
+    logic [50:0] s10_sum;
+    logic [50:0] s10_sum_q;
+    logic [8:0]  s10_exp_q;
+    logic [5:0]  s10_limit_q;  // the exponent, or 63
+    logic        s10_sign_q, s10_subtract_q, s10_special_q, s10_nan_q, s10_inf_sign_q;
+
+    // One carry chain: an extra bit at the bottom brings the one of the two's complement in.
+    assign s10_sum = 51'(({1'b0, s9_big_q, 1'b1}
+                          + {s9_subtract_q, s9_small_q ^ {50{s9_subtract_q}}, s9_subtract_q}) >> 1);
+
+    always_ff @(posedge clk) begin
+        if (valid_q[9]) begin
+            s10_sum_q      <= s10_sum;
+            s10_exp_q      <= s9_exp_q;
+            s10_limit_q    <= (s9_exp_q[8:6] != '0) ? 6'd63 : s9_exp_q[5:0];
+            s10_sign_q     <= s9_sign_q;
+            s10_subtract_q <= s9_subtract_q;
+            s10_special_q  <= s9_special_q;
+            s10_nan_q      <= s9_nan_q;
+            s10_inf_sign_q <= s9_inf_sign_q;
+        end
+    end
+
+    // Stage 11: count leading zeros. A marker at the place of exponent 1 ends the count there.
+    logic [63:1] s11_marked;
+    logic [50:0] s11_sum_q;
+    logic [5:0]  s11_lead_q;
+    logic [8:0]  s11_exp_q;
+    logic        s11_sign_q, s11_special_q, s11_nan_q;
+
+    assign s11_marked = {s10_sum_q, 12'd0} | ({1'b1, 62'd0} >> s10_limit_q);
+
+    always_ff @(posedge clk) begin
+        if (valid_q[10]) begin
+            s11_sum_q     <= s10_sum_q;
+            s11_lead_q    <= lzc64(s11_marked);
+            s11_exp_q     <= s10_exp_q + 9'd1;
+            // An exact zero is positive unless both terms were negative.
+            s11_sign_q    <= s10_special_q ? s10_inf_sign_q
+                                           : s10_sign_q && !(s10_subtract_q && s10_sum_q == '0);
+            s11_special_q <= s10_special_q;
+            s11_nan_q     <= s10_nan_q;
+        end
+    end
+
+    // Stage 12: normalise.
+    logic [50:0] s12_shifted;
+    logic [23:0] s12_man_q;
+    logic        s12_guard_q, s12_sticky_q;
+    logic [8:0]  s12_exp_q;
+    logic        s12_sign_q, s12_special_q, s12_nan_q;
+
+    assign s12_shifted = s11_sum_q << s11_lead_q;
+
+    always_ff @(posedge clk) begin
+        if (valid_q[11]) begin
+            s12_man_q     <= s12_shifted[50:27];
+            s12_guard_q   <= s12_shifted[26];
+            s12_sticky_q  <= s12_shifted[25:0] != '0;
+            s12_exp_q     <= s11_exp_q - 9'(s11_lead_q);
+            s12_sign_q    <= s11_sign_q;
+            s12_special_q <= s11_special_q;
+            s12_nan_q     <= s11_nan_q;
+        end
+    end
+
+    // Stage 13: round and pack. A carry out of the fraction counts the exponent up, out of a subnormal too.
+    logic [30:0] s13_rounded;
+
+    assign s13_rounded = {s12_man_q[23] ? s12_exp_q[7:0] : 8'd0, s12_man_q[22:0]}
+                         + 31'(s12_guard_q && (s12_man_q[0] || s12_sticky_q));
+
+    always_ff @(posedge clk) begin
+        if (valid_q[12]) begin
+            if (s12_nan_q)                                                        result <= FP32_NAN;
+            else if (s12_special_q || (s12_man_q[23] && s12_exp_q >= 9'd255)) result <= {s12_sign_q, FP32_INF};
+            else                                                                  result <= {s12_sign_q, s13_rounded};
+        end
+    end
+
+    // Assertions
+    `EMBNIC_KNOWN(valid_known, valid_out, "valid_out is known after reset")
+    `EMBNIC_NEVER(borrow, valid_q[9] && s9_subtract_q && s10_sum[50], "the larger term is first")
+    `EMBNIC_NEVER(below_grid, valid_q[6] && s6_exp_q == '0, "no product is below the grid of subnormals")
+    `EMBNIC_NEVER(unnormalised, valid_q[6] && !s6_prod_q[47] && s6_exp_q != 9'd1,
+                  "a product is normalised or at exponent 1")
+endmodule
+`default_nettype wire

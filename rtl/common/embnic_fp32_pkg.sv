@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pure functions that the binary32 units share: leading-zero counts and the ordered compare.
+`default_nettype none
+package embnic_fp32_pkg;
+    localparam logic [31:0] FP32_NAN = 32'h7fc0_0000;  // the only NaN that arithmetic makes
+    localparam logic [30:0] FP32_INF = 31'h7f80_0000;  // magnitude of infinity
+
+    // Leading zeros of four bits, 3 when all are zero; so the lowest bit does not matter.
+    function automatic logic [1:0] lzc4(logic [3:1] x);
+        return {!(x[3] || x[2]), !(x[3] || (!x[2] && x[1]))};
+    endfunction
+
+    // Leading zeros of 16 bits, 15 when all are zero. A tree: three LUT levels.
+    function automatic logic [3:0] lzc16(logic [15:1] x);
+        logic [1:0] nibble, position;
+        nibble = lzc4({|x[15:12], |x[11:8], |x[7:4]});
+        unique case (nibble)
+            2'd0:    position = lzc4(x[15:13]);
+            2'd1:    position = lzc4(x[11:9]);
+            2'd2:    position = lzc4(x[7:5]);
+            default: position = lzc4(x[3:1]);
+        endcase
+        return {nibble, position};
+    endfunction
+
+    // Leading zeros of 32 bits, 31 when all are zero.
+    function automatic logic [4:0] lzc32(logic [31:1] x);
+        return (x[31:16] != '0) ? {1'b0, lzc16(x[31:17])} : {1'b1, lzc16(x[15:1])};
+    endfunction
+
+    // Leading zeros of 64 bits, 63 when all are zero.
+    function automatic logic [5:0] lzc64(logic [63:1] x);
+        logic [1:0] group;
+        logic [3:0] position;
+        group = lzc4({|x[63:48], |x[47:32], |x[31:16]});
+        unique case (group)
+            2'd0:    position = lzc16(x[63:49]);
+            2'd1:    position = lzc16(x[47:33]);
+            2'd2:    position = lzc16(x[31:17]);
+            default: position = lzc16(x[15:1]);
+        endcase
+        return {group, position};
+    endfunction
+
+    // Of a number without its sign.
+    function automatic logic fp32_is_nan(logic [30:0] x);
+        return x > FP32_INF;
+    endfunction
+
+    // x > y as an ordered compare: false when either is a NaN; +0 and -0 are equal.
+    function automatic logic fp32_greater(logic [31:0] x, logic [31:0] y);
+        logic greater;
+        unique case ({x[31], y[31]})
+            2'b00:   greater = x[30:0] > y[30:0];
+            2'b01:   greater = (x[30:0] | y[30:0]) != '0;
+            2'b10:   greater = 1'b0;
+            default: greater = x[30:0] < y[30:0];
+        endcase
+        return greater && !fp32_is_nan(x[30:0]) && !fp32_is_nan(y[30:0]);
+    endfunction
+endpackage
+`default_nettype wire

@@ -1,0 +1,1 @@
+gen/embnic_wire_pkg.sv

@@ -1,0 +1,568 @@
+// SPDX-License-Identifier: Apache-2.0
+// Turns bags of keys into operations on cache lines: one operation for each line of each row that contributes.
+//
+// Order          the keys of a bag in order; open bags take turns key by key. The lines of a row follow each other directly.
+// Back-pressure  any cycle, both sides; nothing is lost. No combinational path from one side to the other.
+// Latency        12 cycles from the choice of a key to its first operation.
+// Throughput     one key per cycle into the pipeline and one operation per cycle out, as long as two bags are open.
+// Errors         a key that fails a check is reported once on err_* and then treated as null: its row is never read.
+// Not handled    tables in another order than SEQUENTIAL or on another card: reported as UNSUPPORTED.
+//
+// A key that contributes nothing (null, padding row, refused) makes no operation, unless it is its bag's last: then
+// OP_FLUSH tells the pool to emit. A bag with an initial accumulator begins with OP_INIT.
+//
+// Nothing in the pipeline ever stalls: a key starts only with a credit for a place in the queue at its end. A slot is
+// never chosen in two successive cycles; so what a key changes (keys left, table, count) is in its RAM before the next
+// key of the slot reads it, without forwarding.
+//
+//     pick | s1 slot state | s2 s3 key store | s4 select | s5 s6 descriptor, row * stride | s7 compare | s8 decide | queue | expand
+`default_nettype none
+`include "embnic_assert.svh"
+module embnic_bag_issue
+    import embnic_pkg::*;
+    import embnic_wire_pkg::*;
+#(
+    parameter int unsigned DATA_W     = 128,  // bus width, bits: 128 or 512
+    parameter int unsigned SLOTS      = 4,    // open bags, 2 .. 64
+    parameter int unsigned TABLES     = 8,    // table descriptors; power of two
+    parameter int unsigned KS_BEATS   = 512,  // key store, beats; power of two
+    parameter int unsigned LINE_BYTES = 64,   // cache line; power of two, 64 or more
+    localparam int unsigned TBL_AW    = $clog2(TABLES)
+) (
+    input  wire logic                           clk,
+    input  wire logic                           rst,
+    input  wire logic [$bits(bag_t)-1:0]        s_axis_bag_tdata,   // bag_t
+    input  wire logic                           s_axis_bag_tvalid,
+    output      logic                           s_axis_bag_tready,
+    output      logic                           ks_rd_en,           // key store, latency 2
+    output      logic [KS_W-1:0]                ks_rd_addr,
+    input  wire logic [DATA_W-1:0]              ks_rd_data,
+    output      logic                           desc_rd_en,         // table RAM, latency 2
+    output      logic [TBL_AW-1:0]              desc_rd_addr,
+    input  wire logic [$bits(descriptor_t)-1:0] desc_rd_data,       // descriptor_t
+    output      logic [$bits(op_t)-1:0]         m_axis_op_tdata,    // op_t
+    output      logic                           m_axis_op_tvalid,
+    input  wire logic                           m_axis_op_tready,
+    output      logic                           err_valid,          // pulse: a key of err_ctx was refused
+    output      logic [CTX_W-1:0]               err_ctx,
+    output      logic [$bits(status_e)-1:0]     err_status,         // status_e
+    output      logic                           sts_idle,           // no bag is open and no operation is on its way
+    output      logic                           evt_key,            // a key was checked
+    output      logic                           evt_key_null,       // it was null
+    output      logic                           evt_key_padding,    // it named the padding row
+    output      logic                           evt_bag             // it was the last of its bag
+);
+    localparam int unsigned WORDS      = DATA_W / 64;              // 8-byte words of a beat
+    localparam int unsigned WORD_AW    = $clog2(WORDS);
+    localparam int unsigned KS_AW      = $clog2(KS_BEATS);
+    localparam int unsigned BPW        = 512 / DATA_W;             // beats of 64 bytes
+    localparam int unsigned LINE_BEATS = LINE_BYTES / (DATA_W / 8);
+    localparam int unsigned IDX_W      = $clog2(SLOTS);
+    localparam int unsigned QUEUE      = 32;                       // keys on their way; the loop of a credit takes 14 cycles
+    localparam int unsigned CREDIT_W   = $clog2(QUEUE + 1);
+    localparam int unsigned UNIT_W     = ADDR_W - 6;               // card memory in units of 64 bytes
+    localparam int unsigned HALF_W     = UNIT_W / 2;
+
+    localparam logic [31:0] ONE = 32'h3F80_0000;                   // 1.0
+
+    if (DATA_W != 128 && DATA_W != 512) begin : gen_bad_data_w
+        $fatal(1, "DATA_W must be 128 or 512");
+    end
+    if (SLOTS < 2 || SLOTS > (1 << SLOT_W)) begin : gen_bad_slots
+        $fatal(1, "SLOTS must be 2 to 64");
+    end
+    if (TABLES < 2 || TABLES > (1 << TABLE_W) || (TABLES & (TABLES - 1)) != 0) begin : gen_bad_tables
+        $fatal(1, "TABLES must be a power of two, at least 2");
+    end
+    if (KS_BEATS < 2 || KS_BEATS > (1 << KS_W) || (KS_BEATS & (KS_BEATS - 1)) != 0) begin : gen_bad_ks_beats
+        $fatal(1, "KS_BEATS must be a power of two up to 16,384");
+    end
+    if (LINE_BYTES < 64 || LINE_BYTES > 4096 || (LINE_BYTES & (LINE_BYTES - 1)) != 0) begin : gen_bad_line_bytes
+        $fatal(1, "LINE_BYTES must be a power of two from 64 to 4096");
+    end
+
+    // A key, or the loading of the initial accumulator, on its way through the pipeline.
+    typedef struct packed {
+        logic [IDX_W-1:0]    slot;
+        logic [CTX_W-1:0]    ctx;
+        logic                init;       // no key: load the accumulator
+        logic                start;      // first item of its bag
+        logic                last;       // last item of its bag
+        logic                weighted;
+        logic                partial;
+        logic [CNT_W-1:0]    init_count;
+        logic [RSP_W-1:0]    rsp_addr;
+        logic [BEAT_W-1:0]   vec_beats;
+        logic [15:0]         dim;
+        dtype_e              dtype;
+    } item_t;
+
+    // What the queue holds of a key that makes operations.
+    typedef struct packed {
+        op_kind_e            kind;
+        logic [IDX_W-1:0]    slot;
+        logic [CTX_W-1:0]    ctx;
+        logic [TABLE_W-1:0]  tbl;
+        logic [ROW_W-1:0]    row;
+        logic [UNIT_W-1:0]   unit;       // where the row begins, in units of 64 bytes
+        logic [BEAT_W-1:0]   vec_beats;
+        logic                first;
+        logic                last;
+        logic [15:0]         dim;
+        pooling_e            pooling;
+        logic                partial;
+        logic                mul_then_add;
+        logic [31:0]         weight;
+        logic [CNT_W-1:0]    count;
+        logic [RSP_W-1:0]    rsp_addr;
+    } record_t;
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // Slots: a bag goes to the next free one, so that one-key bags use all accumulators in turn
+    // -----------------------------------------------------------------------------------------------------------------
+    bag_t              bag;
+    logic [SLOTS-1:0]  busy_q, fresh_q;      // keys are left; none was chosen yet
+    logic [SLOTS-1:0]  busy_d, fresh_d;
+    logic              accept, free_valid;
+    logic [IDX_W-1:0]  free_idx;
+
+    assign bag               = bag_t'(s_axis_bag_tdata);
+    assign s_axis_bag_tready = free_valid;
+    assign accept            = s_axis_bag_tvalid && free_valid;
+
+    embnic_rr_arbiter #(.N(SLOTS)) u_free (
+        .clk, .rst,
+        .req        (~busy_q),
+        .take       (accept),
+        .grant_valid(free_valid),
+        .grant_idx  (free_idx)
+    );
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // pick: the next slot with keys left, not the one of the cycle before
+    // -----------------------------------------------------------------------------------------------------------------
+    logic [CREDIT_W-1:0] credit_q;           // free places in the queue, keys on their way counted as there
+    logic                credit_back_drop, credit_back_pop;
+    logic                pick, pick_valid;
+    logic [IDX_W-1:0]    pick_idx;
+    logic [SLOTS-1:0]    pick_req;
+    logic                s1_valid_q, s1_fresh_q, s1_last;
+    logic [IDX_W-1:0]    s1_slot_q;
+
+    always_comb begin
+        pick_req = busy_q;
+        if (s1_valid_q) pick_req[s1_slot_q] = 1'b0;
+    end
+
+    assign pick = pick_valid && credit_q != '0;
+
+    embnic_rr_arbiter #(.N(SLOTS)) u_pick (
+        .clk, .rst,
+        .req        (pick_req),
+        .take       (pick),
+        .grant_valid(pick_valid),
+        .grant_idx  (pick_idx)
+    );
+
+    always_comb begin
+        busy_d  = busy_q;
+        fresh_d = fresh_q;
+        if (s1_valid_q && s1_last) busy_d[s1_slot_q] = 1'b0;
+        if (pick) fresh_d[pick_idx] = 1'b0;
+        if (accept) begin
+            busy_d[free_idx]  = 1'b1;
+            fresh_d[free_idx] = 1'b1;
+        end
+    end
+
+    always_ff @(posedge clk) begin
+        s1_slot_q  <= pick_idx;
+        s1_fresh_q <= fresh_q[pick_idx];
+        fresh_q    <= fresh_d;
+        if (rst) begin
+            busy_q     <= '0;
+            s1_valid_q <= 1'b0;
+            credit_q   <= CREDIT_W'(QUEUE);
+        end else begin
+            busy_q     <= busy_d;
+            s1_valid_q <= pick;
+            credit_q   <= credit_q - CREDIT_W'(pick) + CREDIT_W'(credit_back_drop) + CREDIT_W'(credit_back_pop);
+        end
+    end
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // s1: the bag as it came, and where it stands now
+    // -----------------------------------------------------------------------------------------------------------------
+    bag_t              s1_bag;
+    logic [$bits(bag_t)-1:0] s1_bag_data;
+    logic [WORD_W-1:0] s1_word, next_word, here_word;
+    logic [15:0]       s1_keys, next_keys, here_keys;
+    logic              s1_init;
+
+    embnic_ram_1r1w #(.WIDTH($bits(bag_t)), .DEPTH(SLOTS), .STYLE(1)) u_bags (
+        .clk,
+        .wr_en  (accept),
+        .wr_addr(free_idx),
+        .wr_data(s_axis_bag_tdata),
+        .rd_en  (pick),
+        .rd_addr(pick_idx),
+        .rd_data(s1_bag_data)
+    );
+
+    embnic_ram_1r1w #(.WIDTH(WORD_W + 16), .DEPTH(SLOTS), .STYLE(1)) u_progress (
+        .clk,
+        .wr_en  (s1_valid_q),
+        .wr_addr(s1_slot_q),
+        .wr_data({next_word, next_keys}),
+        .rd_en  (pick),
+        .rd_addr(pick_idx),
+        .rd_data({here_word, here_keys})
+    );
+
+    assign s1_bag  = bag_t'(s1_bag_data);
+    assign s1_word = s1_fresh_q ? s1_bag.word : here_word;
+    assign s1_keys = s1_fresh_q ? s1_bag.keys : here_keys;
+    assign s1_init = s1_fresh_q && s1_bag.init;
+    assign s1_last = !s1_init && s1_keys == 16'd1;
+
+    always_comb begin
+        next_word = s1_word;
+        next_keys = s1_keys;
+        if (!s1_init) begin
+            next_word = s1_word + (s1_bag.weighted ? WORD_W'(2) : WORD_W'(1));
+            next_keys = s1_keys - 16'd1;
+        end
+    end
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // s2 .. s4: read the key store, select key and weight
+    // -----------------------------------------------------------------------------------------------------------------
+    item_t              s1_item;
+    item_t              s2_q, s3_q, s4_q, s5_q, s6_q, s7_q, s8_q;
+    logic               s2_valid_q, s3_valid_q, s4_valid_q, s5_valid_q, s6_valid_q, s7_valid_q, s8_valid_q;
+    logic [WORD_W-1:0]  s2_word_q;
+    logic [WORD_AW-1:0] s3_lane_q, s4_lane_q;
+
+    assign s1_item = '{
+        slot:       s1_slot_q,
+        ctx:        s1_bag.ctx,
+        init:       s1_init,
+        start:      s1_fresh_q,
+        last:       s1_last,
+        weighted:   s1_bag.weighted,
+        partial:    s1_bag.partial,
+        init_count: s1_bag.init_count,
+        rsp_addr:   s1_bag.rsp_addr,
+        vec_beats:  s1_bag.vec_beats,
+        dim:        s1_bag.dim,
+        dtype:      s1_bag.dtype
+    };
+
+    always_ff @(posedge clk) begin
+        s2_q      <= s1_item;
+        s2_word_q <= s1_word;
+        s3_q      <= s2_q;
+        s3_lane_q <= s2_word_q[WORD_AW-1:0];
+        s4_q      <= s3_q;
+        s4_lane_q <= s3_lane_q;
+        s5_q      <= s4_q;
+        s6_q      <= s5_q;
+        s7_q      <= s6_q;
+        s8_q      <= s7_q;
+        if (rst) begin
+            {s2_valid_q, s3_valid_q, s4_valid_q, s5_valid_q, s6_valid_q, s7_valid_q, s8_valid_q} <= '0;
+        end else begin
+            {s2_valid_q, s3_valid_q, s4_valid_q, s5_valid_q, s6_valid_q, s7_valid_q, s8_valid_q} <=
+                {s1_valid_q, s2_valid_q, s3_valid_q, s4_valid_q, s5_valid_q, s6_valid_q, s7_valid_q};
+        end
+    end
+
+    assign ks_rd_en   = s2_valid_q && !s2_q.init;
+    assign ks_rd_addr = KS_W'(s2_word_q[WORD_AW+:KS_AW]);
+
+    // The weight of an entry is the low half of the word after its key, always in the same beat.
+    key_t        s5_key_q, s6_key_q, s7_key_q, s8_key_q;
+    logic [31:0] s4_weight, s5_weight_q, s6_weight_q, s7_weight_q, s8_weight_q;
+
+    assign s4_weight = ks_rd_data[{s4_lane_q | WORD_AW'(1), 6'd0}+:32];
+
+    always_ff @(posedge clk) begin
+        s5_key_q    <= key_t'(ks_rd_data[{s4_lane_q, 6'd0}+:64]);
+        s5_weight_q <= s4_q.weighted ? s4_weight : ONE;
+        s6_key_q    <= s5_key_q;
+        s6_weight_q <= s5_weight_q;
+        s7_key_q    <= s6_key_q;
+        s7_weight_q <= s6_weight_q;
+        s8_key_q    <= s7_key_q;
+        s8_weight_q <= s7_weight_q;
+    end
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // s5, s6: read the descriptor; row * stride modulo the card memory, in two halves
+    // -----------------------------------------------------------------------------------------------------------------
+    localparam int unsigned VEC64_W = BEAT_W - $clog2(BPW);
+    logic [VEC64_W-1:0]         s5_vec64;
+    logic [HALF_W+VEC64_W-1:0]  s6_low_q, s6_high_q;
+    logic [UNIT_W-1:0]          s7_offset_q;
+    logic                       s6_exists_q, s7_exists_q, s6_null_q, s7_null_q;
+
+    assign desc_rd_en   = s5_valid_q && !s5_q.init;
+    assign desc_rd_addr = s5_key_q.tbl[TBL_AW-1:0];
+    assign s5_vec64     = s5_q.vec_beats[BEAT_W-1:$clog2(BPW)];
+
+    always_ff @(posedge clk) begin
+        s6_low_q    <= s5_key_q.row[HALF_W-1:0] * s5_vec64;
+        s6_high_q   <= s5_key_q.row[UNIT_W-1:HALF_W] * s5_vec64;
+        s7_offset_q <= UNIT_W'(s6_low_q) + {s6_high_q[HALF_W-1:0], HALF_W'(0)};
+        s6_exists_q <= s5_key_q.tbl < TABLE_W'(TABLES);
+        s7_exists_q <= s6_exists_q;
+        s6_null_q   <= row_is_null(s5_key_q.row);
+        s7_null_q   <= s6_null_q;
+    end
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // s7: what can be said of the key alone
+    // -----------------------------------------------------------------------------------------------------------------
+    descriptor_t       s7_desc;
+    status_e           s7_status, s8_status_q;   // OK: not refused by the table
+    logic              s8_known_q;               // the table exists
+    logic              s8_null_q, s8_padding_q, s8_mul_then_add_q;
+    pooling_e          s8_pooling_q;
+    logic [UNIT_W-1:0] s8_unit_q;
+
+    assign s7_desc = descriptor_t'(desc_rd_data);
+
+    always_comb begin
+        s7_status = STATUS_OK;
+        if (!s7_exists_q || !s7_desc.valid) begin
+            s7_status = STATUS_UNKNOWN_TABLE;
+        end else if (s7_desc.pooling == POOLING_NONE || s7_desc.order != ORDER_SEQUENTIAL || s7_desc.remote) begin
+            s7_status = STATUS_UNSUPPORTED;
+        end else if (s7_desc.dim != s7_q.dim || s7_desc.dtype != s7_q.dtype ||
+                     (s7_q.weighted && s7_desc.pooling != POOLING_SUM)) begin
+            s7_status = STATUS_TABLE_MISMATCH;
+        end else if (!s7_null_q && 64'(s7_key_q.row) >= s7_desc.rows) begin
+            s7_status = STATUS_OUT_OF_RANGE;
+        end
+    end
+
+    always_ff @(posedge clk) begin
+        s8_status_q       <= s7_status;
+        s8_known_q        <= s7_exists_q && s7_desc.valid;
+        s8_null_q         <= s7_null_q;
+        s8_padding_q      <= !s7_null_q && s7_desc.has_padding && 64'(s7_key_q.row) == s7_desc.padding_row;
+        s8_mul_then_add_q <= s7_desc.mul_then_add;
+        s8_pooling_q      <= s7_desc.pooling;
+        s8_unit_q         <= s7_desc.base[ADDR_W-1:6] + s7_offset_q;
+    end
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // s8: what depends on the keys before it: of its bag (table, count) and of its request (pooling)
+    // -----------------------------------------------------------------------------------------------------------------
+    typedef struct packed {
+        logic               table_seen;
+        logic [TABLE_W-1:0] tbl;
+        logic               any;         // something was accumulated
+        logic [CNT_W-1:0]   count;
+    } state_t;
+
+    state_t                       s8_ram, s8_state, s8_state_next;
+    logic [$bits(state_t)-1:0]    s8_ram_data;
+    logic [(1 << CTX_W)-1:0]      pooling_seen_q, pooling_seen_d;
+    logic [(1 << CTX_W)-1:0][1:0] pooling_q, pooling_d;
+    pooling_e                     s8_ctx_pooling;
+    status_e                      s8_status;
+    logic                         s8_contributes, s8_push;
+    record_t                      s8_record, s9_record_q;
+    logic                         s9_valid_q;
+
+    embnic_ram_1r1w #(.WIDTH($bits(state_t)), .DEPTH(SLOTS), .STYLE(1)) u_state (
+        .clk,
+        .wr_en  (s8_valid_q),
+        .wr_addr(s8_q.slot),
+        .wr_data(s8_state_next),
+        .rd_en  (s7_valid_q),
+        .rd_addr(s7_q.slot),
+        .rd_data(s8_ram_data)
+    );
+
+    assign s8_ram         = state_t'(s8_ram_data);
+    assign s8_state       = s8_q.start ? '0 : s8_ram;
+    assign s8_ctx_pooling = pooling_e'(pooling_q[s8_q.ctx]);
+
+    always_comb begin
+        s8_status = s8_status_q;
+        if (s8_status_q == STATUS_OK &&
+            ((s8_state.table_seen && s8_state.tbl != s8_key_q.tbl) ||
+             (pooling_seen_q[s8_q.ctx] && s8_ctx_pooling != s8_pooling_q))) begin
+            s8_status = STATUS_TABLE_MISMATCH;
+        end
+        if (s8_q.init) s8_status = STATUS_OK;
+
+        s8_contributes = !s8_q.init && s8_status == STATUS_OK && !s8_null_q && !s8_padding_q;
+        s8_push        = s8_q.init || s8_contributes || s8_q.last;
+
+        s8_state_next = s8_state;
+        if (s8_q.init) begin
+            s8_state_next.any   = 1'b1;
+            s8_state_next.count = s8_q.init_count;
+        end else begin
+            s8_state_next.any        = s8_state.any || s8_contributes;
+            s8_state_next.count      = s8_state.count + CNT_W'(s8_contributes);
+            s8_state_next.table_seen = 1'b1;
+            if (!s8_state.table_seen) s8_state_next.tbl = s8_key_q.tbl;
+        end
+
+        s8_record = '{
+            kind:         s8_q.init ? OP_INIT : s8_contributes ? OP_ROW : OP_FLUSH,
+            slot:         s8_q.slot,
+            ctx:          s8_q.ctx,
+            tbl:          s8_key_q.tbl,
+            row:          s8_key_q.row,
+            unit:         s8_unit_q,
+            vec_beats:    s8_q.vec_beats,
+            first:        !s8_state.any,
+            last:         s8_q.last,
+            dim:          s8_q.dim,
+            pooling:      s8_pooling_q,
+            partial:      s8_q.partial,
+            mul_then_add: s8_mul_then_add_q,
+            weight:       s8_weight_q,
+            count:        s8_state_next.count,
+            rsp_addr:     s8_q.rsp_addr
+        };
+    end
+
+    // The first table seen sets a request's pooling. A context is used again only after its request is complete, so no
+    // key of an earlier request is in the pipeline when the first bag of the next one clears it.
+    always_comb begin
+        pooling_seen_d = pooling_seen_q;
+        pooling_d      = pooling_q;
+        if (s8_valid_q && !s8_q.init && s8_known_q) begin
+            pooling_seen_d[s8_q.ctx] = 1'b1;
+            if (!pooling_seen_q[s8_q.ctx]) pooling_d[s8_q.ctx] = s8_pooling_q;
+        end
+        if (accept && bag.first) pooling_seen_d[bag.ctx] = 1'b0;
+    end
+
+    always_ff @(posedge clk) begin
+        pooling_q   <= pooling_d;
+        s9_record_q <= s8_record;
+        err_ctx     <= s8_q.ctx;
+        err_status  <= s8_status;
+        if (rst) begin
+            pooling_seen_q  <= '0;
+            s9_valid_q      <= 1'b0;
+            err_valid       <= 1'b0;
+            evt_key         <= 1'b0;
+            evt_key_null    <= 1'b0;
+            evt_key_padding <= 1'b0;
+            evt_bag         <= 1'b0;
+        end else begin
+            pooling_seen_q  <= pooling_seen_d;
+            s9_valid_q      <= s8_valid_q && s8_push;
+            err_valid       <= s8_valid_q && s8_status != STATUS_OK;
+            evt_key         <= s8_valid_q && !s8_q.init;
+            evt_key_null    <= s8_valid_q && !s8_q.init && s8_null_q;
+            evt_key_padding <= s8_valid_q && !s8_q.init && s8_padding_q && s8_status == STATUS_OK;
+            evt_bag         <= s8_valid_q && s8_q.last;
+        end
+    end
+
+    assign credit_back_drop = s8_valid_q && !s8_push;
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // Queue, then one operation for each line
+    // -----------------------------------------------------------------------------------------------------------------
+    record_t                    record;
+    logic [$bits(record_t)-1:0] record_data;
+    logic                       record_valid, record_ready, queue_ready;
+    logic [$clog2(QUEUE+4)-1:0] queue_count;
+
+    embnic_fifo #(.WIDTH($bits(record_t)), .DEPTH(QUEUE), .STYLE(1)) u_queue (
+        .clk, .rst,
+        .s_axis_tdata (s9_record_q),
+        .s_axis_tvalid(s9_valid_q),
+        .s_axis_tready(queue_ready),
+        .m_axis_tdata (record_data),
+        .m_axis_tvalid(record_valid),
+        .m_axis_tready(record_ready),
+        .sts_count    (queue_count)
+    );
+
+    logic [SEG_W-1:0]  seg_q;
+    logic [BEAT_W-1:0] beat_base_q, beats_left;
+    logic              last_seg, op_ready;
+    op_t               op;
+
+    assign record          = record_t'(record_data);
+    assign beats_left      = record.vec_beats - beat_base_q;
+    assign last_seg        = beats_left <= BEAT_W'(LINE_BEATS);
+    assign record_ready    = op_ready && last_seg;
+    assign credit_back_pop = record_valid && record_ready;
+
+    assign op = '{
+        kind:         record.kind,
+        slot:         SLOT_W'(record.slot),
+        ctx:          record.ctx,
+        tbl:          record.tbl,
+        row:          record.row,
+        seg:          seg_q,
+        addr:         {record.unit, 6'd0} + ADDR_W'(seg_q) * ADDR_W'(LINE_BYTES),
+        beats:        last_seg ? beats_left : BEAT_W'(LINE_BEATS),
+        beat_base:    beat_base_q,
+        first:        record.first,
+        last:         record.last,
+        first_seg:    seg_q == '0,
+        last_seg:     last_seg,
+        dim:          record.dim,
+        pooling:      record.pooling,
+        partial:      record.partial,
+        mul_then_add: record.mul_then_add,
+        weight:       record.weight,
+        count:        record.count,
+        rsp_addr:     record.rsp_addr
+    };
+
+    always_ff @(posedge clk) begin
+        if (rst) begin
+            seg_q       <= '0;
+            beat_base_q <= '0;
+        end else if (record_valid && op_ready) begin
+            seg_q       <= last_seg ? '0 : seg_q + SEG_W'(1);
+            beat_base_q <= last_seg ? '0 : beat_base_q + BEAT_W'(LINE_BEATS);
+        end
+    end
+
+    embnic_skid #(.WIDTH($bits(op_t))) u_op (
+        .clk, .rst,
+        .s_axis_tdata (op),
+        .s_axis_tvalid(record_valid),
+        .s_axis_tready(op_ready),
+        .m_axis_tdata (m_axis_op_tdata),
+        .m_axis_tvalid(m_axis_op_tvalid),
+        .m_axis_tready(m_axis_op_tready)
+    );
+
+    assign sts_idle = busy_q == '0 && credit_q == CREDIT_W'(QUEUE) && !m_axis_op_tvalid;
+
+    // Fields that only some stages need, word addresses beyond the key store, descriptor fields of later versions.
+    wire unused = &{1'b0, bag, s1_bag.first, s8_q, s2_word_q, s8_key_q.last, s6_high_q, s7_desc};
+
+    // Assertions
+    `EMBNIC_STABLE(bag_stable, s_axis_bag_tvalid, s_axis_bag_tready, s_axis_bag_tdata, "a bag offered holds until it is taken")
+    `EMBNIC_STABLE(op_stable, m_axis_op_tvalid, m_axis_op_tready, m_axis_op_tdata, "an operation offered holds until it is taken")
+    `EMBNIC_KNOWN(bag_ready_known, s_axis_bag_tready, "tready is known after reset")
+    `EMBNIC_KNOWN(op_valid_known, m_axis_op_tvalid, "tvalid is known after reset")
+    `EMBNIC_NEVER(queue_overflow, s9_valid_q && !queue_ready, "a credit is a place in the queue")
+    `EMBNIC_NEVER(credit_overflow, credit_q > CREDIT_W'(QUEUE), "no more credits than places")
+    `EMBNIC_NEVER(credit_lost, 32'(queue_count) + 32'(credit_q) > QUEUE, "a key in the queue holds a credit")
+    `EMBNIC_NEVER(slot_twice, s1_valid_q && s2_valid_q && s1_slot_q == s2_q.slot, "a slot rests a cycle between two keys")
+    `EMBNIC_NEVER(picked_empty, s1_valid_q && s1_keys == '0, "a slot is chosen only while it has keys")
+    `EMBNIC_NEVER(bag_empty, s_axis_bag_tvalid && bag.keys == '0, "a bag has at least one entry")
+    `EMBNIC_NEVER(bag_no_beats, s_axis_bag_tvalid && bag.vec_beats == '0, "a vector has at least one beat")
+    `EMBNIC_COVER(starved, pick_valid && credit_q == '0, "no credit is left")
+    `EMBNIC_COVER(all_busy, busy_q == '1, "every slot holds a bag")
+    `EMBNIC_COVER(mixed_pooling, s8_valid_q && s8_status != s8_status_q, "tables of a bag or request disagree")
+endmodule
+`default_nettype wire

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+// Says for each key where in the cache its line is: a hit, or the way that is allocated to it at once.
+//
+// Set-associative over SETS sets of WAYS ways; the set is the XOR of the key's index-wide pieces, so the lowest piece
+// follows from the set and the rest: the tag is the key without it, and no two keys are ever confused. Victim: the
+// lowest invalid way, else tree pseudo-LRU. A lookup without `lookup_alloc` drops the line if it is there.
+//
+// Order       as looked up; each lookup sees the effect of all before it, also in the very next cycle.
+// Latency     3 cycles from lookup_valid to result_valid.
+// Throughput  one lookup per cycle, whatever the sets.
+// Reset       clears all sets, one per cycle; so does cfg_clear. No lookups meanwhile (sts_clearing).
+//
+//   S0 hash, read | S1 compare tags | S2 decide: the only loop, over {valid, PLRU} of one set | S3 write, result
+`default_nettype none
+`include "embnic_assert.svh"
+module embnic_cache_tags
+    import embnic_cache_pkg::KEY_W;
+    import embnic_cache_pkg::LINE_W;
+#(
+    parameter int unsigned WAYS = 4,   // 1, 2, 4 or 8
+    parameter int unsigned SETS = 1024 // power of two, >= 2
+) (
+    input  wire logic              clk,
+    input  wire logic              rst,
+    input  wire logic              lookup_valid,
+    input  wire logic [KEY_W-1:0]  lookup_key,
+    input  wire logic              lookup_alloc,  // 1: allocate when absent; 0: drop when present
+    output      logic              result_valid,
+    output      logic              result_hit,    // the line was there
+    output      logic              result_evict,  // a valid line was replaced
+    output      logic [LINE_W-1:0] result_line,   // set * WAYS + way; meaningful when hit or allocated
+    input  wire logic              cfg_clear,     // pulse, only when sts_idle: drop all lines
+    output      logic              sts_clearing,
+    output      logic              sts_idle       // no lookup is on its way
+);
+    if (WAYS != 1 && WAYS != 2 && WAYS != 4 && WAYS != 8) begin : gen_bad_ways
+        $fatal(1, "WAYS must be 1, 2, 4 or 8");
+    end
+    if (SETS < 2 || (SETS & (SETS - 1)) != 0) begin : gen_bad_sets
+        $fatal(1, "SETS must be a power of two, at least 2");
+    end
+    if (WAYS * SETS > (1 << LINE_W)) begin : gen_bad_lines
+        $fatal(1, "WAYS * SETS must not exceed 65,536 lines");
+    end
+
+    localparam int unsigned IDX_W  = $clog2(SETS);
+    localparam int unsigned TAG_W  = KEY_W - IDX_W;
+    localparam int unsigned DEPTH  = $clog2(WAYS);               // levels of the PLRU tree
+    localparam int unsigned WAY_W  = (WAYS == 1) ? 1 : DEPTH;
+    localparam int unsigned PLRU_W = (WAYS == 1) ? 1 : WAYS - 1; // one bit a node; node n has children 2n+1 and 2n+2
+
+    // What decides hit and victim besides the tags. A PLRU bit names the half to be replaced next.
+    typedef struct packed {
+        logic [WAYS-1:0]   valid;
+        logic [PLRU_W-1:0] plru;
+    } state_t;
+
+    function automatic logic [IDX_W-1:0] hash(input logic [KEY_W-1:0] key);
+        hash = '0;
+        for (int unsigned i = 0; i < KEY_W; i++) hash[i % IDX_W] = hash[i % IDX_W] ^ key[i];
+    endfunction
+
+    function automatic logic [WAY_W-1:0] plru_victim(input logic [PLRU_W-1:0] plru);
+        int unsigned node;
+        node        = 0;
+        plru_victim = '0;
+        for (int level = 0; level < int'(DEPTH); level++) begin
+            plru_victim = WAY_W'({plru_victim, plru[node]});
+            node        = 2 * node + 1 + 32'(plru[node]);
+        end
+    endfunction
+
+    // After a use of `way` every node on its path points to the other half.
+    function automatic logic [PLRU_W-1:0] plru_touch(input logic [PLRU_W-1:0] plru, input logic [WAY_W-1:0] way);
+        int unsigned node;
+        logic        side;
+        node       = 0;
+        plru_touch = plru;
+        for (int level = 0; level < int'(DEPTH); level++) begin
+            side             = way[int'(DEPTH) - 1 - level];
+            plru_touch[node] = !side;
+            node             = 2 * node + 1 + 32'(side);
+        end
+    endfunction
+
+    // S0: hash and read
+
+    logic [IDX_W-1:0]           s0_idx;
+    logic [WAYS-1:0][TAG_W-1:0] ram_tag;
+    logic [WAYS+PLRU_W-1:0]     ram_state;
+
+    assign s0_idx = hash(lookup_key);
+
+    logic             s1_valid_q, s1_alloc_q;
+    logic [IDX_W-1:0] s1_idx_q;
+    logic [TAG_W-1:0] s1_tag_q;
+
+    // S1: compare. A write of S3 is readable from the cycle after it, so the two lookups that this one's read could
+    // not see, and that are decided by now (S3, S4), are taken from the registers. The third is in S2: see there.
+
+    logic             s2_valid_q, s2_alloc_q;
+    logic [IDX_W-1:0] s2_idx_q;
+    logic [TAG_W-1:0] s2_tag_q;
+    logic [WAYS-1:0]  s2_same_q;         // way w holds this tag
+    state_t           s2_state_q;
+    logic             s2_after_set_q;    // the lookup one cycle ahead has the same set
+    logic             s2_after_tag_q;    // and the same tag
+
+    logic             s3_valid_q, s4_valid_q;
+    logic [IDX_W-1:0] s3_idx_q, s4_idx_q;
+    logic [TAG_W-1:0] s3_tag_q, s4_tag_q;
+    logic [WAYS-1:0]  s3_write_q, s4_write_q; // the tag of way w was replaced
+    state_t           s3_state_q, s4_state_q; // of the set, afterwards
+    logic             s3_hit_q, s3_evict_q;
+    logic [WAY_W-1:0] s3_way_q;
+
+    logic             s1_on_s3, s1_on_s4;
+    logic [WAYS-1:0]  s1_same;
+    state_t           s1_state;
+
+    assign s1_on_s3 = s3_valid_q && s3_idx_q == s1_idx_q;
+    assign s1_on_s4 = s4_valid_q && s4_idx_q == s1_idx_q;
+
+    always_comb begin
+        for (int unsigned w = 0; w < WAYS; w++) begin
+            s1_same[w] = ram_tag[w] == s1_tag_q;
+            if (s1_on_s4 && s4_write_q[w]) s1_same[w] = s4_tag_q == s1_tag_q;
+            if (s1_on_s3 && s3_write_q[w]) s1_same[w] = s3_tag_q == s1_tag_q;
+        end
+        s1_state = state_t'(ram_state);
+        if (s1_on_s4) s1_state = s4_state_q;
+        if (s1_on_s3) s1_state = s3_state_q;
+    end
+
+    // S2: decide
+
+    logic [WAYS-1:0]  s2_match;
+    logic             s2_hit, s2_full;
+    logic [WAY_W-1:0] s2_match_way, s2_free_way, s2_way;
+    state_t           s2_state, s2_after;
+    logic [WAYS-1:0]  s2_write;
+
+    always_comb begin
+        s2_state = s2_after_set_q ? s3_state_q : s2_state_q;
+        for (int unsigned w = 0; w < WAYS; w++) begin
+            s2_match[w] = s2_state.valid[w]
+                && ((s2_after_set_q && s3_write_q[w]) ? s2_after_tag_q : s2_same_q[w]);
+        end
+        s2_hit  = s2_match != '0;
+        s2_full = s2_state.valid == '1;
+
+        s2_match_way = '0;
+        s2_free_way  = '0;
+        for (int unsigned w = 0; w < WAYS; w++) begin
+            if (s2_match[w]) s2_match_way = s2_match_way | WAY_W'(w);
+        end
+        for (int w = int'(WAYS) - 1; w >= 0; w--) begin
+            if (!s2_state.valid[w]) s2_free_way = WAY_W'(w);
+        end
+        s2_way = s2_hit ? s2_match_way : s2_full ? plru_victim(s2_state.plru) : s2_free_way;
+
+        s2_after = s2_state;
+        s2_write = '0;
+        if (s2_alloc_q) begin
+            s2_after.valid[s2_way] = 1'b1;
+            s2_after.plru          = plru_touch(s2_state.plru, s2_way);
+            s2_write[s2_way]       = s2_valid_q && !s2_hit;
+        end else begin
+            s2_after.valid = s2_state.valid & ~s2_match;
+        end
+    end
+
+    // S3: write
+
+    logic             clearing_q;
+    logic [IDX_W-1:0] clear_idx_q;
+
+    for (genvar w = 0; w < WAYS; w++) begin : gen_way
+        embnic_ram_1r1w #(.WIDTH(TAG_W), .DEPTH(SETS), .STYLE(2)) u_tag_ram (
+            .clk,
+            .wr_en  (s3_write_q[w]),
+            .wr_addr(s3_idx_q),
+            .wr_data(s3_tag_q),
+            .rd_en  (lookup_valid),
+            .rd_addr(s0_idx),
+            .rd_data(ram_tag[w])
+        );
+    end
+
+    embnic_ram_1r1w #(.WIDTH(WAYS + PLRU_W), .DEPTH(SETS), .STYLE(2)) u_state_ram (
+        .clk,
+        .wr_en  (s3_valid_q || clearing_q),
+        .wr_addr(clearing_q ? clear_idx_q : s3_idx_q),
+        .wr_data(clearing_q ? '0 : s3_state_q),
+        .rd_en  (lookup_valid),
+        .rd_addr(s0_idx),
+        .rd_data(ram_state)
+    );
+
+    always_ff @(posedge clk) begin
+        s1_alloc_q <= lookup_alloc;
+        s1_idx_q   <= s0_idx;
+        s1_tag_q   <= lookup_key[KEY_W-1:IDX_W];
+
+        s2_alloc_q     <= s1_alloc_q;
+        s2_idx_q       <= s1_idx_q;
+        s2_tag_q       <= s1_tag_q;
+        s2_same_q      <= s1_same;
+        s2_state_q     <= s1_state;
+        s2_after_set_q <= s2_valid_q && s2_idx_q == s1_idx_q;
+        s2_after_tag_q <= s2_tag_q == s1_tag_q;
+
+        s3_idx_q   <= s2_idx_q;
+        s3_tag_q   <= s2_tag_q;
+        s3_state_q <= s2_after;
+        s3_hit_q   <= s2_hit;
+        s3_evict_q <= s2_alloc_q && !s2_hit && s2_full;
+        s3_way_q   <= s2_way;
+
+        s4_idx_q   <= s3_idx_q;
+        s4_tag_q   <= s3_tag_q;
+        s4_write_q <= s3_write_q;
+        s4_state_q <= s3_state_q;
+
+        if (rst) begin
+            s1_valid_q  <= 1'b0;
+            s2_valid_q  <= 1'b0;
+            s3_valid_q  <= 1'b0;
+            s4_valid_q  <= 1'b0;
+            s3_write_q  <= '0;
+            clearing_q  <= 1'b1;
+            clear_idx_q <= '0;
+        end else begin
+            s1_valid_q <= lookup_valid;
+            s2_valid_q <= s1_valid_q;
+            s3_valid_q <= s2_valid_q;
+            s4_valid_q <= s3_valid_q;
+            s3_write_q <= s2_write;
+            if (cfg_clear) begin
+                clearing_q  <= 1'b1;
+                clear_idx_q <= '0;
+            end else if (clearing_q) begin
+                clearing_q  <= clear_idx_q != '1;
+                clear_idx_q <= clear_idx_q + 1'b1;
+            end
+        end
+    end
+
+    assign result_valid = s3_valid_q;
+    assign result_hit   = s3_hit_q;
+    assign result_evict = s3_evict_q;
+    assign result_line  = (WAYS == 1) ? LINE_W'(s3_idx_q) : LINE_W'({s3_idx_q, s3_way_q});
+    assign sts_clearing = clearing_q;
+    assign sts_idle     = !s1_valid_q && !s2_valid_q && !s3_valid_q;
+
+    // Assertions
+    `EMBNIC_NEVER(two_ways, s2_valid_q && (s2_match & (s2_match - 1'b1)) != '0, "a key is in one way at most")
+    `EMBNIC_ASSUME(no_lookup_in_clear, !(lookup_valid && (clearing_q || cfg_clear)), "lookups wait while the sets are cleared")
+    `EMBNIC_ASSUME(clear_when_idle, !cfg_clear || sts_idle, "the sets are cleared only between lookups")
+    `EMBNIC_KNOWN(result_known, result_valid, "result_valid is known after reset")
+    `EMBNIC_COVER(next_cycle, s2_valid_q && s2_after_set_q && !s2_after_tag_q, "two lookups of one set in consecutive cycles")
+    `EMBNIC_COVER(evict, result_valid && result_evict, "a valid line is replaced")
+endmodule
+`default_nettype wire

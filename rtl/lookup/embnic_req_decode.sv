@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: Apache-2.0
+// Answers each accepted frame: a LOOKUP is checked, admitted and cut into bags; everything else is answered or handed on.
+//
+// Order          frames as received; the bags of a frame in order, all before those of the next frame.
+// Back-pressure  any cycle, all sides; nothing is lost. s_axis_frame_tready and s_axis_upd_done_tready follow alloc_ready
+//                combinationally; the frame stays at the input until its reply is allocated.
+// Latency        13 cycles from a frame at the input to its first bag.
+// Throughput     one bag, or one key store beat without the end of a bag, per cycle; one cycle between two frames, as the
+//                next frame's header is checked and its keys are read during the walk over the current one.
+// Errors         a frame that contradicts itself is answered ERROR: at once when the header shows it, else with close_status
+//                after the bags before the contradiction were dispatched.
+// Not handled    other dtypes than FP32, ROWS, FILL, PREFETCH: ERROR UNSUPPORTED.
+//
+// Two engines share the key store port's data: the reader runs ahead and keeps only the last bits of the keys; the walker
+// cuts bags from them. The reader also copies the accumulator of a continued bag to the init RAM, of which there is one:
+// it is claimed until init_release.
+`default_nettype none
+`include "embnic_assert.svh"
+module embnic_req_decode
+    import embnic_pkg::*;
+    import embnic_wire_pkg::*;
+#(
+    parameter int unsigned DATA_W    = 128,  // bus width, bits: 128 or 512
+    parameter int unsigned KS_BEATS  = 512,  // key store, beats; power of two
+    parameter int unsigned MAX_VEC64 = 8,    // longest vector in 64-byte units
+    parameter int unsigned RSP_BEATS = 512   // reply buffer, beats; power of two. A reply takes at most half of it
+) (
+    input  wire logic                            clk,
+    input  wire logic                            rst,
+    input  wire logic [$bits(frame_t)-1:0]       s_axis_frame_tdata,  // frame_t
+    input  wire logic                            s_axis_frame_tvalid,
+    output      logic                            s_axis_frame_tready,
+    output      logic                            ks_rd_en,            // key store, latency 2
+    output      logic [KS_W-1:0]                 ks_rd_addr,
+    input  wire logic [DATA_W-1:0]               ks_rd_data,
+    output      logic                            alloc_valid,         // a reply is to be allocated
+    input  wire logic                            alloc_ready,         // there is room for it
+    output      logic [$bits(reply_t)-1:0]       alloc_info,          // reply_t
+    input  wire logic [CTX_W-1:0]                alloc_ctx,           // valid with alloc_ready
+    input  wire logic [RSP_W-1:0]                alloc_rsp_addr,      // valid with alloc_ready
+    output      logic                            close_valid,         // pulse: the walk over a frame's keys has ended
+    output      logic [CTX_W-1:0]                close_ctx,
+    output      logic [15:0]                     close_bags,          // bags dispatched
+    output      logic [$bits(status_e)-1:0]      close_status,        // status_e
+    output      logic [$bits(bag_t)-1:0]         m_axis_bag_tdata,    // bag_t
+    output      logic                            m_axis_bag_tvalid,
+    input  wire logic                            m_axis_bag_tready,
+    output      logic                            init_wr_en,          // init RAM: accumulator of a continued bag
+    output      logic [BEAT_W-1:0]               init_wr_addr,
+    output      logic [DATA_W-1:0]               init_wr_data,
+    input  wire logic                            init_release,        // pulse: the init RAM has been read
+    output      logic [$bits(frame_t)-1:0]       m_axis_upd_tdata,    // frame_t: UPDATE and INVALIDATE
+    output      logic                            m_axis_upd_tvalid,
+    input  wire logic                            m_axis_upd_tready,
+    input  wire logic [$bits(update_done_t)-1:0] s_axis_upd_done_tdata,  // update_done_t
+    input  wire logic                            s_axis_upd_done_tvalid,
+    output      logic                            s_axis_upd_done_tready,
+    output      logic                            evt_request,         // a LOOKUP was admitted or refused
+    output      logic                            evt_stall_alloc      // a reply waits for room
+);
+    localparam int unsigned BPW       = 512 / DATA_W;     // beats of 64 bytes
+    localparam int unsigned WORDS     = DATA_W / 64;      // 8-byte words of a beat
+    localparam int unsigned WORD_AW   = $clog2(WORDS);
+    localparam int unsigned KS_AW     = $clog2(KS_BEATS);
+    localparam int unsigned RSP_AW    = $clog2(RSP_BEATS);
+    localparam int unsigned HERE_W    = KS_AW + WORD_AW;  // word address in the key store
+    localparam int unsigned REPLY_MAX = RSP_BEATS / BPW / 2;
+    localparam int unsigned DIM_W     = 13;               // 64-byte units of the longest vector a header can name
+    localparam int unsigned VEC_W     = $clog2(MAX_VEC64 + 1);
+    localparam int unsigned LEN_W     = 21;               // bytes of the longest payload a header can name
+    localparam int unsigned LEFT_W    = 17;               // words of all entries a header can name
+    localparam int unsigned READ_W    = KS_W + 1;         // beats to read
+    localparam int unsigned AHEAD     = 8;                // beats read ahead; the loop of a credit takes 7 cycles
+    localparam int unsigned CREDIT_W  = $clog2(AHEAD + 1);
+
+    if (DATA_W != 128 && DATA_W != 512) begin : gen_bad_data_w
+        $fatal(1, "DATA_W must be 128 or 512");
+    end
+    if (KS_BEATS < 2 || KS_BEATS > (1 << KS_W) || (KS_BEATS & (KS_BEATS - 1)) != 0) begin : gen_bad_ks_beats
+        $fatal(1, "KS_BEATS must be a power of two up to 16,384");
+    end
+    if (MAX_VEC64 < 1 || MAX_VEC64 > 64 || MAX_VEC64 * BPW >= (1 << BEAT_W)) begin : gen_bad_max_vec64
+        $fatal(1, "MAX_VEC64 must be 1 to 64");
+    end
+    if (RSP_BEATS > (1 << RSP_W) || (RSP_BEATS & (RSP_BEATS - 1)) != 0 || REPLY_MAX < MAX_VEC64) begin : gen_bad_rsp_beats
+        $fatal(1, "RSP_BEATS must be a power of two up to 16,384 and hold two of the longest vectors");
+    end
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // Header check: the frame waits at the input while its numbers are worked out in three steps
+    // -----------------------------------------------------------------------------------------------------------------
+    typedef enum logic [2:0] {
+        CHECK_SIZES,    // units of a vector, bytes of all entries
+        CHECK_TOTALS,   // units of all vectors, bytes of the payload
+        CHECK_RULES,    // everything compared
+        CHECKED,        // reply allocated, or handed to embnic_update
+        UPDATING        // with embnic_update
+    } check_e;
+
+    typedef enum logic [1:0] {
+        KIND_WALK   = 2'd0,  // a LOOKUP without a fault in its header
+        KIND_ANSWER = 2'd1,  // answered without a walk
+        KIND_UPDATE = 2'd2   // UPDATE, INVALIDATE
+    } kind_e;
+
+    frame_t             frame;
+    header_t            hdr;
+    logic               flag_weighted, flag_accumulator, flag_partial;
+    check_e             check_q, check_d;
+    kind_e              kind_q, kind_d;
+    status_e            status_q, status_d;
+    logic [DIM_W-1:0]   vec64_q;
+    logic [LEN_W-1:0]   entry_bytes_q, payload_bytes_q;
+    logic [16+VEC_W-1:0] units_q;
+    logic [BEAT_W-1:0]  vec_beats;
+    logic               alloc_done;
+
+    assign frame            = frame_t'(s_axis_frame_tdata);
+    assign hdr              = frame.hdr;
+    assign flag_weighted    = hdr.flags[FLAG_WEIGHTED];
+    assign flag_accumulator = hdr.flags[FLAG_ACCUMULATOR];
+    assign flag_partial     = hdr.flags[FLAG_CONTINUES] || hdr.flags[FLAG_PARTIAL_WANTED];
+    assign vec_beats        = BEAT_W'(vec64_q[VEC_W-1:0]) << $clog2(BPW);
+    assign alloc_done       = alloc_valid && alloc_ready;
+
+    always_comb begin
+        kind_d   = KIND_ANSWER;
+        status_d = STATUS_OK;
+        unique case (hdr.opcode)
+            OPCODE_LOOKUP: begin
+                kind_d = KIND_WALK;
+                if (hdr.dtype != DTYPE_FP32) begin
+                    status_d = STATUS_UNSUPPORTED;
+                end else if (hdr.dim == '0) begin
+                    status_d = STATUS_BAD_REQUEST;
+                end else if (vec64_q > DIM_W'(MAX_VEC64) || units_q > (16 + VEC_W)'(REPLY_MAX)) begin
+                    status_d = STATUS_TOO_LARGE;
+                end else if (hdr.bags == '0 || hdr.keys < hdr.bags || LEN_W'(frame.payload_len) != payload_bytes_q ||
+                             ((flag_accumulator || flag_partial) && hdr.bags != 16'd1)) begin
+                    status_d = STATUS_BAD_REQUEST;
+                end
+                if (status_d != STATUS_OK) kind_d = KIND_ANSWER;
+            end
+            OPCODE_PING: begin
+                if (frame.payload_len != '0) status_d = STATUS_BAD_REQUEST;
+            end
+            OPCODE_UPDATE, OPCODE_INVALIDATE: kind_d = KIND_UPDATE;
+            default: status_d = STATUS_UNSUPPORTED;
+        endcase
+    end
+
+    always_comb begin
+        check_d = check_q;
+        unique case (check_q)
+            CHECK_SIZES:  if (s_axis_frame_tvalid) check_d = CHECK_TOTALS;
+            CHECK_TOTALS: check_d = CHECK_RULES;
+            CHECK_RULES:  check_d = CHECKED;
+            CHECKED: begin
+                if (alloc_done) check_d = CHECK_SIZES;
+                if (m_axis_upd_tvalid && m_axis_upd_tready) check_d = UPDATING;
+            end
+            UPDATING: if (alloc_done) check_d = CHECK_SIZES;
+            default:  check_d = CHECK_SIZES;
+        endcase
+    end
+
+    always_ff @(posedge clk) begin
+        if (check_q == CHECK_SIZES) begin
+            vec64_q       <= DIM_W'((17'(hdr.dim) + 17'd15) >> 4);
+            entry_bytes_q <= flag_weighted ? {1'b0, hdr.keys, 4'd0} : {2'b0, hdr.keys, 3'd0};
+        end
+        if (check_q == CHECK_TOTALS) begin
+            units_q         <= hdr.bags * vec64_q[VEC_W-1:0];
+            payload_bytes_q <= entry_bytes_q + (flag_accumulator ? {2'b0, vec64_q, 6'd0} + LEN_W'(BLOCK_BYTES) : '0);
+        end
+        if (check_q == CHECK_RULES) begin
+            kind_q   <= kind_d;
+            status_q <= status_d;
+        end
+        if (rst) check_q <= CHECK_SIZES;
+        else check_q <= check_d;
+    end
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // Reader: count block and accumulator if there are any, then the beats of the keys
+    // -----------------------------------------------------------------------------------------------------------------
+    typedef enum logic [2:0] {
+        READ_IDLE,
+        READ_COUNT,    // read the count block
+        READ_DECIDE,   // wait for it; with a count, wait for the init RAM
+        READ_COPY,     // accumulator to init RAM
+        READ_KEYS
+    } read_e;
+
+    // What a key store word is read for, along with it for its 2 cycles.
+    typedef enum logic [1:0] { TAG_NONE, TAG_COUNT, TAG_COPY, TAG_KEYS } tag_e;
+
+    read_e              read_q, read_d;
+    tag_e               tag, tag_q, tag_q2;
+    logic               taken_q, take;                 // the reader has this frame
+    logic [KS_AW-1:0]   read_addr_q, read_addr_d;
+    logic [READ_W-1:0]  read_left_q, read_left_d;
+    logic [READ_W-1:0]  key_beats;
+    logic [READ_W-1:0]  read_key_beats_q;
+    logic [BEAT_W-1:0]  read_vec_beats_q;
+    logic               counted_q;                     // init_count_q is this frame's
+    logic [CNT_W-1:0]   init_count_q;
+    logic               init_busy_q, init_claim;
+    logic [BEAT_W-1:0]  init_wr_addr_q;
+    logic [CREDIT_W-1:0] credit_q;
+    logic               lasts_pop;
+    logic               walk_active_q, walk_accumulator_q;
+
+    assign key_beats = READ_W'((entry_bytes_q + LEN_W'(DATA_W / 8 - 1)) >> $clog2(DATA_W / 8));
+
+    // The count belongs to the bag of one frame: the next frame waits until that bag is dispatched.
+    assign take = check_q == CHECKED && kind_q == KIND_WALK && !taken_q && read_q == READ_IDLE &&
+                  !(walk_active_q && walk_accumulator_q);
+
+    always_comb begin
+        read_d      = read_q;
+        read_addr_d = read_addr_q;
+        read_left_d = read_left_q;
+        tag         = TAG_NONE;
+        init_claim  = 1'b0;
+        unique case (read_q)
+            READ_IDLE: if (take) begin
+                read_d      = flag_accumulator ? READ_COUNT : READ_KEYS;
+                read_addr_d = frame.ks_addr[KS_AW-1:0];
+                read_left_d = key_beats;
+            end
+            READ_COUNT: begin
+                tag         = TAG_COUNT;
+                read_d      = READ_DECIDE;
+                read_addr_d = read_addr_q + KS_AW'(BPW);
+            end
+            READ_DECIDE: if (counted_q) begin
+                if (init_count_q == '0) begin
+                    read_d      = READ_KEYS;
+                    read_addr_d = read_addr_q + KS_AW'(read_vec_beats_q);
+                    read_left_d = read_key_beats_q;
+                end else if (!init_busy_q) begin
+                    init_claim  = 1'b1;
+                    read_d      = READ_COPY;
+                    read_left_d = READ_W'(read_vec_beats_q);
+                end
+            end
+            READ_COPY: begin
+                tag         = TAG_COPY;
+                read_addr_d = read_addr_q + KS_AW'(1);
+                read_left_d = read_left_q - READ_W'(1);
+                if (read_left_q == READ_W'(1)) begin
+                    read_d      = READ_KEYS;
+                    read_left_d = read_key_beats_q;
+                end
+            end
+            READ_KEYS: if (credit_q != '0) begin
+                tag         = TAG_KEYS;
+                read_addr_d = read_addr_q + KS_AW'(1);
+                read_left_d = read_left_q - READ_W'(1);
+                if (read_left_q == READ_W'(1)) read_d = READ_IDLE;
+            end
+            default: read_d = READ_IDLE;
+        endcase
+    end
+
+    assign ks_rd_en   = tag != TAG_NONE;
+    assign ks_rd_addr = KS_W'(read_addr_q);
+
+    always_ff @(posedge clk) begin
+        read_addr_q <= read_addr_d;
+        read_left_q <= read_left_d;
+        if (take) begin
+            read_key_beats_q <= key_beats;
+            read_vec_beats_q <= vec_beats;
+        end
+        if (tag_q2 == TAG_COUNT) init_count_q <= ks_rd_data[CNT_W-1:0];
+        if (init_claim) init_wr_addr_q <= '0;
+        else if (init_wr_en) init_wr_addr_q <= init_wr_addr_q + BEAT_W'(1);
+        if (rst) begin
+            read_q      <= READ_IDLE;
+            tag_q       <= TAG_NONE;
+            tag_q2      <= TAG_NONE;
+            taken_q     <= 1'b0;
+            counted_q   <= 1'b0;
+            init_busy_q <= 1'b0;
+            credit_q    <= CREDIT_W'(AHEAD);
+        end else begin
+            read_q      <= read_d;
+            tag_q       <= tag;
+            tag_q2      <= tag_q;
+            taken_q     <= (taken_q || take) && !alloc_done;
+            counted_q   <= (counted_q || tag_q2 == TAG_COUNT) && !take;
+            init_busy_q <= (init_busy_q && !init_release) || init_claim;
+            credit_q    <= credit_q - CREDIT_W'(tag == TAG_KEYS) + CREDIT_W'(lasts_pop);
+        end
+    end
+
+    assign init_wr_en   = tag_q2 == TAG_COPY;
+    assign init_wr_addr = init_wr_addr_q;
+    assign init_wr_data = ks_rd_data;
+
+    // Of a beat of keys the walker needs the last bits only.
+    logic [WORDS-1:0] read_lasts, lasts;
+    logic             lasts_ready, lasts_valid;
+    logic [$clog2(AHEAD+4)-1:0] lasts_count;
+
+    always_comb begin
+        for (int unsigned i = 0; i < WORDS; i++) read_lasts[i] = ks_rd_data[64*i+63];
+    end
+
+    embnic_fifo #(.WIDTH(WORDS), .DEPTH(AHEAD), .STYLE(1)) u_lasts (
+        .clk, .rst,
+        .s_axis_tdata (read_lasts),
+        .s_axis_tvalid(tag_q2 == TAG_KEYS),
+        .s_axis_tready(lasts_ready),
+        .m_axis_tdata (lasts),
+        .m_axis_tvalid(lasts_valid),
+        .m_axis_tready(lasts_pop),
+        .sts_count    (lasts_count)
+    );
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // Allocation of the reply; a LOOKUP goes to the walker with it
+    // -----------------------------------------------------------------------------------------------------------------
+    update_done_t upd_done;
+    reply_t       reply;
+    logic         walk_start;
+
+    assign upd_done          = update_done_t'(s_axis_upd_done_tdata);
+    assign m_axis_upd_tdata  = s_axis_frame_tdata;
+    assign m_axis_upd_tvalid = check_q == CHECKED && kind_q == KIND_UPDATE && !walk_active_q && !m_axis_bag_tvalid;
+
+    always_comb begin
+        alloc_valid = 1'b0;
+        if (check_q == CHECKED && kind_q == KIND_WALK) alloc_valid = (taken_q || take) && !walk_active_q;
+        if (check_q == CHECKED && kind_q == KIND_ANSWER) alloc_valid = 1'b1;
+        if (check_q == UPDATING) alloc_valid = s_axis_upd_done_tvalid;
+    end
+
+    assign s_axis_frame_tready    = alloc_done;
+    assign s_axis_upd_done_tready = check_q == UPDATING && alloc_ready;
+    assign walk_start             = alloc_done && check_q == CHECKED && kind_q == KIND_WALK;
+
+    always_comb begin
+        reply = '{
+            frame:       frame,
+            opcode:      OPCODE_REPLY,
+            status:      status_q,
+            vec_beats:   '0,
+            bags:        '0,
+            dispatching: 1'b0,
+            client:      '0,
+            seq:         '0
+        };
+        if (kind_q == KIND_UPDATE) begin
+            reply.status = upd_done.status;
+            reply.client = upd_done.client;
+            reply.seq    = upd_done.seq;
+            reply.opcode = upd_done.status == STATUS_OK ? OPCODE_ACK : OPCODE_ERROR;
+        end else if (kind_q == KIND_WALK) begin
+            reply.opcode      = flag_partial ? OPCODE_PARTIAL : OPCODE_REPLY;
+            reply.vec_beats   = vec_beats;
+            reply.bags        = hdr.bags;
+            reply.dispatching = 1'b1;
+        end else if (status_q != STATUS_OK) begin
+            reply.opcode = OPCODE_ERROR;
+        end
+    end
+
+    assign alloc_info      = reply;
+    assign evt_request     = alloc_done && hdr.opcode == OPCODE_LOOKUP;
+    assign evt_stall_alloc = alloc_valid && !alloc_ready;
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // Walker: each cycle takes the words up to the next last bit of the beat, or the rest of the beat
+    // -----------------------------------------------------------------------------------------------------------------
+    logic [CTX_W-1:0]   walk_ctx_q;
+    logic [RSP_AW-1:0]  walk_rsp_q;          // of the next bag
+    logic [BEAT_W-1:0]  walk_vec_beats_q;
+    logic [15:0]        walk_dim_q;
+    dtype_e             walk_dtype_q;
+    logic               walk_weighted_q, walk_partial_q;
+    logic [15:0]        walk_bags_q;         // bags the header promised
+    logic [15:0]        walk_count_q;        // bags dispatched
+    logic [LEFT_W-1:0]  walk_left_q;         // words of the frame's entries still to come
+    logic [LEFT_W-1:0]  walk_run_q;          // words of the current bag before here
+    logic [HERE_W-1:0]  walk_here_q;         // word address of the next word
+    logic [HERE_W-1:0]  walk_start_q;        // word address of the current bag
+    logic               walk_bad_q;          // a bag too many was found: the rest is skipped
+
+    logic [WORD_AW-1:0] walk_pos;
+    logic [WORDS-1:0]   ends;                // last entries of bags, from here on
+    logic               found, walk_over, walk_emit, walk_step, walk_end, beat_done;
+    logic [WORD_AW:0]   found_idx, room, consumed;
+    logic [LEFT_W-1:0]  bag_words, left_after;
+    logic [15:0]        walk_count_after;
+    logic [HERE_W-1:0]  here_after;
+    logic [KS_AW-1:0]   keys_addr;
+    bag_t               bag;
+    logic               bag_ready;
+
+    assign walk_pos = walk_here_q[WORD_AW-1:0];
+
+    always_comb begin
+        for (int unsigned i = 0; i < WORDS; i++) begin
+            ends[i] = lasts[i] && i >= 32'(walk_pos) && i - 32'(walk_pos) < 32'(walk_left_q) &&
+                      !(walk_weighted_q && i[0]);
+        end
+        found     = 1'b0;
+        found_idx = '0;
+        for (int i = int'(WORDS) - 1; i >= 0; i--) begin
+            if (ends[i]) begin
+                found     = 1'b1;
+                found_idx = (WORD_AW + 1)'(i);
+            end
+        end
+    end
+
+    always_comb begin
+        room = (WORD_AW + 1)'(WORDS) - (WORD_AW + 1)'(walk_pos);
+        if (found) begin
+            consumed = found_idx - (WORD_AW + 1)'(walk_pos) + (walk_weighted_q ? (WORD_AW + 1)'(2) : (WORD_AW + 1)'(1));
+        end else if (walk_left_q < LEFT_W'(room)) begin
+            consumed = walk_left_q[WORD_AW:0];
+        end else begin
+            consumed = room;
+        end
+    end
+
+    assign bag_words  = walk_run_q + LEFT_W'(consumed);
+    assign left_after = walk_left_q - LEFT_W'(consumed);
+    assign here_after = walk_here_q + HERE_W'(consumed);
+    assign walk_over  = found && walk_count_q == walk_bags_q;
+    assign walk_emit  = walk_active_q && lasts_valid && found && !walk_over && !walk_bad_q;
+    assign walk_step  = walk_active_q && lasts_valid && (!walk_emit || bag_ready);
+    assign walk_end   = walk_step && left_after == '0;
+    assign beat_done  = consumed == room || left_after == '0;
+    assign lasts_pop  = walk_step && beat_done;
+    assign keys_addr  = frame.ks_addr[KS_AW-1:0] + (flag_accumulator ? KS_AW'(vec_beats) + KS_AW'(BPW) : '0);
+
+    assign walk_count_after = walk_count_q + 16'(walk_emit);
+
+    assign bag = '{
+        ctx:        walk_ctx_q,
+        first:      walk_count_q == '0,
+        word:       WORD_W'(walk_start_q),
+        keys:       walk_weighted_q ? bag_words[16:1] : bag_words[15:0],
+        weighted:   walk_weighted_q,
+        partial:    walk_partial_q,
+        init:       walk_accumulator_q && init_count_q != '0,
+        init_count: walk_accumulator_q ? init_count_q : '0,
+        rsp_addr:   RSP_W'(walk_rsp_q),
+        vec_beats:  walk_vec_beats_q,
+        dim:        walk_dim_q,
+        dtype:      walk_dtype_q
+    };
+
+    embnic_skid #(.WIDTH($bits(bag_t))) u_bag (
+        .clk, .rst,
+        .s_axis_tdata (bag),
+        .s_axis_tvalid(walk_emit),
+        .s_axis_tready(bag_ready),
+        .m_axis_tdata (m_axis_bag_tdata),
+        .m_axis_tvalid(m_axis_bag_tvalid),
+        .m_axis_tready(m_axis_bag_tready)
+    );
+
+    always_ff @(posedge clk) begin
+        if (walk_start) begin
+            walk_ctx_q         <= alloc_ctx;
+            walk_rsp_q         <= alloc_rsp_addr[RSP_AW-1:0];
+            walk_vec_beats_q   <= vec_beats;
+            walk_dim_q         <= hdr.dim;
+            walk_dtype_q       <= hdr.dtype;
+            walk_weighted_q    <= flag_weighted;
+            walk_partial_q     <= flag_partial;
+            walk_accumulator_q <= flag_accumulator;
+            walk_bags_q        <= hdr.bags;
+            walk_count_q       <= '0;
+            walk_left_q        <= entry_bytes_q[LEFT_W+2:3];
+            walk_run_q         <= '0;
+            walk_here_q        <= {keys_addr, WORD_AW'(0)};
+            walk_start_q       <= {keys_addr, WORD_AW'(0)};
+            walk_bad_q         <= 1'b0;
+        end else if (walk_step) begin
+            walk_count_q <= walk_count_after;
+            walk_left_q  <= left_after;
+            walk_run_q   <= found ? '0 : bag_words;
+            walk_here_q  <= here_after;
+            if (found) walk_start_q <= here_after;
+            if (walk_emit) walk_rsp_q <= walk_rsp_q + RSP_AW'(walk_vec_beats_q);
+            if (walk_over) walk_bad_q <= 1'b1;
+        end
+        close_ctx    <= walk_ctx_q;
+        close_bags   <= walk_count_after;
+        close_status <= STATUS_OK;
+        if (walk_bad_q || walk_over || !found || walk_count_after != walk_bags_q) close_status <= STATUS_BAD_REQUEST;
+        if (rst) begin
+            walk_active_q <= 1'b0;
+            close_valid   <= 1'b0;
+        end else begin
+            walk_active_q <= (walk_active_q && !walk_end) || walk_start;
+            close_valid   <= walk_end;
+        end
+    end
+
+    // Addresses beyond the key store and the reply buffer; numbers too large for this card were refused before.
+    wire unused = &{1'b0, frame, hdr, alloc_rsp_addr, entry_bytes_q[2:0]};
+
+    // Assertions
+    `EMBNIC_STABLE(frame_stable, s_axis_frame_tvalid, s_axis_frame_tready, s_axis_frame_tdata, "a frame offered holds until it is taken")
+    `EMBNIC_STABLE(done_stable, s_axis_upd_done_tvalid, s_axis_upd_done_tready, s_axis_upd_done_tdata, "a result offered holds until it is taken")
+    `EMBNIC_STABLE(alloc_stable, alloc_valid, alloc_ready, alloc_info, "an allocation holds until there is room")
+    `EMBNIC_STABLE(bag_stable, m_axis_bag_tvalid, m_axis_bag_tready, m_axis_bag_tdata, "a bag offered holds until it is taken")
+    `EMBNIC_STABLE(upd_stable, m_axis_upd_tvalid, m_axis_upd_tready, m_axis_upd_tdata, "an update offered holds until it is taken")
+    `EMBNIC_KNOWN(frame_ready_known, s_axis_frame_tready, "tready is known after reset")
+    `EMBNIC_KNOWN(bag_valid_known, m_axis_bag_tvalid, "tvalid is known after reset")
+    `EMBNIC_NEVER(ahead_overflow, tag_q2 == TAG_KEYS && !lasts_ready, "a credit is a place for a beat's last bits")
+    `EMBNIC_NEVER(ahead_lost, 32'(lasts_count) + 32'(credit_q) > AHEAD, "a beat read ahead holds a credit")
+    `EMBNIC_NEVER(credit_overflow, credit_q > CREDIT_W'(AHEAD), "no more credits than places")
+    `EMBNIC_NEVER(release_unclaimed, init_release && !init_busy_q, "only a claimed init RAM is released")
+    `EMBNIC_NEVER(update_reading, check_q == UPDATING && (ks_rd_en || walk_active_q), "an update has the key store to itself")
+    `EMBNIC_COVER(too_many_bags, walk_step && walk_over, "a frame holds more bags than it says")
+    `EMBNIC_COVER(init_wait, read_q == READ_DECIDE && counted_q && init_count_q != '0 && init_busy_q, "two accumulators in flight")
+    `EMBNIC_COVER(alloc_stall, evt_stall_alloc, "no room for a reply")
+endmodule
+`default_nettype wire

@@ -1,0 +1,534 @@
+// SPDX-License-Identifier: Apache-2.0
+// Applies an UPDATE (rows written to card memory and dropped from the cache) or an INVALIDATE (dropped only), exactly once.
+//
+// Order          one frame at a time, after every lookup before it is consumed and before any after it begins.
+// Back-pressure  any cycle, all sides; nothing is lost. s_axis_upd_tready rises when the frame is finished, its result follows.
+// Latency        about 8 cycles a key for the checks, 20 and its beats a key for the writing; card memory comes on top.
+// Throughput     one beat per cycle within a write burst.
+// Errors         all keys are checked before the first row is written. A write that fails: MEMORY_ERROR after that row; the
+//                sequence is not recorded, so the same frame can be sent again.
+// Not handled    other dtypes than FP32: UNSUPPORTED.
+//
+// Sequences: per client the highest contiguous sequence `high` and a window of 64 above it. Known ones are acknowledged
+// without being applied again.
+`default_nettype none
+`include "embnic_assert.svh"
+module embnic_update
+    import embnic_pkg::*;
+    import embnic_wire_pkg::*;
+#(
+    parameter int unsigned DATA_W     = 128,  // bus width, bits: 128 or 512
+    parameter int unsigned CLIENTS    = 2,    // updating clients remembered, 2 .. 256
+    parameter int unsigned TABLES     = 8,    // table descriptors; power of two
+    parameter int unsigned LINE_BYTES = 64,   // cache line; power of two, 64 or more
+    parameter int unsigned KS_BEATS   = 512,  // key store, beats; power of two
+    parameter int unsigned MAX_VEC64  = 8,    // longest row in 64-byte units
+    localparam int unsigned TBL_AW    = $clog2(TABLES)
+) (
+    input  wire logic                            clk,
+    input  wire logic                            rst,
+    input  wire logic [$bits(frame_t)-1:0]       s_axis_upd_tdata,       // frame_t
+    input  wire logic                            s_axis_upd_tvalid,
+    output      logic                            s_axis_upd_tready,
+    output      logic [$bits(update_done_t)-1:0] m_axis_upd_done_tdata,  // update_done_t
+    output      logic                            m_axis_upd_done_tvalid,
+    input  wire logic                            m_axis_upd_done_tready,
+    input  wire logic                            lookup_idle,            // no lookup is on its way
+    output      logic                            ks_rd_en,               // key store, latency 2
+    output      logic [KS_W-1:0]                 ks_rd_addr,
+    input  wire logic [DATA_W-1:0]               ks_rd_data,
+    output      logic                            desc_rd_en,             // table RAM, latency 2
+    output      logic [TBL_AW-1:0]               desc_rd_addr,
+    input  wire logic [$bits(descriptor_t)-1:0]  desc_rd_data,           // descriptor_t
+    output      logic [$bits(op_t)-1:0]          m_axis_op_tdata,        // op_t: OP_INVALIDATE
+    output      logic                            m_axis_op_tvalid,
+    input  wire logic                            m_axis_op_tready,
+    output      logic [ADDR_W-1:0]               m_axi_awaddr,           // card memory
+    output      logic [7:0]                      m_axi_awlen,
+    output      logic [2:0]                      m_axi_awsize,
+    output      logic [1:0]                      m_axi_awburst,
+    output      logic                            m_axi_awvalid,
+    input  wire logic                            m_axi_awready,
+    output      logic [DATA_W-1:0]               m_axi_wdata,
+    output      logic [DATA_W/8-1:0]             m_axi_wstrb,
+    output      logic                            m_axi_wlast,
+    output      logic                            m_axi_wvalid,
+    input  wire logic                            m_axi_wready,
+    input  wire logic [1:0]                      m_axi_bresp,
+    input  wire logic                            m_axi_bvalid,
+    output      logic                            m_axi_bready,
+    output      logic                            sts_active,             // the key store, descriptor and operation ports are in use
+    output      logic                            evt_update,             // a frame was applied
+    output      logic                            evt_update_duplicate,   // a frame was acknowledged only
+    output      logic                            evt_update_row          // a row was written or invalidated
+);
+    localparam int unsigned BPW         = 512 / DATA_W;
+    localparam int unsigned BEAT_BYTES  = DATA_W / 8;
+    localparam int unsigned BYTE_AW     = $clog2(BEAT_BYTES);
+    localparam int unsigned WORDS       = DATA_W / 64;
+    localparam int unsigned WORD_AW     = $clog2(WORDS);
+    localparam int unsigned KS_AW       = $clog2(KS_BEATS);
+    localparam int unsigned LINE_BEATS  = LINE_BYTES / BEAT_BYTES;
+    localparam int unsigned CLIENT_AW   = $clog2(CLIENTS);
+    localparam int unsigned VEC_W       = $clog2(MAX_VEC64 + 1);
+    localparam int unsigned DIM_W       = 13;                  // 64-byte units of the longest row a header can name
+    localparam int unsigned UNIT_W      = ADDR_W - 6;          // card memory in units of 64 bytes
+    localparam int unsigned LEN_W       = 16 + VEC_W + 7;      // bytes of the longest payload with a legal dim
+    localparam int unsigned PAGE_BEATS  = 4096 / BEAT_BYTES;   // no burst crosses 4 KB
+    localparam int unsigned AHEAD       = 8;                   // row beats read ahead
+    localparam int unsigned CREDIT_W    = $clog2(AHEAD + 1);
+
+    if (DATA_W != 128 && DATA_W != 512) begin : gen_bad_data_w
+        $fatal(1, "DATA_W must be 128 or 512");
+    end
+    if (CLIENTS < 2 || CLIENTS > 256) begin : gen_bad_clients
+        $fatal(1, "CLIENTS must be 2 to 256");
+    end
+    if (TABLES < 2 || TABLES > (1 << TABLE_W) || (TABLES & (TABLES - 1)) != 0) begin : gen_bad_tables
+        $fatal(1, "TABLES must be a power of two, at least 2");
+    end
+    if (LINE_BYTES < 64 || LINE_BYTES > 4096 || (LINE_BYTES & (LINE_BYTES - 1)) != 0) begin : gen_bad_line_bytes
+        $fatal(1, "LINE_BYTES must be a power of two from 64 to 4096");
+    end
+    if (KS_BEATS < 2 || KS_BEATS > (1 << KS_W) || (KS_BEATS & (KS_BEATS - 1)) != 0) begin : gen_bad_ks_beats
+        $fatal(1, "KS_BEATS must be a power of two up to 16,384");
+    end
+    if (MAX_VEC64 < 1 || MAX_VEC64 > 64) begin : gen_bad_max_vec64
+        $fatal(1, "MAX_VEC64 must be 1 to 64");
+    end
+
+    typedef enum logic [4:0] {
+        WAIT,      // for a frame, then for the lookups before it
+        SIZES,     // units of a row
+        TOTALS,    // units of all rows, bytes before them
+        RULES,     // header compared
+        HEAD,      // read client and sequence
+        KEY,       // read a key
+        DESC,      // read and check its table
+        CLIENT,    // search the client
+        SEQUENCE,  // is the sequence new?
+        STRIDE,    // where the row is
+        LINES,     // drop its lines from the cache
+        ADDR,      // address of a write burst
+        DATA,      // its beats
+        RESP,      // its response
+        ROW_DONE,
+        SLIDE,     // record the sequence
+        STORE,
+        RELEASE,   // the frame is finished
+        DONE       // result
+    } state_e;
+
+    // What is remembered of a client.
+    typedef struct packed {
+        logic [63:0]                client;
+        logic [63:0]                high;    // highest sequence below which all are applied
+        logic [SEQUENCE_WINDOW-1:0] window;  // bit i: high + 1 + i is applied
+    } client_t;
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // The frame stays at the input until it is finished
+    // -----------------------------------------------------------------------------------------------------------------
+    frame_t  frame;
+    header_t hdr;
+    logic    writes;   // UPDATE
+
+    assign frame  = frame_t'(s_axis_upd_tdata);
+    assign hdr    = frame.hdr;
+    assign writes = hdr.opcode == OPCODE_UPDATE;
+
+    state_e             state_q, state_d;
+    logic [1:0]         wait_q, wait_d;       // cycles in a state that waits for a RAM
+    status_e            status_q, status_d;
+    logic               apply_q, apply_d;     // second pass: rows are written
+    logic [15:0]        row_idx_q, row_idx_d;
+    logic [DIM_W-1:0]   vec64_q;
+    logic [LEN_W-1:0]   row_bytes_q, key_bytes_q;
+    logic [63:0]        client_q, sequence_q;
+    key_t               key_q;
+    descriptor_t        desc;
+    status_e            desc_status;
+    logic               last_row;
+    logic [BEAT_W-1:0]  vec_beats;
+
+    assign desc      = descriptor_t'(desc_rd_data);
+    assign last_row  = row_idx_q == hdr.keys - 16'd1;
+    assign vec_beats = BEAT_W'(vec64_q[VEC_W-1:0]) << $clog2(BPW);
+
+    always_comb begin
+        desc_status = STATUS_OK;
+        if (key_q.tbl >= TABLE_W'(TABLES) || !desc.valid) desc_status = STATUS_UNKNOWN_TABLE;
+        else if (desc.remote) desc_status = STATUS_UNSUPPORTED;
+        else if (desc.dim != hdr.dim || desc.dtype != hdr.dtype) desc_status = STATUS_TABLE_MISMATCH;
+        else if (64'(key_q.row) >= desc.rows) desc_status = STATUS_OUT_OF_RANGE;
+    end
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // Clients
+    // -----------------------------------------------------------------------------------------------------------------
+    client_t               entry_ram, entry_q, entry_d;
+    logic [$bits(client_t)-1:0] entry_data;
+    logic [CLIENT_AW:0]    clients_q, clients_d;   // entries in use; a client is never forgotten
+    logic [CLIENT_AW:0]    client_idx_q, client_idx_d;
+    logic                  client_rd_en, client_wr_en;
+    logic [63:0]           gap;                    // of a sequence above the contiguous ones
+    logic [5:0]            gap_bit;
+
+    embnic_ram_1r1w #(.WIDTH($bits(client_t)), .DEPTH(CLIENTS), .STYLE(1)) u_clients (
+        .clk,
+        .wr_en  (client_wr_en),
+        .wr_addr(client_idx_q[CLIENT_AW-1:0]),
+        .wr_data(entry_q),
+        .rd_en  (client_rd_en),
+        .rd_addr(client_idx_q[CLIENT_AW-1:0]),
+        .rd_data(entry_data)
+    );
+
+    assign entry_ram = client_t'(entry_data);
+    assign gap       = sequence_q - entry_q.high;
+    assign gap_bit   = 6'(gap - 64'd1);
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // Where the row is: base + row * units, shift and add
+    // -----------------------------------------------------------------------------------------------------------------
+    logic [UNIT_W-1:0] unit_q, unit_d;             // of the row, then of the burst
+    logic [UNIT_W-1:0] addend_q, addend_d;
+    logic [VEC_W-1:0]  factor_q, factor_d;
+    logic [SEG_W-1:0]  seg_q, seg_d;
+    logic [BEAT_W-1:0] beat_base_q, beat_base_d, beats_left;
+    logic              last_seg;
+    op_t               op;
+
+    assign beats_left = vec_beats - beat_base_q;
+    assign last_seg   = beats_left <= BEAT_W'(LINE_BEATS);
+
+    assign op = '{
+        kind:         OP_INVALIDATE,
+        slot:         '0,
+        ctx:          '0,
+        tbl:          key_q.tbl,
+        row:          key_q.row,
+        seg:          seg_q,
+        addr:         {unit_q, 6'd0} + ADDR_W'(seg_q) * ADDR_W'(LINE_BYTES),
+        beats:        last_seg ? beats_left : BEAT_W'(LINE_BEATS),
+        beat_base:    beat_base_q,
+        first:        1'b0,
+        last:         1'b0,
+        first_seg:    seg_q == '0,
+        last_seg:     last_seg,
+        dim:          hdr.dim,
+        pooling:      POOLING_NONE,
+        partial:      1'b0,
+        mul_then_add: 1'b0,
+        weight:       '0,
+        count:        '0,
+        rsp_addr:     '0
+    };
+
+    assign m_axis_op_tdata  = op;
+    assign m_axis_op_tvalid = state_q == LINES;
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // Row beats: read ahead of the write bursts
+    // -----------------------------------------------------------------------------------------------------------------
+    logic [KS_AW-1:0]    data_addr_q, data_addr_d;    // next row beat in the key store
+    logic [BEAT_W-1:0]   read_left_q, read_left_d;    // beats of the row still to be read
+    logic [BEAT_W-1:0]   write_left_q, write_left_d;  // beats of the row still to be addressed
+    logic [BEAT_W-1:0]   burst_q, burst_d;            // beats of the burst still to be sent
+    logic [BEAT_W-1:0]   to_page_end, burst;
+    logic [CREDIT_W-1:0] credit_q;
+    logic                data_rd, data_rd_q, data_rd_q2, data_valid, data_ready, data_room;
+    logic [$clog2(AHEAD+4)-1:0] data_count;
+    logic                key_rd;
+    logic [16:0]         word_idx;                    // of a key, behind client and sequence
+    logic [WORD_AW-1:0]  word_lane;
+
+    // Places within 4 KB: the low bits of the unit, in beats.
+    assign to_page_end = BEAT_W'(PAGE_BEATS) - (BEAT_W'(unit_q[5:0]) << $clog2(BPW));
+    assign burst       = (write_left_q < to_page_end) ? write_left_q : to_page_end;
+
+    embnic_fifo #(.WIDTH(DATA_W), .DEPTH(AHEAD), .STYLE(1)) u_data (
+        .clk, .rst,
+        .s_axis_tdata (ks_rd_data),
+        .s_axis_tvalid(data_rd_q2),
+        .s_axis_tready(data_room),
+        .m_axis_tdata (m_axi_wdata),
+        .m_axis_tvalid(data_valid),
+        .m_axis_tready(data_ready),
+        .sts_count    (data_count)
+    );
+
+    assign m_axi_awaddr  = {unit_q, 6'd0};
+    assign m_axi_awlen   = 8'(burst - BEAT_W'(1));
+    assign m_axi_awsize  = 3'(BYTE_AW);
+    assign m_axi_awburst = 2'b01;
+    assign m_axi_awvalid = state_q == ADDR;
+    assign m_axi_wstrb   = '1;
+    assign m_axi_wlast   = burst_q == BEAT_W'(1);
+    assign m_axi_wvalid  = state_q == DATA && data_valid;
+    assign data_ready    = state_q == DATA && m_axi_wready;
+    assign m_axi_bready  = state_q == RESP;
+
+    assign data_rd   = read_left_q != '0 && credit_q != '0;
+    assign word_idx  = 17'(row_idx_q) + 17'(SEQUENCE_BYTES / 8);
+    assign word_lane = word_idx[WORD_AW-1:0];
+    assign key_rd    = state_q == KEY && wait_q == 2'd0;
+    assign ks_rd_en  = data_rd || key_rd || (state_q == HEAD && wait_q == 2'd0);
+
+    always_comb begin
+        ks_rd_addr = KS_W'(frame.ks_addr[KS_AW-1:0]);
+        if (key_rd) ks_rd_addr = KS_W'(frame.ks_addr[KS_AW-1:0] + KS_AW'(word_idx >> WORD_AW));
+        if (data_rd) ks_rd_addr = KS_W'(data_addr_q);
+    end
+
+    assign desc_rd_en   = state_q == DESC && wait_q == 2'd0;
+    assign desc_rd_addr = key_q.tbl[TBL_AW-1:0];
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // One state after the other
+    // -----------------------------------------------------------------------------------------------------------------
+    always_comb begin
+        state_d              = state_q;
+        wait_d               = 2'd0;
+        status_d             = status_q;
+        apply_d              = apply_q;
+        row_idx_d            = row_idx_q;
+        entry_d              = entry_q;
+        clients_d            = clients_q;
+        client_idx_d         = client_idx_q;
+        client_rd_en         = 1'b0;
+        client_wr_en         = 1'b0;
+        unit_d               = unit_q;
+        addend_d             = addend_q;
+        factor_d             = factor_q;
+        seg_d                = seg_q;
+        beat_base_d          = beat_base_q;
+        data_addr_d          = data_addr_q + KS_AW'(data_rd);
+        read_left_d          = read_left_q - BEAT_W'(data_rd);
+        write_left_d         = write_left_q;
+        burst_d              = burst_q;
+        evt_update           = 1'b0;
+        evt_update_duplicate = 1'b0;
+        evt_update_row       = 1'b0;
+        unique case (state_q)
+            WAIT: begin
+                status_d     = STATUS_OK;
+                apply_d      = 1'b0;
+                row_idx_d    = '0;
+                client_idx_d = '0;
+                if (s_axis_upd_tvalid && lookup_idle) state_d = SIZES;
+            end
+            SIZES:  state_d = TOTALS;
+            TOTALS: state_d = RULES;
+            RULES: begin
+                state_d = HEAD;
+                if (hdr.dtype != DTYPE_FP32) begin
+                    status_d = STATUS_UNSUPPORTED;
+                end else if (hdr.dim == '0 || hdr.keys == '0 || hdr.bags != '0 || hdr.flags[FLAG_WEIGHTED] ||
+                             hdr.flags[FLAG_ACCUMULATOR] || hdr.flags[FLAG_CONTINUES] ||
+                             hdr.flags[FLAG_PARTIAL_WANTED]) begin
+                    status_d = STATUS_BAD_REQUEST;
+                end else if (vec64_q > DIM_W'(MAX_VEC64)) begin
+                    status_d = STATUS_TOO_LARGE;
+                end else if (LEN_W'(frame.payload_len) != key_bytes_q + (writes ? row_bytes_q : '0)) begin
+                    status_d = STATUS_BAD_REQUEST;
+                end
+                if (status_d != STATUS_OK) state_d = RELEASE;
+            end
+            HEAD: begin
+                wait_d      = wait_q + 2'd1;
+                data_addr_d = frame.ks_addr[KS_AW-1:0] + KS_AW'(key_bytes_q >> BYTE_AW);
+                if (wait_q == 2'd2) begin
+                    state_d = KEY;
+                    wait_d  = 2'd0;
+                end
+            end
+            KEY: begin
+                wait_d = wait_q + 2'd1;
+                if (wait_q == 2'd2) begin
+                    state_d = DESC;
+                    wait_d  = 2'd0;
+                end
+            end
+            DESC: begin
+                wait_d   = wait_q + 2'd1;
+                unit_d   = desc.base[ADDR_W-1:6];
+                addend_d = key_q.row[UNIT_W-1:0];
+                factor_d = vec64_q[VEC_W-1:0];
+                if (wait_q == 2'd2) begin
+                    wait_d = 2'd0;
+                    if (apply_q) begin
+                        state_d = STRIDE;
+                    end else if (desc_status != STATUS_OK) begin
+                        status_d = desc_status;
+                        state_d  = RELEASE;
+                    end else begin
+                        row_idx_d = last_row ? '0 : row_idx_q + 16'd1;
+                        state_d   = last_row ? CLIENT : KEY;
+                    end
+                end
+            end
+            // The entries in use one after the other; a new client takes the next.
+            CLIENT: begin
+                if (client_idx_q == clients_q) begin
+                    entry_d = '{client: client_q, high: '0, window: '0};
+                    if (clients_q == (CLIENT_AW + 1)'(CLIENTS)) begin
+                        status_d = STATUS_CLIENTS_FULL;
+                        state_d  = RELEASE;
+                    end else begin
+                        state_d = SEQUENCE;
+                    end
+                end else if (wait_q == 2'd0) begin
+                    client_rd_en = 1'b1;
+                    wait_d       = 2'd1;
+                end else if (entry_ram.client == client_q) begin
+                    entry_d = entry_ram;
+                    state_d = SEQUENCE;
+                end else begin
+                    client_idx_d = client_idx_q + (CLIENT_AW + 1)'(1);
+                end
+            end
+            SEQUENCE: begin
+                if (sequence_q <= entry_q.high || (gap <= 64'(SEQUENCE_WINDOW) && entry_q.window[gap_bit])) begin
+                    evt_update_duplicate = 1'b1;
+                    state_d              = RELEASE;
+                end else if (gap > 64'(SEQUENCE_WINDOW)) begin
+                    status_d = STATUS_SEQUENCE_WINDOW;
+                    state_d  = RELEASE;
+                end else begin
+                    entry_d.window[gap_bit] = 1'b1;
+                    apply_d                 = 1'b1;
+                    state_d                 = KEY;
+                end
+            end
+            STRIDE: begin
+                if (factor_q[0]) unit_d = unit_q + addend_q;
+                addend_d    = addend_q << 1;
+                factor_d    = factor_q >> 1;
+                seg_d       = '0;
+                beat_base_d = '0;
+                if (factor_q == '0) state_d = LINES;
+            end
+            LINES: if (m_axis_op_tready) begin
+                seg_d        = seg_q + SEG_W'(1);
+                beat_base_d  = beat_base_q + BEAT_W'(LINE_BEATS);
+                write_left_d = vec_beats;
+                if (last_seg) begin
+                    state_d = writes ? ADDR : ROW_DONE;
+                    if (writes) read_left_d = vec_beats;
+                end
+            end
+            ADDR: begin
+                burst_d = burst;
+                if (m_axi_awready) begin
+                    write_left_d = write_left_q - burst;
+                    unit_d       = unit_q + UNIT_W'(burst >> $clog2(BPW));
+                    state_d      = DATA;
+                end
+            end
+            DATA: if (m_axi_wvalid && m_axi_wready) begin
+                burst_d = burst_q - BEAT_W'(1);
+                if (m_axi_wlast) state_d = RESP;
+            end
+            RESP: if (m_axi_bvalid) begin
+                if (m_axi_bresp[1]) status_d = STATUS_MEMORY_ERROR;
+                state_d = write_left_q == '0 ? ROW_DONE : ADDR;
+            end
+            ROW_DONE: begin
+                row_idx_d = row_idx_q + 16'd1;
+                if (status_q != STATUS_OK) begin
+                    state_d = RELEASE;
+                end else begin
+                    evt_update_row = 1'b1;
+                    state_d        = last_row ? SLIDE : KEY;
+                end
+            end
+            SLIDE: begin
+                if (entry_q.window[0]) begin
+                    entry_d.high   = entry_q.high + 64'd1;
+                    entry_d.window = entry_q.window >> 1;
+                end else begin
+                    state_d = STORE;
+                end
+            end
+            STORE: begin
+                client_wr_en = 1'b1;
+                evt_update   = 1'b1;
+                state_d      = RELEASE;
+                if (client_idx_q == clients_q) clients_d = clients_q + (CLIENT_AW + 1)'(1);
+            end
+            RELEASE: state_d = DONE;
+            DONE: if (m_axis_upd_done_tready) state_d = WAIT;
+            default: state_d = WAIT;
+        endcase
+    end
+
+    always_ff @(posedge clk) begin
+        wait_q       <= wait_d;
+        status_q     <= status_d;
+        apply_q      <= apply_d;
+        row_idx_q    <= row_idx_d;
+        entry_q      <= entry_d;
+        client_idx_q <= client_idx_d;
+        unit_q       <= unit_d;
+        addend_q     <= addend_d;
+        factor_q     <= factor_d;
+        seg_q        <= seg_d;
+        beat_base_q  <= beat_base_d;
+        data_addr_q  <= data_addr_d;
+        write_left_q <= write_left_d;
+        burst_q      <= burst_d;
+        if (state_q == SIZES) begin
+            vec64_q     <= DIM_W'((17'(hdr.dim) + 17'd15) >> 4);
+            key_bytes_q <= (LEN_W'({hdr.keys, 3'd0}) + LEN_W'(SEQUENCE_BYTES + UNIT_BYTES - 1)) & ~LEN_W'(UNIT_BYTES - 1);
+        end
+        if (state_q == TOTALS) row_bytes_q <= LEN_W'({(16 + VEC_W)'(hdr.keys) * (16 + VEC_W)'(vec64_q[VEC_W-1:0]), 6'd0});
+        if (state_q == WAIT) begin
+            client_q   <= '0;
+            sequence_q <= '0;
+        end else if (state_q == HEAD && wait_q == 2'd2) begin
+            client_q   <= ks_rd_data[63:0];
+            sequence_q <= ks_rd_data[127:64];
+        end
+        if (state_q == KEY && wait_q == 2'd2) key_q <= key_t'(ks_rd_data[{word_lane, 6'd0}+:64]);
+        if (rst) begin
+            state_q     <= WAIT;
+            clients_q   <= '0;
+            read_left_q <= '0;
+            credit_q    <= CREDIT_W'(AHEAD);
+            data_rd_q   <= 1'b0;
+            data_rd_q2  <= 1'b0;
+        end else begin
+            state_q     <= state_d;
+            clients_q   <= clients_d;
+            read_left_q <= read_left_d;
+            credit_q    <= credit_q - CREDIT_W'(data_rd) + CREDIT_W'(data_valid && data_ready);
+            data_rd_q   <= data_rd;
+            data_rd_q2  <= data_rd_q;
+        end
+    end
+
+    assign s_axis_upd_tready      = state_q == RELEASE;
+    assign m_axis_upd_done_tdata  = {status_q, client_q, sequence_q};
+    assign m_axis_upd_done_tvalid = state_q == DONE;
+    assign sts_active             = state_q != WAIT;
+
+    // Fields of the frame and of descriptors that an update does not need.
+    wire unused = &{1'b0, frame, hdr, desc, key_q.last, m_axi_bresp[0], gap};
+
+    // Assertions
+    `EMBNIC_STABLE(upd_stable, s_axis_upd_tvalid, s_axis_upd_tready, s_axis_upd_tdata, "a frame offered holds until it is finished")
+    `EMBNIC_STABLE(done_stable, m_axis_upd_done_tvalid, m_axis_upd_done_tready, m_axis_upd_done_tdata, "a result offered holds until it is taken")
+    `EMBNIC_STABLE(op_stable, m_axis_op_tvalid, m_axis_op_tready, m_axis_op_tdata, "an operation offered holds until it is taken")
+    `EMBNIC_STABLE(aw_stable, m_axi_awvalid, m_axi_awready, {m_axi_awaddr, m_axi_awlen}, "an address offered holds until it is taken")
+    `EMBNIC_STABLE(w_stable, m_axi_wvalid, m_axi_wready, {m_axi_wdata, m_axi_wlast}, "a beat offered holds until it is taken")
+    `EMBNIC_KNOWN(valid_known, {m_axi_awvalid, m_axi_wvalid, m_axis_op_tvalid, m_axis_upd_done_tvalid}, "valids are known after reset")
+    `EMBNIC_NEVER(data_overflow, data_rd_q2 && !data_room, "a credit is a place for a beat")
+    `EMBNIC_NEVER(data_lost, 32'(data_count) + 32'(credit_q) > AHEAD, "a beat read ahead holds a credit")
+    `EMBNIC_NEVER(read_twice, data_rd && (key_rd || state_q == HEAD), "one reader of the key store at a time")
+    `EMBNIC_NEVER(page_crossed, m_axi_awvalid && 32'(unit_q[5:0]) * BPW + 32'(burst) > PAGE_BEATS, "no burst crosses 4 KB")
+    `EMBNIC_NEVER(not_idle, sts_active && state_q != DONE && state_q != RELEASE && !s_axis_upd_tvalid, "the frame stays while it is applied")
+    `EMBNIC_COVER(full_table, state_q == CLIENT && clients_q == (CLIENT_AW + 1)'(CLIENTS), "every client entry is in use")
+    `EMBNIC_COVER(split_row, state_q == RESP && write_left_q != '0, "a row crosses 4 KB")
+endmodule
+`default_nettype wire

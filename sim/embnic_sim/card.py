@@ -1,0 +1,554 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulated card: the Verilated core behind the host's Bus, Memory and Link.
+
+    with SimCard("tiny") as card:
+        card.write32(0x014, 7)                  # SCRATCH
+        addr = card.alloc(4096)
+        card.write(addr, rows)
+        card.send(frames)
+        replies = card.recv(64, timeout=1e-4)   # seconds of the card's own clock
+
+Nothing runs between calls: the core's clock advances only in `step`, `recv` and register accesses. Host writes to card
+memory take no time. A card that was stopped (`stop_after`, `stop_on`) is dead: registers and memory raise DeviceTimeout and
+no frame comes out any more, while its clock for timeouts goes on; frames that had left whole before are still received.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from embnic.errors import ClosedError, ConfigError, DeviceFault, DeviceTimeout
+from embnic.gen.configs import CONFIGS, CoreConfig
+from embnic.wire import FrameBatch
+from numpy.typing import NDArray
+
+from embnic_sim.card_build import build_card
+
+__all__ = ["CardStats", "DramModel", "Phase", "SimCard"]
+
+_LOG = logging.getLogger("embnic.sim")
+
+RESET_CYCLES = 16
+REGISTER_TIMEOUT_CYCLES = 4096
+LINGER_CYCLES = 256  # after the first frame of a receive, as a NIC's interrupt moderation waits for those close behind
+SLICE_CYCLES = 100_000  # simulated between two looks at the keyboard
+REQUEST_ID_OFFSET = 50  # of a whole frame: 42 bytes of headers, then ours
+PROBE_BITS = 32
+LINE_GBPS = {"tiny": 25.0, "edge": 10.0, "line100": 100.0}
+
+
+class Phase(IntEnum):
+    """Where in a request's life `stop_on` stops the card."""
+
+    REQUEST = 1  # in the middle of a received frame
+    MISS = 2  # a read burst was asked of memory, nothing of it has come
+    FILL = 3  # a beat of a read burst has come
+    REPLY = 4  # in the middle of a sent frame
+    UPDATE = 5  # a write burst was asked of memory, the update is not acknowledged
+
+
+@dataclass(frozen=True)
+class DramModel:
+    """Timing of card memory, in cycles of the card's clock; 0 takes the configuration's default where one is named.
+
+    The defaults give about 120 cycles from a read's address to its data at 250 MHz.
+    """
+
+    size: int = 16 << 30  # bytes; pages are allocated when they are written
+    base_latency: int = 70  # controller and interconnect
+    hit_latency: int = 30  # column access in an open row
+    miss_latency: int = 60  # precharge, activate, column access
+    write_latency: int = 40
+    banks: int = 16
+    row_bytes: int = 2048
+    bank_busy: int = 12  # cycles a bank is taken by an access to a closed row
+    bytes_per_cycle: int = 0  # bandwidth; 0: one bus beat per cycle
+    refresh_period: int = 1950  # 7.8 us at 250 MHz; 0: no refresh
+    refresh_cycles: int = 88
+    reorder_window: int = 16  # how many of the oldest bursts may overtake each other; 1: answers in order
+    jitter: int = 4  # random cycles added to a burst
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        lowest = {"size": 1 << 16, "banks": 1, "row_bytes": 64, "reorder_window": 1}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            least = lowest.get(field.name, 0)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ConfigError(
+                    f"DramModel.{field.name} is {value!r}.", allowed=f"a whole number from {least}.", do="Correct it."
+                )
+        if self.refresh_period and self.refresh_cycles >= self.refresh_period:
+            raise ConfigError(
+                f"refresh_cycles is {self.refresh_cycles} in a period of {self.refresh_period}.",
+                allowed="less than the period.",
+                do="Shorten the refresh.",
+            )
+
+
+class _CardConfig(ctypes.Structure):
+    _fields_ = [
+        ("rx_bytes_per_cycle", ctypes.c_double),
+        ("tx_bytes_per_cycle", ctypes.c_double),
+        ("tx_stall", ctypes.c_double),
+        ("memory_stall", ctypes.c_double),
+        ("rx_gap", ctypes.c_uint64),
+        ("seed", ctypes.c_uint64),
+    ]
+
+
+class _DramConfig(ctypes.Structure):
+    _fields_ = [(field.name, ctypes.c_uint64) for field in fields(DramModel)]
+
+
+@dataclass(frozen=True)
+class CardStats:
+    """What the harness counted; cycles of the card's clock. Mirrors HarnessStats of card.cpp."""
+
+    cycle: int  # time
+    evaluated: int  # cycles that were simulated
+    skipped: int  # cycles in which the core was at rest and was not simulated
+    rx_frames: int
+    rx_bytes: int
+    tx_frames: int
+    tx_bytes: int
+    rx_waiting: int
+    tx_waiting: int
+    memory_reads: int
+    memory_writes: int
+    row_hits: int  # of DRAM rows, not of the cache
+    row_misses: int
+    refreshes: int
+    memory_bytes: int
+    most_outstanding: int
+    memory_faults: int
+    stopped: int
+
+
+class _Stats(ctypes.Structure):
+    _fields_ = [(field.name, ctypes.c_uint64) for field in fields(CardStats)]
+
+
+_POINTER = ctypes.c_void_p
+_U64 = ctypes.c_uint64
+_U32 = ctypes.c_uint32
+_I32 = ctypes.c_int32
+_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "abi": (_U32, ()),
+    "create": (_POINTER, (_POINTER, _POINTER)),
+    "destroy": (None, (_POINTER,)),
+    "configure": (None, (_POINTER, _POINTER)),
+    "reset": (None, (_POINTER, _U64)),
+    "step": (None, (_POINTER, _U64)),
+    "run_until": (None, (_POINTER, _U64, _U64, _U64, _I32)),
+    "register": (_I32, (_POINTER, _I32, _U32, _POINTER, _U64)),
+    "push": (None, (_POINTER, _POINTER, _POINTER, _U64, _POINTER)),
+    "waiting": (_U64, (_POINTER, _U64, _POINTER)),
+    "pull": (None, (_POINTER, _U64, _POINTER, _POINTER, _POINTER)),
+    "keep_rx_stamps": (None, (_POINTER, _I32)),
+    "rx_stamps": (_U64, (_POINTER, _POINTER, _U64)),
+    "memory_read": (_I32, (_POINTER, _U64, _POINTER, _U64)),
+    "memory_write": (_I32, (_POINTER, _U64, _POINTER, _U64)),
+    "memory_fault": (None, (_POINTER, _U64, _U64)),
+    "stop_after": (None, (_POINTER, _U64)),
+    "stop_on": (None, (_POINTER, _U32, _U64, _U64)),
+    "stopped": (_U32, (_POINTER,)),
+    "message": (ctypes.c_char_p, (_POINTER,)),
+    "stats": (None, (_POINTER, _POINTER)),
+    "cycle": (_U64, (_POINTER,)),
+    "probe_counts": (None, (_POINTER, _POINTER)),
+    "probe_record": (None, (_POINTER, _U64, _U64)),
+    "probe_window": (_U64, (_POINTER, _POINTER, _POINTER)),
+    "trace": (_I32, (_POINTER, ctypes.c_char_p)),
+}
+_ABI = 1
+_STOPPED_BY_MODEL = 2
+
+
+def _load(library: Path) -> dict[str, Callable[..., Any]]:
+    handle = ctypes.CDLL(str(library))
+    functions: dict[str, Callable[..., Any]] = {}
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(handle, f"embnic_card_{name}")
+        function.restype, function.argtypes = result, arguments
+        functions[name] = function
+    if functions["abi"]() != _ABI:
+        raise RuntimeError(f"{library} has another interface than card.py")
+    return functions
+
+
+class SimCard:
+    """A card in this process: Bus, Memory and Link in one object, with knobs and faults beside them.
+
+    config    "tiny", "edge" or "line100".
+    build     "fast" (assertions off) or "checked" (assertions on, random initial state).
+    trace     file for waveforms of the whole run, or None.
+    dram      timing and size of card memory.
+    line_gbps line rate of both directions; None takes the configuration's, 0 a beat in every cycle.
+
+    `model_seconds` is the wall-clock time spent inside the model; `build_name` says which build ran.
+    """
+
+    def __init__(
+        self,
+        config: str = "tiny",
+        *,
+        build: str = "fast",
+        trace: str | Path | None = None,
+        seed: int = 1,
+        dram: DramModel | None = None,
+        line_gbps: float | None = None,
+    ) -> None:
+        if config not in CONFIGS:
+            raise ConfigError(
+                f"The configuration is {config!r}.", allowed=f"{', '.join(CONFIGS)}.", do="Choose one of these."
+            )
+        self.config: CoreConfig = CONFIGS[config]
+        self.dram = dram or DramModel()
+        if self.dram.bytes_per_cycle == 0:
+            self.dram = replace(self.dram, bytes_per_cycle=self.config.data_w // 8)
+        built = build_card(config, build=build, trace=trace is not None)
+        self.build_name = built.name
+        self.build_seconds = built.built_seconds
+        self.clock_hz = self.config.clock_mhz * 1e6
+        self.model_seconds = 0.0
+        self.idle_skip = True
+        self._calls = _load(built.library)
+        rate = (LINE_GBPS[config] if line_gbps is None else line_gbps) * 1e9 / 8 / self.clock_hz
+        self._knobs = _CardConfig(rx_bytes_per_cycle=rate, tx_bytes_per_cycle=rate, seed=seed)
+        dram_config = _DramConfig(*(getattr(self.dram, field.name) for field in fields(DramModel)))
+        self._handle: int | None = self._calls["create"](ctypes.byref(self._knobs), ctypes.byref(dram_config))
+        self._next_free = 4096  # address 0 is left unused, so that a forgotten base shows
+        self._record = False
+        self._requests: dict[int, int] = {}
+        self._pushed = 0
+        self._received: list[NDArray[np.int64]] = []
+        self._sent: list[NDArray[np.int64]] = []
+        self._answers: list[NDArray[np.int64]] = []
+        if trace is not None:
+            self._trace(Path(trace))
+        self.reset()
+
+    def __enter__(self) -> SimCard:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the model and finish the waveform file; safe to call twice."""
+        if self._handle is not None:
+            self._calls["destroy"](self._handle)
+            self._handle = None
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        if self._handle is None:
+            raise ClosedError(f"SimCard.{name}")
+        return self._calls[name](self._handle, *arguments)
+
+    @contextmanager
+    def _model_time(self) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.model_seconds += time.perf_counter() - started
+
+    def _check_model(self) -> None:
+        """Raise when the model stopped itself: an assertion of the RTL, a broken AXI rule."""
+        if self._call("stopped") == _STOPPED_BY_MODEL:
+            raise DeviceFault(
+                f"the simulated card ({self._call('message').decode()})",
+                code=_STOPPED_BY_MODEL,
+                do="run again with trace=... and look at the last cycles.",
+            )
+
+    def _trace(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not self._call("trace", str(path).encode()):
+            raise ConfigError(f"The waveform file {path} cannot be written.", do="Give a path in a folder that exists.")
+        _LOG.info("waveforms in %s", path)
+
+    def _refuse_if_dead(self, doing: str) -> None:
+        if self.stopped:
+            waited = REGISTER_TIMEOUT_CYCLES / self.clock_hz
+            self._call("step", REGISTER_TIMEOUT_CYCLES)
+            self._check_model()
+            raise DeviceTimeout(doing, waited=waited, do="reset or replace the card.")
+
+    # ---- Bus --------------------------------------------------------------------------------------------------------
+
+    def read32(self, offset: int) -> int:
+        """Return a register's value."""
+        return self._register(offset, None)
+
+    def write32(self, offset: int, value: int) -> None:
+        """Write a register; returns when the core answered."""
+        self._register(offset, value)
+
+    def _register(self, offset: int, value: int | None) -> int:
+        if offset % 4 or not 0 <= offset < 4096 or not 0 <= (value or 0) < 1 << 32:
+            raise ConfigError(
+                f"Register offset {offset:#x}, value {value}.",
+                allowed="offsets 0 .. 0xffc in steps of 4, values of 32 bits.",
+                do="Use the names of embnic.registers.",
+            )
+        word = ctypes.c_uint32(value or 0)
+        with self._model_time():
+            result = self._call("register", int(value is not None), offset, ctypes.byref(word), REGISTER_TIMEOUT_CYCLES)
+        doing = f"{'reading' if value is None else 'writing'} register {offset:#05x}"
+        if result == 1:
+            self._check_model()
+            raise DeviceTimeout(doing, waited=REGISTER_TIMEOUT_CYCLES / self.clock_hz, do="reset or replace the card.")
+        if result == 2:
+            raise DeviceFault(doing, code=2, do="use an offset of the register map.")
+        return int(word.value)
+
+    # ---- Memory -----------------------------------------------------------------------------------------------------
+
+    def alloc(self, nbytes: int, align: int = 4096) -> int:
+        """Return the address of `nbytes` unused bytes of card memory."""
+        if nbytes < 0 or align < 1 or align & (align - 1):
+            raise ConfigError(
+                f"alloc({nbytes}, align={align}).", allowed="a size from 0 and a power of two.", do="Correct it."
+            )
+        self._refuse_if_dead("allocating card memory")
+        addr = -(-self._next_free // align) * align
+        if addr + nbytes > self.dram.size:
+            raise ConfigError(
+                f"{nbytes:,} bytes do not fit card memory: {self.dram.size - addr:,} of {self.dram.size:,} are free.",
+                allowed=f"up to {max(self.dram.size - addr, 0):,} bytes.",
+                do="Use fewer rows, or DramModel(size=...).",
+            )
+        self._next_free = addr + nbytes
+        return addr
+
+    def read(self, addr: int, nbytes: int) -> NDArray[np.uint8]:
+        """Return a copy of `nbytes` bytes from `addr`: uint8, shape [nbytes]."""
+        self._refuse_if_dead(f"reading card memory at {addr:#x}")
+        out = np.empty(nbytes, dtype=np.uint8)
+        if addr < 0 or self._call("memory_read", addr, out.ctypes.data, nbytes):
+            raise self._outside(addr, nbytes)
+        return out
+
+    def write(self, addr: int, data: NDArray[np.uint8]) -> None:
+        """Write `data` (uint8, one-dimensional) at `addr`."""
+        self._refuse_if_dead(f"writing card memory at {addr:#x}")
+        if data.dtype != np.uint8:
+            raise ConfigError(f"The data are {data.dtype}.", allowed="uint8.", do="Use data.view(numpy.uint8).")
+        flat = np.ascontiguousarray(data).reshape(-1)
+        if addr < 0 or self._call("memory_write", addr, flat.ctypes.data, flat.size):
+            raise self._outside(addr, flat.size)
+
+    def sync(self) -> None:
+        """Return when earlier writes are visible to the core: they already are."""
+        self._refuse_if_dead("synchronising card memory")
+
+    def _outside(self, addr: int, nbytes: int) -> ConfigError:
+        return ConfigError(
+            f"{nbytes:,} bytes at {addr:#x} are not all inside card memory.",
+            allowed=f"addresses 0 .. {self.dram.size - 1:#x}.",
+            do="Use an address from alloc().",
+        )
+
+    # ---- Link -------------------------------------------------------------------------------------------------------
+
+    def send(self, frames: FrameBatch, *, bad: NDArray[np.bool_] | None = None) -> None:
+        """Queue frames towards the card; `bad[i]` marks frame i as damaged on the line (the MAC's tuser)."""
+        data = np.ascontiguousarray(frames.data, dtype=np.uint8)
+        offsets = np.ascontiguousarray(frames.offsets, dtype=np.int64)
+        count = len(offsets) - 1
+        if count < 1:
+            return
+        if (np.diff(offsets) < 1).any() or offsets[0] < 0 or offsets[-1] > data.size:
+            raise ConfigError(
+                "The offsets of the frames do not rise from within the data.", do="Build the batch with embnic.wire."
+            )
+        flags = None if bad is None else np.ascontiguousarray(bad, dtype=np.uint8)
+        if self._record:
+            self._note_requests(data, offsets)
+        self._call("push", data.ctypes.data, offsets.ctypes.data, count, None if flags is None else flags.ctypes.data)
+        self._pushed += count
+
+    def recv(self, max_frames: int, timeout: float) -> FrameBatch:
+        """Return up to `max_frames` frames, waiting at most `timeout` seconds of the card's clock for the first."""
+        limit = round(timeout * self.clock_hz)
+        self.run_until(1, limit)
+        return self._pull(max_frames)
+
+    def clock(self) -> float:
+        """Return seconds on the card's clock."""
+        return int(self._call("cycle")) / self.clock_hz
+
+    def _pull(self, most: int) -> FrameBatch:
+        nbytes = ctypes.c_uint64()
+        count = int(self._call("waiting", max(most, 0), ctypes.byref(nbytes)))
+        data = np.empty(nbytes.value, dtype=np.uint8)
+        offsets = np.zeros(count + 1, dtype=np.int64)
+        stamps = np.empty((count, 2), dtype=np.int64)
+        if count:
+            self._call("pull", count, data.ctypes.data, offsets.ctypes.data, stamps.ctypes.data)
+            if self._record:
+                self._note_replies(data, offsets, stamps)
+        return FrameBatch(data, offsets)
+
+    # ---- time -------------------------------------------------------------------------------------------------------
+
+    @property
+    def cycle(self) -> int:
+        """Cycles of the card's clock since it was made."""
+        return int(self._call("cycle"))
+
+    def reset(self) -> None:
+        """Hold the core's reset for some cycles; frames under way are lost, card memory keeps its contents."""
+        with self._model_time():
+            self._call("reset", RESET_CYCLES)
+        self._check_model()
+
+    def step(self, cycles: int) -> None:
+        """Advance the clock."""
+        with self._model_time():
+            self._call("step", cycles)
+        self._check_model()
+
+    def run_until(self, frames: int, limit: int, *, linger: int = LINGER_CYCLES) -> int:
+        """Run until `frames` frames wait to be received, then `linger` cycles more, at most `limit` cycles in all.
+
+        Returns how many frames wait. A core at rest is not simulated for the rest of the limit (`idle_skip`).
+        """
+        while True:
+            part = min(limit, SLICE_CYCLES)
+            with self._model_time():
+                self._call("run_until", frames, part, linger, int(self.idle_skip))
+            self._check_model()
+            limit -= part
+            waiting = int(self._call("waiting", (1 << 63) - 1, ctypes.byref(ctypes.c_uint64())))
+            if waiting >= frames or limit <= 0:
+                return waiting
+
+    # ---- knobs and faults -------------------------------------------------------------------------------------------
+
+    def configure(
+        self, *, tx_stall: float | None = None, memory_stall: float | None = None, rx_gap: int | None = None
+    ) -> None:
+        """Set probabilities of a stalled transmit or memory cycle (0 .. 1), and idle cycles between received frames."""
+        for name, value in (("tx_stall", tx_stall), ("memory_stall", memory_stall)):
+            if value is None:
+                continue
+            if not 0.0 <= value < 1.0:
+                raise ConfigError(f"{name} is {value}.", allowed="0 up to but not 1.", do="Give a probability.")
+            setattr(self._knobs, name, value)
+        if rx_gap is not None:
+            self._knobs.rx_gap = rx_gap
+        self._call("configure", ctypes.byref(self._knobs))
+
+    def set_line_rate(self, gbps: float) -> None:
+        """Set the line rate of both directions; 0 is a beat in every cycle."""
+        self._knobs.rx_bytes_per_cycle = self._knobs.tx_bytes_per_cycle = gbps * 1e9 / 8 / self.clock_hz
+        self._call("configure", ctypes.byref(self._knobs))
+
+    def fail_memory(self, addr: int, nbytes: int) -> None:
+        """Answer every burst that starts in this range with SLVERR; 0 bytes makes all memory good again."""
+        self._call("memory_fault", addr, addr + nbytes)
+
+    def stop_after(self, cycles: int) -> None:
+        """Let the card die `cycles` cycles from now."""
+        self._call("stop_after", cycles)
+
+    def stop_on(self, phase: Phase | str, nth: int = 1, *, delay: int = 0) -> None:
+        """Let the card die at the `nth` next time that `phase` is reached, `delay` cycles after."""
+        code = Phase[phase.upper()] if isinstance(phase, str) else phase
+        if nth < 1:
+            raise ConfigError(f"nth is {nth}.", allowed="1 or more.", do="Count from 1.")
+        self._call("stop_on", int(code), nth, delay)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the card is dead."""
+        return bool(self._call("stopped"))
+
+    # ---- observation ------------------------------------------------------------------------------------------------
+
+    def stats(self) -> CardStats:
+        """Return what the harness counted."""
+        raw = _Stats()
+        self._call("stats", ctypes.byref(raw))
+        return CardStats(*(int(getattr(raw, field.name)) for field in fields(CardStats)))
+
+    def probe_counts(self) -> NDArray[np.uint64]:
+        """Return in how many cycles each bit of sts_probe was set: uint64, shape [32]."""
+        out = np.zeros(PROBE_BITS, dtype=np.uint64)
+        self._call("probe_counts", out.ctypes.data)
+        return out
+
+    def record_probe(self, cycles: int, *, skip: int = 0) -> None:
+        """Keep sts_probe of `cycles` cycles, beginning `skip` cycles from now."""
+        self._call("probe_record", cycles, skip)
+
+    def probe(self) -> tuple[int, NDArray[np.uint32]]:
+        """Return the first cycle of the recorded window and its words so far: uint32, one a cycle."""
+        start = ctypes.c_uint64()
+        count = int(self._call("probe_window", None, ctypes.byref(start)))
+        out = np.empty(count, dtype=np.uint32)
+        self._call("probe_window", out.ctypes.data, ctypes.byref(start))
+        return int(start.value), out
+
+    def record_frames(self, on: bool) -> None:
+        """Begin (forgetting what was recorded) or end the recording of frame times for `frame_stamps`."""
+        self._call("keep_rx_stamps", int(on))
+        self._record = on
+        if on:
+            self._take_rx_stamps()
+            self._requests, self._received, self._sent, self._answers = {}, [], [], []
+            self._pushed = self.stats().rx_waiting
+
+    def frame_stamps(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return cycles of frames since `record_frames(True)`: (received, sent, answers), each int64.
+
+        `received[i]` is the cycle of the last beat of the i-th frame into the card, `sent[j]` that of the first beat of the
+        j-th frame out of it, `answers[j]` the i whose request_id frame j carries, or -1.
+        """
+        self._received.append(self._take_rx_stamps()[:, 1])
+        received = np.concatenate(self._received)
+        self._received = [received]
+        empty = np.empty(0, dtype=np.int64)
+        answers = np.concatenate([empty, *self._answers])
+        return received, np.concatenate([empty, *self._sent]), np.where(answers < len(received), answers, -1)
+
+    def _take_rx_stamps(self) -> NDArray[np.int64]:
+        count = int(self._call("rx_stamps", None, 0))
+        out = np.empty((count, 2), dtype=np.int64)
+        self._call("rx_stamps", out.ctypes.data, count)
+        return out
+
+    @staticmethod
+    def _request_ids(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the request_id of each frame, -1 for one that is too short to have one."""
+        starts = offsets[:-1] + REQUEST_ID_OFFSET
+        fits = starts + 4 <= offsets[1:]
+        columns = np.where(fits, starts, 0)[:, None] + np.arange(4)
+        words = data[np.minimum(columns, data.size - 1)].astype(np.int64) @ (1 << (8 * np.arange(4, dtype=np.int64)))
+        return np.where(fits, words, -1)
+
+    def _note_requests(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
+        for number, ident in enumerate(self._request_ids(data, offsets).tolist(), start=self._pushed):
+            self._requests[ident] = number
+
+    def _note_replies(
+        self, data: NDArray[np.uint8], offsets: NDArray[np.int64], stamps: NDArray[np.int64]
+    ) -> None:
+        self._sent.append(stamps[:, 0].copy())
+        idents = self._request_ids(data, offsets).tolist()
+        self._answers.append(np.array([self._requests.get(ident, -1) for ident in idents], dtype=np.int64))

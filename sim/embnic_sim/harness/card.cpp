@@ -1,0 +1,669 @@
+// SPDX-License-Identifier: Apache-2.0
+// The simulated card: the Verilated core with a MAC, card memory and a register master around it, as a C library.
+//
+// One call advances many cycles and moves many frames. In every cycle the harness drives the core's inputs, lets its
+// combinational outputs settle with the clock low, samples every handshake, and raises the clock. sim/embnic_sim/card.py is
+// the only user of the functions at the end of this file and mirrors their types.
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "Vembnic_core.h"
+#include "frames.hpp"
+#include "memory.hpp"
+#include "verilated.h"
+
+#if defined(EMBNIC_TRACE_FST)
+#include "verilated_fst_c.h"
+using TraceFile = VerilatedFstC;
+#define EMBNIC_TRACE 1
+#elif defined(EMBNIC_TRACE_VCD)
+#include "verilated_vcd_c.h"
+using TraceFile = VerilatedVcdC;
+#define EMBNIC_TRACE 1
+#endif
+
+#ifndef EMBNIC_DATA_W
+#error "EMBNIC_DATA_W must be the core's DATA_W"
+#endif
+
+namespace embnic {
+
+constexpr unsigned BEAT_BYTES = EMBNIC_DATA_W / 8;
+constexpr uint64_t WIRE_OVERHEAD = 24;  // preamble, frame check sequence and gap of Ethernet, bytes
+constexpr unsigned PROBE_BITS = 32;
+// What sts_probe may show while nothing happens: the pool has nothing to do.
+constexpr uint32_t PROBE_QUIET = 1u << 9;
+constexpr uint64_t QUIET_CYCLES = 4096;  // after so many cycles without any activity the core is taken to be at rest
+
+enum Phase : uint32_t { PHASE_NONE, PHASE_REQUEST, PHASE_MISS, PHASE_FILL, PHASE_REPLY, PHASE_UPDATE };
+enum Stopped : uint32_t { RUNNING, STOPPED_BY_PLAN, STOPPED_BY_MODEL };
+enum RegisterResult : int32_t { REG_OK = 0, REG_TIMEOUT = 1, REG_ERROR = 2 };
+
+struct CardConfig {
+    double rx_bytes_per_cycle;  // line rate into the card; 0: a beat in every cycle
+    double tx_bytes_per_cycle;  // line rate out of the card
+    double tx_stall;            // probability that the MAC does not take a beat
+    double memory_stall;        // probability that a cycle carries no read beat, or that an address is not taken
+    uint64_t rx_gap;            // idle cycles between two frames
+    uint64_t seed;
+};
+
+struct HarnessStats {
+    uint64_t cycle, evaluated, skipped;
+    uint64_t rx_frames, rx_bytes, tx_frames, tx_bytes;
+    uint64_t rx_waiting, tx_waiting;
+    uint64_t memory_reads, memory_writes, row_hits, row_misses, refreshes, memory_bytes, most_outstanding;
+    uint64_t memory_faults;  // bursts answered with an error
+    uint64_t stopped;        // Stopped
+};
+
+class Card;
+thread_local Card* active = nullptr;  // whose model is being evaluated: Verilator's callbacks carry no context
+
+class Card {
+public:
+    Card(const CardConfig& config, const DramConfig& dram)
+        : cfg_(config), memory_(dram.size), dram_(dram), random_(config.seed) {
+        context_ = std::make_unique<VerilatedContext>();
+        context_->randReset(2);
+        context_->randSeed(static_cast<int>(config.seed & 0x7fffffff));
+        context_->fatalOnError(false);
+#ifdef EMBNIC_TRACE
+        context_->traceEverOn(true);
+#endif
+        top_ = std::make_unique<Vembnic_core>(context_.get(), "card");
+        clear_inputs();
+    }
+
+    ~Card() {
+        trace_close();
+        top_->final();
+    }
+
+    void reset(uint64_t cycles) {
+        rx_.clear(), tx_.clear();
+        rx_offset_ = 0;
+        clear_inputs();
+        top_->rst = 1;
+        for (uint64_t i = 0; i < cycles; i++) tick();
+        top_->rst = 0;
+    }
+
+    // ---- running ----------------------------------------------------------------------------------------------------
+
+    void step(uint64_t cycles) {
+        const uint64_t end = cycle_ + cycles;
+        while (cycle_ < end && stopped_ == RUNNING) tick();
+        cycle_ = end;  // a dead card: its clock stands, time does not
+    }
+
+    // Runs until `frames` whole frames wait to be pulled, then `linger` cycles more for those close behind, or `limit` cycles.
+    void run_until(uint64_t frames, uint64_t limit, uint64_t linger, bool skip_idle) {
+        const uint64_t end = cycle_ + limit;
+        while (cycle_ < end && tx_.frames() < frames && stopped_ == RUNNING) {
+            tick();
+            if (skip_idle && quiet_ >= QUIET_CYCLES) {
+                skipped_ += end - cycle_;
+                cycle_ = end;
+                return;
+            }
+        }
+        if (tx_.frames() < frames) {
+            cycle_ = end;
+            return;
+        }
+        const uint64_t stop = end - cycle_ < linger ? end : cycle_ + linger;
+        while (cycle_ < stop && stopped_ == RUNNING) tick();
+    }
+
+    int32_t register_access(bool write, uint32_t offset, uint32_t* value, uint64_t timeout) {
+        const uint64_t end = cycle_ + timeout;
+        lite_ = {};
+        if (stopped_ == RUNNING) {
+            lite_.aw = lite_.w = lite_.b = write;
+            lite_.ar = lite_.r = !write;
+            top_->s_axil_awaddr = top_->s_axil_araddr = offset;
+            top_->s_axil_wdata = write ? *value : 0;
+        }
+        lite_.busy = true;
+        while (lite_.busy && cycle_ < end && stopped_ == RUNNING) {
+            tick();
+            lite_.busy = lite_.b || lite_.r;
+        }
+        const bool timed_out = lite_.busy;
+        if (timed_out) {
+            cycle_ = end;
+            lite_ = {};
+            return REG_TIMEOUT;
+        }
+        if (!write) *value = lite_.data;
+        return lite_.response == 0 ? REG_OK : REG_ERROR;
+    }
+
+    // ---- faults -----------------------------------------------------------------------------------------------------
+
+    void stop_after(uint64_t cycles) { stop_cycle_ = cycle_ + cycles; }
+    void stop_on(uint32_t phase, uint64_t nth, uint64_t delay) {
+        stop_phase_ = static_cast<Phase>(phase);
+        stop_nth_ = nth;
+        stop_delay_ = delay;
+    }
+    void fail(std::string message) {
+        if (stopped_ == RUNNING) message_ = std::move(message);
+        stopped_ = STOPPED_BY_MODEL;
+    }
+
+    // ---- parts ------------------------------------------------------------------------------------------------------
+
+    FrameQueue rx_, tx_;
+    PagedMemory& memory() { return memory_; }
+    CardConfig cfg_;
+    uint64_t cycle() const { return cycle_; }
+    Stopped stopped() const { return stopped_; }
+    const std::string& message() const { return message_; }
+    std::vector<std::pair<uint64_t, uint64_t>> faults_;  // address ranges [first, second) that answer SLVERR
+    bool keep_rx_stamps_ = false;
+    std::vector<FrameStamp> rx_stamps_;
+    uint64_t probe_counts_[PROBE_BITS] = {};
+    uint64_t record_from_ = 0, record_cycles_ = 0;
+    std::vector<uint32_t> record_;
+
+    HarnessStats stats() const {
+        const auto& d = dram_.stats();
+        return {cycle_,       evaluated_,     skipped_, rx_frames_, rx_bytes_,   tx_frames_,         tx_bytes_,
+                rx_.frames(), tx_.frames(),   d.reads,  d.writes,   d.row_hits,  d.row_misses,       d.refreshes,
+                d.bytes,      d.most_outstanding, memory_faults_, stopped_};
+    }
+
+    bool trace_open(const char* path) {
+#ifdef EMBNIC_TRACE
+        trace_close();
+        trace_ = std::make_unique<TraceFile>();
+        top_->trace(trace_.get(), 99);
+        trace_->open(path);
+        return trace_->isOpen();
+#else
+        (void)path;
+        return false;
+#endif
+    }
+    void trace_close() {
+#ifdef EMBNIC_TRACE
+        if (trace_) trace_->close();
+        trace_.reset();
+#endif
+    }
+
+private:
+    struct Lite {
+        bool busy, aw, w, b, ar, r;
+        uint32_t data, response;
+    };
+    struct ReadBurst {
+        bool active;
+        uint64_t addr;
+        uint32_t id, left;
+        bool error;
+    };
+    struct WriteAddress {
+        uint64_t addr;
+        uint32_t id, beats;
+        bool error;
+    };
+    struct WriteBeat {
+        uint8_t data[BEAT_BYTES];
+        uint64_t strobe;
+    };
+    struct WriteResponse {
+        uint64_t ready;
+        uint32_t id;
+        bool error;
+    };
+
+    bool chance(double probability) {
+        return probability > 0.0 && double(random_() >> 11) * 0x1.0p-53 < probability;
+    }
+    bool faulty(uint64_t addr) const {
+        for (const auto& range : faults_) {
+            if (addr >= range.first && addr < range.second) return true;
+        }
+        return false;
+    }
+
+    void clear_inputs() {
+        top_->clk = 0;
+        top_->rst = 1;
+        top_->s_axis_rx_tvalid = top_->s_axis_rx_tlast = top_->s_axis_rx_tuser = 0;
+        top_->s_axis_rx_tkeep = 0;
+        top_->m_axis_tx_tready = 0;
+        top_->s_axil_awprot = top_->s_axil_arprot = 0;
+        top_->s_axil_awvalid = top_->s_axil_wvalid = top_->s_axil_arvalid = 0;
+        top_->s_axil_wstrb = 0xf;
+        top_->s_axil_bready = top_->s_axil_rready = 1;
+        top_->m_axi_awready = top_->m_axi_wready = top_->m_axi_arready = 0;
+        top_->m_axi_bvalid = top_->m_axi_rvalid = 0;
+        lite_ = {};
+    }
+
+    void tick() {
+        active = this;
+        if (!top_->rst) {
+            drive_rx();
+            drive_tx();
+            drive_registers();
+            drive_memory();
+        }
+        top_->clk = 0;
+        top_->eval();
+        dump(0);
+        if (!top_->rst) {
+            const bool moved = sample();
+            observe(moved);
+        }
+        top_->clk = 1;
+        top_->eval();
+        dump(1);
+        cycle_++;
+        evaluated_++;
+        if (cycle_ >= stop_cycle_) stop();
+    }
+
+    void dump(unsigned half) {
+#ifdef EMBNIC_TRACE
+        if (trace_) trace_->dump(cycle_ * 4000 + half * 2000);
+#else
+        (void)half;
+#endif
+    }
+
+    void stop() {
+        if (stopped_ == RUNNING) stopped_ = STOPPED_BY_PLAN;
+        tx_.drop_open();
+    }
+
+    void reached(Phase phase) {
+        if (phase != stop_phase_ || stop_nth_ == 0 || --stop_nth_ > 0) return;
+        stop_phase_ = PHASE_NONE;
+        stop_cycle_ = cycle_ + 1 + stop_delay_;
+    }
+
+    // ---- frames in --------------------------------------------------------------------------------------------------
+
+    void drive_rx() {
+        rx_valid_ = false;
+        if (!rx_.empty() && (rx_offset_ > 0 || double(cycle_) >= rx_next_)) {
+            const uint64_t left = rx_.front_bytes() - rx_offset_;
+            const unsigned bytes = left < BEAT_BYTES ? unsigned(left) : BEAT_BYTES;
+            uint8_t beat[BEAT_BYTES] = {};
+            std::memcpy(beat, rx_.front() + rx_offset_, bytes);
+            std::memcpy(&top_->s_axis_rx_tdata, beat, BEAT_BYTES);
+            top_->s_axis_rx_tkeep = bytes == 64 ? ~0ull : (1ull << bytes) - 1;
+            rx_last_ = left <= BEAT_BYTES;
+            top_->s_axis_rx_tlast = rx_last_;
+            top_->s_axis_rx_tuser = rx_last_ && rx_.front_flag() != 0;
+            rx_valid_ = true;
+        }
+        top_->s_axis_rx_tvalid = rx_valid_;
+    }
+
+    void sample_rx() {
+        if (!rx_valid_ || !top_->s_axis_rx_tready) return;
+        if (rx_offset_ == 0) {
+            rx_first_cycle_ = cycle_;
+            const double bytes = double(rx_.front_bytes() + WIRE_OVERHEAD);
+            const double start = rx_next_ > double(cycle_) - 1.0 ? rx_next_ : double(cycle_);
+            rx_next_ = cfg_.rx_bytes_per_cycle > 0.0 ? start + bytes / cfg_.rx_bytes_per_cycle : 0.0;
+            if (!rx_last_) reached(PHASE_REQUEST);
+        }
+        rx_offset_ += BEAT_BYTES;
+        if (!rx_last_) return;
+        rx_frames_++;
+        rx_bytes_ += rx_.front_bytes();
+        if (keep_rx_stamps_) rx_stamps_.push_back({rx_first_cycle_, cycle_});
+        rx_.pop();
+        rx_offset_ = 0;
+        const double after = double(cycle_ + 1 + cfg_.rx_gap);
+        if (cfg_.rx_gap > 0 && rx_next_ < after) rx_next_ = after;
+    }
+
+    // ---- frames out -------------------------------------------------------------------------------------------------
+
+    void drive_tx() {
+        const bool paced = tx_beats_ == 0 && double(cycle_) < tx_next_;
+        tx_ready_ = !paced && !chance(cfg_.tx_stall);
+        top_->m_axis_tx_tready = tx_ready_;
+    }
+
+    void sample_tx() {
+        if (!tx_ready_ || !top_->m_axis_tx_tvalid) return;
+        if (tx_beats_++ == 0) {
+            tx_first_cycle_ = cycle_;
+            tx_length_ = 0;
+            if (!top_->m_axis_tx_tlast) reached(PHASE_REPLY);
+        }
+        const unsigned bytes = unsigned(__builtin_popcountll(uint64_t(top_->m_axis_tx_tkeep)));
+        tx_.append(reinterpret_cast<const uint8_t*>(&top_->m_axis_tx_tdata), bytes);
+        tx_length_ += bytes;
+        if (!top_->m_axis_tx_tlast) return;
+        tx_.close(0, {tx_first_cycle_, cycle_});
+        tx_frames_++;
+        tx_bytes_ += tx_length_;
+        tx_beats_ = 0;
+        const double start = tx_next_ > double(tx_first_cycle_) - 1.0 ? tx_next_ : double(tx_first_cycle_);
+        if (cfg_.tx_bytes_per_cycle > 0.0) tx_next_ = start + double(tx_length_ + WIRE_OVERHEAD) / cfg_.tx_bytes_per_cycle;
+    }
+
+    // ---- registers --------------------------------------------------------------------------------------------------
+
+    void drive_registers() {
+        top_->s_axil_awvalid = lite_.aw;
+        top_->s_axil_wvalid = lite_.w;
+        top_->s_axil_arvalid = lite_.ar;
+    }
+
+    void sample_registers() {
+        if (lite_.aw && top_->s_axil_awready) lite_.aw = false;
+        if (lite_.w && top_->s_axil_wready) lite_.w = false;
+        if (lite_.ar && top_->s_axil_arready) lite_.ar = false;
+        if (lite_.b && top_->s_axil_bvalid) {
+            lite_.b = false;
+            lite_.response = top_->s_axil_bresp;
+        }
+        if (lite_.r && top_->s_axil_rvalid) {
+            lite_.r = false;
+            lite_.data = top_->s_axil_rdata;
+            lite_.response = top_->s_axil_rresp;
+        }
+    }
+
+    // ---- card memory ------------------------------------------------------------------------------------------------
+
+    void drive_memory() {
+        ar_ready_ = !chance(cfg_.memory_stall);
+        aw_ready_ = aw_.size() < 16 && !chance(cfg_.memory_stall);
+        w_ready_ = w_.size() < 256 && !chance(cfg_.memory_stall);
+        top_->m_axi_arready = ar_ready_;
+        top_->m_axi_awready = aw_ready_;
+        top_->m_axi_wready = w_ready_;
+        if (!r_valid_) offer_read_beat();
+        top_->m_axi_rvalid = r_valid_;
+        if (!b_valid_ && !b_.empty() && b_.front().ready <= cycle_) {
+            b_valid_ = true;
+            top_->m_axi_bid = b_.front().id;
+            top_->m_axi_bresp = b_.front().error ? 2 : 0;
+            b_.pop_front();
+        }
+        top_->m_axi_bvalid = b_valid_;
+    }
+
+    void offer_read_beat() {
+        if (!read_.active) {
+            Dram::Burst burst;
+            if (!dram_.pop_read(cycle_, burst)) return;
+            const uint64_t bytes = uint64_t(burst.beats) * BEAT_BYTES;
+            const bool error = !memory_.holds(burst.addr, bytes) || faulty(burst.addr);
+            memory_faults_ += error;
+            read_ = {true, burst.addr, burst.id, burst.beats, error};
+        }
+        if (chance(cfg_.memory_stall)) return;
+        if (read_.error) std::memset(&top_->m_axi_rdata, 0, BEAT_BYTES);
+        else memory_.read(read_.addr, reinterpret_cast<uint8_t*>(&top_->m_axi_rdata), BEAT_BYTES);
+        top_->m_axi_rid = read_.id;
+        top_->m_axi_rresp = read_.error ? 2 : 0;
+        top_->m_axi_rlast = read_.left == 1;
+        r_valid_ = true;
+    }
+
+    bool check_burst(const char* channel, uint64_t addr, unsigned len, unsigned size, unsigned burst) {
+        const uint64_t bytes = uint64_t(len + 1) * BEAT_BYTES;
+        if ((1u << size) == BEAT_BYTES && (burst == 1 || len == 0) && addr % BEAT_BYTES == 0 &&
+            addr / 4096 == (addr + bytes - 1) / 4096) {
+            return true;
+        }
+        fail(std::string("AXI rule broken on ") + channel + ": address " + std::to_string(addr) + ", " +
+             std::to_string(len + 1) + " beats, size " + std::to_string(size) + ", burst " + std::to_string(burst) +
+             "; allowed are aligned full-width INCR bursts within 4 KB");
+        return false;
+    }
+
+    void sample_memory() {
+        if (top_->m_axi_arvalid && ar_ready_ &&
+            check_burst("AR", top_->m_axi_araddr, top_->m_axi_arlen, top_->m_axi_arsize, top_->m_axi_arburst)) {
+            dram_.push_read(cycle_, top_->m_axi_araddr, top_->m_axi_arid, top_->m_axi_arlen + 1u, BEAT_BYTES);
+            reached(PHASE_MISS);
+        }
+        if (r_valid_ && top_->m_axi_rready) {
+            r_valid_ = false;
+            read_.addr += BEAT_BYTES;
+            read_.active = --read_.left > 0;
+            reached(PHASE_FILL);
+        }
+        if (top_->m_axi_awvalid && aw_ready_ &&
+            check_burst("AW", top_->m_axi_awaddr, top_->m_axi_awlen, top_->m_axi_awsize, top_->m_axi_awburst)) {
+            const uint64_t addr = top_->m_axi_awaddr;
+            const uint32_t beats = top_->m_axi_awlen + 1u;
+            const bool error = !memory_.holds(addr, uint64_t(beats) * BEAT_BYTES) || faulty(addr);
+            memory_faults_ += error;
+            aw_.push_back({addr, top_->m_axi_awid, beats, error});
+            reached(PHASE_UPDATE);
+        }
+        if (top_->m_axi_wvalid && w_ready_) {
+            WriteBeat beat;
+            std::memcpy(beat.data, &top_->m_axi_wdata, BEAT_BYTES);
+            beat.strobe = uint64_t(top_->m_axi_wstrb);
+            w_.push_back(beat);
+        }
+        while (!aw_.empty() && w_.size() >= aw_.front().beats) commit_write();
+        if (b_valid_ && top_->m_axi_bready) b_valid_ = false;
+    }
+
+    void commit_write() {
+        const WriteAddress burst = aw_.front();
+        aw_.pop_front();
+        for (uint32_t i = 0; i < burst.beats; i++) {
+            const WriteBeat& beat = w_.front();
+            if (!burst.error) {
+                memory_.write_strobed(burst.addr + uint64_t(i) * BEAT_BYTES, beat.data, beat.strobe, BEAT_BYTES);
+            }
+            w_.pop_front();
+        }
+        const uint64_t ready = dram_.write(cycle_, burst.addr, uint64_t(burst.beats) * BEAT_BYTES);
+        b_.push_back({ready, burst.id, burst.error});
+    }
+
+    // ---- observation ------------------------------------------------------------------------------------------------
+
+    // Returns whether anything moved at the edges of the core.
+    bool sample() {
+        const bool busy = rx_valid_ || top_->m_axis_tx_tvalid || lite_.busy || !dram_.idle() || read_.active || r_valid_ ||
+                          !aw_.empty() || !w_.empty() || !b_.empty() || b_valid_ || !rx_.empty() ||
+                          top_->m_axi_arvalid || top_->m_axi_awvalid || top_->m_axi_wvalid;
+        sample_rx();
+        sample_tx();
+        sample_registers();
+        sample_memory();
+        return busy;
+    }
+
+    void observe(bool moved) {
+        const uint32_t probe = top_->sts_probe;
+        for (uint32_t bits = probe; bits != 0; bits &= bits - 1) probe_counts_[__builtin_ctz(bits)]++;
+        if (cycle_ >= record_from_ && cycle_ - record_from_ < record_cycles_) record_.push_back(probe);
+        quiet_ = moved || (probe & ~PROBE_QUIET) != 0 ? 0 : quiet_ + 1;
+    }
+
+    PagedMemory memory_;
+    Dram dram_;
+    std::mt19937_64 random_;
+    std::unique_ptr<VerilatedContext> context_;
+    std::unique_ptr<Vembnic_core> top_;
+#ifdef EMBNIC_TRACE
+    std::unique_ptr<TraceFile> trace_;
+#endif
+
+    uint64_t cycle_ = 0, evaluated_ = 0, skipped_ = 0, quiet_ = 0;
+    Stopped stopped_ = RUNNING;
+    std::string message_;
+    uint64_t stop_cycle_ = ~0ull, stop_nth_ = 0, stop_delay_ = 0;
+    Phase stop_phase_ = PHASE_NONE;
+
+    bool rx_valid_ = false, rx_last_ = false;
+    uint64_t rx_offset_ = 0, rx_first_cycle_ = 0, rx_frames_ = 0, rx_bytes_ = 0;
+    double rx_next_ = 0.0;
+
+    bool tx_ready_ = false;
+    uint64_t tx_beats_ = 0, tx_first_cycle_ = 0, tx_length_ = 0, tx_frames_ = 0, tx_bytes_ = 0;
+    double tx_next_ = 0.0;
+
+    Lite lite_{};
+
+    bool ar_ready_ = false, aw_ready_ = false, w_ready_ = false, r_valid_ = false, b_valid_ = false;
+    ReadBurst read_{};
+    std::deque<WriteAddress> aw_;
+    std::deque<WriteBeat> w_;
+    std::deque<WriteResponse> b_;
+    uint64_t memory_faults_ = 0;
+};
+
+void model_failed(const char* filename, int line, const char* hierarchy, const char* text) {
+    const std::string where = std::string(filename && *filename ? filename : "?") + ":" + std::to_string(line);
+    std::fflush(stdout);
+    if (active) active->fail("the model stopped itself at " + where + " in " + (hierarchy ? hierarchy : "?") + text);
+}
+
+}  // namespace embnic
+
+// Verilator's callbacks: by default they end the process, which is Python here.
+void vl_finish(const char* filename, int line, const char* hierarchy) {
+    embnic::model_failed(filename, line, hierarchy, ": $finish");
+}
+void vl_stop(const char* filename, int line, const char* hierarchy) {
+    embnic::model_failed(filename, line, hierarchy, ": an assertion of the RTL failed (its sentence is on standard output)");
+}
+void vl_fatal(const char* filename, int line, const char* hierarchy, const char* text) {
+    embnic::model_failed(filename, line, hierarchy, (std::string(": ") + (text ? text : "")).c_str());
+}
+
+using embnic::Card;
+using embnic::FrameStamp;
+
+extern "C" {
+
+uint32_t embnic_card_abi() { return 1; }
+
+void* embnic_card_create(const embnic::CardConfig* config, const embnic::DramConfig* dram) {
+    return new Card(*config, *dram);
+}
+void embnic_card_destroy(void* card) { delete static_cast<Card*>(card); }
+void embnic_card_configure(void* card, const embnic::CardConfig* config) { static_cast<Card*>(card)->cfg_ = *config; }
+void embnic_card_reset(void* card, uint64_t cycles) { static_cast<Card*>(card)->reset(cycles); }
+
+void embnic_card_step(void* card, uint64_t cycles) { static_cast<Card*>(card)->step(cycles); }
+void embnic_card_run_until(void* card, uint64_t frames, uint64_t limit, uint64_t linger, int32_t skip_idle) {
+    static_cast<Card*>(card)->run_until(frames, limit, linger, skip_idle != 0);
+}
+int32_t embnic_card_register(void* card, int32_t write, uint32_t offset, uint32_t* value, uint64_t timeout) {
+    return static_cast<Card*>(card)->register_access(write != 0, offset, value, timeout);
+}
+
+// `bad[i]` not 0: the MAC found frame i bad. `bad` may be null.
+void embnic_card_push(void* card, const uint8_t* data, const int64_t* offsets, uint64_t frames, const uint8_t* bad) {
+    auto& queue = static_cast<Card*>(card)->rx_;
+    for (uint64_t i = 0; i < frames; i++) {
+        queue.push(data + offsets[i], static_cast<uint64_t>(offsets[i + 1] - offsets[i]), bad ? bad[i] : 0);
+    }
+}
+uint64_t embnic_card_waiting(void* card, uint64_t most, uint64_t* bytes) {
+    const auto& queue = static_cast<Card*>(card)->tx_;
+    const uint64_t frames = queue.frames() < most ? queue.frames() : most;
+    *bytes = queue.bytes(frames);
+    return frames;
+}
+void embnic_card_pull(void* card, uint64_t frames, uint8_t* data, int64_t* offsets, FrameStamp* stamps) {
+    auto& queue = static_cast<Card*>(card)->tx_;
+    int64_t position = 0;
+    offsets[0] = 0;
+    for (uint64_t i = 0; i < frames; i++) {
+        std::memcpy(data + position, queue.front(), queue.front_bytes());
+        position += static_cast<int64_t>(queue.front_bytes());
+        offsets[i + 1] = position;
+        stamps[i] = queue.front_stamp();
+        queue.pop();
+    }
+}
+
+// Frames whose first and last beat went in since the last call; recorded only while `keep` is on.
+void embnic_card_keep_rx_stamps(void* card, int32_t keep) { static_cast<Card*>(card)->keep_rx_stamps_ = keep != 0; }
+uint64_t embnic_card_rx_stamps(void* card, FrameStamp* out, uint64_t most) {
+    auto& stamps = static_cast<Card*>(card)->rx_stamps_;
+    const uint64_t count = stamps.size() < most ? stamps.size() : most;
+    if (out && count > 0) {
+        std::memcpy(out, stamps.data(), count * sizeof(FrameStamp));
+        stamps.erase(stamps.begin(), stamps.begin() + static_cast<std::ptrdiff_t>(count));
+    }
+    return out ? count : stamps.size();
+}
+
+int32_t embnic_card_memory_read(void* card, uint64_t addr, uint8_t* out, uint64_t bytes) {
+    auto& memory = static_cast<Card*>(card)->memory();
+    if (!memory.holds(addr, bytes)) return 1;
+    memory.read(addr, out, bytes);
+    return 0;
+}
+int32_t embnic_card_memory_write(void* card, uint64_t addr, const uint8_t* data, uint64_t bytes) {
+    auto& memory = static_cast<Card*>(card)->memory();
+    if (!memory.holds(addr, bytes)) return 1;
+    memory.write(addr, data, bytes);
+    return 0;
+}
+void embnic_card_memory_fault(void* card, uint64_t first, uint64_t end) {
+    auto& faults = static_cast<Card*>(card)->faults_;
+    if (first == end) faults.clear();
+    else faults.emplace_back(first, end);
+}
+
+void embnic_card_stop_after(void* card, uint64_t cycles) { static_cast<Card*>(card)->stop_after(cycles); }
+void embnic_card_stop_on(void* card, uint32_t phase, uint64_t nth, uint64_t delay) {
+    static_cast<Card*>(card)->stop_on(phase, nth, delay);
+}
+uint32_t embnic_card_stopped(void* card) { return static_cast<Card*>(card)->stopped(); }
+const char* embnic_card_message(void* card) { return static_cast<Card*>(card)->message().c_str(); }
+
+void embnic_card_stats(void* card, embnic::HarnessStats* out) { *out = static_cast<Card*>(card)->stats(); }
+uint64_t embnic_card_cycle(void* card) { return static_cast<Card*>(card)->cycle(); }
+
+void embnic_card_probe_counts(void* card, uint64_t* out) {
+    std::memcpy(out, static_cast<Card*>(card)->probe_counts_, embnic::PROBE_BITS * sizeof(uint64_t));
+}
+// Keeps sts_probe of `cycles` cycles, beginning `skip` cycles from now.
+void embnic_card_probe_record(void* card, uint64_t cycles, uint64_t skip) {
+    auto& self = *static_cast<Card*>(card);
+    self.record_.clear();
+    self.record_.reserve(cycles);
+    self.record_from_ = self.cycle() + skip;
+    self.record_cycles_ = cycles;
+}
+uint64_t embnic_card_probe_window(void* card, uint32_t* out, uint64_t* from) {
+    const auto& self = *static_cast<Card*>(card);
+    *from = self.record_from_;
+    if (out) std::memcpy(out, self.record_.data(), self.record_.size() * sizeof(uint32_t));
+    return self.record_.size();
+}
+
+int32_t embnic_card_trace(void* card, const char* path) {
+    auto& self = *static_cast<Card*>(card);
+    if (!path) {
+        self.trace_close();
+        return 1;
+    }
+    return self.trace_open(path) ? 1 : 0;
+}
+
+}  // extern "C"

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report: every registered scene draws, the page stands alone, a browser shows its pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import html.parser
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embnic.report import SCENES, Check, RunRecord, render_page, render_trace
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def make_run() -> RunRecord:
+    rng = np.random.default_rng(11)
+    counters = {
+        "cycles": 90_000, "rx_bytes": 50_000, "tx_bytes": 140_000, "rx_frames": 60, "tx_frames": 120, "row_hits": 5_000,
+        "row_misses": 3_000, "evictions": 100, "exec_beats": 32_000, "exec_fetch": 8_000, "exec_hazard": 1_000,
+        "exec_empty": 49_000,
+    }  # fmt: skip
+    batches = tuple({"row_hits": int(rng.integers(100)), "row_misses": int(rng.integers(100))} for _ in range(20))
+    return RunRecord(
+        title="embnic demo", trace="a <trace> & more", config={"WAYS": 4, "SETS": 1024, "LINE_BYTES": 256},
+        config_name="line100", build="fast build (-O3)", clock_mhz=250.0, dim=64, pooling="sum", mtu=1500, bags=1_000,
+        keys=8_000, rows=40_000, counters=counters, batches=batches,
+        checks=(Check("reference", 1_000, 0), Check("torch 2.13", 1_000, 0, "EmbeddingBag")),
+        latency=rng.integers(200, 2_000, 500), probe=rng.integers(0, 1 << 20, 400).astype(np.uint32), probe_start=7_000,
+        seconds_total=3.0, seconds_model=2.5, command="embnic demo", versions={"embnic": "0.1.0"},
+    )  # fmt: skip
+
+
+class Outside(html.parser.HTMLParser):
+    """Collects every reference to something outside the page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("src", "href", "srcset") and value and not value.startswith(("data:", "#")):
+                self.found.append(f"{tag} {name}={value}")
+
+
+def test_page_has_every_scene_and_nothing_from_outside() -> None:
+    page = render_page(make_run())
+    outside = Outside()
+    outside.feed(page)
+    assert outside.found == []
+    assert page.count("<section") == len(SCENES) >= 7
+    for name, scene in SCENES.items():
+        assert f'<section id="{name}">' in page and scene.title.replace("&", "&amp;") in page
+    assert "a &lt;trace&gt; &amp; more" in page
+
+
+def test_numbers_follow_from_the_counters() -> None:
+    run = make_run()
+    assert run.beats_per_cycle == pytest.approx(32_000 / 41_000)
+    per_frame = (1500 - 28 - 22 - 4) // 256
+    frames = -(-8_000 // per_frame)
+    assert run.reply_bytes_without == 8_000 * 256 + frames * 68
+    assert f"{run.reply_bytes_without / 140_000:.2f}x" in render_page(run)
+
+
+def test_a_mismatch_is_shouted() -> None:
+    run = dataclasses.replace(make_run(), checks=(Check("reference", 1_000, 3),))
+    assert not run.equal
+    assert "NOT ALL" in render_page(run) and "<b>997</b>of 1,000 bags" in render_page(run)
+    assert not dataclasses.replace(make_run(), checks=()).equal
+
+
+def test_trace_is_chrome_trace_json() -> None:
+    run = make_run()
+    events = json.loads(render_trace(run))["traceEvents"]
+    slices = [e for e in events if e["ph"] == "X"]
+    assert slices and all(e["dur"] > 0 and e["ts"] >= run.probe_start / run.clock_mhz for e in slices)
+    beats = sum(e["args"]["cycles"] for e in slices if e["name"] == "pool")
+    assert beats == int(((run.probe >> 8) & 1).sum())
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install -y chromium")
+def test_chromium_shows_the_pictures_without_a_console_error(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(render_page(make_run()), encoding="utf-8")
+    check_in_chromium(page, tmp_path)
+
+
+def check_in_chromium(page: Path, scratch: Path) -> None:
+    """Open `page` in headless Chromium; fail on a console message or on a scene without a picture on the screen."""
+    assert CHROMIUM is not None
+    done = subprocess.run(
+        [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+            "--disable-background-networking", "--disable-component-update", f"--user-data-dir={scratch / 'profile'}",
+            "--enable-logging=stderr", "--window-size=1000,1400", "--virtual-time-budget=2000", "--dump-dom",
+            page.resolve().as_uri(),
+        ],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert console == []
+    body = re.search(r"<body[^>]*>", done.stdout)
+    assert body, done.stderr[-2000:]
+    found = {name: int(value) for name, value in re.findall(r'data-(\w+)="(\d+)"', body.group())}
+    assert found["scenes"] == len(SCENES)
+    pictures = page.read_text(encoding="utf-8").count("<svg")
+    assert found["pictures"] == pictures >= 5

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The precedence table of embnic.targets."""
+
+import itertools
+
+import pytest
+
+from embnic.errors import BackendUnavailable, ConfigError
+from embnic.targets import AUTO_ORDER, TARGETS, choose
+
+BUILT = {"reference", "cpu", "rtl"}
+
+
+def test_the_registry_says_what_is_built():
+    assert {name for name, target in TARGETS.items() if not target.missing} == BUILT
+    assert set(AUTO_ORDER) <= set(TARGETS)
+
+
+def test_disable_wins_over_every_argument_and_variable():
+    arguments = ["auto", "cpu", "rtl", "reference", "rtl:line100", "gpu", "pynq"]
+    for argument, variable in itertools.product(
+        arguments, ["", "rtl", "reference", "gpu", "nonsense"]
+    ):
+        choice = choose(argument, {"EMBNIC_DISABLE": "1", "EMBNIC_TARGET": variable})
+        assert (choice.name, choice.why) == ("cpu", "EMBNIC_DISABLE=1")
+
+
+@pytest.mark.parametrize("value", ["", "0"])
+def test_disable_may_be_off(value):
+    assert choose("rtl", {"EMBNIC_DISABLE": value}).name == "rtl"
+
+
+def test_a_mistyped_disable_is_refused():
+    with pytest.raises(ConfigError, match=r"EMBNIC_DISABLE is 'yes'.*1, 0 or empty"):
+        choose("auto", {"EMBNIC_DISABLE": "yes"})
+
+
+def test_a_named_argument_wins_over_the_variable():
+    for name in BUILT:
+        assert choose(name, {"EMBNIC_TARGET": "gpu"}).name == name
+
+
+def test_the_variable_wins_over_auto():
+    assert choose("auto", {"EMBNIC_TARGET": "reference"}).name == "reference"
+    assert choose("auto", {"EMBNIC_TARGET": "rtl:edge"}).configuration == "edge"
+    assert choose("auto", {"EMBNIC_TARGET": "auto"}).why == "auto"
+
+
+def test_auto_takes_the_cpu_and_says_why_not_the_others():
+    line = str(choose("auto", {}))
+    assert line.startswith("target cpu (auto)")
+    assert [
+        part in line
+        for part in ("not pynq: not built yet", "not rtl: only when asked", "not gpu: not built")
+    ] == [True] * 3
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("name", ["gpu", "pynq", "pynq:kr260"])
+def test_a_named_target_that_is_not_built_never_falls_back(name):
+    for argument, environ in ((name, {}), ("auto", {"EMBNIC_TARGET": name})):
+        with pytest.raises(BackendUnavailable, match="not built yet") as caught:
+            choose(argument, environ)
+        assert "cpu" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["fpga", "", "RTL", "cpu:tiny", "rtl:", None, 3])
+def test_an_unknown_target_names_the_known_ones(name):
+    with pytest.raises(ConfigError, match="Allowed:"):
+        choose(name, {})
+
+
+def test_an_unknown_variable_says_where_it_came_from():
+    with pytest.raises(ConfigError, match="EMBNIC_TARGET is 'fpga'"):
+        choose("auto", {"EMBNIC_TARGET": "fpga"})

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the benches of the row cache share: the tag rules in plain Python, and card memory that answers in any order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from embnic_sim.bench import Bench, Pin
+
+KEY_BITS = 71  # {table 15, row 48, seg 8}
+ODD = random.Random(20).getrandbits(512) | 1
+
+
+def key_of(table: int, row: int, seg: int) -> int:
+    """Return the name of a line as the RTL concatenates it."""
+    return table << 56 | row << 8 | seg
+
+
+def set_of(key: int, sets: int) -> int:
+    """Return the set of a key: XOR of its index-wide pieces."""
+    width = sets.bit_length() - 1
+    index = 0
+    while key:
+        index ^= key & (sets - 1)
+        key >>= width
+    return index
+
+
+@dataclass
+class TagModel:
+    """Sets of whole keys and a PLRU tree each."""
+
+    ways: int
+    sets: int
+    keys: list[list[int | None]] = field(default_factory=list)
+    trees: list[list[int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self.keys = [[None] * self.ways for _ in range(self.sets)]
+        self.trees = [[0] * max(1, self.ways - 1) for _ in range(self.sets)]
+
+    def _touch(self, index: int, way: int) -> None:
+        node, half = 0, self.ways // 2
+        while half:
+            right = int(bool(way & half))
+            self.trees[index][node] = 1 - right
+            node, half = 2 * node + 1 + right, half // 2
+
+    def _victim(self, index: int) -> int:
+        node, way, half = 0, 0, self.ways // 2
+        while half:
+            right = self.trees[index][node]
+            way += half * right
+            node, half = 2 * node + 1 + right, half // 2
+        return way
+
+    def lookup(self, key: int, alloc: bool) -> tuple[bool, int, bool]:
+        """Return (hit, line, evicted) and update the set; without `alloc` a line that is there is dropped."""
+        index = set_of(key, self.sets)
+        row = self.keys[index]
+        hit = key in row
+        if not alloc:
+            if hit:
+                row[row.index(key)] = None
+            return hit, 0, False
+        evicted = not hit and None not in row
+        way = row.index(key) if hit else row.index(None) if None in row else self._victim(index)
+        row[way] = key
+        self._touch(index, way)
+        return hit, index * self.ways + way, evicted
+
+
+@dataclass
+class _Burst:
+    due: int
+    ident: int
+    addr: int
+    left: int
+    miss: int  # number of the line among all lines asked for
+    beat: int  # of the line
+
+
+class LineMemory:
+    """AXI4 read memory of unlimited size: its contents are a function of the address.
+
+    Bursts of different IDs may overtake each other and interleave beat by beat; those of one ID stay in order.
+    Checked: INCR, full width, aligned, no 4 KB crossing, AR stable, an ID is used again only when its line is complete.
+    """
+
+    def __init__(self, pins: Mapping[str, Pin], rng: random.Random, length_of: Callable[[int], int]) -> None:
+        self._pins, self._rng, self._length_of = pins, rng, length_of
+        self.bytes = pins["rdata"].width // 8
+        self.mask = (1 << pins["rdata"].width) - 1
+        self.latency, self.gap, self.ready_rate = (4, 20), 0.0, 1.0
+        self.interleave, self.reorder = True, True
+        self.version: dict[int, int] = {}  # address -> added to its contents
+        self.error_rate = 0.0
+        self.outstanding_sum = self.outstanding_max = self.cycles = self.bursts = self.splits = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what is outstanding."""
+        self._cycle = 0
+        self._queue: list[_Burst] = []
+        self._busy: _Burst | None = None
+        self._errors: dict[int, int] = {}
+        self._lines = 0  # complete lines asked for
+        self._asked = 0  # beats of the current line asked for
+        self._held: tuple[int, ...] | None = None
+        self._ready = False
+        self._pins["arready"].write(0)
+        self._pins["rvalid"].write(0)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing outstanding."""
+        return not self._queue
+
+    def word(self, addr: int) -> int:
+        """Return the beat at an address."""
+        return (addr // 16 + 1 + (self.version.get(addr, 0) << 40)) * ODD & self.mask
+
+    def errors(self, miss: int) -> int:
+        """Return which beats of the n-th line are answered with an error, one bit each."""
+        if miss not in self._errors:
+            mask = 1 << self._rng.randrange(self._length_of(miss)) | self._rng.getrandbits(256)
+            self._errors[miss] = mask if self._rng.random() < self.error_rate else 0
+        return self._errors[miss]
+
+    def tick(self) -> None:
+        """One clock edge."""
+        self._cycle += 1
+        self.cycles += 1
+        pins, rng = self._pins, self._rng
+        if pins["arvalid"].read():
+            now = tuple(pins[name].read() for name in ("arid", "araddr", "arlen", "arsize", "arburst"))
+            assert self._held in (None, now), f"AR changed while waiting: {self._held} -> {now}"
+            self._held = now
+            if self._ready:
+                self._held = None
+                self._accept(*now)
+        else:
+            assert self._held is None, "arvalid fell before arready"
+        identities = len({burst.ident for burst in self._queue})
+        self.outstanding_sum += identities
+        self.outstanding_max = max(self.outstanding_max, identities)
+        self._ready = rng.random() < self.ready_rate
+        pins["arready"].write(int(self._ready))
+        self._answer()
+
+    def _accept(self, ident: int, addr: int, length: int, size: int, burst: int) -> None:
+        beats = length + 1
+        end = addr + beats * self.bytes
+        assert 1 << size == self.bytes and burst == 1 and addr % self.bytes == 0, "AR must be full-width aligned INCR"
+        assert addr // 4096 == (end - 1) // 4096, f"{beats} beats at {addr:#x} cross a 4 KB boundary"
+        if self._asked == 0:
+            assert all(entry.ident != ident for entry in self._queue), f"ID {ident} is used by another line"
+        else:
+            assert addr % 4096 == 0, "a line is cut only at a page"
+            self.splits += 1
+        self.bursts += 1
+        due = self._cycle + self._rng.randint(*self.latency) - 2  # AR to the first beat's cycle
+        self._queue.append(_Burst(due, ident, addr, beats, self._lines, self._asked))
+        self._asked += beats
+        assert self._asked <= self._length_of(self._lines), f"line {self._lines}: more beats than asked for"
+        if self._asked == self._length_of(self._lines):
+            self._lines, self._asked = self._lines + 1, 0
+
+    def _answer(self) -> None:
+        pins, rng = self._pins, self._rng
+        pins["rvalid"].write(0)
+        if not self._queue or (self.gap and rng.random() < self.gap):
+            return
+        if self._busy is None or self.interleave:
+            oldest: dict[int, _Burst] = {}
+            for entry in self._queue if self.reorder else self._queue[:1]:
+                oldest.setdefault(entry.ident, entry)
+            due = [entry for entry in oldest.values() if entry.due <= self._cycle]
+            if not due:
+                return
+            self._busy = rng.choice(due)
+        burst = self._busy
+        bad = self.errors(burst.miss) >> burst.beat & 1
+        pins["rdata"].write(rng.getrandbits(self.bytes * 8) if bad else self.word(burst.addr))
+        pins["rid"].write(burst.ident)
+        pins["rresp"].write(2 + rng.getrandbits(1) if bad else 0)
+        pins["rlast"].write(int(burst.left == 1))
+        pins["rvalid"].write(1)
+        burst.addr += self.bytes
+        burst.beat += 1
+        burst.left -= 1
+        if burst.left == 0:
+            self._queue.remove(burst)
+            self._busy = None
+
+
+def add_memory(bench: Bench, length_of: Callable[[int], int]) -> LineMemory:
+    """Put a LineMemory behind `m_axi` of the DUT; `length_of(n)` says how many beats the n-th line has."""
+    names = "arvalid arready arid araddr arlen arsize arburst rvalid rid rdata rresp rlast".split()
+    pins = {name: bench.pin(f"m_axi_{name}") for name in names}
+    memory: Any = LineMemory(pins, random.Random(bench.random.getrandbits(64)), length_of)
+    bench.add(memory)
+    return memory

@@ -1,0 +1,548 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bench of embnic_bag_issue: the operations of every bag against a plain model of the rules.
+
+Bags take turns, so operations are compared bag by bag (a bag is known by its context and reply
+address); that the lines of a row stay together and that a slot holds one bag is checked on the way.
+"""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import cocotb
+import pytest
+from embnic_sim.bench import STALLS, Bench, load_structs
+
+from embnic_sim.runner import build_and_test, expect_build_failure
+
+NULL_ROW = (1 << 48) - 1
+ONE = 0x3F800000
+OP_ROW, OP_FLUSH, OP_INIT = 0, 1, 2
+SUM, MEAN, MAX, NONE = range(4)
+BAD_REQUEST, UNKNOWN_TABLE, TABLE_MISMATCH, OUT_OF_RANGE = 1, 2, 3, 4
+UNSUPPORTED = 6
+
+# Fields of an operation that mean something only for a row.
+ROW_FIELDS = ("tbl", "row", "addr", "weight", "mul_then_add")
+
+
+@dataclass
+class Entry:
+    """A key and its weight."""
+
+    table: int
+    row: int
+    weight: int = ONE
+
+
+@dataclass
+class Bag:
+    """A bag as the test thinks of it; `fields` are those of bag_t."""
+
+    entries: list[Entry]
+    fields: dict[str, int]
+    ops: list[dict[str, int]] = field(default_factory=list)
+
+
+class IssueBench(Bench):
+    """A key store and a table RAM around the DUT, and the model of what it must issue."""
+
+    def __init__(self, dut: Any) -> None:
+        super().__init__(dut)
+        structs = load_structs()
+        self.bag_t, self.op_t = structs["bag_t"], structs["op_t"]
+        self.descriptor_t = structs["descriptor_t"]
+        width = int(self.params["DATA_W"])
+        self.beat_words, self.bpw = width // 64, 512 // width
+        self.line_beats = int(self.params["LINE_BYTES"]) * 8 // width
+        self.tables = int(self.params["TABLES"])
+        self.words = [self.random.getrandbits(64)] * (int(self.params["KS_BEATS"]) * width // 64)
+        self.next_word = 0
+        self.descriptors: dict[int, dict[str, int]] = {}
+        self.source = self.stream_source("s_axis_bag")
+        self.sink = self.stream_sink("m_axis_op", self.take_op)
+        self.board = self.scoreboard("ops")
+        self.ram_read_port("ks_rd", self.beat)
+        self.ram_read_port("desc_rd", lambda addr: self.descriptor_t.pack(self.desc(addr)))
+        self.monitor("err_valid", ["err_ctx", "err_status"], self.take_error)
+        self.counts = {
+            name: self.count(name) for name in ("evt_key", "evt_key_null", "evt_key_padding", "evt_bag")
+        }
+        self.expected_counts: Counter[str] = Counter()
+        self.open: dict[tuple[int, int], deque[dict[str, int]]] = {}
+        self.bag_of_slot: dict[int, tuple[int, int]] = {}
+        self.in_row: tuple[int, int] | None = None
+        self.errors: Counter[tuple[int, int]] = Counter()
+        self.expected_errors: Counter[tuple[int, int]] = Counter()
+        self.poolings: dict[int, int] = {}
+        self.seen_slots: list[int] = []
+        self.reply_addr = 0
+        self.last_op_cycle = self.first_op_cycle = 0
+
+    def forget(self) -> None:
+        """What a reset forgets."""
+        self.open.clear()
+        self.bag_of_slot.clear()
+        self.in_row = None
+        self.errors.clear()
+        self.expected_errors.clear()
+        self.expected_counts = Counter({name: count.total for name, count in self.counts.items()})
+        self.seen_slots.clear()
+        self.first_op_cycle = 0
+
+    async def reset(self, cycles: int = 4) -> None:
+        """Reset DUT and model."""
+        await super().reset(cycles)
+        self.forget()
+
+    # Surroundings
+
+    def beat(self, addr: int) -> int:
+        """Return a beat of the key store."""
+        assert addr < int(self.params["KS_BEATS"]), f"key store address {addr} is outside"
+        first = addr * self.beat_words
+        words = self.words[first : first + self.beat_words]
+        return sum(word << 64 * lane for lane, word in enumerate(words))
+
+    def desc(self, table: int) -> dict[str, int]:
+        """Return the descriptor of a table; a table that was never written holds garbage, not valid."""
+        if table not in self.descriptors:
+            garbage = self.descriptor_t.unpack(self.random.getrandbits(self.descriptor_t.width))
+            return {**garbage, "valid": 0}
+        return self.descriptors[table]
+
+    def add_table(self, table: int, **fields: int) -> None:
+        """Write a descriptor; padding only when `padding_row` is given."""
+        base = self.random.getrandbits(33) << 6
+        given = {"valid": 1, "rows": 1 << 20, "dim": 16, "base": base, **fields}
+        given.setdefault("has_padding", int("padding_row" in fields))
+        self.descriptors[table] = given
+
+    # Model
+
+    def send(self, entries: list[Entry], **fields: int) -> Bag:
+        """Put a bag's keys in the key store, expect its operations and send it."""
+        bag = self.make_bag(entries, **fields)
+        self.model(bag)
+        self.put(bag)
+        return bag
+
+    def make_bag(self, entries: list[Entry], **fields: int) -> Bag:
+        """Return a bag of these keys with a reply address of its own."""
+        dim = fields.pop("dim", 16)
+        self.reply_addr = (self.reply_addr + 37) % (1 << 14)
+        vec_beats = (dim + 15) // 16 * self.bpw
+        given = {"ctx": 0, "first": 1, "rsp_addr": self.reply_addr, "dim": dim, **fields}
+        return Bag(entries, {**given, "keys": len(entries), "vec_beats": vec_beats})
+
+    def put(self, bag: Bag) -> None:
+        """Write the keys and send the bag."""
+        step = 2 if bag.fields.get("weighted") else 1
+        self.next_word += -self.next_word % step
+        bag.fields["word"] = self.next_word % len(self.words)
+        for number, entry in enumerate(bag.entries):
+            last = number == len(bag.entries) - 1
+            key = int(last) << 63 | entry.table << 48 | entry.row
+            self.words[self.next_word % len(self.words)] = key
+            if step == 2:
+                self.words[(self.next_word + 1) % len(self.words)] = entry.weight
+            self.next_word += step
+        self.open[bag.fields["ctx"], bag.fields["rsp_addr"]] = deque(bag.ops)
+        self.board.expect(*[0] * len(bag.ops))
+        self.source.send(self.bag_t.pack(bag.fields))
+
+    def key_status(self, entry: Entry, bag: Bag, table: int) -> int:
+        """Return the status of a key that does not depend on other bags."""
+        known = entry.table < self.tables and entry.table in self.descriptors
+        desc = self.descriptors[entry.table] if known else {}
+        if not known or not desc["valid"]:
+            return UNKNOWN_TABLE
+        pooling = desc.get("pooling", SUM)
+        if pooling == NONE or desc.get("order") or desc.get("remote"):
+            return UNSUPPORTED
+        mismatch = desc["dim"] != bag.fields["dim"] or desc.get("dtype", 0) != bag.fields.get("dtype", 0)
+        if mismatch or (bag.fields.get("weighted") and pooling != SUM):
+            return TABLE_MISMATCH
+        if entry.row != NULL_ROW and entry.row >= desc["rows"]:
+            return OUT_OF_RANGE
+        request_pooling = self.poolings.setdefault(bag.fields["ctx"], pooling)
+        return TABLE_MISMATCH if entry.table != table or pooling != request_pooling else 0
+
+    def model(self, bag: Bag) -> None:
+        """Work out the operations, errors and events of a bag."""
+        fields = bag.fields
+        init = bool(fields.get("init"))
+        count, something = fields.get("init_count", 0) if init else 0, init
+        if fields["first"]:
+            self.poolings.pop(fields["ctx"], None)
+        if init:
+            self.lines(bag, OP_INIT, {}, count=count, first=1, last=0)
+        for number, entry in enumerate(bag.entries):
+            last = int(number == len(bag.entries) - 1)
+            status = self.key_status(entry, bag, bag.entries[0].table)
+            desc = self.descriptors.get(entry.table, {}) if entry.table < self.tables else {}
+            null = entry.row == NULL_ROW
+            padding = not status and not null and desc.get("has_padding") and entry.row == desc["padding_row"]
+            if status:
+                self.expected_errors[fields["ctx"], status] += 1
+            self.expected_counts.update(
+                {"evt_key": 1, "evt_key_null": int(null), "evt_key_padding": int(bool(padding)), "evt_bag": last}
+            )
+            if status or null or padding:
+                if last:
+                    pooling = 0 if status else desc.get("pooling", SUM)
+                    self.lines(bag, OP_FLUSH, {"pooling": pooling}, count=count, first=int(not something), last=1)
+                continue
+            count += 1
+            row = {
+                "tbl": entry.table,
+                "row": entry.row,
+                "addr": desc["base"] + entry.row * (fields["vec_beats"] // self.bpw * 64),
+                "weight": entry.weight if fields.get("weighted") else ONE,
+                "mul_then_add": desc.get("mul_then_add", 0),
+                "pooling": desc.get("pooling", SUM),
+            }
+            self.lines(bag, OP_ROW, row, count=count, first=int(not something), last=last)
+            something = True
+
+    def lines(self, bag: Bag, kind: int, row: dict[str, int], **fields: int) -> None:
+        """Append the operations of one row."""
+        beats = bag.fields["vec_beats"]
+        number = -(-beats // self.line_beats)
+        for seg in range(number):
+            base = seg * self.line_beats
+            addr = row.get("addr", 0) + seg * int(self.params["LINE_BYTES"])
+            bag.ops.append(
+                {
+                    **row,
+                    **fields,
+                    "kind": kind,
+                    "ctx": bag.fields["ctx"],
+                    "seg": seg,
+                    "addr": addr % (1 << 40),
+                    "beats": min(self.line_beats, beats - base),
+                    "beat_base": base,
+                    "first_seg": int(seg == 0),
+                    "last_seg": int(seg == number - 1),
+                    "dim": bag.fields["dim"],
+                    "partial": bag.fields.get("partial", 0),
+                    "rsp_addr": bag.fields["rsp_addr"],
+                }
+            )
+
+    def meaningless(self, op: dict[str, int]) -> set[str]:
+        """Return the fields that mean nothing in this operation, and the slot, which is free."""
+        names = {"slot"}
+        if op["kind"] != OP_ROW:
+            names.update(ROW_FIELDS)
+        # The reply of a context with an error has no vectors: how they are pooled does not matter.
+        if op["kind"] == OP_INIT or op["ctx"] in {ctx for ctx, _ in self.expected_errors}:
+            names.add("pooling")
+        return names
+
+    # What comes out
+
+    def take_op(self, word: int) -> None:
+        """Compare an operation with the next of its bag."""
+        op = self.op_t.unpack(word)
+        name = op["ctx"], op["rsp_addr"]
+        assert name in self.open, f"operation of bag {name} that is not open: {op}"
+        assert self.in_row in (None, name), f"bag {name} cuts into a row of bag {self.in_row}"
+        self.in_row = None if op["last_seg"] else name
+        assert self.bag_of_slot.setdefault(op["slot"], name) == name, f"slot {op['slot']} has two bags"
+        wanted = self.open[name].popleft()
+        skip = self.meaningless(op)
+        differ = {k: (v, wanted.get(k, 0)) for k, v in op.items() if k not in skip and v != wanted.get(k, 0)}
+        assert not differ, f"operation of bag {name} differs (seen, expected): {differ}"
+        if op["last"] and op["last_seg"]:
+            assert not self.open.pop(name), f"bag {name} ended early"
+            del self.bag_of_slot[op["slot"]]
+            self.seen_slots.append(op["slot"])
+        self.board.check(0)
+        self.last_op_cycle = self.cycle
+        self.first_op_cycle = self.first_op_cycle or self.cycle
+
+    def take_error(self, word: tuple[int, int]) -> None:
+        """Note a refused key."""
+        self.errors[word] += 1
+
+    async def settle(self) -> None:
+        """Drain, and compare errors and events."""
+        await self.drain()
+        assert not self.open, f"bags that never ended: {list(self.open)}"
+        assert self.errors == self.expected_errors, f"{self.errors} != {self.expected_errors}"
+        totals = {name: count.total for name, count in self.counts.items()}
+        assert totals == {name: self.expected_counts[name] for name in totals}
+
+    # Random traffic
+
+    def random_tables(self) -> None:
+        """Tables of every kind of trouble; table 0 to 2 of dim 16 are good sum tables."""
+        self.descriptors.clear()
+        low, high = min(2, self.tables - 1), self.tables - 1
+        self.add_table(0, rows=1000, mul_then_add=1, padding_row=7)
+        self.add_table(1, rows=NULL_ROW)
+        self.add_table(low, rows=3, padding_row=0)
+        if high >= 7:
+            self.add_table(3, pooling=MEAN, padding_row=5)
+            self.add_table(4, pooling=NONE)
+            self.add_table(5, dim=17)
+            self.add_table(6, order=1)
+            self.add_table(high, pooling=MAX, rows=50)
+
+    def random_entries(self, table: int, number: int, trouble: float) -> list[Entry]:
+        """Keys of one table, some null, padding, out of range or of another table."""
+        entries = []
+        for _ in range(number):
+            rows = self.descriptors.get(table, {}).get("rows", 100)
+            row = self.random.randrange(min(rows, 1 << 30))
+            kind = self.random.random()
+            if kind < 0.1:
+                row = NULL_ROW
+            elif kind < 0.2:
+                row = self.descriptors.get(table, {}).get("padding_row", row)
+            elif kind < 0.25:
+                row = rows - 1
+            other = table
+            if self.random.random() < trouble:
+                row, other = self.random.choice(
+                    [
+                        (rows, table),
+                        (NULL_ROW - 1, table),
+                        (row, self.random.randrange(self.tables)),
+                        (row, self.random.randrange(self.tables, 1 << 15)),
+                        (row, table),
+                    ]
+                )
+            entries.append(Entry(other, row, self.random.getrandbits(32)))
+        return entries
+
+    def random_batch(self, requests: int, trouble: float = 0.1) -> None:
+        """Send the bags of some requests, each with a context of its own and with tables of one pooling."""
+        contexts = self.random.sample(range(64), requests)
+        room = len(self.words) - 8
+        for ctx in contexts:
+            weighted = self.random.randrange(2)
+            init = self.random.random() < 0.2
+            partial = self.random.randrange(2)
+            bags = 1 if init or partial else self.random.randrange(1, 5)
+            # One table a request where tables may disagree in pooling: which of two bags is first is not fixed.
+            table = self.random.randrange(self.tables)
+            for number in range(bags):
+                keys = self.random.choice([1, 1, 2, 3, self.random.randrange(1, 24)])
+                if keys * (1 + weighted) + 2 > room:
+                    return
+                room -= keys * (1 + weighted) + 1
+                bag_trouble = trouble if bags == 1 else 0.0
+                entries = self.random_entries(table, keys, bag_trouble)
+                dim = self.descriptors.get(table, {"dim": 16})["dim"] if self.random.random() < 0.95 else 40
+                self.send(
+                    entries,
+                    ctx=ctx,
+                    first=int(number == 0),
+                    weighted=weighted,
+                    partial=partial,
+                    init=int(init),
+                    init_count=self.random.choice([1, 2, 1 << 31]) if init else 0,
+                    dim=dim,
+                    dtype=int(self.random.random() < 0.02),
+                )
+
+
+@cocotb.test()
+async def directed(dut: Any) -> None:
+    """A bag of three keys, an empty bag, an accumulator with nothing to add, one with padding at the end."""
+    bench = IssueBench(dut)
+    await bench.reset()
+    bench.add_table(0, rows=100, padding_row=9)
+    bench.send([Entry(0, 3), Entry(0, NULL_ROW), Entry(0, 99)])
+    bench.send([Entry(0, NULL_ROW)], first=0)
+    bench.send([Entry(0, NULL_ROW)], ctx=1, init=1, init_count=5, partial=1)
+    bench.send([Entry(0, 1), Entry(0, 9)], ctx=2, init=1, init_count=1)
+    bench.send([Entry(0, 9), Entry(0, 9)], ctx=3)
+    await bench.settle()
+    assert bench.board.compared == 2 + 1 + 2 + 3 + 1
+
+
+@cocotb.test()
+async def every_refusal(dut: Any) -> None:
+    """Each check of a key refuses it with its status, alone and as one of three."""
+    bench = IssueBench(dut)
+    await bench.reset()
+    last = bench.tables - 1
+    cases = [
+        ({"valid": 0}, {}, Entry(1, 0), UNKNOWN_TABLE),
+        ({}, {}, Entry(bench.tables, 0), UNKNOWN_TABLE),
+        ({}, {}, Entry((1 << 15) - 1, 0), UNKNOWN_TABLE),
+        ({"pooling": NONE}, {}, Entry(1, 0), UNSUPPORTED),
+        ({"order": 2}, {}, Entry(1, 0), UNSUPPORTED),
+        ({"remote": 1}, {}, Entry(1, 0), UNSUPPORTED),
+        ({"dim": 15}, {}, Entry(1, 0), TABLE_MISMATCH),
+        ({"dtype": 1}, {}, Entry(1, 0), TABLE_MISMATCH),
+        ({}, {"dtype": 2}, Entry(1, 0), TABLE_MISMATCH),
+        ({"pooling": MEAN}, {"weighted": 1}, Entry(1, 0), TABLE_MISMATCH),
+        ({"pooling": MAX}, {"weighted": 1}, Entry(1, 0), TABLE_MISMATCH),
+        ({"rows": 5}, {}, Entry(1, 5), OUT_OF_RANGE),
+        ({"rows": 5, "padding_row": 5}, {}, Entry(1, 5), OUT_OF_RANGE),
+        ({"rows": 1 << 40}, {}, Entry(1, 1 << 40), OUT_OF_RANGE),
+        ({"rows": 0}, {}, Entry(1, 0), OUT_OF_RANGE),
+        ({"valid": 0}, {}, Entry(1, NULL_ROW), UNKNOWN_TABLE),
+        ({}, {}, Entry(1, 0), 0),
+    ]
+    for table, fields, entry, status in cases:
+        bench.descriptors.clear()
+        bench.add_table(1, **table)
+        bench.add_table(last, **{"rows": 10, **table})
+        bench.forget()
+        bench.send([entry], ctx=4, **fields)
+        bench.send([Entry(entry.table, NULL_ROW), entry, Entry(entry.table, NULL_ROW)], ctx=5, **fields)
+        await bench.settle()
+        assert bench.errors[4, status] == int(bool(status)), f"{table} {fields} {entry}: {bench.errors}"
+
+
+@cocotb.test()
+async def tables_disagree(dut: Any) -> None:
+    """Two tables in a bag, two poolings in a request; the next request of the context starts afresh."""
+    bench = IssueBench(dut)
+    await bench.reset()
+    bench.add_table(0)
+    bench.add_table(1, pooling=MEAN)
+    bench.add_table(2 % bench.tables)
+    bench.send([Entry(0, 1), Entry(2 % bench.tables, 1), Entry(0, 2)], ctx=1)
+    await bench.settle()
+    bench.send([Entry(0, 1)], ctx=2)
+    await bench.settle()
+    bench.send([Entry(1, 1), Entry(1, 2)], ctx=2, first=0)
+    bench.send([Entry(1, 1)], ctx=3)
+    await bench.settle()
+    assert bench.errors[2, TABLE_MISMATCH] == 2
+    bench.send([Entry(1, 1), Entry(1, 2)], ctx=2)
+    await bench.settle()
+    assert bench.errors[2, TABLE_MISMATCH] == 2
+    # Two bags at once: whichever is checked first sets the pooling, the other's key is refused.
+    bench.forget()
+    for table in (0, 1):
+        bag = bench.make_bag([Entry(table, NULL_ROW)], ctx=9, first=int(table == 0))
+        bench.expected_errors[9, TABLE_MISMATCH] = 1
+        bench.lines(bag, OP_FLUSH, {}, count=0, first=1, last=1)
+        bench.expected_counts.update({"evt_key": 1, "evt_key_null": 1, "evt_bag": 1})
+        bench.put(bag)
+    await bench.settle()
+
+
+@cocotb.test()
+async def stall_matrix(dut: Any) -> None:
+    """Every stall pattern of the bags with every one of the operations."""
+    bench = IssueBench(dut)
+    bench.random_tables()
+    for source_stall in STALLS:
+        for sink_stall in STALLS:
+            await bench.reset()
+            bench.source.stall, bench.sink.stall = bench.stall(source_stall), bench.stall(sink_stall)
+            bench.random_batch(20)
+            await bench.settle()
+
+
+@cocotb.test()
+async def random_bags(dut: Any) -> None:
+    """Many batches of requests, tables and keys of every kind, long and short rows, without a reset between them."""
+    bench = IssueBench(dut)
+    await bench.reset()
+    for _ in range(40):
+        bench.random_tables()
+        dim = bench.random.choice([1, 16, 17, 64, 100, 256, 500])
+        for table in bench.descriptors.values():
+            table["dim"] = dim
+        bench.source.stall = bench.stall(bench.random.choice(list(STALLS)))
+        bench.sink.stall = bench.stall(bench.random.choice(["never", "never", "half", "bursty"]))
+        bench.random_batch(bench.random.randrange(1, 60), bench.random.choice([0.0, 0.1, 0.6]))
+        if not bench.board.expected:
+            continue
+        await bench.settle()
+        bench.expected_errors.clear()
+        bench.errors.clear()
+
+
+@cocotb.test()
+async def full_rate(dut: Any) -> None:
+    """One-key bags, bags of 20 and two long bags alone: an operation in at least 95 of 100 cycles."""
+    bench = IssueBench(dut)
+    if int(bench.params["SLOTS"]) < 4:
+        return  # a slot rests a cycle between two keys: two slots are full only while both hold a bag
+    for keys, bags, weighted in [(1, 600, 0), (20, 30, 0), (20, 30, 1), (300, 2, 0)]:
+        if keys * bags * (1 + weighted) > len(bench.words):
+            bags = len(bench.words) // (keys * (1 + weighted))
+        await bench.reset()
+        bench.add_table(0, dim=16)
+        for number in range(bags):
+            entries = [Entry(0, bench.random.randrange(1 << 20)) for _ in range(keys)]
+            bench.send(entries, ctx=number % 64, weighted=weighted)
+        await bench.settle()
+        cycles = bench.last_op_cycle - bench.first_op_cycle + 1
+        rate = keys * bags / cycles
+        dut._log.info("%d bags of %d keys: %.3f operations per cycle", bags, keys, rate)
+        assert rate >= 0.95, f"{bags} bags of {keys}: {rate:.3f} operations per cycle"
+        if keys == 1:
+            slots = int(bench.params["SLOTS"])
+            window = [len(set(bench.seen_slots[i : i + slots])) for i in range(len(bench.seen_slots) - slots)]
+            assert min(window) >= slots // 2, "one-key bags use few of the slots"
+
+
+@cocotb.test()
+async def long_rows_full_rate(dut: Any) -> None:
+    """Rows of several lines: the pipeline keeps the expansion busy."""
+    bench = IssueBench(dut)
+    await bench.reset()
+    dim = 16 * 3 * max(1, int(bench.params["LINE_BYTES"]) // 64)
+    bench.add_table(0, dim=dim)
+    for number in range(20):
+        bench.send([Entry(0, bench.random.randrange(1 << 20)) for _ in range(5)], ctx=number, dim=dim)
+    await bench.settle()
+    cycles = bench.last_op_cycle - bench.first_op_cycle + 1
+    assert cycles <= 300 / 0.95, f"{cycles} cycles for 300 operations"
+
+
+@cocotb.test()
+async def reset_in_traffic(dut: Any) -> None:
+    """After a reset at any moment nothing of the traffic before is left."""
+    bench = IssueBench(dut)
+    bench.random_tables()
+    bench.sink.stall = bench.stall("half")
+    for _ in range(20):
+        await bench.reset()
+        bench.random_batch(20)
+        await bench.cycles(bench.random.randrange(1, 80))
+        await bench.reset(bench.random.randrange(1, 4))
+        bench.random_batch(20)
+        await bench.settle()
+
+
+SETS = [
+    {"DATA_W": 128, "SLOTS": 4, "TABLES": 8, "KS_BEATS": 512, "LINE_BYTES": 64},
+    {"DATA_W": 512, "SLOTS": 32, "TABLES": 256, "KS_BEATS": 256, "LINE_BYTES": 256},
+    {"DATA_W": 128, "SLOTS": 2, "TABLES": 4, "KS_BEATS": 64, "LINE_BYTES": 1024},
+]
+
+
+@pytest.mark.parametrize("params", SETS, ids=["tiny", "line100", "smallest"])
+def test_bag_issue(params: dict[str, int]) -> None:
+    """All coroutines as in tiny, as in line100, and at the smallest sizes."""
+    build_and_test("embnic_bag_issue", "test_bag_issue", params=params)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("DATA_W", 256, "DATA_W must be 128 or 512"),
+        ("SLOTS", 1, "SLOTS must be 2 to 64"),
+        ("SLOTS", 65, "SLOTS must be 2 to 64"),
+        ("TABLES", 12, "TABLES must be a power of two, at least 2"),
+        ("KS_BEATS", 1000, "KS_BEATS must be a power of two up to 16,384"),
+        ("KS_BEATS", 32768, "KS_BEATS must be a power of two up to 16,384"),
+        ("LINE_BYTES", 32, "LINE_BYTES must be a power of two from 64 to 4096"),
+        ("LINE_BYTES", 96, "LINE_BYTES must be a power of two from 64 to 4096"),
+    ],
+)
+def test_illegal_parameters_do_not_build(name: str, value: int, message: str) -> None:
+    """Each illegal parameter is refused in its own words."""
+    expect_build_failure("embnic_bag_issue", {name: value}, message)
