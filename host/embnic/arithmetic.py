@@ -2,7 +2,8 @@
 """Do the few IEEE operations that the arithmetic contract names and numpy does not have.
 
 fp16 values are numpy float16; bf16 values are uint16 bit patterns, because numpy has no such type.
-Every NaN that arithmetic makes is the canonical one (0x7FC00000, 0x7E00, 0x7FC0): payloads mean nothing here.
+Every NaN that arithmetic makes is the canonical one (0x7FC00000, 0x7E00, 0x7FC0): payloads mean
+nothing here.
 """
 
 from __future__ import annotations
@@ -48,10 +49,11 @@ def as_numpy(values: Any) -> NDArray[Any]:
 def fma(weight: Any, x: NDArray[np.float32], acc: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return `weight * x + acc` rounded once to float32, nearest even; operands broadcast.
 
-    The product of two float32 is exact in float64. Their sum with `acc` is rounded to odd: when the float64 addition
-    was not exact (its error is found by Knuth's two-sum) and the result is even, it moves one unit towards the exact
-    value. A value rounded to odd with at least two spare bits rounds on to float32 as the exact value would (Boldo and
-    Melquiond, "Emulation of FMA and correctly rounded sums", 2008). Nothing here leaves float64's normal range.
+    The product of two float32 is exact in float64. Their sum with `acc` is rounded to odd: when the
+    float64 addition was not exact (its error is found by Knuth's two-sum) and the result is even,
+    it moves one unit towards the exact value. A value rounded to odd with at least two spare bits
+    rounds on to float32 as the exact value would (Boldo and Melquiond, "Emulation of FMA and
+    correctly rounded sums", 2008). Nothing here leaves float64's normal range.
     """
     with np.errstate(all="ignore"):
         product = np.multiply(weight, x, dtype=np.float64)
@@ -63,7 +65,8 @@ def fma(weight: Any, x: NDArray[np.float32], acc: NDArray[np.float32]) -> NDArra
         inexact = np.isfinite(total) & (error != 0) & ((bits & 1) == 0)
         towards = np.where((error > 0) == (total > 0), 1, -1)
         odd = np.where(inexact, bits + towards, bits).view(np.float64)
-        return odd.astype(np.float32)
+        fused: NDArray[np.float32] = odd.astype(np.float32)
+    return fused
 
 
 def canonical(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -77,32 +80,35 @@ def canonical(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def widen(stored: NDArray[Any], dtype: DType) -> NDArray[np.float32]:
     """Return stored elements as float32, exactly; a float32 array is returned as it is."""
     if dtype is DType.BF16:
-        return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        wide: NDArray[np.uint32] = stored.astype(np.uint32) << np.uint32(16)
+        return wide.view(np.float32)
     return stored.astype(np.float32, copy=False)
 
 
 def narrow(values: NDArray[np.float32], dtype: DType, *, half_up: bool = False) -> NDArray[Any]:
     """Round float32 to the storage type, nearest even; a float32 array is returned as it is.
 
-    `half_up` is torch's other rule for bf16: add half a unit to the bits and cut, so that ties go away from zero.
+    `half_up` is torch's other rule for bf16: add half a unit to the bits and cut, so that ties go
+    away from zero.
     """
     if dtype is DType.FP32:
         return values
     nan = np.isnan(values)
     if dtype is DType.FP16:
         with np.errstate(all="ignore"):
-            halves = values.astype(np.float16)
+            halves: NDArray[Any] = values.astype(np.float16)
         halves.view(np.uint16)[nan] = 0x7E00
         return halves
     bits = values.view(np.uint32)
-    # No overflow: the largest finite number is 0x7F7FFFFF, infinities end in zeros, and NaNs are replaced below.
+    # No overflow: the largest finite number is 0x7F7FFFFF, infinities end in zeros, and NaNs are
+    # replaced below.
     up = (
         np.uint32(0x8000)
         if half_up
         else np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
     )
     with np.errstate(over="ignore"):
-        patterns = ((bits + up) >> np.uint32(16)).astype(np.uint16)
+        patterns: NDArray[Any] = ((bits + up) >> np.uint32(16)).astype(np.uint16)
     patterns[nan] = 0x7FC0
     return patterns
 
@@ -110,7 +116,7 @@ def narrow(values: NDArray[np.float32], dtype: DType, *, half_up: bool = False) 
 def storage_count(counts: NDArray[np.int64], dtype: DType) -> NDArray[np.float32]:
     """Return the divisors of a mean: the counts rounded to the storage type, as float32.
 
-    torch divides by a tensor of that type. So an fp16 mean of 2,049 rows divides by 2,048, and of 65,520 rows by
-    infinity.
+    torch divides by a tensor of that type. So an fp16 mean of 2,049 rows divides by 2,048, and of
+    65,520 rows by infinity.
     """
     return widen(narrow(counts.astype(np.float32), dtype), dtype)

@@ -25,8 +25,8 @@ __all__ = ["Bags", "TableBags"]
 class TableBags:
     """Hold the bags of one table; bag `b` is `values[offsets[b]:offsets[b + 1]]`.
 
-    The arrays are read-only views. What was given as int64 or float32 is not copied: do not change it while the bags
-    are in use.
+    The arrays are read-only views. What was given as int64 or float32 is not copied: do not change
+    it while the bags are in use.
     """
 
     values: NDArray[np.int64]  # [L]
@@ -71,7 +71,7 @@ class TableBags:
 class Bags(Mapping[str, TableBags]):
     """Hold bags for one or more tables; immutable.
 
-    >>> bags = Bags.from_lists({"item": [[3, 8, 8], [], [5]]})     # three bags: a repeat, an empty one, a single
+    >>> bags = Bags.from_lists({"item": [[3, 8, 8], [], [5]]})     # three bags
     >>> bags
     Bags({'item': TableBags(3 bags, 4 ids)})
     >>> bags["item"].values.tolist(), bags["item"].offsets.tolist()
@@ -122,7 +122,9 @@ class Bags(Mapping[str, TableBags]):
         bags: Mapping[str, Sequence[Sequence[int]]],
         weights: Mapping[str, Sequence[Sequence[float]]] | None = None,
     ) -> Bags:
-        """Build from lists of ids, one list a bag; `weights` has the same nesting for the tables it names."""
+        """Build from lists of ids, one list a bag; `weights` has the same nesting for the tables it
+        names.
+        """
         weights = {} if weights is None else weights
         for name in weights:
             if name not in bags:
@@ -144,12 +146,14 @@ class Bags(Mapping[str, TableBags]):
     ) -> Bags:
         """Build from what `torch.nn.EmbeddingBag` is called with, as torch tensors or numpy arrays.
 
-        `inputs` gives each table `(input, offsets, per_sample_weights)`; the last, or the last two, may be left out or
-        None. A 1-D input needs offsets: the start of each bag, and with `include_last_offset` also the end of the last.
-        A 2-D input is one bag a row and has no offsets.
+        `inputs` gives each table `(input, offsets, per_sample_weights)`; the last, or the last two,
+        may be left out or None. A 1-D input needs offsets: the start of each bag, and with
+        `include_last_offset` also the end of the last. A 2-D input is one bag a row and has no
+        offsets.
 
         >>> import numpy as np
-        >>> Bags.from_torch({"item": (np.array([3, 8, 8, 5]), np.array([0, 3, 3]))})["item"].lengths.tolist()
+        >>> bags = Bags.from_torch({"item": (np.array([3, 8, 8, 5]), np.array([0, 3, 3]))})
+        >>> bags["item"].lengths.tolist()
         [3, 0, 1]
         """
         return cls(
@@ -168,11 +172,13 @@ class Bags(Mapping[str, TableBags]):
     ) -> Bags:
         """Build from the parts of a torchrec KeyedJaggedTensor.
 
-        The layout is key-major: `lengths[f * B + b]` ids belong to bag `b` of the table `keys[f]`, and `values` holds
-        them in that order. Give `lengths` [F * B] or `offsets` [F * B + 1]; given both, they must agree.
+        The layout is key-major: `lengths[f * B + b]` ids belong to bag `b` of the table `keys[f]`,
+        and `values` holds them in that order. Give `lengths` [F * B] or `offsets` [F * B + 1];
+        given both, they must agree.
 
         >>> import numpy as np
-        >>> kjt = Bags.from_kjt(["user", "item"], np.array([7, 3, 8, 8]), lengths=np.array([1, 0, 2, 1]))
+        >>> values, lengths = np.array([7, 3, 8, 8]), np.array([1, 0, 2, 1])
+        >>> kjt = Bags.from_kjt(["user", "item"], values, lengths=lengths)
         >>> kjt["user"].lengths.tolist(), kjt["item"].values.tolist()
         ([1, 0], [3, 8, 8])
         """
@@ -180,7 +186,9 @@ class Bags(Mapping[str, TableBags]):
 
     @classmethod
     def from_kjt_shape(cls, kjt: Any) -> Bags:
-        """Build from a KeyedJaggedTensor, or anything with its `keys()`, `values()`, `offsets()`, `weights_or_none()`."""
+        """Build from a KeyedJaggedTensor, or anything with its `keys()`, `values()`, `offsets()`,
+        `weights_or_none()`.
+        """
         missing = [
             n
             for n in ("keys", "values", "offsets", "weights_or_none")
@@ -201,8 +209,8 @@ class Bags(Mapping[str, TableBags]):
     ) -> Bags:
         """Return bags that fit the tables: `self`, or a copy in which `out_of_range` was applied.
 
-        Every name must be one of the tables; a table without bags is simply not looked up. Weights are refused where
-        the pooling is not a sum, as in torch.
+        Every name must be one of the tables; a table without bags is simply not looked up. Weights
+        are refused where the pooling is not a sum, as in torch.
         """
         known = tables_by_name(tables)
         checked: dict[str, TableBags] = {}
@@ -216,7 +224,8 @@ class Bags(Mapping[str, TableBags]):
             table = known[name]
             if bags.weights is not None and table.pooling is not Pooling.SUM:
                 raise ConfigError(
-                    f"Table {name!r}: weights are given with pooling {table.pooling.name.lower()!r}.",
+                    f"Table {name!r}: weights are given with pooling "
+                    f"{table.pooling.name.lower()!r}.",
                     allowed="weights with pooling='sum' only, as in torch.",
                     do="Leave the weights out, or declare the table with pooling='sum'.",
                 )
@@ -246,7 +255,7 @@ def _in_range(table: Table, bags: TableBags, policy: OutOfRange) -> TableBags:
     )
 
 
-# -- conversion of one array ----------------------------------------------------------------------------------------
+# --- conversion of one array ---
 
 
 def _array(value: Any, what: str) -> NDArray[Any]:
@@ -262,7 +271,9 @@ def _array(value: Any, what: str) -> NDArray[Any]:
 
 
 def _ids(value: Any, what: str, *, ndim: tuple[int, ...] = (1,)) -> NDArray[np.int64]:
-    """Return ids, offsets or lengths as contiguous int64; refuse other types, shapes and negative values."""
+    """Return ids, offsets or lengths as contiguous int64; refuse other types, shapes and negative
+    values.
+    """
     array = _array(value, what)
     if array.ndim not in ndim:
         dims = " or ".join(str(n) for n in ndim)
@@ -311,7 +322,7 @@ def _weights(value: Any, what: str, shape: tuple[int, ...]) -> NDArray[np.float3
     return np.ascontiguousarray(array.reshape(-1), dtype=np.float32)
 
 
-# -- the layouts ----------------------------------------------------------------------------------------------------
+# --- the layouts ---
 
 
 def _from_lists(name: str, lists: Any, weights: Any) -> TableBags:
@@ -469,11 +480,12 @@ def _check_offsets(name: str, offsets: NDArray[np.int64], ids: int) -> NDArray[n
             allowed="0.",
             do="Let the first bag start at 0.",
         )
-    down = np.flatnonzero(np.diff(offsets) < 0)
+    down = np.flatnonzero(offsets[1:] < offsets[:-1])
     if len(down):
         at = int(down[0])
         raise ConfigError(
-            f"Table {name!r}: offsets decrease from {int(offsets[at])} to {int(offsets[at + 1])} at position {at + 1}"
+            f"Table {name!r}: offsets decrease from {int(offsets[at])} to {int(offsets[at + 1])} "
+            f"at position {at + 1}"
             + (f" (the input has {ids} ids)." if at + 2 == len(offsets) else "."),
             allowed="offsets that never decrease and stay within the input.",
             do="Give the start of each bag in order.",
@@ -482,7 +494,7 @@ def _check_offsets(name: str, offsets: NDArray[np.int64], ids: int) -> NDArray[n
         raise ConfigError(
             f"Table {name!r}: offsets end at {int(offsets[-1])}.",
             allowed=f"{ids}, the length of the input (torch would silently drop the rest).",
-            do="Let the last offset be len(input), or leave it out and say include_last_offset=False.",
+            do="Let the last offset be len(input), or leave it out with include_last_offset=False.",
         )
     return offsets
 

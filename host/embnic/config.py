@@ -34,8 +34,8 @@ _E = TypeVar("_E", bound=enum.IntEnum)
 class OutOfRange(enum.IntEnum):
     """Say what happens to an id that is `rows` or larger.
 
-    RAISE refuses the whole lookup. ZERO lets the id contribute nothing: it leaves its bag and is not counted by a
-    mean. CLAMP uses the last row. A negative id is always refused.
+    RAISE refuses the whole lookup. ZERO lets the id contribute nothing: it leaves its bag and is
+    not counted by a mean. CLAMP uses the last row. A negative id is always refused.
     """
 
     RAISE = 0
@@ -47,8 +47,9 @@ class OutOfRange(enum.IntEnum):
 class Table:
     """Describe one embedding table and how its bags are pooled.
 
-    `pooling` has no default, because the conventions differ: torch's EmbeddingBag says mean, torchrec says sum.
-    A negative `padding_idx` counts from the end, as in torch; the stored value is the row.
+    `pooling` has no default, because the conventions differ: torch's EmbeddingBag says mean,
+    torchrec says sum. A negative `padding_idx` counts from the end, as in torch; the stored value
+    is the row.
 
     >>> item = Table("item", rows=1_000_000, dim=24, pooling="sum", padding_idx=-1)
     >>> item
@@ -96,7 +97,8 @@ class Table:
         """Show the call that makes this table."""
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         return (
-            f"Table({self.name!r}, rows={self.rows}, dim={self.dim}, dtype={self.dtype.name.lower()!r}, "
+            f"Table({self.name!r}, rows={self.rows}, dim={self.dim}, "
+            f"dtype={self.dtype.name.lower()!r}, "
             f"pooling={self.pooling.name.lower()!r}{padding})"
         )
 
@@ -104,8 +106,9 @@ class Table:
     def mul_then_add(self) -> bool:
         """Tell whether a weighted product is rounded before it is added.
 
-        torch fuses the two, except when the table has a `padding_idx` (even one that no bag contains): then another of
-        its kernels runs, which rounds the product and rounds bf16 results to nearest even.
+        torch fuses the two, except when the table has a `padding_idx` (even one that no bag
+        contains): then another of its kernels runs, which rounds the product and rounds bf16
+        results to nearest even.
         """
         return self.padding_idx is not None
 
@@ -166,7 +169,7 @@ def tables_by_name(tables: Iterable[Table]) -> dict[str, Table]:
 
 
 def enum_member(kind: type[_E], value: _E | str | int, what: str, *, do: str) -> _E:
-    """Return the member of `kind` that `value` is or names (in any case); refuse everything else."""
+    """Return the member of `kind` that `value` is or names (in any case), or refuse it."""
     if isinstance(value, kind):
         return value
     if isinstance(value, str) and value.upper() in kind.__members__:
@@ -214,7 +217,8 @@ def _pooling(table: str, pooling: Pooling | str | None) -> Pooling:
     works = ", ".join(repr(p.name.lower()) for p in _POOLINGS)
     if pooling is None:
         raise ConfigError(
-            f"Table {table!r}: no pooling is given, and there is no default: torch's EmbeddingBag means 'mean', "
+            f"Table {table!r}: no pooling is given, and there is no default: "
+            "torch's EmbeddingBag means 'mean', "
             "torchrec's EmbeddingBagConfig means 'sum'.",
             allowed=f"{works}.",
             do="Say which one the model was trained with.",

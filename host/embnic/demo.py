@@ -55,12 +55,18 @@ class DemoResult:
 def open_card(config: str) -> Any:
     """Build or find the simulated card; `embnic_sim` is imported here only."""
     if config not in CONFIGS:
-        raise ConfigError(f"The configuration is {config!r}.", allowed=f"{', '.join(CONFIGS)}.", do="Choose one of these.")
+        raise ConfigError(
+            f"The configuration is {config!r}.",
+            allowed=f"{', '.join(CONFIGS)}.",
+            do="Choose one of these.",
+        )
     try:
         from embnic_sim.card import SimCard
     except ImportError as error:
         raise BackendUnavailable(
-            "rtl", reason=f"the simulation package does not import ({error}).", remedy="pip install 'embnic[rtl]'."
+            "rtl",
+            reason=f"the simulation package does not import ({error}).",
+            remedy="pip install 'embnic[rtl]'.",
         ) from error
     return SimCard(config)
 
@@ -69,10 +75,14 @@ def run_demo(trace: Trace, options: DemoOptions, progress: Progress) -> DemoResu
     """Run `trace` on the simulated card; compare every bag with the reference (and torch, when installed)."""
     started = time.perf_counter()
     table = Table("demo", rows=trace.rows, dim=options.dim, pooling=options.pooling)
-    weights = np.random.default_rng(options.seed).standard_normal((trace.rows, options.dim), dtype=np.float32)
+    weights = np.random.default_rng(options.seed).standard_normal(
+        (trace.rows, options.dim), dtype=np.float32
+    )
     progress(0, len(trace), "building the card")
     card = open_card(options.config)
-    with Engine([table], attach_rtl([table], card, config=options.config, mtu=options.mtu), fallback=False) as engine:
+    with Engine(
+        [table], attach_rtl([table], card, config=options.config, mtu=options.mtu), fallback=False
+    ) as engine:
         progress(0, len(trace), "loading the table")
         engine.load("demo", weights)
         before = dict(engine.stats().card)
@@ -89,7 +99,9 @@ def run_demo(trace: Trace, options: DemoOptions, progress: Progress) -> DemoResu
     run = RunRecord(
         title="embnic: embedding traffic through the card",
         trace=trace.description,
-        config={name: value for name, value in vars(config).items() if isinstance(value, int)},
+        config={
+            name.upper(): value for name, value in vars(config).items() if isinstance(value, int)
+        },
         config_name=options.config,
         build=build,
         clock_mhz=config.clock_mhz,
@@ -153,7 +165,11 @@ def request_latency(
 
 
 def check(
-    table: Table, weights: NDArray[np.float32], trace: Trace, pooled: NDArray[np.float32], progress: Progress
+    table: Table,
+    weights: NDArray[np.float32],
+    trace: Trace,
+    pooled: NDArray[np.float32],
+    progress: Progress,
 ) -> list[Check]:
     """Compare `pooled` with the reference, and with torch when it is installed, as 32-bit patterns."""
     reference = ReferenceBackend([table])
@@ -163,13 +179,31 @@ def check(
         stop = min(start + BATCH_BAGS, len(trace))
         expected[start:stop] = reference.lookup(trace.bags(table.name, start, stop))[table.name]
         progress(stop, len(trace), "bags through the reference")
-    checks = [Check("embnic reference", len(trace), _unequal(pooled, expected), "plain loops, host/embnic/backends/reference.py")]
+    checks = [
+        Check(
+            "embnic reference",
+            len(trace),
+            _unequal(pooled, expected),
+            "plain loops, host/embnic/backends/reference.py",
+        )
+    ]
     torch_result = _torch(table, weights, trace.bags(table.name))
     if torch_result is not None:
         version, values = torch_result
-        checks.append(Check(f"torch {version} EmbeddingBag", len(trace), _unequal(pooled, values), "on this CPU"))
+        checks.append(
+            Check(
+                f"torch {version} EmbeddingBag", len(trace), _unequal(pooled, values), "on this CPU"
+            )
+        )
     else:
-        checks.append(Check("torch EmbeddingBag", 0, 0, "not run: torch is not installed (the demo never installs it)"))
+        checks.append(
+            Check(
+                "torch EmbeddingBag",
+                0,
+                0,
+                "not run: torch is not installed (the demo never installs it)",
+            )
+        )
     return checks
 
 
@@ -177,7 +211,9 @@ def _unequal(one: NDArray[np.float32], other: NDArray[np.float32]) -> int:
     return int(np.any(one.view(np.uint32) != other.view(np.uint32), axis=1).sum())
 
 
-def _torch(table: Table, weights: NDArray[np.float32], bags: Bags) -> tuple[str, NDArray[np.float32]] | None:
+def _torch(
+    table: Table, weights: NDArray[np.float32], bags: Bags
+) -> tuple[str, NDArray[np.float32]] | None:
     try:
         import torch
     except ImportError:
@@ -185,9 +221,9 @@ def _torch(table: Table, weights: NDArray[np.float32], bags: Bags) -> tuple[str,
     item = bags[table.name]
     with torch.no_grad():
         result = torch.nn.functional.embedding_bag(
-            torch.from_numpy(np.ascontiguousarray(item.values)),
+            torch.from_numpy(item.values.copy()),
             torch.from_numpy(weights),
-            torch.from_numpy(np.ascontiguousarray(item.offsets)),
+            torch.from_numpy(item.offsets.copy()),
             mode=table.pooling.name.lower(),
             include_last_offset=True,
         )

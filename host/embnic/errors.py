@@ -91,7 +91,8 @@ class ContractMismatch(EmbnicError):
         self.package = package
         super().__init__(
             f"{what}: the device says {_show(device)}, this package expects {_show(package)}. "
-            "Do: load a bitstream built from this version of embnic, or install the version that built it."
+            "Do: load a bitstream built from this version of embnic, "
+            "or install the version that built it."
         )
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -159,6 +160,10 @@ class ClosedError(EmbnicError):
         super().__init__(
             f"{call} was called after close(). Do: open a new one and use it inside `with`."
         )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle with the attribute."""
+        return (ClosedError, (self.call,))
 
 
 def _show(value: object) -> str:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turn rows into bytes as the card stores them, and back.
 
-A row lies at `row * table.stride_bytes`: its elements in order, little-endian, then zeros up to a multiple of 64 bytes.
+A row lies at `row * table.stride_bytes`: its elements in order, little-endian, then zeros up to a
+multiple of 64 bytes.
 
 ```text
  byte 0                        row_bytes          stride_bytes (= vec64 * 64)
@@ -30,8 +31,8 @@ CHUNK_BYTES = 16 << 20  # memory that one chunk of packed rows may take
 def to_storage(table: Table, values: Any, *, rows: int) -> NDArray[Any]:
     """Return `values` [rows, dim] as a C-contiguous array of the table's storage type.
 
-    Takes that type (bf16: uint16 bit patterns, an ml_dtypes or a torch bfloat16) or float32, which is rounded to
-    nearest even. An array that fits already is returned as it is.
+    Takes that type (bf16: uint16 bit patterns, an ml_dtypes or a torch bfloat16) or float32, which
+    is rounded to nearest even. An array that fits already is returned as it is.
     """
     array = as_numpy(values)
     where = f"Table {table.name!r}: rows"
@@ -84,7 +85,9 @@ def check_ids(table: Table, ids: Any) -> NDArray[np.int64]:
 
 
 def pack(table: Table, stored: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return stored rows [n, dim] as card memory: uint8 [n, stride_bytes], the tail of each row zero."""
+    """Return stored rows [n, dim] as card memory: uint8 [n, stride_bytes], the tail of each row
+    zero.
+    """
     packed = np.zeros((len(stored), table.stride_bytes), np.uint8)
     packed[:, : table.row_bytes] = (
         np.ascontiguousarray(stored).view(np.uint8).reshape(len(stored), table.row_bytes)

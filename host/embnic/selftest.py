@@ -36,11 +36,19 @@ def run_selftest(target: str = "auto", *, seed: int = 1) -> str:
             engine.load(table.name, rows)
         for after in ("load", "update"):
             bags = Bags.from_lists(
-                {t.name: [rng.integers(0, ROWS, int(n)).tolist() for n in rng.integers(0, 30, BAGS)] for t in tables}
+                {
+                    t.name: [
+                        rng.integers(0, ROWS, int(n)).tolist() for n in rng.integers(0, 30, BAGS)
+                    ]
+                    for t in tables
+                }
             )
             expected, found = reference.lookup(bags), engine.lookup(bags)
             for table in tables:
-                wrong = np.any(expected[table.name].view(np.uint32) != found[table.name].view(np.uint32), axis=1)
+                wrong = np.any(
+                    expected[table.name].view(np.uint32) != found[table.name].view(np.uint32),
+                    axis=1,
+                )
                 if wrong.any():
                     raise SelfTestFailure(
                         f"target {engine.target}, table {table.name!r}, after the {after}: {int(wrong.sum())} of {BAGS} "
@@ -53,5 +61,7 @@ def run_selftest(target: str = "auto", *, seed: int = 1) -> str:
             engine.update("sum", ids, rows)
         served = engine.stats()
         if served.bags_by_card + served.bags_by_cpu != compared:
-            raise SelfTestFailure(f"{compared} bags were asked and {served.bags_by_card + served.bags_by_cpu} counted")
+            raise SelfTestFailure(
+                f"{compared} bags were asked and {served.bags_by_card + served.bags_by_cpu} counted"
+            )
         return f"selftest: target {engine.target}: {compared} bags, {served.updates} updates: bit-equal to the reference"

@@ -58,11 +58,15 @@ class BagLengths:
             )
         if not 1.0 <= self.mean <= 65535.0:
             raise ConfigError(
-                f"The mean bag length is {self.mean}.", allowed="1 to 65,535.", do="Choose a mean in that range."
+                f"The mean bag length is {self.mean}.",
+                allowed="1 to 65,535.",
+                do="Choose a mean in that range.",
             )
         if not 0.0 <= self.empty < 1.0:
             raise ConfigError(
-                f"The share of empty bags is {self.empty}.", allowed="0 to below 1.", do="Give a share, such as 0.05."
+                f"The share of empty bags is {self.empty}.",
+                allowed="0 to below 1.",
+                do="Give a share, such as 0.05.",
             )
 
     @classmethod
@@ -116,7 +120,9 @@ class Trace:
         stop = len(self) if stop is None else min(stop, len(self))
         offsets = self.offsets[start : stop + 1]
         values = self.values[offsets[0] : offsets[-1]]
-        return Bags.from_torch({table: (values, offsets - offsets[0], None)}, include_last_offset=True)
+        return Bags.from_torch(
+            {table: (values, offsets - offsets[0], None)}, include_last_offset=True
+        )
 
     def head(self, bags: int) -> Trace:
         """Return the first ``bags`` bags."""
@@ -147,7 +153,11 @@ class TrafficSpec:
                 do="Give both as positive numbers.",
             )
         if self.rows > MAX_ROW:
-            raise ConfigError(f"The table has {self.rows} rows.", allowed=f"up to {MAX_ROW}.", do="Use fewer rows.")
+            raise ConfigError(
+                f"The table has {self.rows} rows.",
+                allowed=f"up to {MAX_ROW}.",
+                do="Use fewer rows.",
+            )
         if sum(self.hitters) > 1.0 or any(p < 0 for p in self.hitters):
             raise ConfigError(
                 f"The heavy hitters' shares are {self.hitters}.",
@@ -161,10 +171,14 @@ class TrafficSpec:
                 do="Give hitters=() or more rows.",
             )
         if not 0.0 <= self.reuse < 1.0:
-            raise ConfigError(f"The share of reuse is {self.reuse}.", allowed="0 to below 1.", do="Give a share.")
+            raise ConfigError(
+                f"The share of reuse is {self.reuse}.", allowed="0 to below 1.", do="Give a share."
+            )
         if self.reuse_window < 1:
             raise ConfigError(
-                f"The reuse window is {self.reuse_window}.", allowed="at least 1 lookup.", do="Give a larger window."
+                f"The reuse window is {self.reuse_window}.",
+                allowed="at least 1 lookup.",
+                do="Give a larger window.",
             )
 
 
@@ -202,7 +216,8 @@ def _draw_ranks(spec: TrafficSpec, total: int, rng: np.random.Generator) -> npt.
         weights *= (1.0 - hitters.sum()) / weights.sum()
     cumulative = np.cumsum(np.concatenate((hitters, weights)))
     ranks = np.searchsorted(cumulative, rng.random(total) * cumulative[-1], side="right")
-    return np.minimum(ranks, spec.rows - 1).astype(np.int64)
+    capped: npt.NDArray[np.int64] = np.minimum(ranks, spec.rows - 1).astype(np.int64)
+    return capped
 
 
 def _repeat_recent(
@@ -217,8 +232,10 @@ def _repeat_recent(
     while True:  # a copy of a copy: follow the chain to the draw it came from
         further = source[source]
         if np.array_equal(further, source):
-            return values[source]
+            break
         source = further
+    repeated: npt.NDArray[np.int64] = values[source]
+    return repeated
 
 
 def read_trace(
@@ -244,7 +261,9 @@ def read_bags(path: str | Path) -> Trace:
     for number, line in enumerate(_lines(path), start=1):
         fields = line.split()
         if not fields:
-            raise _malformed(path, number, line, "a label, then row ids (an empty bag is a label alone)")
+            raise _malformed(
+                path, number, line, "a label, then row ids (an empty bag is a label alone)"
+            )
         ids += [_row_id(path, number, field) for field in fields[1:]]
         lengths.append(len(fields) - 1)
     if not lengths:
@@ -267,7 +286,9 @@ def read_rows(path: str | Path, lengths: BagLengths, *, seed: int = 1) -> Trace:
         ids.append(_row_id(path, number, fields[0]))
     if not ids:
         raise ConfigError(
-            f"Trace {path} is empty.", allowed="one row id per line.", do="Give a file with at least one line."
+            f"Trace {path} is empty.",
+            allowed="one row id per line.",
+            do="Give a file with at least one line.",
         )
     rng = np.random.default_rng(seed)
     cuts: list[int] = []
@@ -287,7 +308,9 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="ascii").splitlines()
     except OSError as error:
         raise ConfigError(
-            f"Trace {path} cannot be read ({error.strerror}).", allowed="a text file.", do="Correct the path."
+            f"Trace {path} cannot be read ({error.strerror}).",
+            allowed="a text file.",
+            do="Correct the path.",
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Build, check and checksum frames with numpy: the twin of the native codec.
 
-Letters in shapes: `n` frames. The three functions are what `embnic._native` offers under the same names, with the same
-arguments and the same results; `wire.py` picks one of the two. Outputs are written into arrays of the caller.
+Letters in shapes: `n` frames. The three functions are what `embnic._native` offers under the same
+names, with the same arguments and the same results; `wire.py` picks one of the two. Outputs are
+written into arrays of the caller.
 """
 
 from __future__ import annotations
+
+import sys
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +43,7 @@ CRC_CELLS = 1 << 21  # bytes that are checksummed at once, so that the work stay
 
 
 def _crc_tables() -> NDArray[np.uint32]:
-    """Return the tables of slicing-by-8: [8, 256]; table k steps a byte over k further zero bytes."""
+    """Return the tables of slicing-by-8 [8, 256]: table k steps a byte over k more zero bytes."""
     table = np.arange(256, dtype=np.uint32)
     for _ in range(8):
         table = (table >> np.uint32(1)) ^ np.where(table & 1, np.uint32(CRC_POLY), np.uint32(0))
@@ -50,20 +53,48 @@ def _crc_tables() -> NDArray[np.uint32]:
     return np.stack(tables)
 
 
-_TABLES = _crc_tables()
+def _apply(tables: NDArray[np.uint32], states: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return states after the zero bytes that `tables` [4, 256] stand for."""
+    octets = np.ascontiguousarray(states).view(np.uint8).reshape(*states.shape, 4)
+    return _look_up(tables, octets)
+
+
+def _look_up(tables: NDArray[np.uint32], octets: Bytes) -> NDArray[np.uint32]:
+    """Return the sum of `tables[k][octets[..., k]]` over k."""
+    total = np.take(tables[0], octets[..., 0])
+    for k in range(1, len(tables)):
+        total ^= np.take(tables[k], octets[..., k])
+    return total
+
+
+def _zero_tables() -> list[NDArray[np.uint32]]:
+    """Return for every k the tables [4, 256] that step a state over 2**k words of zeros."""
+    found = [_BYTE_TABLES[7:3:-1]]
+    while 8 << len(found) <= MAX_FRAME_BYTES:
+        found.append(_apply(found[-1], found[-1]))
+    return found
+
+
+if sys.byteorder != "little":
+    raise ImportError("embnic.wire_numpy: this machine is big-endian; build the native extension.")
+_BYTE_TABLES = _crc_tables()
+_WORD_TABLES = _BYTE_TABLES[::-1]  # the first byte of a word has seven behind it
+_ZERO_TABLES = _zero_tables()
 
 
 def crc32c_batch(data: Bytes, starts: Offsets, lengths: Offsets, out: NDArray[np.uint32]) -> None:
-    """Write the CRC32C of `lengths[i]` bytes from `starts[i]` of `data` to `out[i]`; every length is at least 4.
+    """Write the CRC32C of `lengths[i]` bytes from `starts[i]` of `data` to `out[i]`.
 
-    The byte ranges are aligned at their ends, with zeros in front: a CRC that starts from state 0 does not see leading
-    zeros, and starting from all ones is the same as inverting the first four bytes.
+    Every length is at least 4. The byte ranges are aligned at their ends, with zeros in front: a
+    CRC that starts from state 0 does not see leading zeros, and starting from all ones is the same
+    as inverting the first four bytes. All words are checksummed at once, then neighbours are joined
+    pair by pair: the CRC of AB is that of A stepped over B's length of zeros, plus that of B.
     """
     words = -(-lengths // 8)
     order = np.argsort(words, kind="stable")
     first = 0
     while first < len(order):
-        # Frames of similar length go together: at most twice the shortest one's words, and CRC_CELLS bytes.
+        # Similar lengths go together: at most twice the shortest one's words, and CRC_CELLS bytes.
         limit = max(2 * int(words[order[first]]), 8)
         stop = int(np.searchsorted(words[order], limit, side="right"))
         stop = min(stop, first + max(CRC_CELLS // (8 * limit), 1))
@@ -77,16 +108,17 @@ def _crc_group(data: Bytes, starts: Offsets, lengths: Offsets) -> NDArray[np.uin
     at = (starts + lengths - columns)[:, None] + np.arange(columns)
     cells = data[np.maximum(at, 0)]
     cells[at < starts[:, None]] = 0
-    cells[np.arange(len(starts))[:, None], (columns - lengths)[:, None] + np.arange(4)] ^= np.uint8(CRC_INIT & 255)
-    words = np.ascontiguousarray(cells.view("<u4").T.astype(np.uint32, copy=False))
-    state = np.zeros(len(starts), np.uint32)
-    for low, high in zip(words[0::2], words[1::2], strict=True):
-        low = low ^ state
-        state = _TABLES[7][low & 255] ^ _TABLES[6][(low >> 8) & 255]
-        state ^= _TABLES[5][(low >> 16) & 255] ^ _TABLES[4][low >> 24]
-        state ^= _TABLES[3][high & 255] ^ _TABLES[2][(high >> 8) & 255]
-        state ^= _TABLES[1][(high >> 16) & 255] ^ _TABLES[0][high >> 24]
-    return state ^ np.uint32(CRC_XOROUT)
+    first = (columns - lengths)[:, None] + np.arange(4)
+    cells[np.arange(len(starts))[:, None], first] ^= np.uint8(CRC_INIT & 255)
+    states = _look_up(_WORD_TABLES, cells.reshape(len(starts), -1, 8))
+    for tables in _ZERO_TABLES:
+        if states.shape[1] == 1:
+            break
+        if states.shape[1] % 2:
+            states = np.concatenate([np.zeros((len(states), 1), np.uint32), states], axis=1)
+        states = _apply(tables, states[:, 0::2]) ^ states[:, 1::2]
+    crcs: NDArray[np.uint32] = states[:, 0] ^ np.uint32(CRC_XOROUT)
+    return crcs
 
 
 def encode_frames(
@@ -94,8 +126,9 @@ def encode_frames(
 ) -> None:
     """Write frames one after the other to `out`.
 
-    `prefix` [42] is Ethernet, IPv4 and UDP with lengths and checksums zero; `headers` [n, 22] are ours as bytes; frame
-    `i` has the payload bytes `payload_offsets[i]` to `payload_offsets[i + 1]`, a multiple of 8.
+    `prefix` [42] is Ethernet, IPv4 and UDP with lengths and checksums zero; `headers` [n, 22] are
+    ours as bytes; frame `i` has the payload bytes `payload_offsets[i]` to `payload_offsets[i + 1]`,
+    a multiple of 8.
     """
     sizes = np.diff(payload_offsets)
     count = len(sizes)
@@ -131,9 +164,10 @@ def decode_frames(
 ) -> None:
     """Check frames `data[offsets[i]:offsets[i + 1]]`.
 
-    Takes the UDP destination `port` (-1: any) and the opcodes whose byte in `opcodes` [256] is not 0. Writes our header to
-    `headers` [n, 22], begin and end of the payload in `data` to `payloads` [n, 2], and -1 or the DropReason to
-    `reasons` [n]. Header and payload of a frame that is not accepted are zero.
+    Takes the UDP destination `port` (-1: any) and the opcodes whose byte in `opcodes` [256] is not
+    0. Writes our header to `headers` [n, 22], begin and end of the payload in `data` to `payloads`
+    [n, 2], and -1 or the DropReason to `reasons` [n]. Header and payload of a frame that is not
+    accepted are zero.
     """
     lengths = np.diff(offsets)
     head = _heads(data, offsets[:-1], lengths)
@@ -147,9 +181,13 @@ def decode_frames(
         | (size % 8 != 0)
         | (udp_length + UDP_BYTE > lengths)
         | (lengths > MAX_FRAME_BYTES),
-        DropReason.IP_CHECKSUM: _fold(head[:, IP_BYTE:UDP_BYTE].view(">u2").sum(axis=1, dtype=np.int64)) != 0xFFFF,
+        DropReason.IP_CHECKSUM: _fold(
+            head[:, IP_BYTE:UDP_BYTE].view(">u2").sum(axis=1, dtype=np.int64)
+        )
+        != 0xFFFF,
         DropReason.VERSION: head[:, 44] != WIRE_VERSION,
-        DropReason.HEADER: (head[:, 46] & np.uint8(FLAGS_RESERVED) != 0) | (opcodes[head[:, 45]] == 0),
+        DropReason.HEADER: (head[:, 46] & np.uint8(FLAGS_RESERVED) != 0)
+        | (opcodes[head[:, 45]] == 0),
         DropReason.TAG: tagged,
     }
     reasons[:] = -1
@@ -177,10 +215,17 @@ def _heads(data: Bytes, starts: Offsets, lengths: Offsets) -> Bytes:
 
 
 def _ours(head: Bytes, port: int) -> NDArray[np.bool_]:
-    """Return which frames are untagged IPv4 without options or fragments, UDP, to our port, with our magic."""
-    ours = (_word(head, 12) == 0x0800) & (head[:, 14] == 0x45) & (_word(head, 20) & 0x3FFF == 0) & (head[:, 23] == 17)
+    """Return which frames are plain untagged IPv4 and UDP, to our port, with our magic."""
+    ours: NDArray[np.bool_] = (
+        (_word(head, 12) == 0x0800)
+        & (head[:, 14] == 0x45)
+        & (_word(head, 20) & 0x3FFF == 0)
+        & (head[:, 23] == 17)
+    )
     ours &= (head[:, 42] == MAGIC & 255) & (head[:, 43] == MAGIC >> 8)
-    return ours if port < 0 else ours & (_word(head, 36) == port)
+    if port >= 0:
+        ours &= _word(head, 36) == port
+    return ours
 
 
 def _word(head: Bytes, at: int) -> NDArray[np.int64]:

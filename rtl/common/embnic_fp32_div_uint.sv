@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Divides binary32 lanes by one unsigned count, each rounded to nearest even: a / float(count) as IEEE 754 has it.
+// Divides binary32 lanes by one unsigned count, each rounded to nearest even: a / float(count) as
+// IEEE 754 has it.
 //
 // Order       results leave in the order of the operands; nothing stalls.
 // Latency     DIV_STAGES cycles from valid_in to valid_out.
-// Throughput  one operation per cycle for all lanes. A stage without a valid operation keeps its registers.
-// Values      subnormal dividends and quotients are kept; signs as IEEE 754; a NaN gives 0x7fc00000. A count beyond 2^24
-//             is rounded to binary32 first (nearest even).
+// Throughput  one operation per cycle for all lanes. A stage without a valid operation keeps its
+//             registers.
+// Values      subnormal dividends and quotients are kept; signs as IEEE 754; a NaN gives
+//             0x7fc00000. A count beyond 2^24 is rounded to binary32 first (nearest even).
 // Not handled count 0: the quotient is meaningless.
 //
-//  1 unpack, count leading zeros  2 normalise  3 round the count  4..29 one quotient bit each, nonrestoring
-//  30 settle the remainder's sign, normalise  31 denormalise  32 round, pack
+//   1 unpack, count leading zeros | 2 normalise | 3 round the count
+//   4..29 one quotient bit each, nonrestoring | 30 settle the remainder's sign, normalise
+//   31 denormalise | 32 round, pack
 //
 // The divisor and its delay line exist once, for all lanes.
 `default_nettype none
@@ -29,7 +32,7 @@ module embnic_fp32_div_uint
     output      logic [LANES*32-1:0] result
 );
     localparam int unsigned LATENCY = 32;
-    localparam int unsigned BITS    = 26;  // quotient bits: 24, one for a quotient below 1, one to round
+    localparam int unsigned BITS    = 26;  // of a quotient: 24, one if it is below 1, one to round
     localparam int unsigned FIRST   = 4;   // stage of the first quotient bit
     localparam int unsigned SETTLE  = FIRST + BITS;
     if (LATENCY != DIV_STAGES || SETTLE + 2 != LATENCY) begin : gen_bad_stages
@@ -119,14 +122,15 @@ module embnic_fp32_div_uint
             end
         end
 
-        // Quotient bits. The remainder stays in [-divisor, divisor); its sign is the quotient bit, and chooses whether
-        // the next stage adds or subtracts. An extra bit at the bottom brings the one of the two's complement in.
+        // Quotient bits. The remainder stays in [-divisor, divisor); its sign is the quotient bit,
+        // and chooses whether the next stage adds or subtracts. An extra bit at the bottom brings
+        // the one of the two's complement in.
         function automatic logic [24:0] step(logic [24:0] doubled, logic add, logic [23:0] divisor);
             return 25'(({doubled, 1'b1} + {add ? {1'b0, divisor} : ~{1'b0, divisor}, !add}) >> 1);
         endfunction
 
         logic [24:0] remainder_q[FIRST:SETTLE-1];
-        logic [24:0] quotient_q[FIRST:SETTLE-1];  // the bits of the remainders before; the first is 1 or more
+        logic [24:0] quotient_q[FIRST:SETTLE-1];  // bits of the remainders before
         side_t [SETTLE-1:FIRST] side_q;
 
         always_ff @(posedge clk) begin
@@ -148,11 +152,12 @@ module embnic_fp32_div_uint
             end
         end
 
-        // Settle: a negative remainder gets the divisor back, so that zero means exact; the quotient is normalised.
+        // Settle: a negative remainder gets the divisor back, so that zero means exact; the
+        // quotient is normalised.
         logic [25:0]       quotient;
         logic signed [9:0] exp, below;
         logic [26:0]       settle_man_q;    // 24 bits, one to round, two that jam
-        logic [4:0]        settle_right_q;  // places to the grid of subnormals; 31 leaves only the jam
+        logic [4:0]        settle_right_q;  // places to the grid of subnormals; 31 leaves the jam
         logic [7:0]        settle_exp_q;
         logic [3:0]        settle_flags_q;  // sign, nan, inf, zero
 
@@ -170,8 +175,8 @@ module embnic_fp32_div_uint
                                    inexact(remainder_q[SETTLE-1], divisor_q[SETTLE-1])};
                 settle_right_q <= (exp >= 10'sd1) ? '0 : (below[9:5] != '0) ? 5'd31 : below[4:0];
                 settle_exp_q   <= (exp >= 10'sd1) ? exp[7:0] : '0;
-                settle_flags_q <= {side_q[SETTLE-1].sign, side_q[SETTLE-1].nan, side_q[SETTLE-1].inf,
-                                   side_q[SETTLE-1].zero};
+                settle_flags_q <= {side_q[SETTLE-1].sign, side_q[SETTLE-1].nan,
+                                   side_q[SETTLE-1].inf, side_q[SETTLE-1].zero};
             end
         end
 

@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// Binary32 a * b + c, rounded to nearest even: fused (one rounding), or with the product rounded first.
+// Binary32 a * b + c, rounded to nearest even: fused (one rounding), or with the product rounded
+// first.
 //
 // Order       results leave in the order of the operands; nothing stalls.
-// Latency     FMA_STAGES cycles from valid_in to valid_out. The addend is late: `c` belongs to the a and b that were
-//             given FMA_C_DELAY cycles earlier, so that an accumulator can be read while the product is made, and
-//             a loop through `c` is FMA_STAGES - FMA_C_DELAY cycles long.
+// Latency     FMA_STAGES cycles from valid_in to valid_out. The addend is late: `c` belongs to the
+//             a and b that were given FMA_C_DELAY cycles earlier, so that an accumulator can be
+//             read while the product is made, and a loop through `c` is FMA_STAGES - FMA_C_DELAY
+//             cycles long.
 // Throughput  one operation per cycle. A stage without a valid operation keeps its registers.
-// Values      subnormal operands and results are kept; signed zeros as IEEE 754; every NaN result is 0x7fc00000.
-//             x + y is fma(1, x, y) in either mode.
+// Values      subnormal operands and results are kept; signed zeros as IEEE 754; every NaN result
+//             is 0x7fc00000. x + y is fma(1, x, y) in either mode.
 //
-//  1 unpack  2 partial products  3 product  4 normalise  5 denormalise  6 round the product, unpack c  7 compare
-//  8 swap, shift by 16s  9 shift by 1s  10 add  11 count leading zeros  12 normalise  13 round, pack
+//   1 unpack | 2 partial products | 3 product | 4 normalise | 5 denormalise
+//   6 round the product, unpack c | 7 compare | 8 swap, shift by 16s | 9 shift by 1s | 10 add
+//   11 count leading zeros | 12 normalise | 13 round, pack
 //
-// Every number after stage 5 is (exponent >= 1, fraction): normalised, or at exponent 1, the binary32 grid of
-// subnormals. So exponent and fraction compare like one integer, and no result ever has to be shifted right.
-// A bit shifted out is kept in a jam bit below the fraction, which rounds and subtracts like the bits it stands for
-// because it always lies below the rounding position.
+// Every number after stage 5 is (exponent >= 1, fraction): normalised, or at exponent 1, the
+// binary32 grid of subnormals. So exponent and fraction compare like one integer, and no result
+// ever has to be shifted right. A bit shifted out is kept in a jam bit below the fraction, which
+// rounds and subtracts like the bits it stands for because it always lies below the rounding
+// position.
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_fp32_fma
@@ -44,9 +48,6 @@ module embnic_fp32_fma
         else     valid_q <= {valid_q[LATENCY-1:1], valid_in};
     end
     assign valid_out = valid_q[LATENCY];
-
-    // The stages are written as functions of the stage before, called under its valid bit: an idle lane then costs a
-    // simulation nothing.
 
     // x >> shift; every bit lost is kept in bit 0.
     function automatic logic [49:0] shift_jam(logic [49:0] x, logic [5:0] shift);
@@ -79,11 +80,13 @@ module embnic_fp32_fma
             s1_zero_q     <= a[30:0] == '0 || b[30:0] == '0;
             s1_inf_q      <= a[30:0] == FP32_INF || b[30:0] == FP32_INF;
             s1_nan_q      <= fp32_is_nan(a[30:0]) || fp32_is_nan(b[30:0])
-                             || (a[30:0] == FP32_INF && b[30:0] == '0) || (a[30:0] == '0 && b[30:0] == FP32_INF);
+                             || (a[30:0] == FP32_INF && b[30:0] == '0)
+                             || (a[30:0] == '0 && b[30:0] == FP32_INF);
         end
     end
 
-    // Stage 2: partial products of one DSP48E2 each (24 x 17, 24 x 7), leading zeros of the subnormal factor.
+    // Stage 2: partial products of one DSP48E2 each (24 x 17, 24 x 7), leading zeros of the
+    // subnormal factor.
     logic [40:0]       s2_low_q;
     logic [30:0]       s2_high_q;
     logic [4:0]        s2_lead_q;  // leading zeros of the product that come from a subnormal factor
@@ -108,7 +111,7 @@ module embnic_fp32_fma
     typedef struct packed {
         logic       deep;  // the product lies below exponent 1: shift it right
         logic [4:0] left;
-        logic [4:0] right; // beyond `deep`'s own one; 31 leaves only bits below the rounding position
+        logic [4:0] right; // beyond `deep`'s own one; 31 leaves only bits below the rounding
         logic [8:0] exp;
     } move_t;
 
@@ -153,7 +156,8 @@ module embnic_fp32_fma
     always_ff @(posedge clk) begin
         if (valid_q[3]) begin
             s4_prod_q  <= (s3_move_q.deep || s4_shifted[47]) ? s4_shifted : s4_shifted << 1;
-            s4_exp_q   <= s3_move_q.exp + 9'(s4_shifted[47] && !s3_move_q.deep);
+            s4_exp_q   <= (s4_shifted[47] && !s3_move_q.deep) ? s3_move_q.exp + 9'd1
+                                                              : s3_move_q.exp;
             s4_right_q <= s3_move_q.right;
             s4_sign_q  <= s3_sign_q;
             s4_round_q <= s3_round_q;
@@ -182,7 +186,6 @@ module embnic_fp32_fma
 
     // Stage 6: round the product when asked to; unpack the addend.
     logic [24:0] s6_rounded;
-    logic [8:0]  s6_rounded_exp;
     logic [47:0] s6_prod_q;
     logic        s6_jam_q;
     logic [8:0]  s6_exp_q;
@@ -192,17 +195,19 @@ module embnic_fp32_fma
     logic        s6_c_sign_q, s6_c_inf_q, s6_c_nan_q;
 
     assign s6_rounded = 25'(s5_prod_q[47:24])
-                        + 25'(s5_prod_q[23] && (s5_prod_q[24] || s5_jam_q || s5_prod_q[22:0] != '0));
-    assign s6_rounded_exp = s5_exp_q + 9'(s6_rounded[24]);
+                        + 25'(s5_prod_q[23]
+                              && (s5_prod_q[24] || s5_jam_q || s5_prod_q[22:0] != '0));
 
     always_ff @(posedge clk) begin
         if (valid_q[5]) begin
             s6_prod_q <= !s5_round_q ? s5_prod_q
                                      : {s6_rounded[24] || s6_rounded[23], s6_rounded[22:0], 24'd0};
             s6_jam_q    <= s5_jam_q && !s5_round_q;
-            s6_exp_q    <= s5_round_q ? s6_rounded_exp : s5_exp_q;
+            s6_exp_q    <= (s5_round_q && s6_rounded[24]) ? s5_exp_q + 9'd1 : s5_exp_q;
             s6_sign_q   <= s5_sign_q;
-            s6_inf_q    <= s5_inf_q || (s5_round_q && s6_rounded_exp >= 9'd255);
+            s6_inf_q    <= s5_inf_q
+                           || (s5_round_q && (s5_exp_q >= 9'd255
+                                              || (s5_exp_q == 9'd254 && s6_rounded[24])));
             s6_nan_q    <= s5_nan_q;
             s6_c_man_q  <= {c[30:23] != '0, c[22:0]};
             s6_c_exp_q  <= grid_exp(c[30:23]);
@@ -212,7 +217,8 @@ module embnic_fp32_fma
         end
     end
 
-    // Stage 7: which is larger, and by how many binary places; infinities and NaNs are settled here.
+    // Stage 7: which is larger, and by how many binary places; infinities and NaNs are settled
+    // here.
     logic [47:0]       s7_prod_q;
     logic              s7_jam_q;
     logic [8:0]        s7_exp_q;
@@ -223,7 +229,8 @@ module embnic_fp32_fma
     logic [8:0]        s7_down_q, s7_c_down_q;  // places the addend, or the product, moves down
     logic              s7_special_q, s7_nan_q, s7_inf_sign_q;
 
-    // Compared in three parts to keep the carry chains short. Below its upper 24 bits only the product has any.
+    // Compared in three parts to keep the carry chains short. Below its upper 24 bits only the
+    // product has any.
     function automatic logic less(
         logic [8:0] exp, logic [23:0] man, logic [8:0] c_exp, logic [23:0] c_man
     );
@@ -255,7 +262,8 @@ module embnic_fp32_fma
         end
     end
 
-    // Stage 8: larger and smaller; the smaller moves down by sixteens. Bit 49 weighs one, bit 0 jams.
+    // Stage 8: larger and smaller; the smaller moves down by sixteens. Bit 49 weighs one, bit 0
+    // jams.
     logic [49:0] s8_product, s8_addend, s8_smaller;
     logic [8:0]  s8_down;
     logic [49:0] s8_big_q, s8_small_q;
@@ -305,7 +313,7 @@ module embnic_fp32_fma
     logic [50:0] s10_sum;
     logic [50:0] s10_sum_q;
     logic [8:0]  s10_exp_q;
-    logic [5:0]  s10_limit_q;  // the exponent, or 63
+    logic [50:0] s10_marker_q;  // a one where the sum's leading bit has exponent 1
     logic        s10_sign_q, s10_subtract_q, s10_special_q, s10_nan_q, s10_inf_sign_q;
 
     // One carry chain: an extra bit at the bottom brings the one of the two's complement in.
@@ -316,7 +324,7 @@ module embnic_fp32_fma
         if (valid_q[9]) begin
             s10_sum_q      <= s10_sum;
             s10_exp_q      <= s9_exp_q;
-            s10_limit_q    <= (s9_exp_q[8:6] != '0) ? 6'd63 : s9_exp_q[5:0];
+            s10_marker_q   <= {1'b1, 50'd0} >> s9_exp_q;
             s10_sign_q     <= s9_sign_q;
             s10_subtract_q <= s9_subtract_q;
             s10_special_q  <= s9_special_q;
@@ -325,19 +333,16 @@ module embnic_fp32_fma
         end
     end
 
-    // Stage 11: count leading zeros. A marker at the place of exponent 1 ends the count there.
-    logic [63:1] s11_marked;
+    // Stage 11: count leading zeros, down to the marker at most: the result stays on the grid.
     logic [50:0] s11_sum_q;
     logic [5:0]  s11_lead_q;
     logic [8:0]  s11_exp_q;
     logic        s11_sign_q, s11_special_q, s11_nan_q;
 
-    assign s11_marked = {s10_sum_q, 12'd0} | ({1'b1, 62'd0} >> s10_limit_q);
-
     always_ff @(posedge clk) begin
         if (valid_q[10]) begin
             s11_sum_q     <= s10_sum_q;
-            s11_lead_q    <= lzc64(s11_marked);
+            s11_lead_q    <= lzc64({s10_sum_q | s10_marker_q, 12'd0});
             s11_exp_q     <= s10_exp_q + 9'd1;
             // An exact zero is positive unless both terms were negative.
             s11_sign_q    <= s10_special_q ? s10_inf_sign_q
@@ -350,7 +355,8 @@ module embnic_fp32_fma
     // Stage 12: normalise.
     logic [50:0] s12_shifted;
     logic [23:0] s12_man_q;
-    logic        s12_guard_q, s12_sticky_q;
+    logic        s12_guard_q;
+    logic [3:0]  s12_sticky_q;  // bits below, in four parts
     logic [8:0]  s12_exp_q;
     logic        s12_sign_q, s12_special_q, s12_nan_q;
 
@@ -360,7 +366,8 @@ module embnic_fp32_fma
         if (valid_q[11]) begin
             s12_man_q     <= s12_shifted[50:27];
             s12_guard_q   <= s12_shifted[26];
-            s12_sticky_q  <= s12_shifted[25:0] != '0;
+            s12_sticky_q  <= {|s12_shifted[25:20], |s12_shifted[19:14],
+                              |s12_shifted[13:7], |s12_shifted[6:0]};
             s12_exp_q     <= s11_exp_q - 9'(s11_lead_q);
             s12_sign_q    <= s11_sign_q;
             s12_special_q <= s11_special_q;
@@ -368,24 +375,29 @@ module embnic_fp32_fma
         end
     end
 
-    // Stage 13: round and pack. A carry out of the fraction counts the exponent up, out of a subnormal too.
+    // Stage 13: round and pack. A carry out of the fraction counts the exponent up, out of a
+    // subnormal too.
     logic [30:0] s13_rounded;
+    logic        s13_infinite;
+
+    assign s13_infinite = s12_special_q || (s12_man_q[23] && s12_exp_q >= 9'd255);
 
     assign s13_rounded = {s12_man_q[23] ? s12_exp_q[7:0] : 8'd0, s12_man_q[22:0]}
-                         + 31'(s12_guard_q && (s12_man_q[0] || s12_sticky_q));
+                         + 31'(s12_guard_q && (s12_man_q[0] || s12_sticky_q != '0));
 
     always_ff @(posedge clk) begin
         if (valid_q[12]) begin
-            if (s12_nan_q)                                                        result <= FP32_NAN;
-            else if (s12_special_q || (s12_man_q[23] && s12_exp_q >= 9'd255)) result <= {s12_sign_q, FP32_INF};
-            else                                                                  result <= {s12_sign_q, s13_rounded};
+            if (s12_nan_q)          result <= FP32_NAN;
+            else if (s13_infinite)  result <= {s12_sign_q, FP32_INF};
+            else                    result <= {s12_sign_q, s13_rounded};
         end
     end
 
     // Assertions
     `EMBNIC_KNOWN(valid_known, valid_out, "valid_out is known after reset")
     `EMBNIC_NEVER(borrow, valid_q[9] && s9_subtract_q && s10_sum[50], "the larger term is first")
-    `EMBNIC_NEVER(below_grid, valid_q[6] && s6_exp_q == '0, "no product is below the grid of subnormals")
+    `EMBNIC_NEVER(below_grid, valid_q[6] && s6_exp_q == '0,
+                  "no product is below the grid of subnormals")
     `EMBNIC_NEVER(unnormalised, valid_q[6] && !s6_prod_q[47] && s6_exp_q != 9'd1,
                   "a product is normalised or at exponent 1")
 endmodule

@@ -79,6 +79,7 @@ module embnic_cache_exec
     logic [SLOTS-1:0]             blocked_q, blocked_d; // wait_q[s] != 0
     logic [SLOTS-1:0][WAIT_W-1:0] wait_q, wait_d;
     logic [WAIT_W-1:0]            wait_load;
+    logic                         wait_any;
 
     assign head      = lookup_t'(s_axis_lookup_tdata);
     assign is_miss   = head.miss;
@@ -93,14 +94,18 @@ module embnic_cache_exec
     assign s_axis_lookup_tready = fire && op_end;
     assign s_axis_fill_tready   = fire && is_miss;
 
-    assign wait_load = (vec_beat >= BEAT_W'(ACC_LOOP_CYCLES - 1))
-        ? '0 : WAIT_W'(BEAT_W'(ACC_LOOP_CYCLES - 1) - vec_beat);
+    assign wait_load = wait_any ? WAIT_W'(BEAT_W'(ACC_LOOP_CYCLES - 1) - vec_beat) : '0;
+    assign wait_any  = vec_beat < BEAT_W'(ACC_LOOP_CYCLES - 1);
 
+    // `fire` is late: everything it chooses from is ready before it.
     always_comb begin
         for (int unsigned s = 0; s < SLOTS; s++) begin
-            wait_d[s] = (wait_q[s] == '0) ? '0 : wait_q[s] - 1'b1;
-            if (fire && head.slot == SLOT_W'(s)) wait_d[s] = wait_load;
-            blocked_d[s] = wait_d[s] != '0;
+            wait_d[s]    = wait_q[s] - WAIT_W'(blocked_q[s]);
+            blocked_d[s] = wait_q[s] > WAIT_W'(1);
+            if (fire && head.slot == SLOT_W'(s)) begin
+                wait_d[s]    = wait_load;
+                blocked_d[s] = wait_any;
+            end
         end
     end
 

@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reduces the rows of a bag to one vector, beat by beat: sum, mean or max per fp32 lane, for SLOTS bags at a time.
+// Reduces the rows of a bag to one vector, beat by beat: sum, mean or max per fp32 lane, for SLOTS
+// bags at a time.
 //
-// Meaning        sum, mean: acc = fma(weight, x, first ? +0 : acc); mul_then_add rounds weight * x first.
-//                max: the first row as it is; later an element replaces iff new > old (ordered compare).
-//                none, load: acc = x. flush: acc as it is, zeros when first. last (and flush) emits the result to the
-//                reply buffer; a mean that is not partial is divided by float(count), unless count is 0.
-//                Lanes from element dim on are padding and come out as zeros, whatever the weight.
-//                A NaN that arithmetic makes is 0x7fc00000; max, none, load and flush keep bits.
-// Order          the beats of a bag leave in the order in which they came; means come later than others.
+// Meaning        sum, mean: acc = fma(weight, x, first ? +0 : acc); mul_then_add rounds weight * x
+//                first.
+//                max: the first row as it is; later an element replaces iff new > old (ordered).
+//                none, load: acc = x. flush: acc as it is, zeros when first.
+//                last (and flush) emits the result to the reply buffer; a mean that is not partial
+//                is divided by float(count), unless count is 0.
+//                Lanes from element dim on are padding: zeros, whatever the weight. A NaN that
+//                arithmetic makes is 0x7fc00000; max, none, load and flush keep bits.
+// Order          the beats of a bag leave in the order in which they came; means come later than
+//                others.
 // Back-pressure  none: one beat in every cycle is taken, and every result written.
-// Latency        SUM_LATENCY cycles from beat_valid to rsp_wr_en; a mean MEAN_LATENCY, more while others take the port.
+// Latency        SUM_LATENCY cycles from beat_valid to rsp_wr_en; a mean MEAN_LATENCY, more while
+//                others take the port.
 // Throughput     one beat per cycle, bags of one key included.
-// Rules          beat v of a slot may be read (not first, not load) ACC_LOOP_CYCLES after it was last given, at the
-//                earliest. All emitted beats of a bag carry the same pooling, partial and count.
+// Rules          beat v of a slot may be read (not first, not load) ACC_LOOP_CYCLES after it was
+//                last given, at the earliest. All emitted beats of a bag carry the same pooling,
+//                partial and count.
 // Not handled    two writers of one slot: a bag keeps its slot to itself until it is emitted.
 //
-//   cycle 0 beat | 3 accumulator address | 5 accumulator | 6..12 max waits for the adder | 13 result | 14 accumulator write
+//   cycle 0 beat | 3 accumulator address | 5 accumulator | 6..12 max waits for the adder
+//   13 result | 14 accumulator write
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_pool
@@ -25,7 +32,7 @@ module embnic_pool
 #(
     parameter int unsigned DATA_W    = 512,  // bits of a beat: a power of two, 32 to 512
     parameter int unsigned SLOTS     = 32,   // open bags, 1 to 64
-    parameter int unsigned MAX_VEC64 = 64    // longest vector in wire beats of 64 bytes; a power of two
+    parameter int unsigned MAX_VEC64 = 64    // longest vector, 64-byte wire beats; a power of two
 ) (
     input  wire logic                     clk,
     input  wire logic                     rst,
@@ -46,12 +53,14 @@ module embnic_pool
     localparam int unsigned DEPTH        = SLOTS * VEC_BEATS;
     localparam int unsigned ACC_W        = $clog2(DEPTH);
     localparam int unsigned LANE_CNT_W   = $clog2(LANES + 1);
-    localparam int unsigned RESULT       = FMA_STAGES;            // cycle in which the adder's result is there
-    localparam int unsigned ADDEND       = FMA_C_DELAY;           // cycle in which the accumulator is there
-    localparam int unsigned READ         = ADDEND - 2;            // cycle in which it is addressed
-    localparam int unsigned WRITE        = RESULT + 1;            // cycle in which it is written
+    // Cycles after the beat: the adder's result, the accumulator, its address, its write.
+    localparam int unsigned RESULT       = FMA_STAGES;
+    localparam int unsigned ADDEND       = FMA_C_DELAY;
+    localparam int unsigned READ         = ADDEND - 2;
+    localparam int unsigned WRITE        = RESULT + 1;
     localparam int unsigned SUM_LATENCY  = WRITE + 1;
-    localparam int unsigned MEAN_LATENCY = RESULT + DIV_STAGES + 3 + 1;  // 3: through the empty FIFO
+    localparam int unsigned FIFO_LATENCY = 3;
+    localparam int unsigned MEAN_LATENCY = RESULT + DIV_STAGES + FIFO_LATENCY + 1;
 
     if (DATA_W < 32 || DATA_W > 512 || (DATA_W & (DATA_W - 1)) != 0) begin : gen_bad_data_w
         $fatal(1, "DATA_W must be a power of two, 32 to 512");
@@ -59,10 +68,12 @@ module embnic_pool
     if (SLOTS < 1 || SLOTS > (1 << SLOT_W)) begin : gen_bad_slots
         $fatal(1, "SLOTS must be 1 to 64");
     end
-    if (MAX_VEC64 < 1 || (MAX_VEC64 & (MAX_VEC64 - 1)) != 0 || VEC_BEATS >= (1 << BEAT_W) || DEPTH < 2) begin : gen_bad_vec
+    if (MAX_VEC64 < 1 || (MAX_VEC64 & (MAX_VEC64 - 1)) != 0 || VEC_BEATS < 2
+        || VEC_BEATS >= (1 << BEAT_W)) begin : gen_bad_vec
         $fatal(1, "MAX_VEC64 must be a power of two, its bus beats 2 to 256");
     end
-    if (ACC_LOOP_CYCLES < WRITE + 1 - READ || SUM_LATENCY > 18 || MEAN_LATENCY > 50) begin : gen_bad_loop
+    if (ACC_LOOP_CYCLES < WRITE + 1 - READ || SUM_LATENCY > 18
+        || MEAN_LATENCY > 50) begin : gen_bad_loop
         $fatal(1, "ACC_LOOP_CYCLES must cover the loop through the accumulator");
     end
 
@@ -96,7 +107,8 @@ module embnic_pool
 
     always_comb begin
         meta.addr     = ACC_W'({info.slot, info.beat[VEC_W-1:0]});
-        meta.sum      = !info.load && !info.flush && (info.pooling == POOLING_SUM || info.pooling == POOLING_MEAN);
+        meta.sum      = !info.load && !info.flush
+                        && (info.pooling == POOLING_SUM || info.pooling == POOLING_MEAN);
         keep_how.max  = !info.load && !info.flush && info.pooling == POOLING_MAX && !info.first;
         keep_how.row  = !info.flush && (info.load || info.pooling == POOLING_NONE
                                         || (info.pooling == POOLING_MAX && info.first));
@@ -104,7 +116,8 @@ module embnic_pool
         meta.emit     = info.last || info.flush;
         meta.divide   = info.pooling == POOLING_MEAN && !info.partial && info.count != '0;
         meta.done     = info.done;
-        meta.lanes    = (elements_left >= 16'(LANES)) ? LANE_CNT_W'(LANES) : LANE_CNT_W'(elements_left);
+        meta.lanes    = (elements_left >= 16'(LANES)) ? LANE_CNT_W'(LANES)
+                                                      : LANE_CNT_W'(elements_left);
         meta.ctx      = info.ctx;
         meta.count    = info.count;
         meta.rsp_addr = info.rsp_addr;
@@ -147,7 +160,9 @@ module embnic_pool
     logic [LANES-1:0]  sum_valid;
 
     embnic_delay #(.WIDTH(DATA_W), .CYCLES(ADDEND)) u_row (.clk, .rst, .in(beat_data), .out(row));
-    embnic_delay #(.WIDTH(DATA_W), .CYCLES(RESULT - ADDEND - 1)) u_keep (.clk, .rst, .in(keep_q), .out(keep));
+    embnic_delay #(.WIDTH(DATA_W), .CYCLES(RESULT - ADDEND - 1)) u_keep (
+        .clk, .rst, .in(keep_q), .out(keep)
+    );
 
     for (genvar lane = 0; lane < int'(LANES); lane++) begin : gen_lane
         logic [31:0] acc_lane, row_lane;
@@ -168,7 +183,9 @@ module embnic_pool
 
         always_ff @(posedge clk) begin
             if (valid_q[ADDEND] && !meta_addend.sum) begin
-                keep_q[lane*32+:32] <= (keep_how_addend.row || (keep_how_addend.max && fp32_greater(row_lane, acc_lane)))
+                keep_q[lane*32+:32] <= (keep_how_addend.row
+                                        || (keep_how_addend.max
+                                            && fp32_greater(row_lane, acc_lane)))
                                        ? row_lane : acc_lane;
             end
         end
@@ -179,9 +196,10 @@ module embnic_pool
 
     // Means go through the dividers and then wait for a free cycle of the write port.
     //
-    // The FIFO cannot overflow: while it offers a word, a beat leaves the pool in every cycle and at most one enters. In
-    // the cycle in which it begins to offer one, every beat in the pool has entered within the last MEAN_LATENCY cycles.
-    // So never more than MEAN_LATENCY <= 50 beats are in the pool that have not been written, and the FIFO holds 64.
+    // The FIFO cannot overflow: while it offers a word, a beat leaves the pool in every cycle and
+    // at most one enters. In the cycle in which it begins to offer one, every beat in the pool has
+    // entered within the last MEAN_LATENCY cycles. So never more than MEAN_LATENCY <= 50 beats are
+    // in the pool that have not been written, and the FIFO holds 64.
     localparam int unsigned MEAN_DEPTH = 64;
 
     typedef struct packed {
@@ -269,12 +287,13 @@ module embnic_pool
     assign sts_idle = !beat_valid && valid_q == '0 && mean_cnt_q == '0 && !rsp_wr_en;
 
     // Assertions
-    logic [ACC_LOOP_CYCLES-1:1]            history_write_q;  // index: cycles ago; a beat that will be accumulated
+    logic [ACC_LOOP_CYCLES-1:1]            history_write_q;  // index: cycles ago; it accumulates
     logic [ACC_LOOP_CYCLES-1:1][ACC_W-1:0] history_addr_q;
     logic                                  too_early;
 
     always_ff @(posedge clk) begin
-        history_write_q <= rst ? '0 : {history_write_q[ACC_LOOP_CYCLES-2:1], beat_valid && !meta.emit};
+        history_write_q <= rst ? '0 : {history_write_q[ACC_LOOP_CYCLES-2:1],
+                                       beat_valid && !meta.emit};
         history_addr_q  <= {history_addr_q[ACC_LOOP_CYCLES-2:1], meta.addr};
     end
     always_comb begin
@@ -289,14 +308,19 @@ module embnic_pool
     `EMBNIC_NEVER(hazard, beat_valid && keep_how.read && too_early,
                   "an accumulator is read ACC_LOOP_CYCLES after its last row or later")
     `EMBNIC_NEVER(slot_range, beat_valid && 32'(info.slot) >= SLOTS, "slot is below SLOTS")
-    `EMBNIC_NEVER(beat_range, beat_valid && 32'(info.beat) >= VEC_BEATS, "beat is below the longest vector")
-    `EMBNIC_NEVER(done_without_last, beat_valid && info.done && !meta.emit, "done comes with the emitted beat only")
+    `EMBNIC_NEVER(beat_range, beat_valid && 32'(info.beat) >= VEC_BEATS,
+                  "beat is below the longest vector")
+    `EMBNIC_NEVER(done_without_last, beat_valid && info.done && !meta.emit,
+                  "done comes with the emitted beat only")
     `EMBNIC_NEVER(mean_lost, mean_valid && !mean_ready, "a mean always finds a place")
-    `EMBNIC_NEVER(mean_bound, mean_cnt_q > 7'(MEAN_LATENCY), "no more means wait than entered within MEAN_LATENCY cycles")
-    `EMBNIC_ASSERT(count_agrees, 7'(mean_fifo_cnt) <= mean_cnt_q, "the FIFO holds no more than what is under way")
+    `EMBNIC_NEVER(mean_bound, mean_cnt_q > 7'(MEAN_LATENCY),
+                  "no more means wait than entered within MEAN_LATENCY cycles")
+    `EMBNIC_ASSERT(count_agrees, 7'(mean_fifo_cnt) <= mean_cnt_q,
+                   "the FIFO holds no more than what is under way")
     `EMBNIC_ASSERT(lanes_agree, sum_valid == {LANES{valid_q[RESULT] && meta_result.sum}},
                    "the adders' results come with their beat")
     `EMBNIC_COVER(port_taken, direct_valid_q && mean_wait_valid, "a mean waits for the write port")
-    `EMBNIC_COVER(padding, valid_q[RESULT] && meta_result.lanes != LANE_CNT_W'(LANES), "a beat holds padding")
+    `EMBNIC_COVER(padding, valid_q[RESULT] && meta_result.lanes != LANE_CNT_W'(LANES),
+                  "a beat holds padding")
 endmodule
 `default_nettype wire

@@ -4,7 +4,7 @@
 // Order          frames as received; the bags of a frame in order, all before those of the next frame.
 // Back-pressure  any cycle, all sides; nothing is lost. s_axis_frame_tready and s_axis_upd_done_tready follow alloc_ready
 //                combinationally; the frame stays at the input until its reply is allocated.
-// Latency        13 cycles from a frame at the input to its first bag.
+// Latency        10 cycles from a frame at the input to its first bag.
 // Throughput     one bag, or one key store beat without the end of a bag, per cycle; one cycle between two frames, as the
 //                next frame's header is checked and its keys are read during the walk over the current one.
 // Errors         a frame that contradicts itself is answered ERROR: at once when the header shows it, else with close_status
@@ -13,7 +13,7 @@
 //
 // Two engines share the key store port's data: the reader runs ahead and keeps only the last bits of the keys; the walker
 // cuts bags from them. The reader also copies the accumulator of a continued bag to the init RAM, of which there is one:
-// it is claimed until init_release.
+// it is claimed until init_release, or until the walk ends without a bag.
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_req_decode
@@ -206,6 +206,7 @@ module embnic_req_decode
     logic               counted_q;                     // init_count_q is this frame's
     logic [CNT_W-1:0]   init_count_q;
     logic               init_busy_q, init_claim;
+    logic               init_unused;                   // the walk ended without a bag: nobody will read the init RAM
     logic [BEAT_W-1:0]  init_wr_addr_q;
     logic [CREDIT_W-1:0] credit_q;
     logic               lasts_pop;
@@ -291,7 +292,7 @@ module embnic_req_decode
             tag_q2      <= tag_q;
             taken_q     <= (taken_q || take) && !alloc_done;
             counted_q   <= (counted_q || tag_q2 == TAG_COUNT) && !take;
-            init_busy_q <= (init_busy_q && !init_release) || init_claim;
+            init_busy_q <= (init_busy_q && !init_release && !init_unused) || init_claim;
             credit_q    <= credit_q - CREDIT_W'(tag == TAG_KEYS) + CREDIT_W'(lasts_pop);
         end
     end
@@ -440,6 +441,7 @@ module embnic_req_decode
     assign keys_addr  = frame.ks_addr[KS_AW-1:0] + (flag_accumulator ? KS_AW'(vec_beats) + KS_AW'(BPW) : '0);
 
     assign walk_count_after = walk_count_q + 16'(walk_emit);
+    assign init_unused      = walk_end && walk_accumulator_q && init_count_q != '0 && walk_count_after == '0;
 
     assign bag = '{
         ctx:        walk_ctx_q,
@@ -523,6 +525,7 @@ module embnic_req_decode
     `EMBNIC_NEVER(update_reading, check_q == UPDATING && (ks_rd_en || walk_active_q), "an update has the key store to itself")
     `EMBNIC_COVER(too_many_bags, walk_step && walk_over, "a frame holds more bags than it says")
     `EMBNIC_COVER(init_wait, read_q == READ_DECIDE && counted_q && init_count_q != '0 && init_busy_q, "two accumulators in flight")
+    `EMBNIC_COVER(init_dropped, init_unused, "an accumulator without a bag")
     `EMBNIC_COVER(alloc_stall, evt_stall_alloc, "no room for a reply")
 endmodule
 `default_nettype wire

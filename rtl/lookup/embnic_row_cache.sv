@@ -122,12 +122,17 @@ module embnic_row_cache
         .sts_idle    (tags_idle)
     );
 
-    // The operation beside its lookup
+    // The operation beside its lookup. Its `beats` are less one from here on: what every later comparison needs.
     logic op_valid;
-    op_t  op;
+    op_t  op_entering, op;
+
+    always_comb begin
+        op_entering       = op_in;
+        op_entering.beats = op_in.beats - 1'b1;
+    end
 
     embnic_delay #(.WIDTH(1), .CYCLES(3), .RESET(1'b1)) u_op_valid (.clk, .rst, .in(accept), .out(op_valid));
-    embnic_delay #(.WIDTH($bits(op_t)), .CYCLES(3)) u_op (.clk, .rst, .in(op_in), .out(op));
+    embnic_delay #(.WIDTH($bits(op_t)), .CYCLES(3)) u_op (.clk, .rst, .in(op_entering), .out(op));
 
     // Into the queue, and to the fetch
 
@@ -147,7 +152,7 @@ module embnic_row_cache
         looked_up.miss         = line_miss;
         looked_up.load         = op.kind == OP_INIT;
         looked_up.flush        = op.kind == OP_FLUSH;
-        looked_up.beats_m1     = op.beats - 1'b1;
+        looked_up.beats_m1     = op.beats;
         looked_up.beat_base    = op.beat_base;
         looked_up.wait_slot    = op.first_seg && !op.first && op.kind != OP_INIT;
         looked_up.last_seg     = op.last_seg;
@@ -179,9 +184,9 @@ module embnic_row_cache
 
     embnic_row_fetch #(.DATA_W(DATA_W), .LINE_BYTES(LINE_BYTES), .FETCHES(FETCHES)) u_fetch (
         .clk, .rst,
-        .req_valid(line_miss),
-        .req_addr (op.addr),
-        .req_beats(op.beats),
+        .req_valid   (line_miss),
+        .req_addr    (op.addr),
+        .req_beats_m1(op.beats),
         .slot_free,
         .m_axi_arid, .m_axi_araddr, .m_axi_arlen, .m_axi_arsize, .m_axi_arburst, .m_axi_arvalid, .m_axi_arready,
         .m_axi_rid, .m_axi_rdata, .m_axi_rresp, .m_axi_rlast, .m_axi_rvalid, .m_axi_rready,

@@ -25,7 +25,7 @@ module embnic_row_fetch
     input  wire logic              rst,
     input  wire logic              req_valid,
     input  wire logic [ADDR_W-1:0] req_addr,            // a multiple of 64
-    input  wire logic [BEAT_W-1:0] req_beats,           // 1 .. LINE_BYTES / (DATA_W / 8)
+    input  wire logic [BEAT_W-1:0] req_beats_m1,        // beats less one: 0 .. LINE_BYTES / (DATA_W / 8) - 1
     output      logic              slot_free,           // pulse: one more request may come
     output      logic [ID_W-1:0]   m_axi_arid,
     output      logic [ADDR_W-1:0] m_axi_araddr,
@@ -61,7 +61,7 @@ module embnic_row_fetch
     localparam int unsigned LINE_BEATS = LINE_BYTES / BYTES;
     localparam int unsigned LB_W       = (LINE_BEATS == 1) ? 1 : $clog2(LINE_BEATS); // beat within a line
     localparam int unsigned ARR_W      = $clog2(LINE_BEATS + 1);                     // beats arrived: 0 .. LINE_BEATS
-    localparam int unsigned PAGE_BEATS = 4096 / BYTES;
+    localparam int unsigned PAGE_W     = 12 - SIZE;                                  // beat within a 4 KB page
     localparam int unsigned RAM_DEPTH  = FETCHES * (1 << LB_W);
 
     // Requests to bursts. The split is decided on the way into the queue, so that the AR channel leaves from registers.
@@ -73,20 +73,24 @@ module embnic_row_fetch
         logic [7:0]        second_len;
     } request_t;
 
-    logic [BEAT_W-1:0] to_page;        // beats up to the next 4 KB boundary
-    request_t          req, head;
-    logic              req_ready, head_valid, head_ready;
-    logic              second_q;       // the second burst of `head` is on the channel
-    logic [ID_W-1:0]   ar_slot_q;
-    logic              ar_take;
+    request_t            req, head;
+    logic                req_ready, head_valid, head_ready;
+    logic [PAGE_W-1:0]   page_beat;    // beat of the page at which the line begins
+    logic [PAGE_W-1:0]   page_left;    // beats of the page behind that one
+    logic [PAGE_W:0]     line_end;     // and at which it ends, counted from the first page on
+    logic                second_q;     // the second burst of `head` is on the channel
+    logic [ID_W-1:0]     ar_slot_q;
+    logic                ar_take;
 
-    assign to_page = BEAT_W'(PAGE_BEATS) - BEAT_W'(req_addr[11:SIZE]);
+    assign page_beat = req_addr[11:SIZE];
+    assign page_left = ~page_beat;
+    assign line_end  = (PAGE_W + 1)'(page_beat) + (PAGE_W + 1)'(req_beats_m1);
 
     always_comb begin
         req.addr       = req_addr;
-        req.two        = req_beats > to_page;
-        req.len        = 8'((req.two ? to_page : req_beats) - 1'b1);
-        req.second_len = 8'(req_beats - to_page - 1'b1);
+        req.two        = line_end[PAGE_W];
+        req.len        = req.two ? 8'(page_left) : 8'(req_beats_m1);
+        req.second_len = 8'(line_end[PAGE_W-1:0]);
     end
 
     embnic_cache_queue #(.WIDTH($bits(request_t)), .DEPTH(FETCHES), .STYLE(0)) u_requests (
@@ -113,23 +117,43 @@ module embnic_row_fetch
     logic                          r_valid_q, r_last_q, r_error_q;
     logic [ID_W-1:0]               r_slot_q;
     logic [DATA_W-1:0]             r_data_q;
-    logic [FETCHES-1:0][ARR_W-1:0] arrived_q;   // beats of each buffer, 0 for a free one
+    logic [FETCHES-1:0][ARR_W-1:0] arrived_q;   // beats that came for each buffer since its request
     logic [FETCHES-1:0][LB_W-1:0]  last_beat_q; // beats asked for, less one
-    logic [ID_W-1:0]               alloc_slot_q;
+    logic [ID_W:0]                 alloc_ptr_q; // next buffer to be given out; one wrap bit more than a buffer's number
 
     assign m_axi_rready   = 1'b1;
     assign evt_fetch_beat = r_valid_q;
 
     // Beats out: the RAM's own read register is the output, so a read waits for the beat before it to be taken.
+    // What the oldest buffer holds is kept in registers (head_*), chosen one cycle ahead from its own and the next
+    // buffer's entry: the choice among all buffers is not in the path of a read.
 
-    logic [ID_W-1:0] rd_slot_q;
-    logic [LB_W-1:0] rd_beat_q;
-    logic            rd_en, rd_last;
-    logic            fill_valid_q, fill_last_q;
+    logic [ID_W:0]    rd_ptr_q, rd_next_ptr;
+    logic [LB_W-1:0]  rd_beat_q;
+    logic [ARR_W-1:0] head_arrived_q, head_arrived_d;
+    logic [LB_W-1:0]  head_last_q, head_last_d;
+    logic             rd_en, rd_last;
+    logic             fill_valid_q, fill_last_q;
 
-    assign rd_en     = arrived_q[rd_slot_q] > ARR_W'(rd_beat_q) && (!fill_valid_q || m_axis_fill_tready);
-    assign rd_last   = rd_beat_q == last_beat_q[rd_slot_q];
-    assign slot_free = rd_en && rd_last;
+    // Beats of a buffer that can be read in the next cycle; none while it is not given out.
+    function automatic logic [ARR_W-1:0] readable(input logic [ID_W:0] ptr);
+        readable = arrived_q[ptr[ID_W-1:0]];
+        if (r_valid_q && r_slot_q == ptr[ID_W-1:0]) readable = readable + 1'b1;
+        if (ptr == alloc_ptr_q) readable = '0;
+    endfunction
+
+    assign rd_next_ptr = rd_ptr_q + 1'b1;
+    assign rd_en       = head_arrived_q > ARR_W'(rd_beat_q) && (!fill_valid_q || m_axis_fill_tready);
+    assign rd_last     = rd_beat_q == head_last_q;
+
+    always_comb begin
+        head_arrived_d = readable(rd_ptr_q);
+        head_last_d    = last_beat_q[rd_ptr_q[ID_W-1:0]];
+        if (rd_en && rd_last) begin
+            head_arrived_d = readable(rd_next_ptr);
+            head_last_d    = last_beat_q[rd_next_ptr[ID_W-1:0]];
+        end
+    end
 
     embnic_ram_1r1w #(.WIDTH(DATA_W + 1), .DEPTH(RAM_DEPTH), .STYLE(2)) u_buffer_ram (
         .clk,
@@ -137,7 +161,7 @@ module embnic_row_fetch
         .wr_addr({r_slot_q, arrived_q[r_slot_q][LB_W-1:0]}),
         .wr_data({r_error_q, r_data_q}),
         .rd_en,
-        .rd_addr({rd_slot_q, rd_beat_q}),
+        .rd_addr({rd_ptr_q[ID_W-1:0], rd_beat_q}),
         .rd_data(m_axis_fill_tdata)
     );
 
@@ -151,30 +175,34 @@ module embnic_row_fetch
             r_error_q <= m_axi_rresp != 2'b00;
             r_last_q  <= m_axi_rlast;
         end
-        if (req_valid) last_beat_q[alloc_slot_q] <= LB_W'(req_beats - 1'b1);
+        if (req_valid) begin
+            last_beat_q[alloc_ptr_q[ID_W-1:0]] <= LB_W'(req_beats_m1);
+            arrived_q[alloc_ptr_q[ID_W-1:0]]   <= '0;
+        end
+        if (r_valid_q) arrived_q[r_slot_q] <= arrived_q[r_slot_q] + 1'b1;
+        head_last_q <= head_last_d;
         if (rd_en) fill_last_q <= rd_last;
 
         if (rst) begin
-            second_q     <= 1'b0;
-            ar_slot_q    <= '0;
-            r_valid_q    <= 1'b0;
-            arrived_q    <= '0;
-            alloc_slot_q <= '0;
-            rd_slot_q    <= '0;
-            rd_beat_q    <= '0;
-            fill_valid_q <= 1'b0;
+            second_q       <= 1'b0;
+            ar_slot_q      <= '0;
+            r_valid_q      <= 1'b0;
+            alloc_ptr_q    <= '0;
+            rd_ptr_q       <= '0;
+            rd_beat_q      <= '0;
+            head_arrived_q <= '0;
+            fill_valid_q   <= 1'b0;
+            slot_free      <= 1'b0;
         end else begin
             if (ar_take) second_q <= head.two && !second_q;
-            ar_slot_q    <= ar_slot_q + ID_W'(head_ready);
-            alloc_slot_q <= alloc_slot_q + ID_W'(req_valid);
-            r_valid_q    <= m_axi_rvalid;
-            if (r_valid_q) arrived_q[r_slot_q] <= arrived_q[r_slot_q] + 1'b1;
-            if (rd_en) begin
-                rd_beat_q <= rd_last ? '0 : rd_beat_q + 1'b1;
-                rd_slot_q <= rd_slot_q + ID_W'(rd_last);
-                if (rd_last) arrived_q[rd_slot_q] <= '0;
-            end
-            fill_valid_q <= rd_en || (fill_valid_q && !m_axis_fill_tready);
+            ar_slot_q   <= ar_slot_q + ID_W'(head_ready);
+            alloc_ptr_q <= alloc_ptr_q + (ID_W + 1)'(req_valid);
+            r_valid_q   <= m_axi_rvalid;
+            if (rd_en) rd_beat_q <= rd_last ? '0 : rd_beat_q + 1'b1;
+            if (rd_en && rd_last) rd_ptr_q <= rd_next_ptr;
+            head_arrived_q <= head_arrived_d;
+            fill_valid_q   <= rd_en || (fill_valid_q && !m_axis_fill_tready);
+            slot_free      <= rd_en && rd_last;
         end
     end
 
@@ -187,7 +215,7 @@ module embnic_row_fetch
     end
 
     `EMBNIC_ASSUME(room, !(req_valid && used_q == (ID_W + 1)'(FETCHES)), "no request without a free buffer")
-    `EMBNIC_ASSUME(beats_legal, !req_valid || (req_beats != '0 && req_beats <= BEAT_W'(LINE_BEATS)), "a request is 1 .. LINE_BEATS beats")
+    `EMBNIC_ASSUME(beats_legal, !req_valid || req_beats_m1 < BEAT_W'(LINE_BEATS), "a request is 1 .. LINE_BEATS beats")
     `EMBNIC_ASSUME(aligned, !req_valid || req_addr[5:0] == '0, "a request begins at a multiple of 64 bytes")
     `EMBNIC_ASSERT(queue_room, !req_valid || req_ready, "the queue of bursts is as deep as the ring")
     `EMBNIC_ASSUME(asked_for, !r_valid_q || arrived_q[r_slot_q] <= ARR_W'(last_beat_q[r_slot_q]), "memory answers what was asked, not more")

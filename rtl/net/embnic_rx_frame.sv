@@ -59,7 +59,7 @@ module embnic_rx_frame
     localparam int unsigned CRC_BEAT   = HDR_BYTE / BYTES;                   // the beat with it
     localparam int unsigned LATENCY    = 4 + $clog2(WORDS);                  // of embnic_crc32c
     localparam int unsigned CHECKS     = 3;                                  // cycles from the last beat to pre_drop_q
-    localparam int unsigned BEATS_W    = 16 - BYTES_W;                       // counts the beats of 64 KB
+    localparam int unsigned BEATS_W    = 17 - BYTES_W;                       // counts the beats of 128 KB
     localparam int unsigned LEFT_W     = 14;                                 // counts the words of 64 KB
     localparam int unsigned KS_AW      = $clog2(KS_BEATS);
     localparam int unsigned MAX_BYTES  = 16384;                              // longest frame
@@ -198,11 +198,11 @@ module embnic_rx_frame
     logic [BYTES_W:0]   end_bytes_q, keep_count;
     good_t              good_q, good_d;
     logic [18:0]        sum_a_q, sum_a_d, sum_b_q, sum_b_d;
-    logic [16:0]        frame_bytes_q, frame_bytes_d;
+    logic [17:0]        frame_bytes_q, frame_bytes_d;
     logic [16:0]        fold;
     logic [19:0]        sum;
     logic [DROP_N-1:0]  pre_drop_q, pre_drop_d;
-    logic [16:0]        pre_bytes_q;
+    logic [15:0]        pre_bytes_q;
     logic [15:0]        udp_len, ip_len;
     header_t            hdr;
     logic               has_tag;
@@ -226,7 +226,7 @@ module embnic_rx_frame
     assign ip_len        = be16(header_q, 16);
     assign hdr           = header_from_bytes(header_q[8*HDR_BYTE+:8*HEADER_BYTES]);
     assign has_tag       = hdr.flags[FLAG_TAG];
-    assign frame_bytes_d = {1'b0, end_beats_q, {BYTES_W{1'b0}}} + 17'(end_bytes_q);
+    assign frame_bytes_d = {1'b0, end_beats_q, {BYTES_W{1'b0}}} + 18'(end_bytes_q);
 
     always_comb begin
         sum_a_d = '0;
@@ -247,7 +247,7 @@ module embnic_rx_frame
                       && udp_len >= 16'(OVERHEAD) + (has_tag ? 16'd4 : 16'd0)
                       && udp_len <= 16'(MAX_BYTES - UDP_BYTE)
                       && udp_len[2:0] == (3'(OVERHEAD) ^ {has_tag, 2'b00});
-        good_d.bytes   = frame_bytes_d >= 17'(udp_len) + 17'(UDP_BYTE) && frame_bytes_d <= 17'(MAX_BYTES);
+        good_d.bytes   = frame_bytes_d >= 18'(udp_len) + 18'(UDP_BYTE) && frame_bytes_d <= 18'(MAX_BYTES);
         good_d.version = hdr.version == WIRE_VERSION;
         good_d.tag     = !has_tag;
         unique case (hdr.opcode)
@@ -281,13 +281,13 @@ module embnic_rx_frame
 
     always_ff @(posedge clk) begin
         pre_drop_q  <= pre_drop_d;
-        pre_bytes_q <= frame_bytes_q;
+        pre_bytes_q <= (frame_bytes_q > 18'hFFFF) ? 16'hFFFF : frame_bytes_q[15:0];
     end
 
     logic [DROP_N-1:0] out_drop;
-    logic [16:0]       out_bytes;
+    logic [15:0]       out_bytes;
 
-    embnic_delay #(.WIDTH(DROP_N + 17), .CYCLES(LATENCY - CHECKS)) u_reasons (
+    embnic_delay #(.WIDTH(DROP_N + 16), .CYCLES(LATENCY - CHECKS)) u_reasons (
         .clk, .rst, .in({pre_drop_q, pre_bytes_q}), .out({out_drop, out_bytes})
     );
 
@@ -316,7 +316,7 @@ module embnic_rx_frame
     // -------------------------------------------------------------------------------------------------
     logic              verdict_q, crc_good, crc_good_q, end_crc_good_q;
     logic [DROP_N-1:0] verdict_drop_q;
-    logic [16:0]       verdict_bytes_q;
+    logic [15:0]       verdict_bytes_q;
     frame_t            frame;
     logic              frame_ready;
     logic [15:0]       out_udp_len;
@@ -367,10 +367,7 @@ module embnic_rx_frame
 
     assign evt_rx_frame  = verdict_q;
     assign evt_rx_accept = accept;
-    always_comb begin
-        evt_rx_bytes = '0;
-        if (verdict_q) evt_rx_bytes = verdict_bytes_q[16] ? 16'hFFFF : verdict_bytes_q[15:0];
-    end
+    assign evt_rx_bytes  = verdict_q ? verdict_bytes_q : '0;
 
     always_comb begin
         free_d = free_q;

@@ -59,14 +59,18 @@ def run_breakage(breakage: Breakage) -> str:
         target = copy / breakage.file
         text = target.read_text(encoding="utf-8")
         count = text.count(breakage.find)
-        assert count == 1, f"{breakage.name}: the text to replace stands {count} times in rtl/{breakage.file}"
+        assert count == 1, (
+            f"{breakage.name}: the text to replace stands {count} times in rtl/{breakage.file}"
+        )
         target.write_text(text.replace(breakage.find, breakage.replace), encoding="utf-8")
         done = _pytest([breakage.test], copy)
     assert done.returncode == 1, (
         f"{breakage.name}: {breakage.test} does not notice it (pytest exit status {done.returncode}):\n{done.stdout[-2000:]}"
     )
     # A broken copy must be caught by a comparison or an assertion, not by not compiling.
-    assert "BuildError" not in done.stdout, f"{breakage.name}: the changed RTL does not build:\n{done.stdout[-3000:]}"
+    assert "BuildError" not in done.stdout, (
+        f"{breakage.name}: the changed RTL does not build:\n{done.stdout[-3000:]}"
+    )
     return done.stdout[-300:]
 
 
@@ -85,13 +89,26 @@ def _scratch() -> Path:
 def _pytest(tests: list[str], rtl: Path) -> subprocess.CompletedProcess[str]:
     root = checkout_root()
     environment = os.environ | {"EMBNIC_RTL": str(rtl), "EMBNIC_SEED": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *(f"tests/{test}" for test in tests)]
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=1200)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *(f"tests/{test}" for test in tests),
+    ]
+    return subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, timeout=1200
+    )
 
 
 def main() -> int:
     """Run the list and print one line each."""
-    parser = argparse.ArgumentParser(description="Break the RTL in listed ways; a test must fail each time.")
+    parser = argparse.ArgumentParser(
+        description="Break the RTL in listed ways; a test must fail each time."
+    )
     parser.add_argument("--only", help="name of one breakage")
     given = parser.parse_args()
     chosen = [b for b in load_breakages() if given.only in (None, b.name)]

@@ -8,9 +8,10 @@
         card.send(frames)
         replies = card.recv(64, timeout=1e-4)   # seconds of the card's own clock
 
-Nothing runs between calls: the core's clock advances only in `step`, `recv` and register accesses. Host writes to card
-memory take no time. A card that was stopped (`stop_after`, `stop_on`) is dead: registers and memory raise DeviceTimeout and
-no frame comes out any more, while its clock for timeouts goes on; frames that had left whole before are still received.
+Nothing runs between calls: the core's clock advances only in `step`, `recv` and register accesses.
+Host writes to card memory take no time. A card that was stopped (`stop_after`, `stop_on`) is dead:
+registers and memory raise DeviceTimeout and no frame comes out any more, while its clock for
+timeouts goes on; frames that had left whole before are still received.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from embnic.errors import ClosedError, ConfigError, DeviceFault, DeviceTimeout
 from embnic.gen.configs import CONFIGS, CoreConfig
 from embnic.wire import FrameBatch
-from numpy.typing import NDArray
-
 from embnic_sim.card_build import build_card
 
 __all__ = ["CardStats", "DramModel", "Phase", "SimCard"]
@@ -40,7 +41,8 @@ _LOG = logging.getLogger("embnic.sim")
 
 RESET_CYCLES = 16
 REGISTER_TIMEOUT_CYCLES = 4096
-LINGER_CYCLES = 256  # after the first frame of a receive, as a NIC's interrupt moderation waits for those close behind
+# After the first frame of a receive, as a NIC's interrupt moderation waits for those close behind.
+LINGER_CYCLES = 256
 SLICE_CYCLES = 100_000  # simulated between two looks at the keyboard
 REQUEST_ID_OFFSET = 50  # of a whole frame: 42 bytes of headers, then ours
 PROBE_BITS = 32
@@ -59,7 +61,7 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True)
 class DramModel:
-    """Timing of card memory, in cycles of the card's clock; 0 takes the configuration's default where one is named.
+    """Timing of card memory, in cycles of the card's clock.
 
     The defaults give about 120 cycles from a read's address to its data at 250 MHz.
     """
@@ -75,7 +77,7 @@ class DramModel:
     bytes_per_cycle: int = 0  # bandwidth; 0: one bus beat per cycle
     refresh_period: int = 1950  # 7.8 us at 250 MHz; 0: no refresh
     refresh_cycles: int = 88
-    reorder_window: int = 16  # how many of the oldest bursts may overtake each other; 1: answers in order
+    reorder_window: int = 16  # of the oldest bursts, which may overtake each other; 1: in order
     jitter: int = 4  # random cycles added to a burst
     seed: int = 1
 
@@ -86,7 +88,9 @@ class DramModel:
             least = lowest.get(field.name, 0)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ConfigError(
-                    f"DramModel.{field.name} is {value!r}.", allowed=f"a whole number from {least}.", do="Correct it."
+                    f"DramModel.{field.name} is {value!r}.",
+                    allowed=f"a whole number from {least}.",
+                    do="Correct it.",
                 )
         if self.refresh_period and self.refresh_cycles >= self.refresh_period:
             raise ConfigError(
@@ -188,7 +192,7 @@ def _load(library: Path) -> dict[str, Callable[..., Any]]:
 
 
 class SimCard:
-    """A card in this process: Bus, Memory and Link in one object, with knobs and faults beside them.
+    """A card in this process: Bus, Memory and Link in one object, with knobs and faults.
 
     config    "tiny", "edge" or "line100".
     build     "fast" (assertions off) or "checked" (assertions on, random initial state).
@@ -196,7 +200,8 @@ class SimCard:
     dram      timing and size of card memory.
     line_gbps line rate of both directions; None takes the configuration's, 0 a beat in every cycle.
 
-    `model_seconds` is the wall-clock time spent inside the model; `build_name` says which build ran.
+    `model_seconds` is the wall-clock time spent inside the model; `build_name` says which build
+    ran.
     """
 
     def __init__(
@@ -211,7 +216,9 @@ class SimCard:
     ) -> None:
         if config not in CONFIGS:
             raise ConfigError(
-                f"The configuration is {config!r}.", allowed=f"{', '.join(CONFIGS)}.", do="Choose one of these."
+                f"The configuration is {config!r}.",
+                allowed=f"{', '.join(CONFIGS)}.",
+                do="Choose one of these.",
             )
         self.config: CoreConfig = CONFIGS[config]
         self.dram = dram or DramModel()
@@ -227,7 +234,9 @@ class SimCard:
         rate = (LINE_GBPS[config] if line_gbps is None else line_gbps) * 1e9 / 8 / self.clock_hz
         self._knobs = _CardConfig(rx_bytes_per_cycle=rate, tx_bytes_per_cycle=rate, seed=seed)
         dram_config = _DramConfig(*(getattr(self.dram, field.name) for field in fields(DramModel)))
-        self._handle: int | None = self._calls["create"](ctypes.byref(self._knobs), ctypes.byref(dram_config))
+        self._handle: int | None = self._calls["create"](
+            ctypes.byref(self._knobs), ctypes.byref(dram_config)
+        )
         self._next_free = 4096  # address 0 is left unused, so that a forgotten base shows
         self._record = False
         self._requests: dict[int, int] = {}
@@ -243,7 +252,10 @@ class SimCard:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -278,7 +290,10 @@ class SimCard:
     def _trace(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not self._call("trace", str(path).encode()):
-            raise ConfigError(f"The waveform file {path} cannot be written.", do="Give a path in a folder that exists.")
+            raise ConfigError(
+                f"The waveform file {path} cannot be written.",
+                do="Give a path in a folder that exists.",
+            )
         _LOG.info("waveforms in %s", path)
 
     def _refuse_if_dead(self, doing: str) -> None:
@@ -288,7 +303,7 @@ class SimCard:
             self._check_model()
             raise DeviceTimeout(doing, waited=waited, do="reset or replace the card.")
 
-    # ---- Bus --------------------------------------------------------------------------------------------------------
+    # Bus
 
     def read32(self, offset: int) -> int:
         """Return a register's value."""
@@ -307,29 +322,41 @@ class SimCard:
             )
         word = ctypes.c_uint32(value or 0)
         with self._model_time():
-            result = self._call("register", int(value is not None), offset, ctypes.byref(word), REGISTER_TIMEOUT_CYCLES)
+            result = self._call(
+                "register",
+                int(value is not None),
+                offset,
+                ctypes.byref(word),
+                REGISTER_TIMEOUT_CYCLES,
+            )
         doing = f"{'reading' if value is None else 'writing'} register {offset:#05x}"
         if result == 1:
             self._check_model()
-            raise DeviceTimeout(doing, waited=REGISTER_TIMEOUT_CYCLES / self.clock_hz, do="reset or replace the card.")
+            raise DeviceTimeout(
+                doing,
+                waited=REGISTER_TIMEOUT_CYCLES / self.clock_hz,
+                do="reset or replace the card.",
+            )
         if result == 2:
             raise DeviceFault(doing, code=2, do="use an offset of the register map.")
         return int(word.value)
 
-    # ---- Memory -----------------------------------------------------------------------------------------------------
+    # Memory
 
     def alloc(self, nbytes: int, align: int = 4096) -> int:
         """Return the address of `nbytes` unused bytes of card memory."""
         if nbytes < 0 or align < 1 or align & (align - 1):
             raise ConfigError(
-                f"alloc({nbytes}, align={align}).", allowed="a size from 0 and a power of two.", do="Correct it."
+                f"alloc({nbytes}, align={align}).",
+                allowed="a size from 0 and a power of two.",
+                do="Correct it.",
             )
         self._refuse_if_dead("allocating card memory")
         addr = -(-self._next_free // align) * align
         if addr + nbytes > self.dram.size:
             raise ConfigError(
-                f"{nbytes:,} bytes do not fit card memory: {self.dram.size - addr:,} of {self.dram.size:,} are free.",
-                allowed=f"up to {max(self.dram.size - addr, 0):,} bytes.",
+                f"{nbytes:,} bytes do not fit card memory of {self.dram.size:,} bytes.",
+                allowed=f"up to {max(self.dram.size - addr, 0):,} bytes, which are free.",
                 do="Use fewer rows, or DramModel(size=...).",
             )
         self._next_free = addr + nbytes
@@ -347,7 +374,9 @@ class SimCard:
         """Write `data` (uint8, one-dimensional) at `addr`."""
         self._refuse_if_dead(f"writing card memory at {addr:#x}")
         if data.dtype != np.uint8:
-            raise ConfigError(f"The data are {data.dtype}.", allowed="uint8.", do="Use data.view(numpy.uint8).")
+            raise ConfigError(
+                f"The data are {data.dtype}.", allowed="uint8.", do="Use data.view(numpy.uint8)."
+            )
         flat = np.ascontiguousarray(data).reshape(-1)
         if addr < 0 or self._call("memory_write", addr, flat.ctypes.data, flat.size):
             raise self._outside(addr, flat.size)
@@ -363,10 +392,12 @@ class SimCard:
             do="Use an address from alloc().",
         )
 
-    # ---- Link -------------------------------------------------------------------------------------------------------
+    # Link
 
     def send(self, frames: FrameBatch, *, bad: NDArray[np.bool_] | None = None) -> None:
-        """Queue frames towards the card; `bad[i]` marks frame i as damaged on the line (the MAC's tuser)."""
+        """Queue frames towards the card; `bad[i]` marks frame i as damaged on the line (the MAC's
+        tuser).
+        """
         data = np.ascontiguousarray(frames.data, dtype=np.uint8)
         offsets = np.ascontiguousarray(frames.offsets, dtype=np.int64)
         count = len(offsets) - 1
@@ -374,16 +405,25 @@ class SimCard:
             return
         if (np.diff(offsets) < 1).any() or offsets[0] < 0 or offsets[-1] > data.size:
             raise ConfigError(
-                "The offsets of the frames do not rise from within the data.", do="Build the batch with embnic.wire."
+                "The offsets of the frames do not rise from within the data.",
+                do="Build the batch with embnic.wire.",
             )
         flags = None if bad is None else np.ascontiguousarray(bad, dtype=np.uint8)
         if self._record:
             self._note_requests(data, offsets)
-        self._call("push", data.ctypes.data, offsets.ctypes.data, count, None if flags is None else flags.ctypes.data)
+        self._call(
+            "push",
+            data.ctypes.data,
+            offsets.ctypes.data,
+            count,
+            None if flags is None else flags.ctypes.data,
+        )
         self._pushed += count
 
     def recv(self, max_frames: int, timeout: float) -> FrameBatch:
-        """Return up to `max_frames` frames, waiting at most `timeout` seconds of the card's clock for the first."""
+        """Return up to `max_frames` frames, waiting at most `timeout` seconds of the card's clock
+        for the first.
+        """
         limit = round(timeout * self.clock_hz)
         self.run_until(1, limit)
         return self._pull(max_frames)
@@ -404,7 +444,7 @@ class SimCard:
                 self._note_replies(data, offsets, stamps)
         return FrameBatch(data, offsets)
 
-    # ---- time -------------------------------------------------------------------------------------------------------
+    # Time
 
     @property
     def cycle(self) -> int:
@@ -412,7 +452,9 @@ class SimCard:
         return int(self._call("cycle"))
 
     def reset(self) -> None:
-        """Hold the core's reset for some cycles; frames under way are lost, card memory keeps its contents."""
+        """Hold the core's reset for some cycles; frames under way are lost, card memory keeps its
+        contents.
+        """
         with self._model_time():
             self._call("reset", RESET_CYCLES)
         self._check_model()
@@ -424,9 +466,11 @@ class SimCard:
         self._check_model()
 
     def run_until(self, frames: int, limit: int, *, linger: int = LINGER_CYCLES) -> int:
-        """Run until `frames` frames wait to be received, then `linger` cycles more, at most `limit` cycles in all.
+        """Run until `frames` frames wait to be received, then `linger` cycles more, at most `limit`
+        cycles in all.
 
-        Returns how many frames wait. A core at rest is not simulated for the rest of the limit (`idle_skip`).
+        Returns how many frames wait. A core at rest is not simulated for the rest of the limit
+        (`idle_skip`).
         """
         while True:
             part = min(limit, SLICE_CYCLES)
@@ -438,17 +482,26 @@ class SimCard:
             if waiting >= frames or limit <= 0:
                 return waiting
 
-    # ---- knobs and faults -------------------------------------------------------------------------------------------
+    # ---- knobs and faults
+    # -------------------------------------------------------------------------------------------
 
     def configure(
-        self, *, tx_stall: float | None = None, memory_stall: float | None = None, rx_gap: int | None = None
+        self,
+        *,
+        tx_stall: float | None = None,
+        memory_stall: float | None = None,
+        rx_gap: int | None = None,
     ) -> None:
-        """Set probabilities of a stalled transmit or memory cycle (0 .. 1), and idle cycles between received frames."""
+        """Set probabilities of a stalled transmit or memory cycle (0 .. 1), and idle cycles between
+        received frames.
+        """
         for name, value in (("tx_stall", tx_stall), ("memory_stall", memory_stall)):
             if value is None:
                 continue
             if not 0.0 <= value < 1.0:
-                raise ConfigError(f"{name} is {value}.", allowed="0 up to but not 1.", do="Give a probability.")
+                raise ConfigError(
+                    f"{name} is {value}.", allowed="0 up to but not 1.", do="Give a probability."
+                )
             setattr(self._knobs, name, value)
         if rx_gap is not None:
             self._knobs.rx_gap = rx_gap
@@ -456,11 +509,15 @@ class SimCard:
 
     def set_line_rate(self, gbps: float) -> None:
         """Set the line rate of both directions; 0 is a beat in every cycle."""
-        self._knobs.rx_bytes_per_cycle = self._knobs.tx_bytes_per_cycle = gbps * 1e9 / 8 / self.clock_hz
+        self._knobs.rx_bytes_per_cycle = self._knobs.tx_bytes_per_cycle = (
+            gbps * 1e9 / 8 / self.clock_hz
+        )
         self._call("configure", ctypes.byref(self._knobs))
 
     def fail_memory(self, addr: int, nbytes: int) -> None:
-        """Answer every burst that starts in this range with SLVERR; 0 bytes makes all memory good again."""
+        """Answer every burst that starts in this range with SLVERR; 0 bytes makes all memory good
+        again.
+        """
         self._call("memory_fault", addr, addr + nbytes)
 
     def stop_after(self, cycles: int) -> None:
@@ -479,7 +536,7 @@ class SimCard:
         """Whether the card is dead."""
         return bool(self._call("stopped"))
 
-    # ---- observation ------------------------------------------------------------------------------------------------
+    # Observation
 
     def stats(self) -> CardStats:
         """Return what the harness counted."""
@@ -498,7 +555,7 @@ class SimCard:
         self._call("probe_record", cycles, skip)
 
     def probe(self) -> tuple[int, NDArray[np.uint32]]:
-        """Return the first cycle of the recorded window and its words so far: uint32, one a cycle."""
+        """Return the window's first cycle and its words so far: uint32, one a cycle."""
         start = ctypes.c_uint64()
         count = int(self._call("probe_window", None, ctypes.byref(start)))
         out = np.empty(count, dtype=np.uint32)
@@ -506,7 +563,7 @@ class SimCard:
         return int(start.value), out
 
     def record_frames(self, on: bool) -> None:
-        """Begin (forgetting what was recorded) or end the recording of frame times for `frame_stamps`."""
+        """Begin (forgetting the past) or end the recording of frame times for `frame_stamps`."""
         self._call("keep_rx_stamps", int(on))
         self._record = on
         if on:
@@ -515,17 +572,23 @@ class SimCard:
             self._pushed = self.stats().rx_waiting
 
     def frame_stamps(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Return cycles of frames since `record_frames(True)`: (received, sent, answers), each int64.
+        """Return cycles of frames since `record_frames(True)`: (received, sent, answers), each
+        int64.
 
-        `received[i]` is the cycle of the last beat of the i-th frame into the card, `sent[j]` that of the first beat of the
-        j-th frame out of it, `answers[j]` the i whose request_id frame j carries, or -1.
+        `received[i]` is the cycle of the last beat of the i-th frame into the card, `sent[j]` that
+        of the first beat of the j-th frame out of it, `answers[j]` the i whose request_id frame j
+        carries, or -1.
         """
         self._received.append(self._take_rx_stamps()[:, 1])
         received = np.concatenate(self._received)
         self._received = [received]
         empty = np.empty(0, dtype=np.int64)
         answers = np.concatenate([empty, *self._answers])
-        return received, np.concatenate([empty, *self._sent]), np.where(answers < len(received), answers, -1)
+        return (
+            received,
+            np.concatenate([empty, *self._sent]),
+            np.where(answers < len(received), answers, -1),
+        )
 
     def _take_rx_stamps(self) -> NDArray[np.int64]:
         count = int(self._call("rx_stamps", None, 0))
@@ -539,11 +602,15 @@ class SimCard:
         starts = offsets[:-1] + REQUEST_ID_OFFSET
         fits = starts + 4 <= offsets[1:]
         columns = np.where(fits, starts, 0)[:, None] + np.arange(4)
-        words = data[np.minimum(columns, data.size - 1)].astype(np.int64) @ (1 << (8 * np.arange(4, dtype=np.int64)))
+        words = data[np.minimum(columns, data.size - 1)].astype(np.int64) @ (
+            1 << (8 * np.arange(4, dtype=np.int64))
+        )
         return np.where(fits, words, -1)
 
     def _note_requests(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
-        for number, ident in enumerate(self._request_ids(data, offsets).tolist(), start=self._pushed):
+        for number, ident in enumerate(
+            self._request_ids(data, offsets).tolist(), start=self._pushed
+        ):
             self._requests[ident] = number
 
     def _note_replies(
@@ -551,4 +618,6 @@ class SimCard:
     ) -> None:
         self._sent.append(stamps[:, 0].copy())
         idents = self._request_ids(data, offsets).tolist()
-        self._answers.append(np.array([self._requests.get(ident, -1) for ident in idents], dtype=np.int64))
+        self._answers.append(
+            np.array([self._requests.get(ident, -1) for ident in idents], dtype=np.int64)
+        )

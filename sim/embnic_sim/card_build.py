@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the simulated card: Verilated core and C++ harness in one shared library, kept in a cache.
 
-A build is named by a hash over everything it is made from: RTL, harness, configuration, flags, Verilator, compiler and
-processor. A second use builds nothing and needs no tools.
+A build is named by a hash over everything it is made from: RTL, harness, configuration, flags,
+Verilator, compiler and processor. A second use builds nothing and needs no tools.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from pathlib import Path
 
 from embnic.errors import BackendUnavailable
 from embnic.gen.configs import CONFIGS
-
 from embnic_sim.paths import cache_root, harness_root
 from embnic_sim.toolchain import (
     VERILATOR_FIXES,
@@ -79,12 +78,14 @@ def _machine() -> str:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return platform.machine()
-    lines = {line for line in text.splitlines() if line.startswith(("flags", "Features", "model name"))}
+    lines = {
+        line for line in text.splitlines() if line.startswith(("flags", "Features", "model name"))
+    }
     return platform.machine() + digest(sorted(lines))
 
 
 def _trace_flags() -> tuple[str, str]:
-    """Return Verilator's flag and the harness's macro: FST where liblz4's header is, VCD otherwise."""
+    """Return Verilator's flag and the harness's macro: FST where lz4.h is, VCD otherwise."""
     for folder in ("/usr/include", "/usr/local/include"):
         if (Path(folder) / "lz4.h").is_file():
             return "--trace-fst", "EMBNIC_TRACE_FST"
@@ -99,7 +100,16 @@ def _commands(folder: Path, config: str, kind: _Kind, trace: bool) -> list[list[
         "-DVL_USER_FATAL",
         "-DVL_USER_FINISH",
     ]
-    verilate = ["verilator", "--cc", "--exe", "--top-module", "embnic_core", "--Mdir", str(folder), "-O3"]
+    verilate = [
+        "verilator",
+        "--cc",
+        "--exe",
+        "--top-module",
+        "embnic_core",
+        "--Mdir",
+        str(folder),
+        "-O3",
+    ]
     verilate += [*kind.verilator, "--timescale", "1ns/1ps", "-o", _LIBRARY]
     libraries = []
     if trace:
@@ -112,8 +122,18 @@ def _commands(folder: Path, config: str, kind: _Kind, trace: bool) -> list[list[
     verilate += [f"-I{include}" for include in include_folders()]
     verilate += [f"-G{name}={value}" for name, value in parameters.items()]
     waivers = find_waivers()
-    verilate += [str(file) for file in [*waivers, *find_sources("embnic_core"), harness_root() / "card.cpp"]]
-    make = ["make", "-C", str(folder), "-f", "Vembnic_core.mk", f"-j{os.cpu_count() or 1}", VERILATOR_FIXES]
+    verilate += [
+        str(file) for file in [*waivers, *find_sources("embnic_core"), harness_root() / "card.cpp"]
+    ]
+    make = [
+        "make",
+        "-C",
+        str(folder),
+        "-f",
+        "Vembnic_core.mk",
+        f"-j{os.cpu_count() or 1}",
+        VERILATOR_FIXES,
+    ]
     make += [f"OPT_FAST={kind.optimise}", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2", _LIBRARY]
     return [verilate, make]
 
@@ -166,7 +186,9 @@ def _run(commands: Sequence[list[str]], folder: Path, text: str) -> float:
                 process.wait()
                 raise
             if status != 0:
-                tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-40:])
+                tail = "\n".join(
+                    log.read_text(encoding="utf-8", errors="replace").splitlines()[-40:]
+                )
                 raise BackendUnavailable(
                     "rtl",
                     reason=f"the simulated card did not build (status {status}):\n{tail}\n",
@@ -177,7 +199,9 @@ def _run(commands: Sequence[list[str]], folder: Path, text: str) -> float:
 
 def _prune(parent: Path, prefix: str, keep: Path) -> None:
     """Remove the oldest builds of this configuration and kind."""
-    builds = [path for path in parent.glob(f"{prefix}-*") if path != keep and (path / _LIBRARY).is_file()]
+    builds = [
+        path for path in parent.glob(f"{prefix}-*") if path != keep and (path / _LIBRARY).is_file()
+    ]
     builds.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for path in builds[_KEPT_BUILDS - 1 :]:
         shutil.rmtree(path, ignore_errors=True)
@@ -186,8 +210,9 @@ def _prune(parent: Path, prefix: str, keep: Path) -> None:
 def build_card(config: str = "tiny", *, build: str = "fast", trace: bool = False) -> BuiltCard:
     """Return the library of a configuration, building it when the cache does not have it.
 
-    `build` is "fast" (-O3, assertions off) or "checked" (assertions on, random initial state); `trace` adds waveforms.
-    Raises BackendUnavailable with the install command when a tool is missing.
+    `build` is "fast" (-O3, assertions off) or "checked" (assertions on, random initial state);
+    `trace` adds waveforms. Raises BackendUnavailable with the install command when a tool is
+    missing.
     """
     if config not in CONFIGS:
         raise ValueError(f"no configuration {config!r}; allowed: {', '.join(CONFIGS)}")
@@ -219,13 +244,17 @@ def build_card(config: str = "tiny", *, build: str = "fast", trace: bool = False
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             text = f"building the simulated card: {name}, once"
-            seconds = _run(_commands(folder, config, kind, trace), folder, text)
-            for path in folder.iterdir():
-                if path.name not in (_LIBRARY, "build.log"):
-                    path.unlink()
-            (folder / ".done").touch()
+            try:
+                seconds = _run(_commands(folder, config, kind, trace), folder, text)
+                (folder / ".done").touch()
+            finally:
+                for path in folder.iterdir():
+                    if path.name not in (_LIBRARY, "build.log", ".done"):
+                        path.unlink()
             _prune(parent, prefix, folder)
         _LOG.info("built %s in %.0f s", name, seconds)
         return BuiltCard(folder / _LIBRARY, name, trace, seconds)
     except MissingTool as error:
-        raise BackendUnavailable("rtl", reason=f"{error.tool} was not found.", remedy=error.remedy) from error
+        raise BackendUnavailable(
+            "rtl", reason=f"{error.tool} was not found.", remedy=error.remedy
+        ) from error

@@ -17,12 +17,16 @@ def main() -> int:
     dirty = 0
     for config in CONFIGS:
         known = set(module_parameters("embnic_core"))
-        parameters = {name: value for name, value in config_parameters(config).items() if name in known}
+        parameters = {
+            name: value for name, value in config_parameters(config).items() if name in known
+        }
         status, text = lint("embnic_core", parameters)
         if status:
             dirty += 1
             print(text, file=sys.stderr)
-        print(f"verilator --lint-only -Wall embnic_core {config}: {'NOT clean' if status else 'clean'}")
+        print(
+            f"verilator --lint-only -Wall embnic_core {config}: {'NOT clean' if status else 'clean'}"
+        )
     return 1 if dirty else 0
 
 

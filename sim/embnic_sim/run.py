@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Command line of `make sim`: run one module's bench with a named configuration.
 
+python -m embnic_sim.run --module embnic_pool --config tiny --seed 1 --waves
 python -m embnic_sim.run M=embnic_pool CFG=tiny SEED=1 WAVES=1
+
+A bench may define `sim_parameters(config) -> dict` for parameters that a configuration does not
+name; a bench whose module is not the toplevel (a wrapper) is run by pytest.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
 import sys
+from pathlib import Path
 
 from embnic_sim.paths import checkout_root
 from embnic_sim.runner import build_and_test
@@ -16,10 +22,8 @@ from embnic_sim.toolchain import config_parameters, module_parameters
 
 __all__ = ["main"]
 
-_USAGE = "usage: python -m embnic_sim.run M=<module> [CFG=tiny] [SEED=<number>] [WAVES=1] [TEST=<part of a name>]"
 
-
-def _bench_overrides(test_file: str, config: str) -> dict[str, object]:
+def _bench_overrides(test_file: Path, config: str) -> dict[str, object]:
     """Return what the bench's own `sim_parameters(config)` says, when it has one."""
     spec = importlib.util.spec_from_file_location("embnic_bench_under_run", test_file)
     if spec is None or spec.loader is None:
@@ -30,35 +34,63 @@ def _bench_overrides(test_file: str, config: str) -> dict[str, object]:
     return dict(hook(config)) if hook else {}
 
 
+def _arguments(given: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m embnic_sim.run", description="Run one RTL module's bench."
+    )
+    parser.add_argument("--module", required=True, help="the RTL module, with or without embnic_")
+    parser.add_argument(
+        "--config", default="tiny", help="take the module's parameters from this configuration"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=None, help="of everything random (default: drawn, and printed)"
+    )
+    parser.add_argument("--waves", action="store_true", help="write dump.vcd")
+    parser.add_argument("--test", default=None, help="only coroutines whose name contains this")
+    names = {"M": "--module", "CFG": "--config", "SEED": "--seed", "TEST": "--test"}
+    words: list[str] = []
+    for word in given:
+        name, _, value = word.partition("=")
+        if name == "WAVES":
+            words += ["--waves"] if value == "1" else []
+        elif name in names and value:
+            words += [names[name], value]
+        elif name not in names:
+            words.append(word)
+    return parser.parse_args(words)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the bench named by the arguments; return the exit status."""
-    given = dict(arg.split("=", 1) for arg in (sys.argv[1:] if arguments is None else arguments) if "=" in arg)
-    name = given.get("M", "")
+    given = _arguments(sys.argv[1:] if arguments is None else arguments)
     root = checkout_root()
-    if not name or root is None:
-        print(_USAGE if root else "make sim needs the checkout: the benches are not installed", file=sys.stderr)
+    if root is None:
+        print("make sim needs the checkout: the benches are not installed", file=sys.stderr)
         return 2
-    short = name.removeprefix("embnic_")
+    short = given.module.removeprefix("embnic_")
+    name = f"embnic_{short}"
     test_file = root / "tests" / "rtl" / f"test_{short}.py"
     if not test_file.is_file():
-        known = sorted(file.stem.removeprefix("test_") for file in test_file.parent.glob("test_*.py"))
+        known = sorted(
+            file.stem.removeprefix("test_") for file in test_file.parent.glob("test_*.py")
+        )
         print(f"no bench {test_file.name}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
-    config = given.get("CFG") or "tiny"
     wanted = module_parameters(name)
-    params: dict[str, object] = {key: value for key, value in config_parameters(config).items() if key in wanted}
+    parameters = config_parameters(given.config)
+    params: dict[str, object] = {key: value for key, value in parameters.items() if key in wanted}
     sys.path.insert(0, str(test_file.parent))
-    params |= _bench_overrides(str(test_file), config)
+    params |= _bench_overrides(test_file, given.config)
     os.environ.setdefault("EMBNIC_VERBOSE", "1")
     try:
         build_and_test(
             name,
             f"test_{short}",
             params=params,
-            seed=int(given["SEED"]) if given.get("SEED") else None,
-            waves=given.get("WAVES", "0") == "1",
-            config=config,
-            testcase=given.get("TEST") or None,
+            seed=given.seed,
+            waves=given.waves,
+            config=given.config,
+            testcase=given.test,
         )
     except AssertionError as error:
         print(error, file=sys.stderr)

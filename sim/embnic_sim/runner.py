@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds an RTL module with Verilator and runs a cocotb bench on it.
 
-A bench file is a plain pytest file; the cocotb coroutines in it are not named `test_*`, so that pytest collects the
-entry functions only:
+A bench file is a plain pytest file; the cocotb coroutines in it are not named `test_*`, so that
+pytest collects the entry functions only:
 
     def test_skid() -> None:
         build_and_test("embnic_skid", "test_skid", params={"WIDTH": 32})
@@ -10,8 +10,9 @@ entry functions only:
     def test_illegal_width_does_not_build() -> None:
         expect_build_failure("embnic_skid", {"WIDTH": 0}, "WIDTH must be at least 1")
 
-Environment: EMBNIC_SEED (random when unset, always printed), WAVES=1 (VCD), EMBNIC_VERBOSE=1 (show the simulator's
-log also when it passes), EMBNIC_TESTCASE (run only coroutines whose name contains this).
+Environment: EMBNIC_SEED (random when unset, always printed), WAVES=1 (VCD), EMBNIC_VERBOSE=1 (show
+the simulator's log also when it passes), EMBNIC_TESTCASE (run only coroutines whose name contains
+this).
 """
 
 from __future__ import annotations
@@ -62,13 +63,23 @@ def _python_path() -> list[str]:
     return [str(folder) for folder in folders]
 
 
-def _build(toplevel: str, params: Mapping[str, object], sources: Sequence[Path], waves: bool) -> Path:
-    """Build when a source, parameter or flag changed since the last time; return the build folder."""
+def _build(
+    toplevel: str, params: Mapping[str, object], sources: Sequence[Path], waves: bool
+) -> Path:
+    """Build when a source, parameter or flag changed; return the build folder."""
     from cocotb_tools.runner import get_runner
 
     wave_args = ["--trace-structs", "--trace-max-array", "64"] if waves else []
     flags = [*_BUILD_ARGS, *wave_args]
-    key = digest([toplevel, str(rtl_root()), str(sorted(params.items())), *flags, *(file.name for file in sources)])
+    key = digest(
+        [
+            toplevel,
+            str(rtl_root()),
+            str(sorted(params.items())),
+            *flags,
+            *(file.name for file in sources),
+        ]
+    )
     folder = build_root() / "rtl" / f"{toplevel}-{key}"
     includes = include_folders()
     headers = sorted(header for include in includes for header in include.glob("*.svh"))
@@ -95,7 +106,9 @@ def _build(toplevel: str, params: Mapping[str, object], sources: Sequence[Path],
                     log_file=log,
                 )
             except (RuntimeError, SystemExit, subprocess.CalledProcessError) as error:
-                raise BuildError(f"{toplevel} {dict(params)} did not build ({error}):\n{_tail(log, 60)}") from error
+                raise BuildError(
+                    f"{toplevel} {dict(params)} did not build ({error}):\n{_tail(log, 60)}"
+                ) from error
         print(f"built {toplevel} {dict(params)} in {time.monotonic() - started:.1f} s")
         stamp.write_text(contents)
     return folder
@@ -131,10 +144,12 @@ def build_and_test(
 ) -> None:
     """Build `toplevel` with `params` and run every cocotb test of `test_module` on it.
 
-    sources    files besides the RTL's own (a wrapper that holds `toplevel`); the RTL files needed are found by name.
+    sources    files besides the RTL's own (a wrapper that holds `toplevel`); the RTL files needed
+               are found by name.
     seed       of everything random in the bench; default EMBNIC_SEED, else drawn. Printed.
     extra_env  variables for the bench's process.
-    config     what the replay line names as CFG; parameters that the bench fixed itself are set by the bench again.
+    config     what the replay line names as CFG; parameters that the bench fixed itself are set by
+               the bench again.
     testcase   run only the coroutines whose name contains this (default EMBNIC_TESTCASE).
 
     Raises AssertionError with the failing coroutines, the end of the log and one replay line.
@@ -160,7 +175,9 @@ def build_and_test(
         "PYTHONWARNINGS": "default",
         **(extra_env or {}),
     }
-    print(f"{toplevel} {params} seed {seed}" + (f", waves in {run_folder}/dump.vcd" if waves else ""))
+    print(
+        f"{toplevel} {params} seed {seed}" + (f", waves in {run_folder}/dump.vcd" if waves else "")
+    )
     saved_path = list(sys.path)
     sys.path[:0] = _python_path()  # the runner hands sys.path to the bench's process
     died = None
@@ -186,7 +203,9 @@ def build_and_test(
         sys.path[:] = saved_path
     count, failed = _failures(results)
     if died is None and count and not failed:
-        print(_tail(log) if os.environ.get("EMBNIC_VERBOSE") else f"{toplevel}: {count} tests passed")
+        print(
+            _tail(log) if os.environ.get("EMBNIC_VERBOSE") else f"{toplevel}: {count} tests passed"
+        )
         return
     if not count:
         reason = "the simulation ended before a result was written (an assertion of the RTL?)"
@@ -200,15 +219,28 @@ def build_and_test(
     raise AssertionError(f"{text}\n{errors}\n{toplevel} {params}: {reason}\n{replay}")
 
 
-def lint(toplevel: str, params: Mapping[str, object] | None = None, sources: Sequence[Path] = ()) -> tuple[int, str]:
+def lint(
+    toplevel: str, params: Mapping[str, object] | None = None, sources: Sequence[Path] = ()
+) -> tuple[int, str]:
     """Run `verilator --lint-only -Wall` on a module; return the exit status and what it printed."""
     files = find_sources(toplevel, sources)
-    command = ["verilator", "--lint-only", "-Wall", "--assert", "--timescale", "1ns/1ps", "--top-module", toplevel]
+    command = [
+        "verilator",
+        "--lint-only",
+        "-Wall",
+        "--assert",
+        "--timescale",
+        "1ns/1ps",
+        "--top-module",
+        toplevel,
+    ]
     command += [f"-I{folder}" for folder in include_folders()]
     command += [f"-G{name}={value}" for name, value in (params or {}).items()]
     command += [str(file) for file in [*_waivers(), *files]]
     with tool_environment() as env:
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=300)
+        done = subprocess.run(
+            command, env=env, capture_output=True, text=True, check=False, timeout=300
+        )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -222,8 +254,10 @@ def expect_build_failure(
     status, text = lint(toplevel, params, sources)
     refused = [line for line in text.splitlines() if re.search(r"%(Warning|Error)-USERFATAL", line)]
     if status == 0:
-        raise AssertionError(f"{toplevel} {dict(params)} builds, but it must be refused with {message!r}")
+        raise AssertionError(
+            f"{toplevel} {dict(params)} builds, but it must be refused with {message!r}"
+        )
     if not any(message in line for line in refused):
         raise AssertionError(
-            f"{toplevel} {dict(params)} was refused, but not with our message {message!r}:\n{text[:3000]}"
+            f"{toplevel} {dict(params)} was refused, but not with {message!r}:\n{text[:3000]}"
         )

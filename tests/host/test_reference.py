@@ -7,17 +7,19 @@ import doctest
 import math
 from fractions import Fraction
 
-import embnic.backends.reference as reference_module
 import numpy as np
 import pytest
 from cases import DTYPES, bits, difficult_fp32, difficult_rows, random_bags, same_bits, seeded
+
+import embnic.backends.base as base_module
+import embnic.backends.reference as reference_module
 from embnic.arithmetic import NAN_BITS, fma, narrow, storage_count, widen
-from embnic.backends.base import Backend
+from embnic.backends.base import Backend, Capabilities
 from embnic.backends.reference import ReferenceBackend, accumulate, finish, pool_bag
 from embnic.bags import Bags
 from embnic.config import Table
 from embnic.errors import ClosedError, ConfigError
-from embnic.gen.wire import DType
+from embnic.gen.wire import DType, Pooling
 
 INF, NAN = float("inf"), float("nan")
 
@@ -33,7 +35,9 @@ def column(*values: float, **table: object) -> tuple[Table, np.ndarray]:
     return made, f32(*values).reshape(-1, 1)
 
 
-def pooled(table: Table, rows: np.ndarray, ids: list[int], w: list[float] | None = None) -> np.ndarray:
+def pooled(
+    table: Table, rows: np.ndarray, ids: list[int], w: list[float] | None = None
+) -> np.ndarray:
     """Pool one bag."""
     return pool_bag(table, rows, np.array(ids, np.int64), None if w is None else f32(*w))
 
@@ -66,8 +70,9 @@ def test_the_rational_rounding_is_right_where_it_is_known() -> None:
 def stratified(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return operands of an fma in which the hard cases are common.
 
-    A fifth each: wide exponents; an addend that cancels the product; an addend far above or below it; subnormal factors;
-    a product a hair short of half a unit of the addend, which float64 rounds onto the tie.
+    A fifth each: wide exponents; an addend that cancels the product; an addend far above or below
+    it; subnormal factors; a product a hair short of half a unit of the addend, which float64 rounds
+    onto the tie.
     """
     w, x, acc = (difficult_fp32(rng, (count,), "wide") for _ in range(3))
     stratum = rng.integers(0, 5, count)
@@ -80,14 +85,24 @@ def stratified(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.nda
     sign = rng.choice([-1.0, 1.0], count)
     tie = np.ldexp(1.0 + rng.integers(0, 1 << 23, count) * 2.0**-23, scale)
     tiny, hair = stratum == 3, stratum == 4
-    w = np.where(tiny, difficult_fp32(rng, (count,), "subnormal"), np.where(hair, np.ldexp(1.0 + near, scale), w))
-    x = np.where(tiny, difficult_fp32(rng, (count,), "ties"), np.where(hair, (1.0 - near) * 2.0**-24 * sign, x))
+    w = np.where(
+        tiny,
+        difficult_fp32(rng, (count,), "subnormal"),
+        np.where(hair, np.ldexp(1.0 + near, scale), w),
+    )
+    x = np.where(
+        tiny,
+        difficult_fp32(rng, (count,), "ties"),
+        np.where(hair, (1.0 - near) * 2.0**-24 * sign, x),
+    )
     acc = np.select([stratum == 1, stratum == 2, hair], [cancel, gap, tie], acc)
     return w.astype(np.float32), x.astype(np.float32), acc.astype(np.float32)
 
 
 def test_fma_is_rounded_once() -> None:
-    """fma equals exact rational arithmetic on stratified operands, and float64 alone would not have."""
+    """fma equals exact rational arithmetic on stratified operands, and float64 alone would not
+    have.
+    """
     rng = seeded()
     w, x, acc = stratified(rng, 30_000)
     got = fma(w, x, acc)
@@ -123,7 +138,8 @@ def test_fma_corners() -> None:
         got = fma(f32(w), f32(x), f32(acc))
         assert same_bits(got, f32(expected)), (w, x, acc, got)
     assert np.isnan(fma(f32(INF), f32(0.0), f32(1.0)))[0]
-    # The product is half a unit of the addend less 2^-70: float64 rounds the sum onto the tie, which would go up to even.
+    # The product is half a unit of the addend less 2^-70: float64 rounds the sum onto the tie,
+    # which would go up to even.
     got = fma(f32(1.0 + 2.0**-23), f32((1.0 - 2.0**-23) * 2.0**-24), f32(1.0 + 2.0**-23))
     assert got[0] == np.float32(1.0 + 2.0**-23)
 
@@ -225,7 +241,9 @@ def test_half_precision_mean_rounds_the_sum_first() -> None:
 def test_narrow_to_16_bits_against_rational_rounding() -> None:
     """bf16 nearest even, bf16 half up, NaN and the largest numbers."""
     rng = seeded()
-    values = np.concatenate([difficult_fp32(rng, (5000,), kind) for kind in ("wide", "ties", "subnormal", "special")])
+    values = np.concatenate(
+        [difficult_fp32(rng, (5000,), kind) for kind in ("wide", "ties", "subnormal", "special")]
+    )
     values = np.concatenate([values, f32(3.4028235e38, -3.4028235e38, INF, -INF, NAN)])
     even, up = narrow(values, DType.BF16), narrow(values, DType.BF16, half_up=True)
     for value, e, u in zip(values, even, up, strict=True):
@@ -260,7 +278,7 @@ def test_the_count_of_a_mean_has_the_storage_type() -> None:
 @pytest.mark.parametrize("pooling", ["sum", "mean", "max"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_continued_bag_equals_the_whole_one(pooling: str, dtype: DType) -> None:
-    """Cut anywhere, with the accumulator carried over: the same bits, weights and padding included."""
+    """Cut anywhere, with the accumulator carried over: the same bits."""
     rng = seeded()
     compared = 0
     for padding_idx in (None, 2):
@@ -268,7 +286,11 @@ def test_a_continued_bag_equals_the_whole_one(pooling: str, dtype: DType) -> Non
         rows = difficult_rows(rng, table, "special")
         for _ in range(30):
             ids = rng.integers(0, 20, int(rng.integers(0, 12)))
-            w = difficult_fp32(rng, ids.shape, "normal") if pooling == "sum" and rng.random() < 0.5 else None
+            w = (
+                difficult_fp32(rng, ids.shape, "normal")
+                if pooling == "sum" and rng.random() < 0.5
+                else None
+            )
             cut = int(rng.integers(0, len(ids) + 1))
             left = accumulate(table, rows, ids[:cut], None if w is None else w[:cut])
             kept = left[0].copy()
@@ -353,12 +375,20 @@ def test_random_sums_against_rational_arithmetic() -> None:
                     for at, row in enumerate(ids.tolist()):
                         if row == padding_idx:
                             continue
-                        product = Fraction(float(rows[row, lane])) * Fraction(1.0 if w is None else float(w[at]))
+                        product = Fraction(float(rows[row, lane])) * Fraction(
+                            1.0 if w is None else float(w[at])
+                        )
                         if padding_idx is not None:
                             rounded = exact_round(product)
-                            acc = rounded + acc if math.isinf(rounded) else exact_round(Fraction(rounded) + Fraction(acc))
+                            acc = (
+                                rounded + acc
+                                if math.isinf(rounded)
+                                else exact_round(Fraction(rounded) + Fraction(acc))
+                            )
                         else:
-                            acc = exact_round(product + Fraction(acc)) if math.isfinite(acc) else acc
+                            acc = (
+                                exact_round(product + Fraction(acc)) if math.isfinite(acc) else acc
+                            )
                         if not math.isfinite(acc):
                             break
                     if math.isfinite(acc):
@@ -366,7 +396,24 @@ def test_random_sums_against_rational_arithmetic() -> None:
 
 
 def test_the_documentation_runs() -> None:
-    """The examples in the module."""
-    failed, tried = doctest.testmod(reference_module, extraglobs={"Table": Table})
-    assert tried > 0
-    assert failed == 0
+    """The examples of the reference and of what all backends share."""
+    for module in (reference_module, base_module):
+        failed, tried = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+        assert tried > 0
+        assert failed == 0
+
+
+def test_capabilities_refuse_in_plain_words() -> None:
+    """Type, pooling and dim, each with what the target takes instead."""
+    few = Capabilities(poolings=frozenset({Pooling.SUM}), max_dim=8)
+    few.check(Table("t", rows=1, dim=8, pooling="sum"), "tiny")
+    for table, said in (
+        (Table("t", rows=1, dim=9, pooling="sum"), r"dim 9 does not fit the target 'tiny'.*1 to 8"),
+        (Table("t", rows=1, dim=8, pooling="max"), r"pooling 'max' is not built for 'tiny'.*'sum'"),
+        (
+            Table("t", rows=1, dim=8, pooling="sum", dtype="bf16"),
+            r"dtype 'bf16' is not built for 'tiny'.*'fp32'",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            few.check(table, "tiny")

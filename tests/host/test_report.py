@@ -16,7 +16,9 @@ import pytest
 
 from embnic.report import SCENES, Check, RunRecord, render_page, render_trace
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 
 
 def make_run() -> RunRecord:
@@ -26,7 +28,10 @@ def make_run() -> RunRecord:
         "row_misses": 3_000, "evictions": 100, "exec_beats": 32_000, "exec_fetch": 8_000, "exec_hazard": 1_000,
         "exec_empty": 49_000,
     }  # fmt: skip
-    batches = tuple({"row_hits": int(rng.integers(100)), "row_misses": int(rng.integers(100))} for _ in range(20))
+    batches = tuple(
+        {"row_hits": int(rng.integers(100)), "row_misses": int(rng.integers(100))}
+        for _ in range(20)
+    )
     return RunRecord(
         title="embnic demo", trace="a <trace> & more", config={"WAYS": 4, "SETS": 1024, "LINE_BYTES": 256},
         config_name="line100", build="fast build (-O3)", clock_mhz=250.0, dim=64, pooling="sum", mtu=1500, bags=1_000,
@@ -81,7 +86,9 @@ def test_trace_is_chrome_trace_json() -> None:
     run = make_run()
     events = json.loads(render_trace(run))["traceEvents"]
     slices = [e for e in events if e["ph"] == "X"]
-    assert slices and all(e["dur"] > 0 and e["ts"] >= run.probe_start / run.clock_mhz for e in slices)
+    assert slices and all(
+        e["dur"] > 0 and e["ts"] >= run.probe_start / run.clock_mhz for e in slices
+    )
     beats = sum(e["args"]["cycles"] for e in slices if e["name"] == "pool")
     assert beats == int(((run.probe >> 8) & 1).sum())
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import bits, difficult_rows, random_bags, seeded
+
 from embnic.arithmetic import narrow, widen
 from embnic.backends.reference import ReferenceBackend
 from embnic.config import Table
@@ -24,7 +25,9 @@ pytestmark = pytest.mark.torch
 
 REQUIRED = os.environ.get("REQUIRE_TORCH") == "1"
 if not REQUIRED and importlib.util.find_spec("torch") is None:
-    pytest.skip("torch is not installed; REQUIRE_TORCH=1 makes this a failure", allow_module_level=True)
+    pytest.skip(
+        "torch is not installed; REQUIRE_TORCH=1 makes this a failure", allow_module_level=True
+    )
 if not REQUIRED and platform.machine() != "x86_64":
     pytest.skip("equality with torch is claimed on x86-64 only", allow_module_level=True)
 
@@ -32,7 +35,35 @@ import torch  # noqa: E402
 import torch.nn.functional as functional  # noqa: E402
 
 TORCH_DTYPE = {DType.FP32: torch.float32, DType.FP16: torch.float16, DType.BF16: torch.bfloat16}
-DIMS = (1, 2, 3, 4, 7, 8, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 96, 100, 128, 200, 255, 256, 384, 512, 767, 768)
+DIMS = (
+    1,
+    2,
+    3,
+    4,
+    7,
+    8,
+    15,
+    16,
+    17,
+    24,
+    31,
+    32,
+    33,
+    48,
+    63,
+    64,
+    65,
+    96,
+    100,
+    128,
+    200,
+    255,
+    256,
+    384,
+    512,
+    767,
+    768,
+)
 BAGS_PER_CASE = 40
 
 
@@ -76,7 +107,9 @@ def rounded_weights(table: Table, bags: Any) -> Any:
     """Return the bags with weights that the storage type holds: torch wants both in one type."""
     given = bags[table.name]
     w = widen(narrow(given.weights, table.dtype), table.dtype)
-    return type(bags).from_torch({table.name: (given.values, given.offsets, w)}, include_last_offset=True)
+    return type(bags).from_torch(
+        {table.name: (given.values, given.offsets, w)}, include_last_offset=True
+    )
 
 
 def cases() -> Any:
@@ -87,7 +120,9 @@ def cases() -> Any:
 
 
 def test_reference_equals_torch_on_ten_thousand_bags() -> None:
-    """0 mismatches over modes, dims 1 to 768, types, padding, weights, empty bags, repeats and difficult values."""
+    """0 mismatches over modes, dims 1 to 768, types, padding, weights, empty bags, repeats and
+    difficult values.
+    """
     rng = seeded()
     compared = wrong = empty = keys = 0
     dims = set()
@@ -95,23 +130,34 @@ def test_reference_equals_torch_on_ten_thousand_bags() -> None:
         for _ in range(2):
             dim = int(rng.choice(DIMS)) if rng.random() < 0.7 else int(rng.integers(1, 769))
             rows = int(rng.integers(2, 60))
-            padding_idx = {"none": None, "absent": rows - 1, "used": int(rng.integers(0, rows))}[padding]
-            table = Table("t", rows=rows, dim=dim, dtype=dtype, pooling=mode, padding_idx=padding_idx)
+            padding_idx = {"none": None, "absent": rows - 1, "used": int(rng.integers(0, rows))}[
+                padding
+            ]
+            table = Table(
+                "t", rows=rows, dim=dim, dtype=dtype, pooling=mode, padding_idx=padding_idx
+            )
             stored = difficult_rows(rng, table, kind)
-            bags = random_bags(rng, table, BAGS_PER_CASE, longest=9, weighted=kind if weighted else None)
+            bags = random_bags(
+                rng, table, BAGS_PER_CASE, longest=9, weighted=kind if weighted else None
+            )
             if padding == "absent":
                 bags = without(bags, rows - 1)
             if weighted:
                 with np.errstate(all="ignore"):
                     bags = rounded_weights(table, bags)
             found = mismatches(table, stored, bags)
-            assert found == 0, f"{found} elements differ: {table} {kind} weighted={weighted} padding {padding}"
+            assert found == 0, (
+                f"{found} elements differ: {table} {kind} weighted={weighted} padding {padding}"
+            )
             wrong += found
             compared += len(bags["t"])
             empty += int((bags["t"].lengths == 0).sum())
             keys += len(bags["t"].values)
             dims.add(dim)
-    print(f"{compared} bags ({empty} empty), {keys} keys, {len(dims)} dims compared with torch: {wrong} mismatches")
+    print(
+        f"{compared} bags ({empty} empty), {keys} keys, {len(dims)} dims compared with torch: "
+        f"{wrong} mismatches"
+    )
     assert compared >= 10_000
     assert wrong == 0
     assert empty > 100
@@ -121,7 +167,9 @@ def without(bags: Any, row: int) -> Any:
     """Return the bags with another id where `row` stands."""
     given = bags["t"]
     values = np.where(given.values == row, 0, given.values)
-    return type(bags).from_torch({"t": (values, given.offsets, given.weights)}, include_last_offset=True)
+    return type(bags).from_torch(
+        {"t": (values, given.offsets, given.weights)}, include_last_offset=True
+    )
 
 
 @pytest.mark.parametrize("mode", ["sum", "mean"])
@@ -140,13 +188,17 @@ def test_long_bags_equal_torch(mode: str, dtype: DType) -> None:
 
 
 def test_a_changed_rule_is_noticed() -> None:
-    """The comparison can fail: fused instead of rounded products, and the other bf16 rounding, both show."""
+    """The comparison can fail: fused instead of rounded products, and the other bf16 rounding, both
+    show.
+    """
     rng = seeded()
     for dtype in (DType.FP32, DType.BF16):
         right = Table("t", rows=50, dim=64, dtype=dtype, pooling="sum")
         other = Table("t", rows=51, dim=64, dtype=dtype, pooling="sum", padding_idx=50)
         stored = difficult_rows(rng, other, "normal" if dtype is DType.FP32 else "ties")
-        bags = random_bags(rng, right, 400, longest=9, weighted="normal" if dtype is DType.FP32 else "ties")
+        bags = random_bags(
+            rng, right, 400, longest=9, weighted="normal" if dtype is DType.FP32 else "ties"
+        )
         bags = rounded_weights(right, bags)
         a, b = ReferenceBackend([right]), ReferenceBackend([other])
         a.load("t", stored[:50].copy())

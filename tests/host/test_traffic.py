@@ -93,7 +93,9 @@ def test_heavy_hitters_take_their_share() -> None:
 
 def test_reuse_shortens_the_distance_between_repeats() -> None:
     def repeats_soon(reuse: float) -> float:
-        trace = generate(TrafficSpec(bags=2000, rows=1_000_000, hitters=(), reuse=reuse, reuse_window=64), seed=6)
+        trace = generate(
+            TrafficSpec(bags=2000, rows=1_000_000, hitters=(), reuse=reuse, reuse_window=64), seed=6
+        )
         last: dict[int, int] = {}
         soon = 0
         for position, value in enumerate(trace.values.tolist()):
@@ -136,9 +138,15 @@ def test_impossible_specifications_are_refused(make: object) -> None:
         make()  # type: ignore[operator]
 
 
-@pytest.mark.skipif(not TRACES.is_dir(), reason="the public traces are not beside the checkout (shared/traces)")
+@pytest.mark.skipif(
+    not TRACES.is_dir(), reason="the public traces are not beside the checkout (shared/traces)"
+)
 def test_public_traces_have_their_published_shape() -> None:
     gowalla = read_bags(TRACES / "gowalla_bags.txt")
-    assert (len(gowalla), len(gowalla.values), len(np.unique(gowalla.values))) == (29_858, 217_242, 38_546)
+    assert (len(gowalla), len(gowalla.values), len(np.unique(gowalla.values))) == (
+        29_858,
+        217_242,
+        38_546,
+    )
     meta = read_rows(TRACES / "meta_t500k_reuse_medium.txt", BagLengths("poisson", 15.8))
     assert (len(meta.values), len(np.unique(meta.values))) == (429_951, 102_524)

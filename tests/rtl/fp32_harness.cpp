@@ -289,7 +289,15 @@ const std::vector<Stratum> kStrata = {
          // 13 bits times 12 bits, both odd: often 25 bits, the last one a half.
          const u32 a = make(r.coin(), r.range(90, 160), (r.bits(12) | 1) << 11);
          const u32 b = make(r.coin(), r.range(90, 160), (r.bits(11) | 1) << 12);
-         return {r.coin(), a, b, make(r.coin(), clamp_exp(product_exp(a, b) + r.range(-30, 30)), r.bits(23))};
+         // However small the addend, it decides a tie.
+         const int gap = r.coin() ? r.range(-30, 30) : r.range(-200, -30);
+         return {r.coin(), a, b, make(r.coin(), clamp_exp(product_exp(a, b) + gap), r.bits(23))};
+     }},
+    {"a tie but for one far bit", [](Random& r) -> Operation {
+         // (2^23 - 2^12 + 1)(2^23 + 2^12 + 1) = 2^46 + 1: only the product's last bit breaks the tie, also after a carry out.
+         const u32 a = make(r.coin(), r.range(100, 150), 0x7fe002), b = make(r.coin(), r.range(100, 150), 0x001001);
+         const u32 c = make(r.coin(), product_exp(a, b) + r.range(-3, 50), r.coin() ? r.bits(23) : 0x7fffffu - r.bits(r.range(1, 22)));
+         return r.coin() ? Operation{r.coin(), a, b, c} : Operation{r.coin(), b, a, c};
      }},
     {"overflow edge", [](Random& r) -> Operation {
          const u32 a = make(r.coin(), r.range(120, 254), r.coin() ? r.bits(23) : sparse_fraction(r));

@@ -158,6 +158,7 @@ class IssueBench(Bench):
         if not known or not desc["valid"]:
             return UNKNOWN_TABLE
         pooling = desc.get("pooling", SUM)
+        request_pooling = self.poolings.setdefault(bag.fields["ctx"], pooling)
         if pooling == NONE or desc.get("order") or desc.get("remote"):
             return UNSUPPORTED
         mismatch = desc["dim"] != bag.fields["dim"] or desc.get("dtype", 0) != bag.fields.get("dtype", 0)
@@ -165,7 +166,6 @@ class IssueBench(Bench):
             return TABLE_MISMATCH
         if entry.row != NULL_ROW and entry.row >= desc["rows"]:
             return OUT_OF_RANGE
-        request_pooling = self.poolings.setdefault(bag.fields["ctx"], pooling)
         return TABLE_MISMATCH if entry.table != table or pooling != request_pooling else 0
 
     def model(self, bag: Bag) -> None:

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of embnic_counters: exact 64-bit sums, and snapshots that show all counters at one moment."""
+"""Bench of embnic_counters: exact 64-bit sums, and snapshots of all at one moment."""
 
 from typing import Any
 
 import cocotb
 import pytest
+
 from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
 
 
 class Ones:
-    """Agent: random increments every cycle and now and then a snapshot; models what `values` must show."""
+    """Agent: random increments and snapshots; models what `values` must show."""
 
     def __init__(self, bench: "CountersBench") -> None:
         self.bench = bench
@@ -32,7 +33,9 @@ class Ones:
         # What the DUT does at this edge, with the pins as they were.
         if self.snapshot:
             self.shown = list(self.counts)
-        self.counts = [(count + inc) % 2**64 for count, inc in zip(self.counts, self.pending, strict=True)]
+        self.counts = [
+            (count + inc) % 2**64 for count, inc in zip(self.counts, self.pending, strict=True)
+        ]
         self.pending = self.given
         bench.board.expect(bench.pack(self.shown))
         # What follows the edge.
@@ -40,7 +43,9 @@ class Ones:
             self.given = list(self.forced)
         else:
             widths = [rng.choice((1, 1, 1, 16, 32)) for _ in range(bench.n)]
-            self.given = [rng.getrandbits(width) if rng.random() < self.rate else 0 for width in widths]
+            self.given = [
+                rng.getrandbits(width) if rng.random() < self.rate else 0 for width in widths
+            ]
         self.snapshot = int(rng.random() < self.snapshot_rate)
         bench.drive(inc=bench.pack(self.given, 32), snapshot=self.snapshot)
 
@@ -102,7 +107,8 @@ async def directed(dut: Any) -> None:
     bench.model.snapshot_rate = 1.0
     await bench.cycles(4)
     shown = bench.values()
-    assert shown[0] > 0 and shown == [(5 * index + 1) * shown[0] for index in range(bench.n)]
+    assert shown[0] > 0
+    assert shown == [(5 * index + 1) * shown[0] for index in range(bench.n)]
     await bench.cycles(5)
     assert bench.values() == shown
     await bench.drain()
@@ -110,7 +116,7 @@ async def directed(dut: Any) -> None:
 
 @cocotb.test()
 async def all_together(dut: Any) -> None:
-    """All counters count in every cycle: whatever the moment of a snapshot, it shows equal values."""
+    """All counters count in every cycle: every snapshot shows equal values."""
     bench = CountersBench(dut)
     bench.model.forced = [1] * bench.n
     await bench.reset()

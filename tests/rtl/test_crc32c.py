@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of embnic_crc32c: every end of a message, gaps, back to back, and the bus delayed by exactly LATENCY."""
+"""Bench of embnic_crc32c: every end of a message, gaps, back to back, the bus's delay."""
 
 import math
 from collections import deque
@@ -7,15 +7,16 @@ from typing import Any
 
 import cocotb
 import pytest
+from net_frames import crc32c
+
 from embnic_sim.bench import STALLS, Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
-from net_frames import crc32c
 
 USER_W = 5
 
 
 class Driver:
-    """Agent: one beat a cycle from a queue, random rubbish on the pins between them; checks bus and CRC on the way out."""
+    """Agent: beats from a queue, rubbish between them; checks what comes out."""
 
     def __init__(self, bench: "CrcBench") -> None:
         self.bench = bench
@@ -77,7 +78,8 @@ class CrcBench(Bench):
         """Queue a message; its length must end on a word of the bus."""
         step = self.width // 8
         padded = self.random.randbytes(self.first_byte) + message
-        assert len(padded) % 4 == 0 and len(message) >= 4
+        assert len(padded) % 4 == 0
+        assert len(message) >= 4
         count = -(-len(padded) // step)
         for index in range(count):
             piece = padded[index * step : (index + 1) * step]
@@ -87,7 +89,9 @@ class CrcBench(Bench):
                 "in_valid": 1,
                 "in_first": int(index == 0),
                 "in_last": int(last and finish),
-                "in_words": len(piece) // 4 if last and finish else self.random.randrange(self.words + 1),
+                "in_words": len(piece) // 4
+                if last and finish
+                else self.random.randrange(self.words + 1),
                 "in_data": data,
                 "in_user": self.random.getrandbits(USER_W),
             }
@@ -109,7 +113,11 @@ async def known_values(dut: Any) -> None:
     bench = CrcBench(dut)
     await bench.reset()
     head = -bench.first_byte % 4
-    for body in (b"\x00" * (20 + head), b"\xff" * (20 + head), b"123456789" + bytes(-(9 - head) % 4)):
+    for body in (
+        b"\x00" * (20 + head),
+        b"\xff" * (20 + head),
+        b"123456789" + bytes(-(9 - head) % 4),
+    ):
         bench.send(body)
     await bench.drain()
     assert bench.checked == 3
@@ -158,14 +166,18 @@ async def random_messages(dut: Any) -> None:
 async def reset_in_traffic(dut: Any) -> None:
     """A reset in a message leaves no trace in the next."""
     bench = CrcBench(dut)
-    await bench.reset_in_traffic(lambda: [bench.send(bench.random_message()) for _ in range(20)], times=20, within=40)
+    await bench.reset_in_traffic(
+        lambda: [bench.send(bench.random_message()) for _ in range(20)], times=20, within=40
+    )
 
 
 @pytest.mark.parametrize(("data_w", "first_byte"), [(64, 2), (128, 10), (512, 42)])
 def test_crc32c(data_w: int, first_byte: int) -> None:
     """The narrowest bus, and the two of the configurations with the place of our header."""
     build_and_test(
-        "embnic_crc32c", "test_crc32c", params={"DATA_W": data_w, "FIRST_BYTE": first_byte, "USER_W": USER_W}
+        "embnic_crc32c",
+        "test_crc32c",
+        params={"DATA_W": data_w, "FIRST_BYTE": first_byte, "USER_W": USER_W},
     )
 
 

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of embnic_delay: each word comes out CYCLES later; with RESET a reset clears what is under way."""
+"""Bench of embnic_delay: each word comes out CYCLES later; with RESET a reset clears what is under
+way.
+"""
 
 from collections import deque
 from typing import Any
 
 import cocotb
 import pytest
+
 from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
 
@@ -51,7 +54,9 @@ async def random_words(dut: Any) -> None:
 @pytest.mark.parametrize(("width", "cycles", "reset"), [(1, 1, 1), (32, 12, 0), (100, 5, 1)])
 def test_delay(width: int, cycles: int, reset: int) -> None:
     """One stage, many without reset, some with."""
-    build_and_test("embnic_delay", "test_delay", params={"WIDTH": width, "CYCLES": cycles, "RESET": reset})
+    build_and_test(
+        "embnic_delay", "test_delay", params={"WIDTH": width, "CYCLES": cycles, "RESET": reset}
+    )
 
 
 def test_illegal_cycles_do_not_build() -> None:

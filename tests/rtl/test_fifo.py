@@ -5,6 +5,7 @@ from typing import Any
 
 import cocotb
 import pytest
+
 from embnic_sim.bench import STALLS, Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
 
@@ -83,7 +84,7 @@ async def latency(dut: Any) -> None:
 
 @cocotb.test()
 async def fill_and_empty(dut: Any) -> None:
-    """A stalled output lets at least DEPTH words in, and at most DEPTH and those on their way out."""
+    """A stalled output lets DEPTH words in, and at most those on their way out besides."""
     bench = make_bench(dut)
     await bench.reset()
     bench.sink.stall = lambda: False
@@ -114,7 +115,10 @@ async def stall_matrix(dut: Any) -> None:
     for source_stall in STALLS:
         for sink_stall in STALLS:
             await bench.reset()
-            bench.source.stall, bench.sink.stall = bench.stall(source_stall), bench.stall(sink_stall)
+            bench.source.stall, bench.sink.stall = (
+                bench.stall(source_stall),
+                bench.stall(sink_stall),
+            )
             bench.send(4 * bench.depth + 50)
             await bench.drain()
     assert bench.most >= bench.depth, "the FIFO was never full"
@@ -125,16 +129,22 @@ async def reset_in_traffic(dut: Any) -> None:
     """After a reset the FIFO is empty."""
     bench = make_bench(dut)
     bench.sink.stall = bench.stall("half")
-    await bench.reset_in_traffic(lambda: bench.send(3 * bench.depth), times=20, within=4 * bench.depth)
+    await bench.reset_in_traffic(
+        lambda: bench.send(3 * bench.depth), times=20, within=4 * bench.depth
+    )
 
 
 @pytest.mark.parametrize(("width", "depth", "style"), [(8, 2, 0), (33, 16, 1), (512, 64, 2)])
 def test_fifo(width: int, depth: int, style: int) -> None:
     """All coroutines at the smallest depth, an ordinary one and a wide block-RAM one."""
-    build_and_test("embnic_fifo", "test_fifo", params={"WIDTH": width, "DEPTH": depth, "STYLE": style})
+    build_and_test(
+        "embnic_fifo", "test_fifo", params={"WIDTH": width, "DEPTH": depth, "STYLE": style}
+    )
 
 
 @pytest.mark.parametrize("depth", [1, 12])
 def test_illegal_depth_does_not_build(depth: int) -> None:
     """DEPTH must be a power of two above one."""
-    expect_build_failure("embnic_fifo", {"DEPTH": depth}, "DEPTH must be a power of two, at least 2")
+    expect_build_failure(
+        "embnic_fifo", {"DEPTH": depth}, "DEPTH must be a power of two, at least 2"
+    )

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of embnic_ram_1r1w: contents, latency, the old word on a collision, rd_data held without rd_en."""
+"""Bench of embnic_ram_1r1w: contents, latency, the old word on a collision, rd_data held without
+rd_en.
+"""
 
 from typing import Any
 
 import cocotb
 import pytest
+
 from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
 
@@ -33,7 +36,9 @@ class Model:
         self.out_q = self.read_q
         if pin("rd_en").read():
             self.read_q = self.store.get(pin("rd_addr").read())
-            self.collisions += pin("wr_en").read() and pin("rd_addr").read() == pin("wr_addr").read()
+            self.collisions += (
+                pin("wr_en").read() and pin("rd_addr").read() == pin("wr_addr").read()
+            )
         if pin("wr_en").read():
             self.store[pin("wr_addr").read()] = pin("wr_data").read()
 
@@ -86,10 +91,11 @@ async def random_traffic(dut: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "depth", "style", "out_reg"), [(1, 2, 0, 0), (33, 100, 1, 1), (512, 512, 3, 1), (64, 64, 2, 0)]
+    ("width", "depth", "style", "out_reg"),
+    [(1, 2, 0, 0), (33, 100, 1, 1), (512, 512, 3, 1), (64, 64, 2, 0)],
 )
 def test_ram_1r1w(width: int, depth: int, style: int, out_reg: int) -> None:
-    """Each style once, with and without the output register, also a depth that is no power of two."""
+    """Each style, with and without output register; also a depth that is no power of two."""
     params = {"WIDTH": width, "DEPTH": depth, "STYLE": style, "OUT_REG": out_reg}
     build_and_test("embnic_ram_1r1w", "test_ram_1r1w", params=params)
 
@@ -101,4 +107,8 @@ def test_illegal_depth_does_not_build() -> None:
 
 def test_illegal_style_does_not_build() -> None:
     """There are four styles."""
-    expect_build_failure("embnic_ram_1r1w", {"STYLE": 4}, "STYLE must be 0 (auto), 1 (distributed), 2 (block) or 3 (ultra)")
+    expect_build_failure(
+        "embnic_ram_1r1w",
+        {"STYLE": 4},
+        "STYLE must be 0 (auto), 1 (distributed), 2 (block) or 3 (ultra)",
+    )

@@ -37,7 +37,7 @@ class Requests:
         if self.valid:
             self.room -= 1
             addr, beats = self.queue.pop(0)
-            self.bench.drive(req_addr=addr, req_beats=beats)
+            self.bench.drive(req_addr=addr, req_beats_m1=beats - 1)
 
 
 class FetchBench(Bench):
@@ -68,7 +68,7 @@ class FetchBench(Bench):
 
     def requested(self) -> None:
         """A request was made in this cycle: expect its beats."""
-        addr, beats = self.read("req_addr"), self.read("req_beats")
+        addr, beats = self.read("req_addr"), self.read("req_beats_m1") + 1
         line = len(self.lengths)
         self.lengths.append(beats)
         for beat in range(beats):
@@ -100,7 +100,7 @@ async def one_line(dut: Any) -> None:
     bench.sink.stall = bench.stall("never")
     times: dict[str, int] = {}
     for name in ("req_valid", "m_axi_arvalid", "m_axi_rvalid", "m_axis_fill_tvalid"):
-        field = {"req_valid": "req_beats", "m_axi_arvalid": "m_axi_arid"}.get(name, name)
+        field = {"req_valid": "req_addr", "m_axi_arvalid": "m_axi_arid"}.get(name, name)
         bench.monitor(name, [field], lambda _, name=name: times.setdefault(name, bench.cycle))
     await bench.reset()
     bench.requests.queue.append((0x1000, bench.beats))

@@ -5,6 +5,7 @@ from typing import Any
 
 import cocotb
 import pytest
+
 from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
 
@@ -35,8 +36,12 @@ class ArbiterModel:
         if not take or grant is None:
             return
         for index in range(self.number):
-            self.waiting[index] = self.waiting[index] + 1 if req >> index & 1 and index != grant else 0
-            assert self.waiting[index] < self.number, f"requester {index} waited {self.waiting[index]} takes"
+            self.waiting[index] = (
+                self.waiting[index] + 1 if req >> index & 1 and index != grant else 0
+            )
+            assert self.waiting[index] < self.number, (
+                f"requester {index} waited {self.waiting[index]} takes"
+            )
         self.last = grant
 
 
@@ -62,7 +67,9 @@ async def random_requests(dut: Any) -> None:
     for density in (0.1, 0.5, 0.95):
         await bench.reset()
         for _ in range(1000):
-            req = sum(1 << index for index in range(model.number) if bench.random.random() < density)
+            req = sum(
+                1 << index for index in range(model.number) if bench.random.random() < density
+            )
             bench.drive(req=req, take=bench.random.getrandbits(1))
             await bench.cycles()
         bench.drive(req=0, take=0)

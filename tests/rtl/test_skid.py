@@ -5,6 +5,7 @@ from typing import Any
 
 import cocotb
 import pytest
+
 from embnic_sim.bench import STALLS, Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
 
@@ -49,7 +50,10 @@ async def stall_matrix(dut: Any) -> None:
     for source_stall in STALLS:
         for sink_stall in STALLS:
             await bench.reset()
-            bench.source.stall, bench.sink.stall = bench.stall(source_stall), bench.stall(sink_stall)
+            bench.source.stall, bench.sink.stall = (
+                bench.stall(source_stall),
+                bench.stall(sink_stall),
+            )
             bench.send(150)
             await bench.drain()
 

@@ -22,7 +22,9 @@ def core_parameters(config: str) -> dict[str, int]:
 def test_the_whole_core_synthesises_and_infers_its_memories() -> None:
     areas = synthesise("embnic_core", core_parameters("tiny"))
     assert areas[0].name.startswith("embnic_core")
-    total = {field: sum(getattr(a, field) for a in areas) for field in ("lut", "ff", "bram36", "dsp")}
+    total = {
+        field: sum(getattr(a, field) for a in areas) for field in ("lut", "ff", "bram36", "dsp")
+    }
     print(f"embnic_core tiny, open synthesis: {total}")
     assert total["lut"] > 1_000 and total["ff"] > 1_000 and total["dsp"] >= 4
     # Every source file of the core took part: none is linted only.
@@ -36,12 +38,17 @@ def test_the_whole_core_synthesises_and_infers_its_memories() -> None:
 @pytest.mark.parametrize("config", ["edge", "line100"])
 def test_larger_configurations_synthesise(config: str) -> None:
     areas = synthesise("embnic_core", core_parameters(config), seconds=3000)
-    total = {field: sum(getattr(a, field) for a in areas) for field in ("lut", "ff", "bram18", "bram36", "uram", "dsp")}
+    total = {
+        field: sum(getattr(a, field) for a in areas)
+        for field in ("lut", "ff", "bram18", "bram36", "uram", "dsp")
+    }
     print(f"embnic_core {config}, open synthesis: {total}")
     assert (total["uram"] > 0) == (config == "line100")
 
 
-def test_a_memory_that_does_not_infer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_memory_that_does_not_infer_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Two write ports and three asynchronous reads fit no RAM: 64 x 64 bits would be 4,096 flip-flops.
     source = tmp_path / "embnic_bad_memory.sv"
     source.write_text(

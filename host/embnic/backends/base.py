@@ -26,8 +26,7 @@ class Capabilities:
 
     >>> Capabilities(max_dim=128).check(Table("item", rows=10, dim=256, pooling="sum"), "tiny")
     Traceback (most recent call last):
-    embnic.errors.ConfigError: Table 'item': dim 256 does not fit the target 'tiny'. Allowed: 1 to 128. Do: \
-Choose a target that takes it, such as 'cpu'.
+    embnic.errors.ConfigError: Table 'item': dim 256 does not fit the target 'tiny'. ...
     """
 
     dtypes: frozenset[DType] = frozenset({DType.FP32})
@@ -41,13 +40,13 @@ Choose a target that takes it, such as 'cpu'.
         where = f"Table {table.name!r}:"
         if table.dtype not in self.dtypes:
             raise ConfigError(
-                f"{where} dtype {table.dtype.name.lower()!r} is not built for the target {target!r}.",
+                f"{where} dtype {table.dtype.name.lower()!r} is not built for {target!r}.",
                 allowed=f"{_names(self.dtypes)}.",
                 do=do,
             )
         if table.pooling not in self.poolings:
             raise ConfigError(
-                f"{where} pooling {table.pooling.name.lower()!r} is not built for the target {target!r}.",
+                f"{where} pooling {table.pooling.name.lower()!r} is not built for {target!r}.",
                 allowed=f"{_names(self.poolings)}.",
                 do=do,
             )
@@ -63,8 +62,9 @@ Choose a target that takes it, such as 'cpu'.
 class Backend(Protocol):
     """Hold tables and answer lookups.
 
-    Rows go in and vectors come out in the table's storage type, as with torch: float32, float16, and for bf16 uint16
-    bit patterns. `load` and `update` also take float32 and round it to nearest even.
+    Rows go in and vectors come out in the table's storage type, as with torch: float32, float16,
+    and for bf16 uint16 bit patterns. `load` and `update` also take float32 and round it to nearest
+    even.
     """
 
     name: str
@@ -123,7 +123,7 @@ class HostTables:
             raise ClosedError(f"{self._owner}.{call}")
 
     def load(self, name: str, weights: Any) -> None:
-        """Keep `weights` [rows, dim]; an array of the storage type is copied, so the caller's stays the caller's."""
+        """Keep a copy of `weights` [rows, dim] in the storage type."""
         self.check_open("load")
         table = self.table(name)
         stored = to_storage(table, weights, rows=table.rows)
@@ -170,7 +170,7 @@ class HostTables:
 def output_arrays(
     tables: Mapping[str, Table], bags: Bags, out: Mapping[str, NDArray[Any]] | None
 ) -> dict[str, NDArray[Any]]:
-    """Return one array [B, dim] of the storage type for each table of `bags`: from `out` where given, else new."""
+    """Return an array [B, dim] of the storage type for each table, from `out` where given."""
     given = {} if out is None else out
     arrays: dict[str, NDArray[Any]] = {}
     for name in bags:

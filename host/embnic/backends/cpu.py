@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answer lookups on the CPU: native code when the extension was compiled, else numpy; the same bits with both.
+"""Answer lookups on the CPU: native code when the extension was compiled, else numpy; the same bits
+with both.
 
-The numpy twin handles all bags of a table together: first the first key of every bag, then the second of every bag that
-has one, and so on. So each bag still sees its keys in order, and the Python loop is as long as the longest bag.
+The numpy twin handles all bags of a table together: first the first key of every bag, then the
+second of every bag that has one, and so on. So each bag still sees its keys in order, and the
+Python loop is as long as the longest bag.
 """
 
 from __future__ import annotations
@@ -102,7 +104,9 @@ def pool_native(
     *,
     isa: str = "auto",
 ) -> None:
-    """Pool every bag into `out` [B, dim] with the extension; `isa` picks its instructions, with the same bits."""
+    """Pool every bag into `out` [B, dim] with the extension; `isa` picks its instructions, with the
+    same bits.
+    """
     direct = table.dtype is DType.FP32
     acc = out if direct else np.empty(out.shape, np.float32)
     counts = np.empty(len(bags), np.int64)
@@ -158,7 +162,9 @@ def _accumulate(
     starts: NDArray[np.int64],
     lengths: NDArray[np.int64],
 ) -> NDArray[np.float32]:
-    """Return the accumulators [B, dim] of bags of which bag b has the ids from `starts[b]`, `lengths[b]` of them."""
+    """Return the accumulators [B, dim] of bags of which bag b has the ids from `starts[b]`,
+    `lengths[b]` of them.
+    """
     longest_first = np.argsort(-lengths, kind="stable")
     starts, lengths = starts[longest_first], lengths[longest_first]
     acc = np.zeros((len(starts), table.dim), np.float32)
@@ -181,7 +187,9 @@ def _accumulate(
 
 
 def _finish(table: Table, acc: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[Any]:
-    """Return the vectors [B, dim] in the storage type; an empty bag's accumulator is zeros and stays so."""
+    """Return the vectors [B, dim] in the storage type; an empty bag's accumulator is zeros and
+    stays so.
+    """
     half_up = (
         table.dtype is DType.BF16 and table.pooling is not Pooling.MAX and not table.mul_then_add
     )

@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """The meaning of every result: plain loops, one key after the other.
 
-RTL, native code, numpy and GPU are compared with this file bit for bit. The only thing done in parallel is the
-elements of a row, which never meet.
+RTL, native code, numpy and GPU are compared with this file bit for bit. The only thing done in
+parallel is the elements of a row, which never meet.
 
 The rules, `x` being the stored element widened to float32 and `acc` a float32:
 
 | pooling | a key that is not the padding row | the bag's end |
 |---|---|---|
 | sum | `acc = acc + x`, starting from +0 | round to the storage type |
-| sum, weighted | `acc = fma(w, x, acc)`; with a padding row `acc = acc + round(w * x)` | round to the storage type |
+| sum, weighted | `acc = fma(w, x, acc)` | round to the storage type |
+| the same, table with a padding row | `acc = acc + round(w * x)` | round to the storage type |
 | mean | as sum | round to the storage type; divide by the count; round again |
-| max | first: `acc = x`; later: `acc = x` where `x > acc` (ordered: a NaN never wins, but stays once first) | as stored |
+| max, first key | `acc = x` | as stored |
+| max, later key | `acc = x` where `x > acc` | as stored |
 
-Rounding is to nearest even, except for bf16 sums of a table without padding row, where ties go away from zero (torch's
-two kernels differ). The count leaves the padding row out; it is rounded to the storage type before it divides. A bag
-without keys is zeros. Subnormals are kept. A NaN made by arithmetic is the canonical one; max keeps the bits of an fp32
-NaN. The sign and payload of NaNs are not compared with torch.
+The comparison of max is ordered: a NaN never wins, but stays once it was first. Rounding
+is to nearest even, except for bf16 sums of a table without padding row, where ties go away from
+zero (torch's two kernels differ). The count leaves the padding row out; it is rounded to the
+storage type before it divides. A bag without keys is zeros. Subnormals are kept. A NaN made by
+arithmetic is the canonical one; max keeps the bits of an fp32 NaN. The sign and payload of NaNs are
+not compared with torch.
 
 One bag:
 
@@ -53,10 +57,11 @@ def accumulate(
     w: NDArray[np.float32] | None = None,
     init: Partial | None = None,
 ) -> Partial:
-    """Return the accumulator and count of a bag, continuing `init` where given; unrounded and undivided.
+    """Return the accumulator and count of a bag, continuing `init` where given; unrounded and
+    undivided.
 
-    `weights` are stored rows [rows, dim], `ids` [n] lie within them, `w` [n] are per-key weights. An `init` with count
-    0 holds nothing.
+    `weights` are stored rows [rows, dim], `ids` [n] lie within them, `w` [n] are per-key weights.
+    An `init` with count 0 holds nothing.
     """
     acc, count = np.zeros(table.dim, np.float32), 0
     if init is not None and init[1] > 0:
@@ -82,7 +87,9 @@ def accumulate(
 
 
 def finish(table: Table, acc: NDArray[np.float32], count: int) -> NDArray[Any]:
-    """Return the vector [dim] of a bag in the storage type: divided for a mean, rounded, zeros when empty."""
+    """Return the vector [dim] of a bag in the storage type: divided for a mean, rounded, zeros when
+    empty.
+    """
     if count == 0:
         return np.zeros(table.dim, STORAGE[table.dtype])
     half_up = (

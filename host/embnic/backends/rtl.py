@@ -19,8 +19,8 @@ from .card import CardBackend
 
 __all__ = ["attach_rtl", "open_rtl", "rtl_timing"]
 
-RETRY_CYCLES = 50_000  # without a useful reply for so long, a frame counts as lost
-PATIENCE_CYCLES = 500_000  # without a useful reply for so long, the card counts as dead
+RETRY_CYCLES = 200_000  # without a useful reply for so long, a frame counts as lost
+PATIENCE_CYCLES = 2_000_000  # without a useful reply for so long, the card counts as dead
 
 
 def rtl_timing(config: str, deadline: float | None = None) -> Timing:

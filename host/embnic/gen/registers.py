@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 __all__ = ["ADDRESS_BYTES", "COUNTERS", "Counter", "REGISTERS", "Register", "RegisterField"]
@@ -17,7 +18,8 @@ class RegisterField(NamedTuple):
     pulse: bool
 
 
-class Register(NamedTuple):
+@dataclass(frozen=True)
+class Register:
     """A 32-bit register at byte `offset`; `count` of them, four bytes apart."""
 
     offset: int

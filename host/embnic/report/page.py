@@ -46,12 +46,12 @@ def render_page(run: RunRecord) -> str:
         "<!doctype html><html lang=en><meta charset=utf-8>"
         '<meta name=viewport content="width=device-width, initial-scale=1"><link rel=icon href="data:,">'
         f"<title>{escape(run.title)}</title><style>{STYLE}</style><body><h1>{escape(run.title)}</h1>"
-        f'<p class=soft>{escape(run.trace)}. One table of {run.rows:,} rows, dim {run.dim}, fp32, {escape(run.pooling)} pooling; '
+        f"<p class=soft>{escape(run.trace)}. One table of {run.rows:,} rows, dim {run.dim}, fp32, {escape(run.pooling)} pooling; "
         f"configuration <code>{escape(run.config_name)}</code>, {escape(run.build)}. "
         "All cycles are simulated; nothing here was measured on a board.</p>"
         f"{_verdict(run)}{sections}"
         f"<h2>How this was made</h2><p><code>{escape(run.command)}</code></p>"
-        f'<p class=soft>{run.seconds_total:.1f} s in all, {run.seconds_model:.1f} s of it inside the simulated card. {escape(versions)}</p>'
+        f"<p class=soft>{run.seconds_total:.1f} s in all, {run.seconds_model:.1f} s of it inside the simulated card. {escape(versions)}</p>"
         f"<script>{SCRIPT}</script></body></html>"
     )
 
@@ -62,10 +62,17 @@ def _verdict(run: RunRecord) -> str:
     hits, misses = run.counters["row_hits"], run.counters["row_misses"]
     ratio = run.reply_bytes_without / max(run.counters["tx_bytes"], 1)
     tiles = (
-        (f"{compared - wrong:,}", f"of {compared:,} bags bit-equal" + ("" if run.equal else ": NOT ALL")),
+        (
+            f"{compared - wrong:,}",
+            f"of {compared:,} bags bit-equal" + ("" if run.equal else ": NOT ALL"),
+        ),
         (f"{ratio:.2f}x", "fewer reply bytes"),
         (f"{hits / max(hits + misses, 1):.1%}", f"of {hits + misses:,} rows hit the cache"),
         (f"{run.cycles / max(run.bags, 1):,.0f}", "simulated cycles per bag"),
         (f"{run.beats_per_cycle:.2f}", "row beats per busy cycle"),
     )
-    return '<div class="verdict">' + "".join(f"<div><b>{v}</b>{escape(n)}</div>" for v, n in tiles) + "</div>"
+    return (
+        '<div class="verdict">'
+        + "".join(f"<div><b>{v}</b>{escape(n)}</div>" for v, n in tiles)
+        + "</div>"
+    )

@@ -17,10 +17,17 @@ __all__ = ["render_trace"]
 def render_trace(run: RunRecord) -> str:
     """Return the window as JSON: one thread a pipeline stage, time in microseconds of the simulated clock."""
     events: list[dict[str, Any]] = [
-        {"name": "process_name", "ph": "M", "pid": 1, "args": {"name": f"embnic {run.config_name} (simulated)"}}
+        {
+            "name": "process_name",
+            "ph": "M",
+            "pid": 1,
+            "args": {"name": f"embnic {run.config_name} (simulated)"},
+        }
     ]
     for tid, (name, bit, meaning) in enumerate(PROBE_STAGES, start=1):
-        events.append({"name": "thread_name", "ph": "M", "pid": 1, "tid": tid, "args": {"name": name}})
+        events.append(
+            {"name": "thread_name", "ph": "M", "pid": 1, "tid": tid, "args": {"name": name}}
+        )
         active = (run.probe >> np.uint32(bit)) & np.uint32(1) == 1
         events += [
             {
@@ -31,7 +38,11 @@ def render_trace(run: RunRecord) -> str:
                 "dur": (end - begin) / run.clock_mhz,
                 "pid": 1,
                 "tid": tid,
-                "args": {"cycle": run.probe_start + begin, "cycles": end - begin, "meaning": meaning},
+                "args": {
+                    "cycle": run.probe_start + begin,
+                    "cycles": end - begin,
+                    "meaning": meaning,
+                },
             }
             for begin, end in runs_of(active)
         ]

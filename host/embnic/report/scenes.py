@@ -16,7 +16,9 @@ from .run import PROBE_STAGES, RunRecord
 __all__ = ["SCENES", "Scene", "runs_of"]
 
 LINE_RATE = 100e9  # bits per second
-FRAME_OVERHEAD = 24  # bytes of preamble, frame check sequence and gap that a frame adds on the fibre
+FRAME_OVERHEAD = (
+    24  # bytes of preamble, frame check sequence and gap that a frame adds on the fibre
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ def _equality(run: RunRecord) -> str:
     )
     return (
         "<p>Every pooled vector that came back from the card, compared as 32-bit patterns, not within a "
-        "tolerance.</p><table><tr><th>compared with<th>bags<th>not equal<th>note</tr>" + rows + "</table>"
+        "tolerance.</p><table><tr><th>compared with<th>bags<th>not equal<th>note</tr>"
+        + rows
+        + "</table>"
     )
 
 
@@ -43,8 +47,14 @@ def _wire(run: RunRecord) -> str:
     requests = float(run.counters["rx_bytes"])
     chart = svg.bar_chart(
         [
-            ("every row crosses", [("requests", requests), ("replies", float(run.reply_bytes_without))]),
-            ("pooled on the card", [("requests", requests), ("replies", float(run.counters["tx_bytes"]))]),
+            (
+                "every row crosses",
+                [("requests", requests), ("replies", float(run.reply_bytes_without))],
+            ),
+            (
+                "pooled on the card",
+                [("requests", requests), ("replies", float(run.counters["tx_bytes"]))],
+            ),
         ],
         unit="bytes",
         label="bytes on the wire with and without pooling on the card",
@@ -102,7 +112,10 @@ def _latency(run: RunRecord) -> str:
         x_label="simulated cycles from a request frame's last beat to its reply's first beat",
         label="request latency in simulated cycles",
     )
-    return chart + "<p>Requests are sent in windows, so queueing behind earlier requests is part of it.</p>"
+    return (
+        chart
+        + "<p>Requests are sent in windows, so queueing behind earlier requests is part of it.</p>"
+    )
 
 
 def runs_of(active: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -123,7 +136,9 @@ def _timeline(run: RunRecord) -> str:
         (name, runs_of((run.probe >> np.uint32(bit)) & np.uint32(1) == 1), meaning)
         for name, bit, meaning in PROBE_STAGES
     ]
-    chart = svg.lanes(rows, length=len(run.probe), start=run.probe_start, label="pipeline activity by cycle")
+    chart = svg.lanes(
+        rows, length=len(run.probe), start=run.probe_start, label="pipeline activity by cycle"
+    )
     return chart + (
         "<p>One row a stage, one column a simulated cycle. The same window is in <code>trace.json</code> beside this "
         "page: open it in Perfetto (ui.perfetto.dev).</p>"
@@ -142,10 +157,15 @@ def _line_rate(run: RunRecord) -> str:
     beats_bags = hertz * bags / max(c["exec_beats"], 1)
     rows = (
         ("100 Gb/s of requests in, replies out (the fuller direction)", wire_bags),
-        (f"this run's busy cycles at {run.clock_mhz:g} MHz (misses and waits as simulated)", core_bags),
+        (
+            f"this run's busy cycles at {run.clock_mhz:g} MHz (misses and waits as simulated)",
+            core_bags,
+        ),
         (f"one row beat every cycle at {run.clock_mhz:g} MHz (the pool's limit)", beats_bags),
     )
-    table = "".join(f"<tr><td>{escape(n)}</td><td class=num>{v / 1e6:,.2f} M bags/s</td></tr>" for n, v in rows)
+    table = "".join(
+        f"<tr><td>{escape(n)}</td><td class=num>{v / 1e6:,.2f} M bags/s</td></tr>" for n, v in rows
+    )
     need = wire_bags * c["exec_beats"] / bags / 1e6
     return (
         f"<table><tr><th>limit<th>bags per second</tr>{table}</table><p>To pool every bag that 100 Gb/s can carry, at "

@@ -31,7 +31,9 @@ def _rect(x: float, y: float, w: float, h: float, colour: str, tip: str) -> str:
     )
 
 
-def bar_chart(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], *, unit: str, label: str) -> str:
+def bar_chart(
+    rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], *, unit: str, label: str
+) -> str:
     """Draw horizontal stacked bars: ``(name, [(part, value), ...])`` each."""
     left, bar, gap = 190, 30, 22
     height = 20 + len(rows) * (bar + gap)
@@ -47,7 +49,9 @@ def bar_chart(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], *, unit: 
             width = value / top * (WIDTH - left - 130)
             out.append(_rect(x, y, width, bar, colour, f"{part}: {value:,.0f} {unit}"))
             x += width
-        out.append(_text(x + 8, y + bar / 2 + 5, f"{sum(v for _, v in parts):,.0f} {unit}", "start", "num"))
+        out.append(
+            _text(x + 8, y + bar / 2 + 5, f"{sum(v for _, v in parts):,.0f} {unit}", "start", "num")
+        )
     out.append("</svg>")
     return "".join(out) + _legend(colours)
 
@@ -62,13 +66,17 @@ def share_bar(parts: Sequence[tuple[str, float]], *, label: str) -> str:
         share = value / total
         colour = COLOURS[len(colours) % len(COLOURS)]
         colours[f"{name} {share:.1%}"] = colour
-        out.append(_rect(x, 10, share * (WIDTH - 20), 36, colour, f"{name}: {value:,.0f} ({share:.1%})"))
+        out.append(
+            _rect(x, 10, share * (WIDTH - 20), 36, colour, f"{name}: {value:,.0f} ({share:.1%})")
+        )
         x += share * (WIDTH - 20)
     out.append("</svg>")
     return "".join(out) + _legend(colours)
 
 
-def area_chart(series: Sequence[tuple[str, Sequence[float]]], *, x_label: str, y_label: str, label: str) -> str:
+def area_chart(
+    series: Sequence[tuple[str, Sequence[float]]], *, x_label: str, y_label: str, label: str
+) -> str:
     """Draw stacked areas over equally spaced points."""
     left, top, plot_w, plot_h = 60, 12, WIDTH - 80, 200
     points = len(series[0][1]) if series else 0
@@ -81,8 +89,14 @@ def area_chart(series: Sequence[tuple[str, Sequence[float]]], *, x_label: str, y
     for name, values in series:
         colour = colours.setdefault(name, COLOURS[len(colours) % len(COLOURS)])
         upper = [b + v for b, v in zip(base, values, strict=True)]
-        path = [f"{left + i * step:.1f},{top + plot_h * (1 - u / highest):.1f}" for i, u in enumerate(upper)]
-        back = [f"{left + i * step:.1f},{top + plot_h * (1 - b / highest):.1f}" for i, b in enumerate(base)]
+        path = [
+            f"{left + i * step:.1f},{top + plot_h * (1 - u / highest):.1f}"
+            for i, u in enumerate(upper)
+        ]
+        back = [
+            f"{left + i * step:.1f},{top + plot_h * (1 - b / highest):.1f}"
+            for i, b in enumerate(base)
+        ]
         tip = escape(f"{name}: {sum(values):,.0f} in total")
         polygon = " ".join(path + back[::-1])
         out.append(f'<polygon points="{polygon}" fill="{colour}"><title>{tip}</title></polygon>')
@@ -120,7 +134,9 @@ def histogram(values: Sequence[int], *, bins: int, x_label: str, label: str) -> 
         tall = plot_h * count / highest
         tip = f"{low + i * width:,.0f} to {low + (i + 1) * width:,.0f}: {count:,}"
         if count:
-            out.append(_rect(left + i * step, top + plot_h - tall, step * 0.9, tall, COLOURS[0], tip))
+            out.append(
+                _rect(left + i * step, top + plot_h - tall, step * 0.9, tall, COLOURS[0], tip)
+            )
     out.append(f'<path class="axis" d="M{left} {top}V{top + plot_h}H{left + plot_w}"/>')
     for value in (low, median, p99):
         x = left + plot_w * (value - low) / (high - low)
@@ -130,11 +146,18 @@ def histogram(values: Sequence[int], *, bins: int, x_label: str, label: str) -> 
     out.append(_text(left + plot_w / 2, top + plot_h + 38, x_label, "middle"))
     out.append("</svg>")
     tail = f", {beyond:,} beyond the axis" if beyond else ""
-    return "".join(out) + f"<p>Median {median:,}, 99th percentile {p99:,}, longest {ordered[-1]:,}{tail}.</p>"
+    return (
+        "".join(out)
+        + f"<p>Median {median:,}, 99th percentile {p99:,}, longest {ordered[-1]:,}{tail}.</p>"
+    )
 
 
 def lanes(
-    rows: Sequence[tuple[str, Sequence[tuple[int, int]], str]], *, length: int, start: int, label: str
+    rows: Sequence[tuple[str, Sequence[tuple[int, int]], str]],
+    *,
+    length: int,
+    start: int,
+    label: str,
 ) -> str:
     """Draw one lane per name with the ``(begin, end)`` runs in which it is active."""
     left, lane, gap = 110, 18, 6
@@ -145,7 +168,9 @@ def lanes(
         y = 8 + index * (lane + gap)
         colour = COLOURS[1] if name.startswith("wait") or name == "miss" else COLOURS[0]
         out.append(_text(left - 8, y + 13, name, "end"))
-        out.append(f'<rect class="lane" x="{left}" y="{y}" width="{length * scale:.1f}" height="{lane}"/>')
+        out.append(
+            f'<rect class="lane" x="{left}" y="{y}" width="{length * scale:.1f}" height="{lane}"/>'
+        )
         for begin, end in runs:
             tip = f"{name}: {meaning}; cycles {start + begin:,} to {start + end - 1:,}"
             out.append(_rect(left + begin * scale, y, (end - begin) * scale, lane, colour, tip))
@@ -157,6 +182,7 @@ def lanes(
 
 def _legend(colours: dict[str, str]) -> str:
     items = "".join(
-        f'<span><i style="background:{colour}"></i>{escape(name)}</span>' for name, colour in colours.items()
+        f'<span><i style="background:{colour}"></i>{escape(name)}</span>'
+        for name, colour in colours.items()
     )
     return f'<p class="legend">{items}</p>'

