@@ -4,8 +4,8 @@
 The driver sees a `Bus`, a `Memory` and a `Link`, nothing else: a board, the Verilated core and a fake are driven by the
 same lines. It is synchronous: between calls nothing is in flight, so tables may be written then. Time is the device's.
 
-An update travels as UPDATE frames that name this driver's client id and a sequence; the card applies each sequence once,
-however often its frame arrives. Where that cannot be (a row longer than a frame, a client table that is full), the rows
+An update travels as UPDATE frames that name this driver's client id and a sequence; the card applies each
+sequence once, however often its frame arrives. Where that cannot be (a row longer than a frame, a client table that is full), the rows
 are written through the memory port and the card's row cache is emptied.
 """
 
@@ -30,17 +30,13 @@ from .errors import (
     DeviceTimeout,
     LinkError,
 )
-from .exchange import Exchange, Pending, Reply, Timing, Window
+from .exchange import Exchange, Timing, Window
 from .framing import (
     ETHERNET_BYTES,
     FrameLimits,
-    Group,
-    Span,
     check_mtu,
-    cut,
     groups,
     payload_limit,
-    spans,
 )
 from .gen.configs import CONFIGS
 from .gen.wire import (
@@ -48,31 +44,23 @@ from .gen.wire import (
     DESCRIPTOR_FIELDS,
     DESCRIPTOR_WORDS,
     FRAME_OVERHEAD,
-    KEY_LAST_SHIFT,
     KEY_TABLE_SHIFT,
     UNIT_BYTES,
     WIRE_VERSION,
     DType,
-    Flag,
-    Opcode,
     Order,
     Status,
 )
-from .lookup import ContinuedRequest, LookupRequest, Piece, Sink
+from .lookup import LookupPlanner, PartialResult
 from .ports import Bus, Link, Memory
 from .registers import CARD_MAGIC, Registers
 from .rows import pack, pack_chunks
 from .stats import LinkCounters
+from .updates import ClientsFull, PingRequest, UpdateSession
 from .wire import (
     Endpoint,
-    Entries,
-    FrameBatch,
     Route,
-    encode_invalidate,
-    encode_lookup,
     encode_ping,
-    encode_update,
-    new_headers,
 )
 
 __all__ = ["DEFAULT_ROUTE", "Capabilities", "Driver", "PartialResult"]
@@ -106,90 +94,6 @@ class Capabilities:
     clients: int
 
 
-class PartialResult:
-    """Hold what the card has answered of a lookup; stays valid when the card fails in the middle.
-
-    `too_long` counts the bags that do not fit the card's frames at this MTU and are left undone.
-    """
-
-    def __init__(self, bags: Bags, found: list[Group]) -> None:
-        self.bags = bags
-        self.sinks = [Sink(group) for group in found]
-        self.too_long = 0
-        self._where = {name: sink for sink in self.sinks for name in sink.group.parts}
-
-    def values(self, name: str) -> NDArray[np.float32] | None:
-        """Return the vectors of a table, float32 [B, D]; those not done are zeros. None: no bags."""
-        sink = self._where.get(name)
-        return None if sink is None else sink.values[sink.group.parts[name]]
-
-    def done(self, name: str) -> NDArray[np.bool_]:
-        """Return which bags of a table are answered: bool [B]."""
-        sink = self._where.get(name)
-        return np.zeros(0, np.bool_) if sink is None else sink.done[sink.group.parts[name]]
-
-    @property
-    def answered(self) -> int:
-        """Return how many bags are answered."""
-        return sum(int(sink.done.sum()) for sink in self.sinks)
-
-
-class _Ping(Pending):
-    """Ask whether a card of our wire version listens on the link."""
-
-    def accept(self, reply: Reply) -> bool | None:
-        """Take the answer: a REPLY without vectors."""
-        self.complete = reply.opcode == Opcode.REPLY and reply.bags == 0
-        return True if self.complete else None
-
-    def describe(self) -> str:
-        """Name the request."""
-        return "PING"
-
-
-class _ClientsFull(Exception):
-    """The card's client table is full: updates go through the memory port."""
-
-
-class _UpdateRequest(Pending):
-    """Ask for rows to be written (UPDATE) or dropped from the cache (INVALIDATE), once."""
-
-    def __init__(
-        self,
-        frame: FrameBatch,
-        request_id: int,
-        size: int,
-        *,
-        client: int,
-        sequence: int,
-        rows: int,
-    ) -> None:
-        super().__init__(frame, request_id, size)
-        self._client = client
-        self.sequence = sequence
-        self._rows = rows
-
-    def accept(self, reply: Reply) -> bool | None:
-        """Take the ACK of exactly this client and sequence."""
-        if reply.opcode != Opcode.ACK or len(reply.payload) < 16:
-            return None
-        client, sequence = reply.payload[:16].view("<u8").tolist()
-        if (client, sequence) != (self._client, self.sequence):
-            return None
-        self.complete = True
-        return True
-
-    def refuse(self, status: Status) -> None:
-        """Turn to the memory port when the client table is full; else blame the card."""
-        if status == Status.CLIENTS_FULL:
-            raise _ClientsFull
-        super().refuse(status)
-
-    def describe(self) -> str:
-        """Name the update."""
-        return f"update {self.sequence} of {self._rows} rows"
-
-
 class Driver:
     """Drive one card over its three ports.
 
@@ -221,11 +125,7 @@ class Driver:
         self._tables: dict[str, Table] = {}
         self._numbers: dict[str, int] = {}
         self._addresses: dict[str, int] = {}
-        self._client = 0
-        self._sequence = 0
-        self._unanswered: set[int] = (
-            set()
-        )  # sequences whose fate is unknown: sent, never acknowledged
+        self._updates = UpdateSession(route)
         self._session = 0
         self._capabilities: Capabilities | None = None
         self._limits: FrameLimits | None = None
@@ -317,16 +217,14 @@ class Driver:
         self._session = secrets.randbits(32) | 1
         self._registers.SCRATCH.write(self._session)
         _same("scratch register", self._registers.SCRATCH.read(), self._session)
-        self._client = secrets.randbits(64)
-        self._sequence = 0
-        self._unanswered.clear()
+        self._updates.renew()
         self._clients_full = False
 
     def _ping(self) -> None:
         """Prove the link and the wire version: a card of another version drops the frame."""
         exchange = _attached(self._exchange)
         ids = exchange.next_ids(1)
-        ping = _Ping(encode_ping(self._route, ids), int(ids[0]), 0)
+        ping = PingRequest(encode_ping(self._route, ids), int(ids[0]), 0)
         try:
             exchange.run([ping], doing="waiting for the answer to PING")
         except DeviceTimeout:
@@ -344,7 +242,7 @@ class Driver:
         named = tables_by_name(tables)
         self.check_tables(list(named.values()))
         with self._errors("defining tables"):
-            for number, (name, table) in enumerate(named.items()):
+            for name, table in named.items():
                 if self._tables.get(name) != table:
                     self._addresses[name] = self._memory.alloc(table.nbytes)
             self._tables = named
@@ -428,82 +326,17 @@ class Driver:
         done afterwards and counted in `result.too_long`.
         """
         with self._errors("a lookup"):
+            exchange = _attached(self._exchange)
+            planner = LookupPlanner(self._route, self.limits, exchange)
             requests = [
-                request for sink in result.sinks for request in self._requests(sink, result)
+                request for sink in result.sinks for request in planner.requests(sink, result)
             ]
             try:
-                _attached(self._exchange).run(requests, doing="waiting for lookups")
+                exchange.run(requests, doing="waiting for lookups")
             except DeviceFault as fault:
-                if fault.code == Status.OUT_OF_RANGE:
-                    result.bags.validate_against(
-                        self._tables.values()
-                    )  # the caller's fault, if it is
+                if fault.code == Status.OUT_OF_RANGE:  # the caller's fault, if an id really is
+                    result.bags.validate_against(self._tables.values())
                 raise
-
-    def _requests(self, sink: Sink, result: PartialResult) -> Iterator[Pending]:
-        """Return the requests of a group; bags that cannot be continued are left out and counted."""
-        group, limits = sink.group, self.limits
-        weighted = group.weights is not None
-        bounds, long_bags = cut(
-            group.offsets,
-            max_keys=limits.keys(weighted=weighted),
-            max_bags=limits.bags(group.vec64),
-        )
-        fits = limits.keys(weighted=weighted, accumulator_vec64=group.vec64) > 0
-        keep = set(long_bags)
-        self.link_counters.continued_bags += len(keep) if fits else 0
-        result.too_long += 0 if fits else len(keep)
-        short = [span for span in spans(bounds) if span.first not in keep]
-        yield from self._short_requests(sink, short)
-        if fits:
-            for bag in long_bags:
-                yield ContinuedRequest(self._piece, sink=sink, bag=bag, limits=limits)
-
-    def _short_requests(self, sink: Sink, short: list[Span]) -> list[Pending]:
-        """Return a request for each span of bags that fit a frame; all frames are encoded at once."""
-        group = sink.group
-        if not short:
-            return []
-        edges = group.offsets[
-            np.array(short, np.int64)
-        ]  # [n, 2]: first entry and the one behind the last
-        sizes = edges[:, 1] - edges[:, 0]
-        splits = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-        keys, weights = group.keys, group.weights
-        if splits[-1] != len(keys):  # leave out the long bags between
-            chosen = np.arange(splits[-1]) + np.repeat(edges[:, 0] - splits[:-1], sizes)
-            keys, weights = keys[chosen], None if weights is None else weights[chosen]
-        ids = _attached(self._exchange).next_ids(len(short))
-        headers = self._lookup_headers(group, ids)
-        frames = encode_lookup(self._route, headers, Entries(keys, splits, weights))
-        payloads = (np.diff(frames.offsets) - FRAME_OVERHEAD).tolist()
-        return [
-            LookupRequest(frames[at : at + 1], request_id, size, sink=sink, bags=span)
-            for at, (request_id, size, span) in enumerate(
-                zip(ids.tolist(), payloads, short, strict=True)
-            )
-        ]
-
-    def _lookup_headers(self, group: Group, ids: NDArray[np.uint32]) -> NDArray[np.void]:
-        headers = new_headers(len(ids), Opcode.LOOKUP)
-        headers["request_id"] = ids
-        headers["dtype"] = group.dtype
-        headers["dim"] = group.dim
-        return headers
-
-    def _piece(self, piece: Piece) -> tuple[FrameBatch, int, int]:
-        """Return the frame for a piece of a long bag, its request id and the bytes of its payload."""
-        group, chosen = piece.group, slice(piece.start, piece.stop)
-        keys = group.keys[chosen].copy()
-        keys[-1] |= np.uint64(1 << KEY_LAST_SHIFT)
-        weights = None if group.weights is None else group.weights[chosen]
-        ids = _attached(self._exchange).next_ids(1)
-        headers = self._lookup_headers(group, ids)
-        headers["flags"] = Flag.CONTINUES if piece.continues else 0
-        entries = Entries(keys, np.array([0, len(keys)], np.int64), weights)
-        held = None if piece.accumulator is None else piece.accumulator.reshape(1, -1)
-        frame = encode_lookup(self._route, headers, entries, accumulators=held)
-        return frame, int(ids[0]), frame.nbytes - FRAME_OVERHEAD
 
     # -- updates ------------------------------------------------------------------------------------------------------
 
@@ -521,64 +354,17 @@ class Driver:
         per_frame = self.limits.rows(table.vec64)
         with self._errors(f"updating table {name!r}"):
             if per_frame and not self._clients_full:
+                keys = ids.view(np.uint64) | np.uint64(self._numbers[name] << KEY_TABLE_SHIFT)
+                exchange = _attached(self._exchange)
                 try:
-                    self._update_by_frames(name, ids, packed, per_frame)
+                    self._updates.write(exchange, keys, packed, dim=table.dim, per_frame=per_frame)
                     return
-                except _ClientsFull:
+                except ClientsFull:
                     self._clients_full = True
                     _log.warning(
                         "the card remembers no further client: updates go through its memory port"
                     )
             self._update_directly(name, ids, packed)
-
-    def _update_by_frames(
-        self, name: str, ids: NDArray[np.int64], packed: NDArray[np.uint8], per_frame: int
-    ) -> None:
-        exchange = _attached(self._exchange)
-        starts = range(0, len(ids), per_frame)
-        request_ids = exchange.next_ids(len(starts)).tolist()
-        keys = ids.view(np.uint64) | np.uint64(self._numbers[name] << KEY_TABLE_SHIFT)
-        requests = []
-        for request_id, start in zip(request_ids, starts, strict=True):
-            chosen = slice(start, start + per_frame)
-            self._sequence += 1
-            self._unanswered.add(self._sequence)
-            requests.append(
-                self._sequenced(
-                    request_id,
-                    self._sequence,
-                    dim=self._tables[name].dim,
-                    keys=keys[chosen],
-                    rows=packed[chosen],
-                )
-            )
-        exchange.run(requests, doing=f"waiting for updates of table {name!r}")
-        self._unanswered.difference_update(request.sequence for request in requests)
-        self.link_counters.updates += len(requests)
-
-    def _sequenced(
-        self,
-        request_id: int,
-        sequence: int,
-        *,
-        dim: int,
-        keys: NDArray[np.uint64],
-        rows: NDArray[np.uint8] | None = None,
-    ) -> _UpdateRequest:
-        """Return the request that writes `rows` uint8 [n, stride], or drops the keys from the cache."""
-        entries = Entries(keys, np.array([0, len(keys)], np.int64))
-        stamps = np.array([[self._client, sequence]], np.uint64)
-        headers = new_headers(1, Opcode.UPDATE)
-        headers["request_id"] = request_id
-        headers["dim"] = dim
-        if rows is None:
-            frame = encode_invalidate(self._route, headers, entries, stamps=stamps)
-        else:
-            frame = encode_update(self._route, headers, entries, stamps=stamps, rows=rows)
-        size = frame.nbytes - FRAME_OVERHEAD
-        return _UpdateRequest(
-            frame, request_id, size, client=self._client, sequence=sequence, rows=len(keys)
-        )
 
     def _update_directly(
         self, name: str, ids: NDArray[np.int64], packed: NDArray[np.uint8]
@@ -594,27 +380,13 @@ class Driver:
         self.link_counters.direct_rows += len(ids)
 
     def _settle_updates(self) -> None:
-        """Use up the sequences whose fate is unknown, so that a late copy of such a frame is never applied.
-
-        Each is sent as an INVALIDATE of one row: the card acknowledges it whether or not the update was applied before.
-        """
-        if not self._unanswered or not self._tables:
-            return
-        exchange = _attached(self._exchange)
-        sequences = sorted(self._unanswered)
-        key = np.zeros(1, np.uint64)  # row 0 of table 0: any row will do
-        dim = next(iter(self._tables.values())).dim
-        requests = [
-            self._sequenced(request_id, sequence, dim=dim, keys=key)
-            for request_id, sequence in zip(
-                exchange.next_ids(len(sequences)).tolist(), sequences, strict=True
-            )
-        ]
-        try:
-            exchange.run(requests, doing="settling updates")
-        except _ClientsFull:
-            self._clients_full = True
-        self._unanswered.clear()
+        """Make sure that no update from before can still take effect."""
+        if self._tables and not self._clients_full:
+            try:
+                dim = next(iter(self._tables.values())).dim
+                self._updates.settle(_attached(self._exchange), dim=dim)
+            except ClientsFull:
+                self._clients_full = True
 
     # -- counters and the end -----------------------------------------------------------------------------------------
 

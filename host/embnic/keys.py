@@ -116,7 +116,7 @@ class Entries:
 
     def bags(self) -> Offsets:
         """Return the last bits in each frame: int64 [n]."""
-        lasts = np.flatnonzero(self.keys > LAST)
+        lasts = np.flatnonzero(self.keys >= LAST)
         return np.diff(np.searchsorted(lasts, self.splits))
 
     def edges(self) -> Offsets:

