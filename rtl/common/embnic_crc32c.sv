@@ -155,7 +155,7 @@ module embnic_crc32c
         if (in_valid) begin
             mask_data_q  <= mask_data_d;
             mask_first_q <= in_first;
-            mask_pad_q   <= in_last ? UNDOS'(CNT_W'(WORDS) - in_words) : '0;
+            mask_pad_q   <= UNDOS'(CNT_W'(WORDS) - in_words);  // used with in_last
         end
         if (mask_valid_q) begin
             group_q       <= group_d;

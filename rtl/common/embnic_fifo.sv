@@ -44,7 +44,7 @@ module embnic_fifo #(
     // Words on their way out: at most one in the RAM's read register plus two in the output queue.
     logic [WIDTH-1:0] read_data;
     logic             read_valid_q;
-    logic [WIDTH-1:0] out_q[2];
+    logic [WIDTH-1:0] out_head_q, out_next_q;  // the word at the output, the one behind it
     logic [1:0]       out_cnt_q;
 
     // A read is issued only if its word will find a place even when the output stalls from now on.
@@ -60,15 +60,16 @@ module embnic_fifo #(
         .rd_data(read_data)
     );
 
-    assign m_axis_tdata  = out_q[0];
+    assign m_axis_tdata  = out_head_q;
     assign m_axis_tvalid = out_cnt_q != 2'd0;
 
     logic [1:0] out_cnt_after_pop;
     assign out_cnt_after_pop = out_cnt_q - 2'(pop);
 
     always_ff @(posedge clk) begin
-        if (pop) out_q[0] <= out_q[1];
-        if (read_valid_q) out_q[out_cnt_after_pop[0]] <= read_data;
+        if (read_valid_q && !out_cnt_after_pop[0]) out_head_q <= read_data;
+        else if (pop) out_head_q <= out_next_q;
+        if (read_valid_q && out_cnt_after_pop[0]) out_next_q <= read_data;
         if (rst) begin
             wr_ptr_q     <= '0;
             rd_ptr_q     <= '0;

@@ -57,7 +57,7 @@ module embnic_fp32_div_uint
     logic [4:0]  s1_zeros_q, s2_zeros_q;
     logic [24:0] s3_rounded;
     logic [5:0]  s3_exp_q;
-    logic [23:0] divisor_q[3:SETTLE-1];
+    logic [23:0] s3_divisor_q;
 
     assign s3_rounded = 25'(s2_count_q[31:8])
                         + 25'(s2_count_q[7] && (s2_count_q[8] || s2_count_q[6:0] != '0));
@@ -72,11 +72,21 @@ module embnic_fp32_div_uint
             s2_zeros_q <= s1_zeros_q;
         end
         if (valid_q[2]) begin
-            divisor_q[3] <= {s3_rounded[24] || s3_rounded[23], s3_rounded[22:0]};
+            s3_divisor_q <= {s3_rounded[24] || s3_rounded[23], s3_rounded[22:0]};
             s3_exp_q     <= 6'd31 - 6'(s2_zeros_q) + 6'(s3_rounded[24]);
         end
-        for (int unsigned stage = FIRST; stage < SETTLE; stage++) begin
-            if (valid_q[stage-1]) divisor_q[stage] <= divisor_q[stage-1];
+    end
+
+    // One register per stage, not an array: a simulator then updates only the stages in use.
+    for (genvar stage = FIRST; stage < int'(SETTLE); stage++) begin : gen_divisor
+        logic [23:0] divisor_q;
+
+        if (stage == FIRST) begin : gen_first
+            always_ff @(posedge clk) if (valid_q[stage-1]) divisor_q <= s3_divisor_q;
+        end else begin : gen_later
+            always_ff @(posedge clk) begin
+                if (valid_q[stage-1]) divisor_q <= gen_divisor[stage-1].divisor_q;
+            end
         end
     end
 
@@ -129,31 +139,42 @@ module embnic_fp32_div_uint
             return 25'(({doubled, 1'b1} + {add ? {1'b0, divisor} : ~{1'b0, divisor}, !add}) >> 1);
         endfunction
 
-        logic [24:0] remainder_q[FIRST:SETTLE-1];
-        logic [24:0] quotient_q[FIRST:SETTLE-1];  // bits of the remainders before
-        side_t [SETTLE-1:FIRST] side_q;
+        for (genvar stage = FIRST; stage < int'(SETTLE); stage++) begin : gen_bit
+            localparam int unsigned KNOWN = (stage == FIRST) ? 1 : stage - FIRST;
 
-        always_ff @(posedge clk) begin
-            if (valid_q[FIRST-1]) begin
-                remainder_q[FIRST] <= step({1'b0, s3_man_q}, 1'b0, divisor_q[FIRST-1]);
-                quotient_q[FIRST]  <= '0;
-            end
-            for (int unsigned stage = FIRST + 1; stage < SETTLE; stage++) begin
-                if (valid_q[stage-1]) begin
-                    remainder_q[stage] <= step({remainder_q[stage-1][23:0], 1'b0},
-                                               remainder_q[stage-1][24], divisor_q[stage-1]);
-                    quotient_q[stage]  <= {quotient_q[stage-1][23:0], !remainder_q[stage-1][24]};
+            logic [24:0]      remainder_q;
+            logic [KNOWN-1:0] quotient_q;  // bits of the remainders before; none in the first stage
+            side_t            side_q;
+
+            if (stage == FIRST) begin : gen_first
+                always_ff @(posedge clk) begin
+                    if (valid_q[stage-1]) begin
+                        remainder_q <= step({1'b0, s3_man_q}, 1'b0, s3_divisor_q);
+                        quotient_q  <= '0;
+                    end
+                    if (busy) begin
+                        side_q     <= s3_side_q;
+                        side_q.exp <= s3_side_q.exp - $signed({4'd0, s3_exp_q});
+                    end
                 end
-            end
-            if (busy) begin
-                side_q[SETTLE-1:FIRST+1] <= side_q[SETTLE-2:FIRST];
-                side_q[FIRST]            <= s3_side_q;
-                side_q[FIRST].exp        <= s3_side_q.exp - $signed({4'd0, s3_exp_q});
+            end else begin : gen_later
+                always_ff @(posedge clk) begin
+                    if (valid_q[stage-1]) begin
+                        remainder_q <= step({gen_bit[stage-1].remainder_q[23:0], 1'b0},
+                                            gen_bit[stage-1].remainder_q[24],
+                                            gen_divisor[stage-1].divisor_q);
+                        quotient_q  <= KNOWN'({gen_bit[stage-1].quotient_q,
+                                               !gen_bit[stage-1].remainder_q[24]});
+                    end
+                    if (busy) side_q <= gen_bit[stage-1].side_q;
+                end
             end
         end
 
         // Settle: a negative remainder gets the divisor back, so that zero means exact; the
         // quotient is normalised.
+        logic [24:0]       remainder;
+        side_t             side;
         logic [25:0]       quotient;
         logic signed [9:0] exp, below;
         logic [26:0]       settle_man_q;    // 24 bits, one to round, two that jam
@@ -161,22 +182,23 @@ module embnic_fp32_div_uint
         logic [7:0]        settle_exp_q;
         logic [3:0]        settle_flags_q;  // sign, nan, inf, zero
 
-        assign quotient = {quotient_q[SETTLE-1], !remainder_q[SETTLE-1][24]};
-        assign exp      = side_q[SETTLE-1].exp - 10'(!quotient[25]);
-        assign below    = 10'sd1 - exp;
+        assign remainder = gen_bit[SETTLE-1].remainder_q;
+        assign side      = gen_bit[SETTLE-1].side_q;
+        assign quotient  = {gen_bit[SETTLE-1].quotient_q, !remainder[24]};
+        assign exp       = side.exp - 10'(!quotient[25]);
+        assign below     = 10'sd1 - exp;
 
-        function automatic logic inexact(logic [24:0] remainder, logic [23:0] divisor);
-            return 25'(remainder + (remainder[24] ? {1'b0, divisor} : 25'd0)) != '0;
+        function automatic logic inexact(logic [24:0] rest, logic [23:0] divisor);
+            return 25'(rest + (rest[24] ? {1'b0, divisor} : 25'd0)) != '0;
         endfunction
 
         always_ff @(posedge clk) begin
             if (valid_q[SETTLE-1]) begin
                 settle_man_q   <= {quotient[25] ? quotient : quotient << 1,
-                                   inexact(remainder_q[SETTLE-1], divisor_q[SETTLE-1])};
+                                   inexact(remainder, gen_divisor[SETTLE-1].divisor_q)};
                 settle_right_q <= (exp >= 10'sd1) ? '0 : (below[9:5] != '0) ? 5'd31 : below[4:0];
                 settle_exp_q   <= (exp >= 10'sd1) ? exp[7:0] : '0;
-                settle_flags_q <= {side_q[SETTLE-1].sign, side_q[SETTLE-1].nan,
-                                   side_q[SETTLE-1].inf, side_q[SETTLE-1].zero};
+                settle_flags_q <= {side.sign, side.nan, side.inf, side.zero};
             end
         end
 

@@ -146,82 +146,88 @@ module embnic_fp32_fma
     end
 
     // Stage 4: normalise; from here bit 47 weighs one.
-    logic [47:0] s4_shifted, s4_prod_q;
-    logic [8:0]  s4_exp_q;
+    typedef struct packed {
+        logic [8:0]  exp;
+        logic [47:0] prod;
+    } product_t;
+
+    function automatic product_t normalise(
+        logic [47:0] prod, logic [4:0] left, logic deep, logic [8:0] exp
+    );
+        logic [47:0] shifted;
+        logic        top;
+        shifted = prod << left;
+        top     = shifted[47];
+        return {(top && !deep) ? exp + 9'd1 : exp, (top || deep) ? shifted : shifted << 1};
+    endfunction
+
+    product_t    s4_product_q;
     logic [4:0]  s4_right_q;
     logic        s4_sign_q, s4_round_q, s4_inf_q, s4_nan_q;
 
-    assign s4_shifted = s3_prod_q << s3_move_q.left;
-
     always_ff @(posedge clk) begin
         if (valid_q[3]) begin
-            s4_prod_q  <= (s3_move_q.deep || s4_shifted[47]) ? s4_shifted : s4_shifted << 1;
-            s4_exp_q   <= (s4_shifted[47] && !s3_move_q.deep) ? s3_move_q.exp + 9'd1
-                                                              : s3_move_q.exp;
-            s4_right_q <= s3_move_q.right;
-            s4_sign_q  <= s3_sign_q;
-            s4_round_q <= s3_round_q;
-            s4_inf_q   <= s3_inf_q;
-            s4_nan_q   <= s3_nan_q;
+            s4_product_q <= normalise(s3_prod_q, s3_move_q.left, s3_move_q.deep, s3_move_q.exp);
+            s4_right_q   <= s3_move_q.right;
+            s4_sign_q    <= s3_sign_q;
+            s4_round_q   <= s3_round_q;
+            s4_inf_q     <= s3_inf_q;
+            s4_nan_q     <= s3_nan_q;
         end
     end
 
     // Stage 5: denormalise.
-    logic [47:0] s5_prod_q;
+    product_t    s5_product_q;
     logic        s5_jam_q;
-    logic [8:0]  s5_exp_q;
     logic        s5_sign_q, s5_round_q, s5_inf_q, s5_nan_q;
 
     always_ff @(posedge clk) begin
         if (valid_q[4]) begin
-            s5_prod_q  <= s4_prod_q >> s4_right_q;
-            s5_jam_q   <= (s4_prod_q[30:0] & ~({31{1'b1}} << s4_right_q)) != '0;
-            s5_exp_q   <= s4_exp_q;
-            s5_sign_q  <= s4_sign_q;
-            s5_round_q <= s4_round_q;
-            s5_inf_q   <= s4_inf_q;
-            s5_nan_q   <= s4_nan_q;
+            s5_product_q <= {s4_product_q.exp, s4_product_q.prod >> s4_right_q};
+            s5_jam_q     <= (s4_product_q.prod[30:0] & ~({31{1'b1}} << s4_right_q)) != '0;
+            s5_sign_q    <= s4_sign_q;
+            s5_round_q   <= s4_round_q;
+            s5_inf_q     <= s4_inf_q;
+            s5_nan_q     <= s4_nan_q;
         end
     end
 
     // Stage 6: round the product when asked to; unpack the addend.
-    logic [24:0] s6_rounded;
-    logic [47:0] s6_prod_q;
+    function automatic product_t round(product_t product, logic jam);
+        logic [24:0] man;
+        man = 25'(product.prod[47:24])
+              + 25'(product.prod[23] && (product.prod[24] || jam || product.prod[22:0] != '0));
+        return {man[24] ? product.exp + 9'd1 : product.exp, man[24] || man[23], man[22:0], 24'd0};
+    endfunction
+
+    product_t    s6_product_q;
     logic        s6_jam_q;
-    logic [8:0]  s6_exp_q;
-    logic        s6_sign_q, s6_inf_q, s6_nan_q;
+    logic        s6_sign_q, s6_round_q, s6_inf_q, s6_nan_q;
     logic [23:0] s6_c_man_q;
     logic [7:0]  s6_c_exp_q;
     logic        s6_c_sign_q, s6_c_inf_q, s6_c_nan_q;
 
-    assign s6_rounded = 25'(s5_prod_q[47:24])
-                        + 25'(s5_prod_q[23]
-                              && (s5_prod_q[24] || s5_jam_q || s5_prod_q[22:0] != '0));
-
     always_ff @(posedge clk) begin
         if (valid_q[5]) begin
-            s6_prod_q <= !s5_round_q ? s5_prod_q
-                                     : {s6_rounded[24] || s6_rounded[23], s6_rounded[22:0], 24'd0};
-            s6_jam_q    <= s5_jam_q && !s5_round_q;
-            s6_exp_q    <= (s5_round_q && s6_rounded[24]) ? s5_exp_q + 9'd1 : s5_exp_q;
-            s6_sign_q   <= s5_sign_q;
-            s6_inf_q    <= s5_inf_q
-                           || (s5_round_q && (s5_exp_q >= 9'd255
-                                              || (s5_exp_q == 9'd254 && s6_rounded[24])));
-            s6_nan_q    <= s5_nan_q;
-            s6_c_man_q  <= {c[30:23] != '0, c[22:0]};
-            s6_c_exp_q  <= grid_exp(c[30:23]);
-            s6_c_sign_q <= c[31];
-            s6_c_inf_q  <= c[30:0] == FP32_INF;
-            s6_c_nan_q  <= fp32_is_nan(c[30:0]);
+            s6_product_q <= s5_round_q ? round(s5_product_q, s5_jam_q) : s5_product_q;
+            s6_jam_q     <= s5_jam_q && !s5_round_q;
+            s6_sign_q    <= s5_sign_q;
+            s6_round_q   <= s5_round_q;
+            s6_inf_q     <= s5_inf_q;
+            s6_nan_q     <= s5_nan_q;
+            s6_c_man_q   <= {c[30:23] != '0, c[22:0]};
+            s6_c_exp_q   <= grid_exp(c[30:23]);
+            s6_c_sign_q  <= c[31];
+            s6_c_inf_q   <= c[30:0] == FP32_INF;
+            s6_c_nan_q   <= fp32_is_nan(c[30:0]);
         end
     end
 
     // Stage 7: which is larger, and by how many binary places; infinities and NaNs are settled
     // here.
-    logic [47:0]       s7_prod_q;
+    logic              s7_inf;                  // the product is infinite, rounded or before
+    product_t          s7_product_q;
     logic              s7_jam_q;
-    logic [8:0]        s7_exp_q;
     logic [23:0]       s7_c_man_q;
     logic [7:0]        s7_c_exp_q;
     logic              s7_sign_q, s7_c_sign_q;
@@ -243,46 +249,50 @@ module embnic_fp32_fma
         return exp_less || (exp_same && (high_less || (high_same && low_less)));
     endfunction
 
+    assign s7_inf = s6_inf_q || (s6_round_q && s6_product_q.exp >= 9'd255);
+
     always_ff @(posedge clk) begin
         if (valid_q[6]) begin
-            s7_prod_q     <= s6_prod_q;
+            s7_product_q  <= s6_product_q;
             s7_jam_q      <= s6_jam_q;
-            s7_exp_q      <= s6_exp_q;
             s7_c_man_q    <= s6_c_man_q;
             s7_c_exp_q    <= s6_c_exp_q;
             s7_sign_q     <= s6_sign_q;
             s7_c_sign_q   <= s6_c_sign_q;
-            s7_swap_q     <= less(s6_exp_q, s6_prod_q[47:24], 9'(s6_c_exp_q), s6_c_man_q);
-            s7_down_q     <= s6_exp_q - 9'(s6_c_exp_q);
-            s7_c_down_q   <= 9'(s6_c_exp_q) - s6_exp_q;
-            s7_special_q  <= s6_nan_q || s6_c_nan_q || s6_inf_q || s6_c_inf_q;
+            s7_swap_q     <= less(s6_product_q.exp, s6_product_q.prod[47:24],
+                                  9'(s6_c_exp_q), s6_c_man_q);
+            s7_down_q     <= s6_product_q.exp - 9'(s6_c_exp_q);
+            s7_c_down_q   <= 9'(s6_c_exp_q) - s6_product_q.exp;
+            s7_special_q  <= s6_nan_q || s6_c_nan_q || s7_inf || s6_c_inf_q;
             s7_nan_q      <= s6_nan_q || s6_c_nan_q
-                             || (s6_inf_q && s6_c_inf_q && s6_sign_q != s6_c_sign_q);
-            s7_inf_sign_q <= s6_inf_q ? s6_sign_q : s6_c_sign_q;
+                             || (s7_inf && s6_c_inf_q && s6_sign_q != s6_c_sign_q);
+            s7_inf_sign_q <= s7_inf ? s6_sign_q : s6_c_sign_q;
         end
     end
 
     // Stage 8: larger and smaller; the smaller moves down by sixteens. Bit 49 weighs one, bit 0
     // jams.
-    logic [49:0] s8_product, s8_addend, s8_smaller;
+    function automatic logic [49:0] shift_sixteens(logic [49:0] x, logic [4:0] sixteens);
+        return (sixteens[4:2] != '0) ? 50'(x != '0) : shift_jam(x, {sixteens[1:0], 4'd0});
+    endfunction
+
+    logic [49:0] s8_product, s8_addend;
     logic [8:0]  s8_down;
     logic [49:0] s8_big_q, s8_small_q;
     logic [3:0]  s8_down_q;
     logic [8:0]  s8_exp_q;
     logic        s8_sign_q, s8_subtract_q, s8_special_q, s8_nan_q, s8_inf_sign_q;
 
-    assign s8_product = {s7_prod_q, 1'b0, s7_jam_q};
+    assign s8_product = {s7_product_q.prod, 1'b0, s7_jam_q};
     assign s8_addend  = {s7_c_man_q, 26'd0};
-    assign s8_smaller = s7_swap_q ? s8_product : s8_addend;
     assign s8_down    = s7_swap_q ? s7_c_down_q : s7_down_q;
 
     always_ff @(posedge clk) begin
         if (valid_q[7]) begin
             s8_big_q      <= s7_swap_q ? s8_addend : s8_product;
-            s8_small_q    <= (s8_down[8:6] != '0) ? 50'(s8_smaller != '0)
-                                                  : shift_jam(s8_smaller, {s8_down[5:4], 4'd0});
+            s8_small_q    <= shift_sixteens(s7_swap_q ? s8_product : s8_addend, s8_down[8:4]);
             s8_down_q     <= s8_down[3:0];
-            s8_exp_q      <= s7_swap_q ? 9'(s7_c_exp_q) : s7_exp_q;
+            s8_exp_q      <= s7_swap_q ? 9'(s7_c_exp_q) : s7_product_q.exp;
             s8_sign_q     <= s7_swap_q ? s7_c_sign_q : s7_sign_q;
             s8_subtract_q <= s7_sign_q != s7_c_sign_q;
             s8_special_q  <= s7_special_q;
@@ -353,21 +363,25 @@ module embnic_fp32_fma
     end
 
     // Stage 12: normalise.
-    logic [50:0] s12_shifted;
-    logic [23:0] s12_man_q;
-    logic        s12_guard_q;
-    logic [3:0]  s12_sticky_q;  // bits below, in four parts
+    typedef struct packed {
+        logic [23:0] man;
+        logic        guard;
+        logic [3:0]  sticky;  // bits below, in four parts
+    } sum_t;
+
+    function automatic sum_t normalise_sum(logic [50:0] sum, logic [5:0] lead);
+        logic [50:0] shifted;
+        shifted = sum << lead;
+        return {shifted[50:26], |shifted[25:20], |shifted[19:14], |shifted[13:7], |shifted[6:0]};
+    endfunction
+
+    sum_t        s12_sum_q;
     logic [8:0]  s12_exp_q;
     logic        s12_sign_q, s12_special_q, s12_nan_q;
 
-    assign s12_shifted = s11_sum_q << s11_lead_q;
-
     always_ff @(posedge clk) begin
         if (valid_q[11]) begin
-            s12_man_q     <= s12_shifted[50:27];
-            s12_guard_q   <= s12_shifted[26];
-            s12_sticky_q  <= {|s12_shifted[25:20], |s12_shifted[19:14],
-                              |s12_shifted[13:7], |s12_shifted[6:0]};
+            s12_sum_q     <= normalise_sum(s11_sum_q, s11_lead_q);
             s12_exp_q     <= s11_exp_q - 9'(s11_lead_q);
             s12_sign_q    <= s11_sign_q;
             s12_special_q <= s11_special_q;
@@ -377,28 +391,26 @@ module embnic_fp32_fma
 
     // Stage 13: round and pack. A carry out of the fraction counts the exponent up, out of a
     // subnormal too.
-    logic [30:0] s13_rounded;
-    logic        s13_infinite;
-
-    assign s13_infinite = s12_special_q || (s12_man_q[23] && s12_exp_q >= 9'd255);
-
-    assign s13_rounded = {s12_man_q[23] ? s12_exp_q[7:0] : 8'd0, s12_man_q[22:0]}
-                         + 31'(s12_guard_q && (s12_man_q[0] || s12_sticky_q != '0));
+    function automatic logic [30:0] round_sum(sum_t sum, logic [8:0] exp);
+        if (sum.man[23] && exp >= 9'd255) return FP32_INF;
+        return {sum.man[23] ? exp[7:0] : 8'd0, sum.man[22:0]}
+               + 31'(sum.guard && (sum.man[0] || sum.sticky != '0));
+    endfunction
 
     always_ff @(posedge clk) begin
         if (valid_q[12]) begin
             if (s12_nan_q)          result <= FP32_NAN;
-            else if (s13_infinite)  result <= {s12_sign_q, FP32_INF};
-            else                    result <= {s12_sign_q, s13_rounded};
+            else if (s12_special_q) result <= {s12_sign_q, FP32_INF};
+            else                    result <= {s12_sign_q, round_sum(s12_sum_q, s12_exp_q)};
         end
     end
 
     // Assertions
     `EMBNIC_KNOWN(valid_known, valid_out, "valid_out is known after reset")
     `EMBNIC_NEVER(borrow, valid_q[9] && s9_subtract_q && s10_sum[50], "the larger term is first")
-    `EMBNIC_NEVER(below_grid, valid_q[6] && s6_exp_q == '0,
+    `EMBNIC_NEVER(below_grid, valid_q[6] && s6_product_q.exp == '0,
                   "no product is below the grid of subnormals")
-    `EMBNIC_NEVER(unnormalised, valid_q[6] && !s6_prod_q[47] && s6_exp_q != 9'd1,
+    `EMBNIC_NEVER(unnormalised, valid_q[6] && !s6_product_q.prod[47] && s6_product_q.exp != 9'd1,
                   "a product is normalised or at exponent 1")
 endmodule
 `default_nettype wire

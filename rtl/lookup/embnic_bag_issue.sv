@@ -1,21 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// Turns bags of keys into operations on cache lines: one operation for each line of each row that contributes.
+// Turns bags of keys into operations on cache lines: one operation for each line of each row that
+// contributes.
 //
-// Order          the keys of a bag in order; open bags take turns key by key. The lines of a row follow each other directly.
-// Back-pressure  any cycle, both sides; nothing is lost. No combinational path from one side to the other.
-// Latency        12 cycles from the choice of a key to its first operation.
-// Throughput     one key per cycle into the pipeline and one operation per cycle out, as long as two bags are open.
-// Errors         a key that fails a check is reported once on err_* and then treated as null: its row is never read.
-// Not handled    tables in another order than SEQUENTIAL or on another card: reported as UNSUPPORTED.
+// Order          the keys of a bag in order; open bags take turns key by key. The lines of a row
+//                follow each other directly.
+// Back-pressure  any cycle, both sides; nothing is lost. No combinational path from one side to the
+//                other.
+// Latency        14 cycles from a bag to its first operation.
+// Throughput     one key per cycle into the pipeline and one operation per cycle out, as long as
+//                two bags are open.
+// Errors         a key that fails a check is reported once on err_* and then treated as null: its
+//                row is never read.
+// Not handled    tables in another order than SEQUENTIAL or on another card: reported as
+//                UNSUPPORTED.
 //
-// A key that contributes nothing (null, padding row, refused) makes no operation, unless it is its bag's last: then
-// OP_FLUSH tells the pool to emit. A bag with an initial accumulator begins with OP_INIT.
+// A key that contributes nothing (null, padding row, refused) makes no operation, unless it is its
+// bag's last: then OP_FLUSH tells the pool to emit. A bag with an initial accumulator begins with
+// OP_INIT.
 //
-// Nothing in the pipeline ever stalls: a key starts only with a credit for a place in the queue at its end. A slot is
-// never chosen in two successive cycles; so what a key changes (keys left, table, count) is in its RAM before the next
-// key of the slot reads it, without forwarding.
+// Nothing in the pipeline ever stalls: a key starts only with a credit for a place in the queue at
+// its end. A slot is never chosen in two successive cycles; so what a key changes (keys left,
+// table, count) is in its RAM before the next key of the slot reads it, without forwarding.
 //
-//     pick | s1 slot state | s2 s3 key store | s4 select | s5 s6 descriptor, row * stride | s7 compare | s8 decide | queue | expand
+//     pick | s1 slot state | s2 s3 key store | s4 select | s5 s6 descriptor, row * stride |
+//     s7 compare | s8 decide | queue | expand
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_bag_issue
@@ -43,10 +51,10 @@ module embnic_bag_issue
     output      logic [$bits(op_t)-1:0]         m_axis_op_tdata,    // op_t
     output      logic                           m_axis_op_tvalid,
     input  wire logic                           m_axis_op_tready,
-    output      logic                           err_valid,          // pulse: a key of err_ctx was refused
+    output      logic                           err_valid,          // pulse: a key was refused
     output      logic [CTX_W-1:0]               err_ctx,
-    output      logic [$bits(status_e)-1:0]     err_status,         // status_e
-    output      logic                           sts_idle,           // no bag is open and no operation is on its way
+    output      status_e                        err_status,
+    output      logic                           sts_idle,           // no bag, no operation is left
     output      logic                           evt_key,            // a key was checked
     output      logic                           evt_key_null,       // it was null
     output      logic                           evt_key_padding,    // it named the padding row
@@ -58,9 +66,10 @@ module embnic_bag_issue
     localparam int unsigned BPW        = 512 / DATA_W;             // beats of 64 bytes
     localparam int unsigned LINE_BEATS = LINE_BYTES / (DATA_W / 8);
     localparam int unsigned IDX_W      = $clog2(SLOTS);
-    localparam int unsigned QUEUE      = 32;                       // keys on their way; the loop of a credit takes 14 cycles
+    // keys on their way; the loop of a credit takes 14 cycles
+    localparam int unsigned QUEUE      = 32;
     localparam int unsigned CREDIT_W   = $clog2(QUEUE + 1);
-    localparam int unsigned UNIT_W     = ADDR_W - 6;               // card memory in units of 64 bytes
+    localparam int unsigned UNIT_W     = ADDR_W - 6;  // card memory in units of 64 bytes
     localparam int unsigned HALF_W     = UNIT_W / 2;
 
     localparam logic [31:0] ONE = 32'h3F80_0000;                   // 1.0
@@ -71,13 +80,16 @@ module embnic_bag_issue
     if (SLOTS < 2 || SLOTS > (1 << SLOT_W)) begin : gen_bad_slots
         $fatal(1, "SLOTS must be 2 to 64");
     end
-    if (TABLES < 2 || TABLES > (1 << TABLE_W) || (TABLES & (TABLES - 1)) != 0) begin : gen_bad_tables
+    if (TABLES < 2 || TABLES > (1 << TABLE_W) ||
+            (TABLES & (TABLES - 1)) != 0) begin : gen_bad_tables
         $fatal(1, "TABLES must be a power of two, at least 2");
     end
-    if (KS_BEATS < 2 || KS_BEATS > (1 << KS_W) || (KS_BEATS & (KS_BEATS - 1)) != 0) begin : gen_bad_ks_beats
+    if (KS_BEATS < 2 || KS_BEATS > (1 << KS_W) ||
+            (KS_BEATS & (KS_BEATS - 1)) != 0) begin : gen_bad_ks_beats
         $fatal(1, "KS_BEATS must be a power of two up to 16,384");
     end
-    if (LINE_BYTES < 64 || LINE_BYTES > 4096 || (LINE_BYTES & (LINE_BYTES - 1)) != 0) begin : gen_bad_line_bytes
+    if (LINE_BYTES < 64 || LINE_BYTES > 4096 ||
+            (LINE_BYTES & (LINE_BYTES - 1)) != 0) begin : gen_bad_line_bytes
         $fatal(1, "LINE_BYTES must be a power of two from 64 to 4096");
     end
 
@@ -117,9 +129,9 @@ module embnic_bag_issue
         logic [RSP_W-1:0]    rsp_addr;
     } record_t;
 
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     // Slots: a bag goes to the next free one, so that one-key bags use all accumulators in turn
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     bag_t              bag;
     logic [SLOTS-1:0]  busy_q, fresh_q;      // keys are left; none was chosen yet
     logic [SLOTS-1:0]  busy_d, fresh_d;
@@ -138,10 +150,10 @@ module embnic_bag_issue
         .grant_idx  (free_idx)
     );
 
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     // pick: the next slot with keys left, not the one of the cycle before
-    // -----------------------------------------------------------------------------------------------------------------
-    logic [CREDIT_W-1:0] credit_q;           // free places in the queue, keys on their way counted as there
+    // ---------------------------------------------------------------------------------------------
+    logic [CREDIT_W-1:0] credit_q;  // free places in the queue, keys on their way counted as there
     logic                credit_back_drop, credit_back_pop;
     logic                pick, pick_valid;
     logic [IDX_W-1:0]    pick_idx;
@@ -186,13 +198,14 @@ module embnic_bag_issue
         end else begin
             busy_q     <= busy_d;
             s1_valid_q <= pick;
-            credit_q   <= credit_q - CREDIT_W'(pick) + CREDIT_W'(credit_back_drop) + CREDIT_W'(credit_back_pop);
+            credit_q   <= credit_q - CREDIT_W'(pick) + CREDIT_W'(credit_back_drop) +
+                CREDIT_W'(credit_back_pop);
         end
     end
 
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     // s1: the bag as it came, and where it stands now
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     bag_t              s1_bag;
     logic [$bits(bag_t)-1:0] s1_bag_data;
     logic [WORD_W-1:0] s1_word, next_word, here_word;
@@ -234,12 +247,13 @@ module embnic_bag_issue
         end
     end
 
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     // s2 .. s4: read the key store, select key and weight
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     item_t              s1_item;
     item_t              s2_q, s3_q, s4_q, s5_q, s6_q, s7_q, s8_q;
-    logic               s2_valid_q, s3_valid_q, s4_valid_q, s5_valid_q, s6_valid_q, s7_valid_q, s8_valid_q;
+    logic               s2_valid_q, s3_valid_q, s4_valid_q, s5_valid_q;
+    logic               s6_valid_q, s7_valid_q, s8_valid_q;
     logic [WORD_W-1:0]  s2_word_q;
     logic [WORD_AW-1:0] s3_lane_q, s4_lane_q;
 
@@ -270,10 +284,12 @@ module embnic_bag_issue
         s7_q      <= s6_q;
         s8_q      <= s7_q;
         if (rst) begin
-            {s2_valid_q, s3_valid_q, s4_valid_q, s5_valid_q, s6_valid_q, s7_valid_q, s8_valid_q} <= '0;
+            {s2_valid_q, s3_valid_q, s4_valid_q, s5_valid_q} <= '0;
+            {s6_valid_q, s7_valid_q, s8_valid_q}             <= '0;
         end else begin
-            {s2_valid_q, s3_valid_q, s4_valid_q, s5_valid_q, s6_valid_q, s7_valid_q, s8_valid_q} <=
-                {s1_valid_q, s2_valid_q, s3_valid_q, s4_valid_q, s5_valid_q, s6_valid_q, s7_valid_q};
+            {s2_valid_q, s3_valid_q, s4_valid_q} <= {s1_valid_q, s2_valid_q, s3_valid_q};
+            {s5_valid_q, s6_valid_q, s7_valid_q} <= {s4_valid_q, s5_valid_q, s6_valid_q};
+            s8_valid_q                           <= s7_valid_q;
         end
     end
 
@@ -297,9 +313,9 @@ module embnic_bag_issue
         s8_weight_q <= s7_weight_q;
     end
 
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     // s5, s6: read the descriptor; row * stride modulo the card memory, in two halves
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     localparam int unsigned VEC64_W = BEAT_W - $clog2(BPW);
     logic [VEC64_W-1:0]         s5_vec64;
     logic [HALF_W+VEC64_W-1:0]  s6_low_q, s6_high_q;
@@ -320,9 +336,9 @@ module embnic_bag_issue
         s7_null_q   <= s6_null_q;
     end
 
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     // s7: what can be said of the key alone
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     descriptor_t       s7_desc;
     status_e           s7_status, s8_status_q;   // OK: not refused by the table
     logic              s8_known_q;               // the table exists
@@ -336,7 +352,8 @@ module embnic_bag_issue
         s7_status = STATUS_OK;
         if (!s7_exists_q || !s7_desc.valid) begin
             s7_status = STATUS_UNKNOWN_TABLE;
-        end else if (s7_desc.pooling == POOLING_NONE || s7_desc.order != ORDER_SEQUENTIAL || s7_desc.remote) begin
+        end else if (s7_desc.pooling == POOLING_NONE || s7_desc.order != ORDER_SEQUENTIAL ||
+                s7_desc.remote) begin
             s7_status = STATUS_UNSUPPORTED;
         end else if (s7_desc.dim != s7_q.dim || s7_desc.dtype != s7_q.dtype ||
                      (s7_q.weighted && s7_desc.pooling != POOLING_SUM)) begin
@@ -350,15 +367,17 @@ module embnic_bag_issue
         s8_status_q       <= s7_status;
         s8_known_q        <= s7_exists_q && s7_desc.valid;
         s8_null_q         <= s7_null_q;
-        s8_padding_q      <= !s7_null_q && s7_desc.has_padding && 64'(s7_key_q.row) == s7_desc.padding_row;
+        s8_padding_q      <= !s7_null_q && s7_desc.has_padding &&
+            64'(s7_key_q.row) == s7_desc.padding_row;
         s8_mul_then_add_q <= s7_desc.mul_then_add;
         s8_pooling_q      <= s7_desc.pooling;
         s8_unit_q         <= s7_desc.base[ADDR_W-1:6] + s7_offset_q;
     end
 
-    // -----------------------------------------------------------------------------------------------------------------
-    // s8: what depends on the keys before it: of its bag (table, count) and of its request (pooling)
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
+    // s8: what depends on the keys before it: of its bag (table, count) and of its request
+    // (pooling)
+    // ---------------------------------------------------------------------------------------------
     typedef struct packed {
         logic               table_seen;
         logic [TABLE_W-1:0] tbl;
@@ -433,7 +452,8 @@ module embnic_bag_issue
         };
     end
 
-    // The first table seen sets a request's pooling. A context is used again only after its request is complete, so no
+    // The first table seen sets a request's pooling. A context is used again only after its request
+    // is complete, so no
     // key of an earlier request is in the pipeline when the first bag of the next one clears it.
     always_comb begin
         pooling_seen_d = pooling_seen_q;
@@ -471,9 +491,9 @@ module embnic_bag_issue
 
     assign credit_back_drop = s8_valid_q && !s8_push;
 
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     // Queue, then one operation for each line
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     record_t                    record;
     logic [$bits(record_t)-1:0] record_data;
     logic                       record_valid, record_ready, queue_ready;
@@ -546,23 +566,31 @@ module embnic_bag_issue
 
     assign sts_idle = busy_q == '0 && credit_q == CREDIT_W'(QUEUE) && !m_axis_op_tvalid;
 
-    // Fields that only some stages need, word addresses beyond the key store, descriptor fields of later versions.
+    // Fields that only some stages need, word addresses beyond the key store, descriptor fields of
+    // later versions.
     wire unused = &{1'b0, bag, s1_bag.first, s8_q, s2_word_q, s8_key_q.last, s6_high_q, s7_desc};
 
     // Assertions
-    `EMBNIC_STABLE(bag_stable, s_axis_bag_tvalid, s_axis_bag_tready, s_axis_bag_tdata, "a bag offered holds until it is taken")
-    `EMBNIC_STABLE(op_stable, m_axis_op_tvalid, m_axis_op_tready, m_axis_op_tdata, "an operation offered holds until it is taken")
+    `EMBNIC_STABLE(bag_stable, s_axis_bag_tvalid, s_axis_bag_tready, s_axis_bag_tdata,
+        "a bag offered holds until it is taken")
+    `EMBNIC_STABLE(op_stable, m_axis_op_tvalid, m_axis_op_tready, m_axis_op_tdata,
+        "an operation offered holds until it is taken")
     `EMBNIC_KNOWN(bag_ready_known, s_axis_bag_tready, "tready is known after reset")
     `EMBNIC_KNOWN(op_valid_known, m_axis_op_tvalid, "tvalid is known after reset")
     `EMBNIC_NEVER(queue_overflow, s9_valid_q && !queue_ready, "a credit is a place in the queue")
     `EMBNIC_NEVER(credit_overflow, credit_q > CREDIT_W'(QUEUE), "no more credits than places")
-    `EMBNIC_NEVER(credit_lost, 32'(queue_count) + 32'(credit_q) > QUEUE, "a key in the queue holds a credit")
-    `EMBNIC_NEVER(slot_twice, s1_valid_q && s2_valid_q && s1_slot_q == s2_q.slot, "a slot rests a cycle between two keys")
-    `EMBNIC_NEVER(picked_empty, s1_valid_q && s1_keys == '0, "a slot is chosen only while it has keys")
+    `EMBNIC_NEVER(credit_lost, 32'(queue_count) + 32'(credit_q) > QUEUE,
+        "a key in the queue holds a credit")
+    `EMBNIC_NEVER(slot_twice, s1_valid_q && s2_valid_q && s1_slot_q == s2_q.slot,
+        "a slot rests a cycle between two keys")
+    `EMBNIC_NEVER(picked_empty, s1_valid_q && s1_keys == '0,
+        "a slot is chosen only while it has keys")
     `EMBNIC_NEVER(bag_empty, s_axis_bag_tvalid && bag.keys == '0, "a bag has at least one entry")
-    `EMBNIC_NEVER(bag_no_beats, s_axis_bag_tvalid && bag.vec_beats == '0, "a vector has at least one beat")
+    `EMBNIC_NEVER(bag_no_beats, s_axis_bag_tvalid && bag.vec_beats == '0,
+        "a vector has at least one beat")
     `EMBNIC_COVER(starved, pick_valid && credit_q == '0, "no credit is left")
     `EMBNIC_COVER(all_busy, busy_q == '1, "every slot holds a bag")
-    `EMBNIC_COVER(mixed_pooling, s8_valid_q && s8_status != s8_status_q, "tables of a bag or request disagree")
+    `EMBNIC_COVER(mixed_pooling, s8_valid_q && s8_status != s8_status_q,
+        "tables of a bag or request disagree")
 endmodule
 `default_nettype wire

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Consumes looked-up operations in order: turns each into beats for the pool, filling the cache on the way.
+// Consumes looked-up operations in order: turns each into beats for the pool, filling the cache on
+// the way.
 //
-// A hit reads the data RAM; a miss takes its beats from the fetch stream, passes them on and writes them to the data RAM in the
-// same pass. Both touch the RAM in the same stage (E1), one beat per cycle, so a hit right behind the fill of its line
-// reads what was written, and a read never meets a write of the same cycle. Every beat in the RAM keeps the error bit
-// that it arrived with: whoever uses it later reports it again.
+// A hit reads the data RAM; a miss takes its beats from the fetch stream, passes them on and writes
+// them to the data RAM in the same pass. Both touch the RAM in the same stage (E1), one beat per
+// cycle, so a hit right behind the fill of its line reads what was written, and a read never meets
+// a write of the same cycle. Every beat in the RAM keeps the error bit that it arrived with:
+// whoever uses it later reports it again.
 //
 // Order          as received; the beats of an operation ascending.
 // Back-pressure  on operations and fills; the output cannot be stalled.
-// Latency        4 cycles from an operation at the input to its first beat, when nothing is to be waited for.
+// Latency        4 cycles from an operation at the input to its first beat, when nothing is to be
+//                waited for.
 // Throughput     one beat per cycle, also over operations of one beat.
-// Distance       beat b of a row follows beat b of the row before it in its slot by at least ACC_LOOP_CYCLES, unless the
-//                row does not read the accumulator (wait_slot = 0).
-// Errors         a beat with an error leaves with zeros; err_valid in its cycle. drop_valid names the line, when it was
-//                filled so, to be looked up and dropped: one a cycle, no waiting.
+// Distance       beat b of a row follows beat b of the row before it in its slot by at least
+//                ACC_LOOP_CYCLES, unless the row does not read the accumulator (wait_slot = 0).
+// Errors         a beat with an error leaves with zeros; err_valid in its cycle. drop_valid names
+//                the line, when it was filled so, to be looked up and dropped: one a cycle, no
+//                waiting.
 //
 //   E0 choose, take fill | E1 RAM, init RAM address | E2 | E3 data | E4 output
 `default_nettype none
@@ -73,9 +77,10 @@ module embnic_cache_exec
     logic [BEAT_W-1:0] vec_beat;
     logic              is_miss, is_hit, op_start, op_end, must_wait, no_fill, fire;
 
-    // Cycles in which the next row of a slot must not start. Loaded with every beat: when beat v was issued in cycle t the next row
-    // may issue its beat 0 in cycle t + ACC_LOOP_CYCLES - v at the earliest. The last beat of a row says the latest
-    // of these cycles, because beats of a row are never closer than one cycle.
+    // Cycles in which the next row of a slot must not start. Loaded with every beat: when beat v
+    // was issued in cycle t the next row may issue its beat 0 in cycle t + ACC_LOOP_CYCLES - v at
+    // the earliest. The last beat of a row says the latest of these cycles, because beats of a row
+    // are never closer than one cycle.
     logic [SLOTS-1:0]             blocked_q, blocked_d; // wait_q[s] != 0
     logic [SLOTS-1:0][WAIT_W-1:0] wait_q, wait_d;
     logic [WAIT_W-1:0]            wait_load;
@@ -245,11 +250,17 @@ module embnic_cache_exec
     end
 
     // Assertions
-    `EMBNIC_STABLE(lookup_stable, s_axis_lookup_tvalid, s_axis_lookup_tready, s_axis_lookup_tdata, "an operation holds until it is consumed")
-    `EMBNIC_ASSUME(beats_legal, !s_axis_lookup_tvalid || head.beats_m1 < BEAT_W'(LINE_BEATS), "an operation is 1 .. LINE_BEATS beats")
-    `EMBNIC_ASSUME(slot_legal, !s_axis_lookup_tvalid || 32'(head.slot) < SLOTS, "a slot is below SLOTS")
-    `EMBNIC_ASSERT(fill_matches, !(s_axis_fill_tready && s_axis_fill_tvalid) || s_axis_fill_tlast == op_end, "fills and misses are of equal length, in step")
-    `EMBNIC_NEVER(collision, e1_miss_q && e1_hit_q, "the data RAM is read or written in one cycle, never both")
+    `EMBNIC_STABLE(lookup_stable, s_axis_lookup_tvalid, s_axis_lookup_tready, s_axis_lookup_tdata,
+        "an operation holds until it is consumed")
+    `EMBNIC_ASSUME(beats_legal, !s_axis_lookup_tvalid || head.beats_m1 < BEAT_W'(LINE_BEATS),
+        "an operation is 1 .. LINE_BEATS beats")
+    `EMBNIC_ASSUME(slot_legal, !s_axis_lookup_tvalid || 32'(head.slot) < SLOTS,
+        "a slot is below SLOTS")
+    `EMBNIC_ASSERT(fill_matches, !(s_axis_fill_tready && s_axis_fill_tvalid) || s_axis_fill_tlast
+        == op_end,
+        "fills and misses are of equal length, in step")
+    `EMBNIC_NEVER(collision, e1_miss_q && e1_hit_q,
+        "the data RAM is read or written in one cycle, never both")
     `EMBNIC_KNOWN(beat_known, beat_valid, "beat_valid is known after reset")
     `EMBNIC_COVER(waited, s_axis_lookup_tvalid && must_wait, "a row waits for its slot")
     `EMBNIC_COVER(error, err_valid, "a beat with an error leaves")

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Types that only the modules of the row cache share: an operation between its tag lookup and its consumption.
+// Types that only the modules of the row cache share: an operation between its tag lookup and its
+// consumption.
 `default_nettype none
 package embnic_cache_pkg;
     import embnic_wire_pkg::*;
@@ -8,7 +9,8 @@ package embnic_cache_pkg;
     localparam int unsigned KEY_W  = TABLE_W + ROW_W + SEG_W; // {table, row, seg}: the name of a line
     localparam int unsigned LINE_W = 16;                      // line of the data RAM: up to 65,536
 
-    // Index fields are wide enough for every configuration; synthesis trims the bits that stay zero.
+    // Index fields are wide enough for every configuration; synthesis trims the bits that stay
+    // zero.
     typedef struct packed {
         logic [KEY_W-1:0]    key;
         logic [LINE_W-1:0]   line;       // set * WAYS + way

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// embnic_fifo with a short way round it: an empty queue passes a word on in one cycle instead of three.
+// embnic_fifo with a short way round it: an empty queue passes a word on in one cycle instead of
+// three.
 //
 // Order          as received.
-// Back-pressure  any cycle, both sides; nothing is lost. No combinational path from one side to the other.
+// Back-pressure  any cycle, both sides; nothing is lost. No combinational path from one side to the
+// other.
 // Latency        1 cycle when empty.
 // Throughput     one word per cycle in and out.
 // Capacity       at least DEPTH words.
@@ -24,7 +26,8 @@ module embnic_cache_queue #(
 );
     localparam int unsigned CNT_W = $clog2(DEPTH + 4);
 
-    // Words inside the FIFO, wherever in it. While there are none a word may go round it: nothing can be overtaken.
+    // Words inside the FIFO, wherever in it. While there are none a word may go round it: nothing
+    // can be overtaken.
     logic [CNT_W-1:0] held_q;
     logic [CNT_W-1:0] fifo_count;
     logic             round;
@@ -65,7 +68,8 @@ module embnic_cache_queue #(
     end
 
     // Assertions
-    `EMBNIC_STABLE(in_stable, s_axis_tvalid, s_axis_tready, s_axis_tdata, "a word offered holds until it is taken")
+    `EMBNIC_STABLE(in_stable, s_axis_tvalid, s_axis_tready, s_axis_tdata,
+        "a word offered holds until it is taken")
     `EMBNIC_ASSERT(counted, held_q == fifo_count, "the count kept here is the FIFO's own")
     `EMBNIC_COVER(went_round, s_axis_tvalid && round && out_ready, "a word takes the short way")
     `EMBNIC_COVER(full, !s_axis_tready, "the queue is full")

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Says for each key where in the cache its line is: a hit, or the way that is allocated to it at once.
+// Says for each key where in the cache its line is: a hit, or the way that is allocated to it at
+// once.
 //
-// Set-associative over SETS sets of WAYS ways; the set is the XOR of the key's index-wide pieces, so the lowest piece
-// follows from the set and the rest: the tag is the key without it, and no two keys are ever confused. Victim: the
-// lowest invalid way, else tree pseudo-LRU. A lookup without `lookup_alloc` drops the line if it is there.
+// Set-associative over SETS sets of WAYS ways; the set is the XOR of the key's index-wide pieces,
+// so the lowest piece follows from the set and the rest: the tag is the key without it, and no two
+// keys are ever confused. Victim: the lowest invalid way, else tree pseudo-LRU. A lookup without
+// `lookup_alloc` drops the line if it is there.
 //
-// Order       as looked up; each lookup sees the effect of all before it, also in the very next cycle.
+// Order       as looked up; each lookup sees the effect of all before it, also in the very next
+//             cycle.
 // Latency     3 cycles from lookup_valid to result_valid.
 // Throughput  one lookup per cycle, whatever the sets.
-// Reset       clears all sets, one per cycle; so does cfg_clear. No lookups meanwhile (sts_clearing).
+// Reset       clears all sets, one per cycle; so does cfg_clear. No lookups meanwhile
+//             (sts_clearing).
 //
-//   S0 hash, read | S1 compare tags | S2 decide: the only loop, over {valid, PLRU} of one set | S3 write, result
+//   S0 hash, read | S1 compare tags | S2 decide: the only loop, over {valid, PLRU} of one set | S3
+//   write, result
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_cache_tags
@@ -95,8 +100,9 @@ module embnic_cache_tags
     logic [IDX_W-1:0] s1_idx_q;
     logic [TAG_W-1:0] s1_tag_q;
 
-    // S1: compare. A write of S3 is readable from the cycle after it, so the two lookups that this one's read could
-    // not see, and that are decided by now (S3, S4), are taken from the registers. The third is in S2: see there.
+    // S1: compare. A write of S3 is readable from the cycle after it, so the two lookups that this
+    // one's read could not see, and that are decided by now (S3, S4), are taken from the registers.
+    // The third is in S2: see there.
 
     logic             s2_valid_q, s2_alloc_q;
     logic [IDX_W-1:0] s2_idx_q;
@@ -254,11 +260,15 @@ module embnic_cache_tags
     assign sts_idle     = !s1_valid_q && !s2_valid_q && !s3_valid_q;
 
     // Assertions
-    `EMBNIC_NEVER(two_ways, s2_valid_q && (s2_match & (s2_match - 1'b1)) != '0, "a key is in one way at most")
-    `EMBNIC_ASSUME(no_lookup_in_clear, !(lookup_valid && (clearing_q || cfg_clear)), "lookups wait while the sets are cleared")
-    `EMBNIC_ASSUME(clear_when_idle, !cfg_clear || sts_idle, "the sets are cleared only between lookups")
+    `EMBNIC_NEVER(two_ways, s2_valid_q && (s2_match & (s2_match - 1'b1)) != '0,
+        "a key is in one way at most")
+    `EMBNIC_ASSUME(no_lookup_in_clear, !(lookup_valid && (clearing_q || cfg_clear)),
+        "lookups wait while the sets are cleared")
+    `EMBNIC_ASSUME(clear_when_idle, !cfg_clear || sts_idle,
+        "the sets are cleared only between lookups")
     `EMBNIC_KNOWN(result_known, result_valid, "result_valid is known after reset")
-    `EMBNIC_COVER(next_cycle, s2_valid_q && s2_after_set_q && !s2_after_tag_q, "two lookups of one set in consecutive cycles")
+    `EMBNIC_COVER(next_cycle, s2_valid_q && s2_after_set_q && !s2_after_tag_q,
+        "two lookups of one set in consecutive cycles")
     `EMBNIC_COVER(evict, result_valid && result_evict, "a valid line is replaced")
 endmodule
 `default_nettype wire

@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers each accepted frame: a LOOKUP is checked, admitted and cut into bags; everything else is answered or handed on.
+// Answers each accepted frame: a LOOKUP is checked, admitted and cut into bags; everything else is
+// answered or handed on.
 //
-// Order          frames as received; the bags of a frame in order, all before those of the next frame.
-// Back-pressure  any cycle, all sides; nothing is lost. s_axis_frame_tready and s_axis_upd_done_tready follow alloc_ready
-//                combinationally; the frame stays at the input until its reply is allocated.
+// Order          frames as received; the bags of a frame in order, all before those of the next
+//                frame.
+// Back-pressure  any cycle, all sides; nothing is lost. s_axis_frame_tready and
+//                s_axis_upd_done_tready follow alloc_ready combinationally; the frame stays at the
+//                input until its reply is allocated.
 // Latency        10 cycles from a frame at the input to its first bag.
-// Throughput     one bag, or one key store beat without the end of a bag, per cycle; one cycle between two frames, as the
-//                next frame's header is checked and its keys are read during the walk over the current one.
-// Errors         a frame that contradicts itself is answered ERROR: at once when the header shows it, else with close_status
-//                after the bags before the contradiction were dispatched.
+// Throughput     one bag, or one key store beat without the end of a bag, per cycle; one cycle
+//                between two frames, as the next frame's header is checked and its keys are read
+//                during the walk over the current one.
+// Errors         a frame that contradicts itself is answered ERROR: at once when the header shows
+//                it, else with close_status after the bags before the contradiction were
+//                dispatched.
 // Not handled    other dtypes than FP32, ROWS, FILL, PREFETCH: ERROR UNSUPPORTED.
 //
-// Two engines share the key store port's data: the reader runs ahead and keeps only the last bits of the keys; the walker
-// cuts bags from them. The reader also copies the accumulator of a continued bag to the init RAM, of which there is one:
-// it is claimed until init_release, or until the walk ends without a bag.
+// Two engines share the key store port's data: the reader runs ahead and keeps only the last bits
+// of the keys; the walker cuts bags from them. The reader also copies the accumulator of a
+// continued bag to the init RAM, of which there is one: it is claimed until init_release, or until
+// the walk ends without a bag.
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_req_decode
@@ -23,7 +29,7 @@ module embnic_req_decode
     parameter int unsigned DATA_W    = 128,  // bus width, bits: 128 or 512
     parameter int unsigned KS_BEATS  = 512,  // key store, beats; power of two
     parameter int unsigned MAX_VEC64 = 8,    // longest vector in 64-byte units
-    parameter int unsigned RSP_BEATS = 512   // reply buffer, beats; power of two. A reply takes at most half of it
+    parameter int unsigned RSP_BEATS = 512   // reply buffer, beats; power of two; half for a reply
 ) (
     input  wire logic                            clk,
     input  wire logic                            rst,
@@ -38,57 +44,63 @@ module embnic_req_decode
     output      logic [$bits(reply_t)-1:0]       alloc_info,          // reply_t
     input  wire logic [CTX_W-1:0]                alloc_ctx,           // valid with alloc_ready
     input  wire logic [RSP_W-1:0]                alloc_rsp_addr,      // valid with alloc_ready
-    output      logic                            close_valid,         // pulse: the walk over a frame's keys has ended
+    output      logic                            close_valid,         // pulse: the walk has ended
     output      logic [CTX_W-1:0]                close_ctx,
     output      logic [15:0]                     close_bags,          // bags dispatched
-    output      logic [$bits(status_e)-1:0]      close_status,        // status_e
+    output      status_e                         close_status,
     output      logic [$bits(bag_t)-1:0]         m_axis_bag_tdata,    // bag_t
     output      logic                            m_axis_bag_tvalid,
     input  wire logic                            m_axis_bag_tready,
-    output      logic                            init_wr_en,          // init RAM: accumulator of a continued bag
+    output      logic                            init_wr_en,          // init RAM
     output      logic [BEAT_W-1:0]               init_wr_addr,
     output      logic [DATA_W-1:0]               init_wr_data,
-    input  wire logic                            init_release,        // pulse: the init RAM has been read
-    output      logic [$bits(frame_t)-1:0]       m_axis_upd_tdata,    // frame_t: UPDATE and INVALIDATE
+    input  wire logic                            init_release,        // pulse: init RAM was read
+    output      logic [$bits(frame_t)-1:0]       m_axis_upd_tdata,    // frame_t
     output      logic                            m_axis_upd_tvalid,
     input  wire logic                            m_axis_upd_tready,
     input  wire logic [$bits(update_done_t)-1:0] s_axis_upd_done_tdata,  // update_done_t
     input  wire logic                            s_axis_upd_done_tvalid,
     output      logic                            s_axis_upd_done_tready,
-    output      logic                            evt_request,         // a LOOKUP was admitted or refused
+    output      logic                            evt_request,         // a LOOKUP was answered
     output      logic                            evt_stall_alloc      // a reply waits for room
 );
     localparam int unsigned BPW       = 512 / DATA_W;     // beats of 64 bytes
     localparam int unsigned WORDS     = DATA_W / 64;      // 8-byte words of a beat
     localparam int unsigned WORD_AW   = $clog2(WORDS);
+    localparam int unsigned POS_W     = WORD_AW + 1;      // a number of words of a beat
     localparam int unsigned KS_AW     = $clog2(KS_BEATS);
     localparam int unsigned RSP_AW    = $clog2(RSP_BEATS);
     localparam int unsigned HERE_W    = KS_AW + WORD_AW;  // word address in the key store
     localparam int unsigned REPLY_MAX = RSP_BEATS / BPW / 2;
-    localparam int unsigned DIM_W     = 13;               // 64-byte units of the longest vector a header can name
+    // 64-byte units of the longest vector a header can name
+    localparam int unsigned DIM_W     = 13;
     localparam int unsigned VEC_W     = $clog2(MAX_VEC64 + 1);
-    localparam int unsigned LEN_W     = 21;               // bytes of the longest payload a header can name
+    localparam int unsigned UNITS_W   = 16 + VEC_W;       // 64-byte units of all vectors
+    localparam int unsigned LEN_W     = 21;  // bytes of the longest payload a header can name
     localparam int unsigned LEFT_W    = 17;               // words of all entries a header can name
     localparam int unsigned READ_W    = KS_W + 1;         // beats to read
-    localparam int unsigned AHEAD     = 8;                // beats read ahead; the loop of a credit takes 7 cycles
+    localparam int unsigned AHEAD     = 8;  // beats read ahead; the loop of a credit takes 7 cycles
     localparam int unsigned CREDIT_W  = $clog2(AHEAD + 1);
 
     if (DATA_W != 128 && DATA_W != 512) begin : gen_bad_data_w
         $fatal(1, "DATA_W must be 128 or 512");
     end
-    if (KS_BEATS < 2 || KS_BEATS > (1 << KS_W) || (KS_BEATS & (KS_BEATS - 1)) != 0) begin : gen_bad_ks_beats
+    if (KS_BEATS < 2 || KS_BEATS > (1 << KS_W) ||
+            (KS_BEATS & (KS_BEATS - 1)) != 0) begin : gen_bad_ks_beats
         $fatal(1, "KS_BEATS must be a power of two up to 16,384");
     end
-    if (MAX_VEC64 < 1 || MAX_VEC64 > 64 || MAX_VEC64 * BPW >= (1 << BEAT_W)) begin : gen_bad_max_vec64
+    if (MAX_VEC64 < 1 || MAX_VEC64 > 64 ||
+            MAX_VEC64 * BPW >= (1 << BEAT_W)) begin : gen_bad_max_vec64
         $fatal(1, "MAX_VEC64 must be 1 to 64");
     end
-    if (RSP_BEATS > (1 << RSP_W) || (RSP_BEATS & (RSP_BEATS - 1)) != 0 || REPLY_MAX < MAX_VEC64) begin : gen_bad_rsp_beats
-        $fatal(1, "RSP_BEATS must be a power of two up to 16,384 and hold two of the longest vectors");
+    if (RSP_BEATS > (1 << RSP_W) || (RSP_BEATS & (RSP_BEATS - 1)) != 0 ||
+            REPLY_MAX < MAX_VEC64) begin : gen_bad_rsp_beats
+        $fatal(1, "RSP_BEATS must be a power of two up to 16,384, for two of the longest vectors");
     end
 
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     // Header check: the frame waits at the input while its numbers are worked out in three steps
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     typedef enum logic [2:0] {
         CHECK_SIZES,    // units of a vector, bytes of all entries
         CHECK_TOTALS,   // units of all vectors, bytes of the payload
@@ -111,7 +123,7 @@ module embnic_req_decode
     status_e            status_q, status_d;
     logic [DIM_W-1:0]   vec64_q;
     logic [LEN_W-1:0]   entry_bytes_q, payload_bytes_q;
-    logic [16+VEC_W-1:0] units_q;
+    logic [UNITS_W-1:0] units_q;
     logic [BEAT_W-1:0]  vec_beats;
     logic               alloc_done;
 
@@ -133,9 +145,11 @@ module embnic_req_decode
                     status_d = STATUS_UNSUPPORTED;
                 end else if (hdr.dim == '0) begin
                     status_d = STATUS_BAD_REQUEST;
-                end else if (vec64_q > DIM_W'(MAX_VEC64) || units_q > (16 + VEC_W)'(REPLY_MAX)) begin
+                end else if (vec64_q > DIM_W'(MAX_VEC64) ||
+                             units_q > UNITS_W'(REPLY_MAX)) begin
                     status_d = STATUS_TOO_LARGE;
-                end else if (hdr.bags == '0 || hdr.keys < hdr.bags || LEN_W'(frame.payload_len) != payload_bytes_q ||
+                end else if (hdr.bags == '0 || hdr.keys < hdr.bags ||
+                             LEN_W'(frame.payload_len) != payload_bytes_q ||
                              ((flag_accumulator || flag_partial) && hdr.bags != 16'd1)) begin
                     status_d = STATUS_BAD_REQUEST;
                 end
@@ -171,7 +185,10 @@ module embnic_req_decode
         end
         if (check_q == CHECK_TOTALS) begin
             units_q         <= hdr.bags * vec64_q[VEC_W-1:0];
-            payload_bytes_q <= entry_bytes_q + (flag_accumulator ? {2'b0, vec64_q, 6'd0} + LEN_W'(BLOCK_BYTES) : '0);
+            payload_bytes_q <= entry_bytes_q;
+            if (flag_accumulator) begin
+                payload_bytes_q <= entry_bytes_q + {2'b0, vec64_q, 6'd0} + LEN_W'(BLOCK_BYTES);
+            end
         end
         if (check_q == CHECK_RULES) begin
             kind_q   <= kind_d;
@@ -181,9 +198,9 @@ module embnic_req_decode
         else check_q <= check_d;
     end
 
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     // Reader: count block and accumulator if there are any, then the beats of the keys
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     typedef enum logic [2:0] {
         READ_IDLE,
         READ_COUNT,    // read the count block
@@ -206,7 +223,7 @@ module embnic_req_decode
     logic               counted_q;                     // init_count_q is this frame's
     logic [CNT_W-1:0]   init_count_q;
     logic               init_busy_q, init_claim;
-    logic               init_unused;                   // the walk ended without a bag: nobody will read the init RAM
+    logic               init_unused;  // the walk ended without a bag: nobody will read the init RAM
     logic [BEAT_W-1:0]  init_wr_addr_q;
     logic [CREDIT_W-1:0] credit_q;
     logic               lasts_pop;
@@ -321,20 +338,23 @@ module embnic_req_decode
         .sts_count    (lasts_count)
     );
 
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     // Allocation of the reply; a LOOKUP goes to the walker with it
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     update_done_t upd_done;
     reply_t       reply;
     logic         walk_start;
 
     assign upd_done          = update_done_t'(s_axis_upd_done_tdata);
     assign m_axis_upd_tdata  = s_axis_frame_tdata;
-    assign m_axis_upd_tvalid = check_q == CHECKED && kind_q == KIND_UPDATE && !walk_active_q && !m_axis_bag_tvalid;
+    assign m_axis_upd_tvalid = check_q == CHECKED && kind_q == KIND_UPDATE && !walk_active_q &&
+        !m_axis_bag_tvalid;
 
     always_comb begin
         alloc_valid = 1'b0;
-        if (check_q == CHECKED && kind_q == KIND_WALK) alloc_valid = (taken_q || take) && !walk_active_q;
+        if (check_q == CHECKED && kind_q == KIND_WALK) begin
+            alloc_valid = (taken_q || take) && !walk_active_q;
+        end
         if (check_q == CHECKED && kind_q == KIND_ANSWER) alloc_valid = 1'b1;
         if (check_q == UPDATING) alloc_valid = s_axis_upd_done_tvalid;
     end
@@ -373,9 +393,10 @@ module embnic_req_decode
     assign evt_request     = alloc_done && hdr.opcode == OPCODE_LOOKUP;
     assign evt_stall_alloc = alloc_valid && !alloc_ready;
 
-    // -----------------------------------------------------------------------------------------------------------------
-    // Walker: each cycle takes the words up to the next last bit of the beat, or the rest of the beat
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
+    // Walker: each cycle takes the words up to the next last bit of the beat, or the rest of the
+    // beat
+    // ---------------------------------------------------------------------------------------------
     logic [CTX_W-1:0]   walk_ctx_q;
     logic [RSP_AW-1:0]  walk_rsp_q;          // of the next bag
     logic [BEAT_W-1:0]  walk_vec_beats_q;
@@ -393,11 +414,11 @@ module embnic_req_decode
     logic [WORD_AW-1:0] walk_pos;
     logic [WORDS-1:0]   ends;                // last entries of bags, from here on
     logic               found, walk_over, walk_emit, walk_step, walk_end, beat_done;
-    logic [WORD_AW:0]   found_idx, room, consumed;
+    logic [POS_W-1:0]   found_idx, room, consumed;
     logic [LEFT_W-1:0]  bag_words, left_after;
     logic [15:0]        walk_count_after;
     logic [HERE_W-1:0]  here_after;
-    logic [KS_AW-1:0]   keys_addr;
+    logic [KS_AW-1:0]   preamble, keys_addr; // beats before the keys, first beat of the keys
     bag_t               bag;
     logic               bag_ready;
 
@@ -413,17 +434,17 @@ module embnic_req_decode
         for (int i = int'(WORDS) - 1; i >= 0; i--) begin
             if (ends[i]) begin
                 found     = 1'b1;
-                found_idx = (WORD_AW + 1)'(i);
+                found_idx = POS_W'(i);
             end
         end
     end
 
     always_comb begin
-        room = (WORD_AW + 1)'(WORDS) - (WORD_AW + 1)'(walk_pos);
+        room = POS_W'(WORDS) - POS_W'(walk_pos);
         if (found) begin
-            consumed = found_idx - (WORD_AW + 1)'(walk_pos) + (walk_weighted_q ? (WORD_AW + 1)'(2) : (WORD_AW + 1)'(1));
+            consumed = found_idx - POS_W'(walk_pos) + (walk_weighted_q ? POS_W'(2) : POS_W'(1));
         end else if (walk_left_q < LEFT_W'(room)) begin
-            consumed = walk_left_q[WORD_AW:0];
+            consumed = POS_W'(walk_left_q);
         end else begin
             consumed = room;
         end
@@ -438,10 +459,12 @@ module embnic_req_decode
     assign walk_end   = walk_step && left_after == '0;
     assign beat_done  = consumed == room || left_after == '0;
     assign lasts_pop  = walk_step && beat_done;
-    assign keys_addr  = frame.ks_addr[KS_AW-1:0] + (flag_accumulator ? KS_AW'(vec_beats) + KS_AW'(BPW) : '0);
+    assign preamble   = flag_accumulator ? KS_AW'(vec_beats) + KS_AW'(BPW) : '0;
+    assign keys_addr  = frame.ks_addr[KS_AW-1:0] + preamble;
 
     assign walk_count_after = walk_count_q + 16'(walk_emit);
-    assign init_unused      = walk_end && walk_accumulator_q && init_count_q != '0 && walk_count_after == '0;
+    assign init_unused      = walk_end && walk_accumulator_q && init_count_q != '0 &&
+        walk_count_after == '0;
 
     assign bag = '{
         ctx:        walk_ctx_q,
@@ -497,7 +520,9 @@ module embnic_req_decode
         close_ctx    <= walk_ctx_q;
         close_bags   <= walk_count_after;
         close_status <= STATUS_OK;
-        if (walk_bad_q || walk_over || !found || walk_count_after != walk_bags_q) close_status <= STATUS_BAD_REQUEST;
+        if (walk_bad_q || walk_over || !found || walk_count_after != walk_bags_q) begin
+            close_status <= STATUS_BAD_REQUEST;
+        end
         if (rst) begin
             walk_active_q <= 1'b0;
             close_valid   <= 1'b0;
@@ -507,24 +532,37 @@ module embnic_req_decode
         end
     end
 
-    // Addresses beyond the key store and the reply buffer; numbers too large for this card were refused before.
+    // Addresses beyond the key store and the reply buffer; numbers too large for this card were
+    // refused before.
     wire unused = &{1'b0, frame, hdr, alloc_rsp_addr, entry_bytes_q[2:0]};
 
     // Assertions
-    `EMBNIC_STABLE(frame_stable, s_axis_frame_tvalid, s_axis_frame_tready, s_axis_frame_tdata, "a frame offered holds until it is taken")
-    `EMBNIC_STABLE(done_stable, s_axis_upd_done_tvalid, s_axis_upd_done_tready, s_axis_upd_done_tdata, "a result offered holds until it is taken")
-    `EMBNIC_STABLE(alloc_stable, alloc_valid, alloc_ready, alloc_info, "an allocation holds until there is room")
-    `EMBNIC_STABLE(bag_stable, m_axis_bag_tvalid, m_axis_bag_tready, m_axis_bag_tdata, "a bag offered holds until it is taken")
-    `EMBNIC_STABLE(upd_stable, m_axis_upd_tvalid, m_axis_upd_tready, m_axis_upd_tdata, "an update offered holds until it is taken")
+    `EMBNIC_STABLE(frame_stable, s_axis_frame_tvalid, s_axis_frame_tready, s_axis_frame_tdata,
+        "a frame offered holds until it is taken")
+    `EMBNIC_STABLE(done_stable, s_axis_upd_done_tvalid, s_axis_upd_done_tready,
+        s_axis_upd_done_tdata,
+        "a result offered holds until it is taken")
+    `EMBNIC_STABLE(alloc_stable, alloc_valid, alloc_ready, alloc_info,
+        "an allocation holds until there is room")
+    `EMBNIC_STABLE(bag_stable, m_axis_bag_tvalid, m_axis_bag_tready, m_axis_bag_tdata,
+        "a bag offered holds until it is taken")
+    `EMBNIC_STABLE(upd_stable, m_axis_upd_tvalid, m_axis_upd_tready, m_axis_upd_tdata,
+        "an update offered holds until it is taken")
     `EMBNIC_KNOWN(frame_ready_known, s_axis_frame_tready, "tready is known after reset")
     `EMBNIC_KNOWN(bag_valid_known, m_axis_bag_tvalid, "tvalid is known after reset")
-    `EMBNIC_NEVER(ahead_overflow, tag_q2 == TAG_KEYS && !lasts_ready, "a credit is a place for a beat's last bits")
-    `EMBNIC_NEVER(ahead_lost, 32'(lasts_count) + 32'(credit_q) > AHEAD, "a beat read ahead holds a credit")
+    `EMBNIC_NEVER(ahead_overflow, tag_q2 == TAG_KEYS && !lasts_ready,
+        "a credit is a place for a beat's last bits")
+    `EMBNIC_NEVER(ahead_lost, 32'(lasts_count) + 32'(credit_q) > AHEAD,
+        "a beat read ahead holds a credit")
     `EMBNIC_NEVER(credit_overflow, credit_q > CREDIT_W'(AHEAD), "no more credits than places")
-    `EMBNIC_NEVER(release_unclaimed, init_release && !init_busy_q, "only a claimed init RAM is released")
-    `EMBNIC_NEVER(update_reading, check_q == UPDATING && (ks_rd_en || walk_active_q), "an update has the key store to itself")
+    `EMBNIC_NEVER(release_unclaimed, init_release && !init_busy_q,
+        "only a claimed init RAM is released")
+    `EMBNIC_NEVER(update_reading, check_q == UPDATING && (ks_rd_en || walk_active_q),
+        "an update has the key store to itself")
     `EMBNIC_COVER(too_many_bags, walk_step && walk_over, "a frame holds more bags than it says")
-    `EMBNIC_COVER(init_wait, read_q == READ_DECIDE && counted_q && init_count_q != '0 && init_busy_q, "two accumulators in flight")
+    `EMBNIC_COVER(init_wait, read_q == READ_DECIDE && counted_q && init_count_q != '0 &&
+        init_busy_q,
+        "two accumulators in flight")
     `EMBNIC_COVER(init_dropped, init_unused, "an accumulator without a bag")
     `EMBNIC_COVER(alloc_stall, evt_stall_alloc, "no room for a reply")
 endmodule

@@ -1,23 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// Turns operations into row beats: from the cache when the line is there, from card memory through it when not.
+// Turns operations into row beats: from the cache when the line is there, from card memory through
+// it when not.
 //
-// Lookups are in order and so is consumption. A miss allocates its line and starts its fetch at the lookup; the line is filled when
-// the operation is consumed. So a line that hits in the lookup is there when its operation is consumed, a second miss of a
-// row is simply a hit, and the queue between the two hides the memory's latency (Igehy et al., "Prefetching in a texture
-// cache architecture", 1998). See docs/architecture.md.
+// Lookups are in order and so is consumption. A miss allocates its line and starts its fetch at the
+// lookup; the line is filled when the operation is consumed. So a line that hits in the lookup is
+// there when its operation is consumed, a second miss of a row is simply a hit, and the queue
+// between the two hides the memory's latency (Igehy et al., "Prefetching in a texture cache
+// architecture", 1998). See docs/architecture.md.
 //
 // Order          beats leave in the order of the operations.
 // Back-pressure  on operations any cycle; the output cannot be stalled.
-// Latency        8 cycles from a hit's operation to its first beat; 4 cycles from a miss's operation to its AR.
+// Latency        8 cycles from a hit's operation to its first beat; 4 cycles from a miss's
+//                operation to its AR.
 // Throughput     one operation per cycle and one beat per cycle, also over operations of one beat
 //                (FETCHES >= 4 and OPQ_DEPTH >= 8). Up to FETCHES misses in flight.
 // Distance       see embnic_cache_exec: rows of one slot keep ACC_LOOP_CYCLES on the accumulator.
-// Errors         a read that memory answers with an error gives zeros and MEMORY_ERROR for its request, and so does every hit on
-//                that line until it is dropped, at once after its consumption; the next lookup then fetches again.
-// Flush          after reset and on cfg_flush the sets are cleared one per cycle, on cfg_flush first all operations in
-//                flight are finished; operations wait meanwhile.
-// Binds caller   the lines of a row follow each other; a key always comes with the same beats between two flushes; after a
-//                write to memory its keys are invalidated while the cache is idle.
+// Errors         a read that memory answers with an error gives zeros and MEMORY_ERROR for its
+//                request, and so does every hit on that line until it is dropped, at once after its
+//                consumption; the next lookup then fetches again.
+// Flush          after reset and on cfg_flush the sets are cleared one per cycle, on cfg_flush
+//                first all operations in flight are finished; operations wait meanwhile.
+// Binds caller   the lines of a row follow each other; a key always comes with the same beats
+//                between two flushes; after a write to memory its keys are invalidated while the
+//                cache is idle.
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_row_cache
@@ -85,8 +90,8 @@ module embnic_row_cache
     localparam int unsigned OCR_W      = $clog2(OPQ_DEPTH + 1);
     localparam int unsigned FCR_W      = $clog2(FETCHES + 1);
 
-    // Accept. An operation is let in when it will find a place in the queue and, should it miss, a fetch buffer;
-    // from then on nothing on its way to the queue can stall.
+    // Accept. An operation is let in when it will find a place in the queue and, should it miss, a
+    // fetch buffer; from then on nothing on its way to the queue can stall.
 
     logic [OCR_W-1:0] op_credit_q;     // places left, operations on their way counted as in the queue
     logic [FCR_W-1:0] fetch_credit_q;  // buffers left, operations on their way counted as misses
@@ -122,7 +127,8 @@ module embnic_row_cache
         .sts_idle    (tags_idle)
     );
 
-    // The operation beside its lookup. Its `beats` are less one from here on: what every later comparison needs.
+    // The operation beside its lookup. Its `beats` are less one from here on: what every later
+    // comparison needs.
     logic op_valid;
     op_t  op_entering, op;
 
@@ -262,15 +268,23 @@ module embnic_row_cache
     end
 
     // Assertions
-    `EMBNIC_STABLE(op_stable, s_axis_op_tvalid, s_axis_op_tready, s_axis_op_tdata, "an operation offered holds until it is taken")
+    `EMBNIC_STABLE(op_stable, s_axis_op_tvalid, s_axis_op_tready, s_axis_op_tdata,
+        "an operation offered holds until it is taken")
     `EMBNIC_KNOWN(ready_known, s_axis_op_tready, "tready is known after reset")
-    `EMBNIC_ASSERT(queue_room, !queue_valid || queue_ready, "the queue has room for every operation let in")
-    `EMBNIC_ASSERT(in_step, !op_valid || (op.kind == OP_ROW || op.kind == OP_INVALIDATE) == result_valid, "an operation meets its own result")
-    `EMBNIC_NEVER(op_credit_over, op_credit_q > OCR_W'(OPQ_DEPTH), "no more places than the queue has")
-    `EMBNIC_NEVER(fetch_credit_over, fetch_credit_q > FCR_W'(FETCHES), "no more buffers than there are")
-    `EMBNIC_ASSERT(idle_has_credits, !sts_idle || fetch_credit_q == FCR_W'(FETCHES), "an idle cache has all its fetch buffers")
+    `EMBNIC_ASSERT(queue_room, !queue_valid || queue_ready,
+        "the queue has room for every operation let in")
+    `EMBNIC_ASSERT(in_step, !op_valid || (op.kind == OP_ROW || op.kind == OP_INVALIDATE) ==
+        result_valid,
+        "an operation meets its own result")
+    `EMBNIC_NEVER(op_credit_over, op_credit_q > OCR_W'(OPQ_DEPTH),
+        "no more places than the queue has")
+    `EMBNIC_NEVER(fetch_credit_over, fetch_credit_q > FCR_W'(FETCHES),
+        "no more buffers than there are")
+    `EMBNIC_ASSERT(idle_has_credits, !sts_idle || fetch_credit_q == FCR_W'(FETCHES),
+        "an idle cache has all its fetch buffers")
     `EMBNIC_COVER(fetches_full, fetch_credit_q == '0, "all fetch buffers are taken")
     `EMBNIC_COVER(queue_full, op_credit_q == '0, "the queue is full")
-    `EMBNIC_COVER(drop_against_op, drop_valid && s_axis_op_tvalid, "a poisoned line is dropped while an operation waits")
+    `EMBNIC_COVER(drop_against_op, drop_valid && s_axis_op_tvalid,
+        "a poisoned line is dropped while an operation waits")
 endmodule
 `default_nettype wire

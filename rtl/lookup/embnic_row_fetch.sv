@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads lines from card memory, many at a time, and gives their beats back in the order they were asked for.
+// Reads lines from card memory, many at a time, and gives their beats back in the order they were
+// asked for.
 //
-// A ring of FETCHES buffers, one a request, in one RAM. A request is one AXI4 read with ID = its buffer, or two with that
-// ID when the line crosses a 4 KB boundary. Answers of different IDs may come in any order and interleaved beat by beat.
+// A ring of FETCHES buffers, one a request, in one RAM. A request is one AXI4 read with ID = its
+// buffer, or two with that ID when the line crosses a 4 KB boundary. Answers of different IDs may
+// come in any order and interleaved beat by beat.
 //
-// Order          fills leave in the order of the requests; a beat may leave as soon as it and all before it are there.
-// Back-pressure  on fills any cycle. Requests cannot wait: at most FETCHES of them between req_valid and slot_free.
+// Order          fills leave in the order of the requests; a beat may leave as soon as it and all
+//                before it are there.
+// Back-pressure  on fills any cycle. Requests cannot wait: at most FETCHES of them between
+// req_valid and slot_free.
 // Latency        1 cycle from req_valid to arvalid, 3 cycles from rvalid to the fill's tvalid.
 // Throughput     one beat per cycle, one request per cycle.
-// Errors         RRESP other than OKAY: the beat leaves with its error bit set (its data mean nothing).
+// Errors         RRESP other than OKAY: the beat leaves with its error bit set (its data mean
+//                nothing).
 // Not handled    a reset while reads are outstanding needs a reset of the memory, too.
 `default_nettype none
 `include "embnic_assert.svh"
@@ -64,7 +69,8 @@ module embnic_row_fetch
     localparam int unsigned PAGE_W     = 12 - SIZE;                                  // beat within a 4 KB page
     localparam int unsigned RAM_DEPTH  = FETCHES * (1 << LB_W);
 
-    // Requests to bursts. The split is decided on the way into the queue, so that the AR channel leaves from registers.
+    // Requests to bursts. The split is decided on the way into the queue, so that the AR channel
+    // leaves from registers.
 
     typedef struct packed {
         logic [ADDR_W-1:0] addr;
@@ -112,7 +118,8 @@ module embnic_row_fetch
     assign m_axi_arburst = 2'b01;
     assign m_axi_arvalid = head_valid;
 
-    // Beats in. One register, then the RAM: the beat number of an ID is a count of what has arrived for it.
+    // Beats in. One register, then the RAM: the beat number of an ID is a count of what has arrived
+    // for it.
 
     logic                          r_valid_q, r_last_q, r_error_q;
     logic [ID_W-1:0]               r_slot_q;
@@ -124,9 +131,10 @@ module embnic_row_fetch
     assign m_axi_rready   = 1'b1;
     assign evt_fetch_beat = r_valid_q;
 
-    // Beats out: the RAM's own read register is the output, so a read waits for the beat before it to be taken.
-    // What the oldest buffer holds is kept in registers (head_*), chosen one cycle ahead from its own and the next
-    // buffer's entry: the choice among all buffers is not in the path of a read.
+    // Beats out: the RAM's own read register is the output, so a read waits for the beat before it
+    // to be taken. What the oldest buffer holds is kept in registers (head_*), chosen one cycle
+    // ahead from its own and the next buffer's entry: the choice among all buffers is not in the
+    // path of a read.
 
     logic [ID_W:0]    rd_ptr_q, rd_next_ptr;
     logic [LB_W-1:0]  rd_beat_q;
@@ -214,16 +222,28 @@ module embnic_row_fetch
         else used_q <= used_q + (ID_W + 1)'(req_valid) - (ID_W + 1)'(slot_free);
     end
 
-    `EMBNIC_ASSUME(room, !(req_valid && used_q == (ID_W + 1)'(FETCHES)), "no request without a free buffer")
-    `EMBNIC_ASSUME(beats_legal, !req_valid || req_beats_m1 < BEAT_W'(LINE_BEATS), "a request is 1 .. LINE_BEATS beats")
-    `EMBNIC_ASSUME(aligned, !req_valid || req_addr[5:0] == '0, "a request begins at a multiple of 64 bytes")
-    `EMBNIC_ASSERT(queue_room, !req_valid || req_ready, "the queue of bursts is as deep as the ring")
-    `EMBNIC_ASSUME(asked_for, !r_valid_q || arrived_q[r_slot_q] <= ARR_W'(last_beat_q[r_slot_q]), "memory answers what was asked, not more")
-    `EMBNIC_ASSUME(last_said, !r_valid_q || r_last_q || arrived_q[r_slot_q] != ARR_W'(last_beat_q[r_slot_q]), "the last beat of a request says so")
-    `EMBNIC_STABLE(ar_stable, m_axi_arvalid, m_axi_arready, {m_axi_arid, m_axi_araddr, m_axi_arlen}, "AR holds until it is taken")
-    `EMBNIC_STABLE(fill_stable, m_axis_fill_tvalid, m_axis_fill_tready, {m_axis_fill_tlast, m_axis_fill_tdata}, "a fill beat holds until it is taken")
+    `EMBNIC_ASSUME(room, !(req_valid && used_q == (ID_W + 1)'(FETCHES)),
+        "no request without a free buffer")
+    `EMBNIC_ASSUME(beats_legal, !req_valid || req_beats_m1 < BEAT_W'(LINE_BEATS),
+        "a request is 1 .. LINE_BEATS beats")
+    `EMBNIC_ASSUME(aligned, !req_valid || req_addr[5:0] == '0,
+        "a request begins at a multiple of 64 bytes")
+    `EMBNIC_ASSERT(queue_room, !req_valid || req_ready,
+        "the queue of bursts is as deep as the ring")
+    `EMBNIC_ASSUME(asked_for, !r_valid_q || arrived_q[r_slot_q] <= ARR_W'(last_beat_q[r_slot_q]),
+        "memory answers what was asked, not more")
+    `EMBNIC_ASSUME(last_said, !r_valid_q || r_last_q || arrived_q[r_slot_q] !=
+        ARR_W'(last_beat_q[r_slot_q]),
+        "the last beat of a request says so")
+    `EMBNIC_STABLE(ar_stable, m_axi_arvalid, m_axi_arready, {m_axi_arid, m_axi_araddr, m_axi_arlen},
+        "AR holds until it is taken")
+    `EMBNIC_STABLE(fill_stable, m_axis_fill_tvalid, m_axis_fill_tready, {m_axis_fill_tlast,
+        m_axis_fill_tdata},
+        "a fill beat holds until it is taken")
     `EMBNIC_KNOWN(arvalid_known, m_axi_arvalid, "arvalid is known after reset")
-    `EMBNIC_NEVER(page_crossed, m_axi_arvalid && 13'(m_axi_araddr[11:0]) + (13'(m_axi_arlen) + 13'd1) * 13'(BYTES) > 13'd4096, "no burst crosses 4 KB")
+    `EMBNIC_NEVER(page_crossed, m_axi_arvalid && 13'(m_axi_araddr[11:0]) + (13'(m_axi_arlen) +
+        13'd1) * 13'(BYTES) > 13'd4096,
+        "no burst crosses 4 KB")
     `EMBNIC_COVER(ring_full, used_q == (ID_W + 1)'(FETCHES), "all buffers are in use")
     `EMBNIC_COVER(split, ar_take && second_q, "a line crosses a page")
 endmodule

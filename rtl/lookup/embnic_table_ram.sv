@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Holds the table descriptors: written from the registers, read by the lookup path and by updates.
 //
-// Order        a read in the cycle of a commit returns the old descriptor.
-// Latency      2 cycles from rd_en to rd_data.
-// Throughput   one read and one commit per cycle.
-// Errors       a commit to a table number >= TABLES changes nothing.
-// Not handled  a commit while requests on that table are in flight: they may see either descriptor.
+// Order          a read in the cycle of a commit returns the old descriptor.
+// Latency        2 cycles from rd_en to rd_data.
+// Throughput     one read and one commit per cycle.
+// Errors         a commit to a table number >= TABLES changes nothing.
+// Not handled    a commit while requests on that table are in flight: they may see either
+//                descriptor.
 //
-// After reset no table is valid: the valid bits are flip-flops, so that no request can meet a descriptor that was never
-// written, not even in the first cycle.
+// After reset no table is valid: the valid bits are flip-flops, so that no request can meet a
+// descriptor that was never written, not even in the first cycle.
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_table_ram
@@ -23,16 +24,16 @@ module embnic_table_ram
     input  wire logic [IDX_W-1:0]                 rd_addr,
     output      logic [$bits(descriptor_t)-1:0]   rd_data,     // descriptor_t, 2 cycles after rd_en
     input  wire logic [31:0]                      cfg_sel,     // table that cfg_commit writes
-    input  wire logic [255:0]                     cfg_words,   // register words 0 .. 7 of the descriptor
-    input  wire logic                             cfg_commit   // pulse: write cfg_words to table cfg_sel
+    input  wire logic [255:0]                     cfg_words,   // register words 0 .. 7
+    input  wire logic                             cfg_commit   // pulse: write cfg_words
 );
     if (TABLES < 2 || TABLES > 1024 || (TABLES & (TABLES - 1)) != 0) begin : gen_bad_tables
         $fatal(1, "TABLES must be a power of two from 2 to 1024");
     end
 
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     // Descriptors
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     logic              wr_en;
     logic [IDX_W-1:0]  wr_addr;
     descriptor_t       wr_descriptor, ram_descriptor;
@@ -53,9 +54,9 @@ module embnic_table_ram
         .rd_data(ram_data)
     );
 
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     // Valid bits, read with the latency of the RAM
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     logic [TABLES-1:0] valid_q;
     logic              read_valid_q, read_valid_q2;
 
@@ -78,7 +79,8 @@ module embnic_table_ram
 
     // Assertions
     `EMBNIC_KNOWN(valid_known, valid_q, "the valid bits are known after reset")
-    `EMBNIC_COVER(collision, rd_en && wr_en && rd_addr == wr_addr, "a descriptor is read while it is written")
+    `EMBNIC_COVER(collision, rd_en && wr_en && rd_addr == wr_addr,
+        "a descriptor is read while it is written")
     `EMBNIC_COVER(refused, cfg_commit && !wr_en, "a commit names a table that does not exist")
 endmodule
 `default_nettype wire

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Applies an UPDATE (rows written to card memory and dropped from the cache) or an INVALIDATE (dropped only), exactly once.
+// Applies an UPDATE (rows written to card memory and dropped from the cache) or an INVALIDATE
+// (dropped only), exactly once.
 //
-// Order          one frame at a time, after every lookup before it is consumed and before any after it begins.
-// Back-pressure  any cycle, all sides; nothing is lost. s_axis_upd_tready rises when the frame is finished, its result follows.
-// Latency        about 8 cycles a key for the checks, 20 and its beats a key for the writing; card memory comes on top.
+// Order          one frame at a time, after every lookup before it is consumed and before any after
+//                it begins.
+// Back-pressure  any cycle, all sides; nothing is lost. s_axis_upd_tready rises when the frame is
+//                finished, its result follows.
+// Latency        about 8 cycles a key for the checks, 20 and its beats a key for the writing; card
+//                memory comes on top.
 // Throughput     one beat per cycle within a write burst.
-// Errors         all keys are checked before the first row is written. A write that fails: MEMORY_ERROR after that row; the
-//                sequence is not recorded, so the same frame can be sent again.
+// Errors         all keys are checked before the first row is written. A write that fails:
+//                MEMORY_ERROR after that row; the sequence is not recorded, so the same frame can
+//                be sent again.
 // Not handled    other dtypes than FP32: UNSUPPORTED.
 //
-// Sequences: per client the highest contiguous sequence `high` and a window of 64 above it. Known ones are acknowledged
-// without being applied again.
+// Sequences: per client the highest contiguous sequence `high` and a window of 64 above it. Known
+// ones are acknowledged without being applied again.
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_update
@@ -57,10 +62,10 @@ module embnic_update
     input  wire logic [1:0]                      m_axi_bresp,
     input  wire logic                            m_axi_bvalid,
     output      logic                            m_axi_bready,
-    output      logic                            sts_active,             // the key store, descriptor and operation ports are in use
+    output      logic                            sts_active,             // ports above are in use
     output      logic                            evt_update,             // a frame was applied
-    output      logic                            evt_update_duplicate,   // a frame was acknowledged only
-    output      logic                            evt_update_row          // a row was written or invalidated
+    output      logic                            evt_update_duplicate,   // acknowledged only
+    output      logic                            evt_update_row          // a row was dropped
 );
     localparam int unsigned BPW         = 512 / DATA_W;
     localparam int unsigned BEAT_BYTES  = DATA_W / 8;
@@ -71,9 +76,10 @@ module embnic_update
     localparam int unsigned LINE_BEATS  = LINE_BYTES / BEAT_BYTES;
     localparam int unsigned CLIENT_AW   = $clog2(CLIENTS);
     localparam int unsigned VEC_W       = $clog2(MAX_VEC64 + 1);
-    localparam int unsigned DIM_W       = 13;                  // 64-byte units of the longest row a header can name
+    localparam int unsigned DIM_W       = 13;  // 64-byte units of the longest row a header can name
     localparam int unsigned UNIT_W      = ADDR_W - 6;          // card memory in units of 64 bytes
-    localparam int unsigned LEN_W       = 16 + VEC_W + 7;      // bytes of the longest payload with a legal dim
+    // bytes of the longest payload with a legal dim
+    localparam int unsigned LEN_W       = 16 + VEC_W + 7;
     localparam int unsigned PAGE_BEATS  = 4096 / BEAT_BYTES;   // no burst crosses 4 KB
     localparam int unsigned AHEAD       = 8;                   // row beats read ahead
     localparam int unsigned CREDIT_W    = $clog2(AHEAD + 1);
@@ -84,13 +90,16 @@ module embnic_update
     if (CLIENTS < 2 || CLIENTS > 256) begin : gen_bad_clients
         $fatal(1, "CLIENTS must be 2 to 256");
     end
-    if (TABLES < 2 || TABLES > (1 << TABLE_W) || (TABLES & (TABLES - 1)) != 0) begin : gen_bad_tables
+    if (TABLES < 2 || TABLES > (1 << TABLE_W) ||
+            (TABLES & (TABLES - 1)) != 0) begin : gen_bad_tables
         $fatal(1, "TABLES must be a power of two, at least 2");
     end
-    if (LINE_BYTES < 64 || LINE_BYTES > 4096 || (LINE_BYTES & (LINE_BYTES - 1)) != 0) begin : gen_bad_line_bytes
+    if (LINE_BYTES < 64 || LINE_BYTES > 4096 ||
+            (LINE_BYTES & (LINE_BYTES - 1)) != 0) begin : gen_bad_line_bytes
         $fatal(1, "LINE_BYTES must be a power of two from 64 to 4096");
     end
-    if (KS_BEATS < 2 || KS_BEATS > (1 << KS_W) || (KS_BEATS & (KS_BEATS - 1)) != 0) begin : gen_bad_ks_beats
+    if (KS_BEATS < 2 || KS_BEATS > (1 << KS_W) ||
+            (KS_BEATS & (KS_BEATS - 1)) != 0) begin : gen_bad_ks_beats
         $fatal(1, "KS_BEATS must be a power of two up to 16,384");
     end
     if (MAX_VEC64 < 1 || MAX_VEC64 > 64) begin : gen_bad_max_vec64
@@ -126,9 +135,9 @@ module embnic_update
         logic [SEQUENCE_WINDOW-1:0] window;  // bit i: high + 1 + i is applied
     } client_t;
 
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     // The frame stays at the input until it is finished
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     frame_t  frame;
     header_t hdr;
     logic    writes;   // UPDATE
@@ -143,7 +152,7 @@ module embnic_update
     logic               apply_q, apply_d;     // second pass: rows are written
     logic [15:0]        row_idx_q, row_idx_d;
     logic [DIM_W-1:0]   vec64_q;
-    logic [LEN_W-1:0]   row_bytes_q, key_bytes_q;
+    logic [LEN_W-1:0]   key_bytes_q, row_bytes_q, payload_bytes;
     logic [63:0]        client_q, sequence_q;
     key_t               key_q;
     descriptor_t        desc;
@@ -152,20 +161,26 @@ module embnic_update
     logic [BEAT_W-1:0]  vec_beats;
 
     assign desc      = descriptor_t'(desc_rd_data);
+    assign payload_bytes = key_bytes_q + (writes ? row_bytes_q : '0);
     assign last_row  = row_idx_q == hdr.keys - 16'd1;
     assign vec_beats = BEAT_W'(vec64_q[VEC_W-1:0]) << $clog2(BPW);
 
     always_comb begin
         desc_status = STATUS_OK;
-        if (key_q.tbl >= TABLE_W'(TABLES) || !desc.valid) desc_status = STATUS_UNKNOWN_TABLE;
-        else if (desc.remote) desc_status = STATUS_UNSUPPORTED;
-        else if (desc.dim != hdr.dim || desc.dtype != hdr.dtype) desc_status = STATUS_TABLE_MISMATCH;
-        else if (64'(key_q.row) >= desc.rows) desc_status = STATUS_OUT_OF_RANGE;
+        if (key_q.tbl >= TABLE_W'(TABLES) || !desc.valid) begin
+            desc_status = STATUS_UNKNOWN_TABLE;
+        end else if (desc.remote) begin
+            desc_status = STATUS_UNSUPPORTED;
+        end else if (desc.dim != hdr.dim || desc.dtype != hdr.dtype) begin
+            desc_status = STATUS_TABLE_MISMATCH;
+        end else if (64'(key_q.row) >= desc.rows) begin
+            desc_status = STATUS_OUT_OF_RANGE;
+        end
     end
 
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     // Clients
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     client_t               entry_ram, entry_q, entry_d;
     logic [$bits(client_t)-1:0] entry_data;
     logic [CLIENT_AW:0]    clients_q, clients_d;   // entries in use; a client is never forgotten
@@ -188,9 +203,9 @@ module embnic_update
     assign gap       = sequence_q - entry_q.high;
     assign gap_bit   = 6'(gap - 64'd1);
 
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     // Where the row is: base + row * units, shift and add
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     logic [UNIT_W-1:0] unit_q, unit_d;             // of the row, then of the burst
     logic [UNIT_W-1:0] addend_q, addend_d;
     logic [VEC_W-1:0]  factor_q, factor_d;
@@ -228,9 +243,9 @@ module embnic_update
     assign m_axis_op_tdata  = op;
     assign m_axis_op_tvalid = state_q == LINES;
 
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     // Row beats: read ahead of the write bursts
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     logic [KS_AW-1:0]    data_addr_q, data_addr_d;    // next row beat in the key store
     logic [BEAT_W-1:0]   read_left_q, read_left_d;    // beats of the row still to be read
     logic [BEAT_W-1:0]   write_left_q, write_left_d;  // beats of the row still to be addressed
@@ -287,9 +302,9 @@ module embnic_update
     assign desc_rd_en   = state_q == DESC && wait_q == 2'd0;
     assign desc_rd_addr = key_q.tbl[TBL_AW-1:0];
 
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     // One state after the other
-    // -----------------------------------------------------------------------------------------------------------------
+    // ---------------------------------------------------------------------------------------------
     always_comb begin
         state_d              = state_q;
         wait_d               = 2'd0;
@@ -327,13 +342,14 @@ module embnic_update
                 state_d = HEAD;
                 if (hdr.dtype != DTYPE_FP32) begin
                     status_d = STATUS_UNSUPPORTED;
-                end else if (hdr.dim == '0 || hdr.keys == '0 || hdr.bags != '0 || hdr.flags[FLAG_WEIGHTED] ||
+                end else if (hdr.dim == '0 || hdr.keys == '0 || hdr.bags != '0 ||
+                        hdr.flags[FLAG_WEIGHTED] ||
                              hdr.flags[FLAG_ACCUMULATOR] || hdr.flags[FLAG_CONTINUES] ||
                              hdr.flags[FLAG_PARTIAL_WANTED]) begin
                     status_d = STATUS_BAD_REQUEST;
                 end else if (vec64_q > DIM_W'(MAX_VEC64)) begin
                     status_d = STATUS_TOO_LARGE;
-                end else if (LEN_W'(frame.payload_len) != key_bytes_q + (writes ? row_bytes_q : '0)) begin
+                end else if (LEN_W'(frame.payload_len) != payload_bytes) begin
                     status_d = STATUS_BAD_REQUEST;
                 end
                 if (status_d != STATUS_OK) state_d = RELEASE;
@@ -392,7 +408,8 @@ module embnic_update
                 end
             end
             SEQUENCE: begin
-                if (sequence_q <= entry_q.high || (gap <= 64'(SEQUENCE_WINDOW) && entry_q.window[gap_bit])) begin
+                if (sequence_q <= entry_q.high ||
+                        (gap <= 64'(SEQUENCE_WINDOW) && entry_q.window[gap_bit])) begin
                     evt_update_duplicate = 1'b1;
                     state_d              = RELEASE;
                 end else if (gap > 64'(SEQUENCE_WINDOW)) begin
@@ -483,9 +500,10 @@ module embnic_update
         burst_q      <= burst_d;
         if (state_q == SIZES) begin
             vec64_q     <= DIM_W'((17'(hdr.dim) + 17'd15) >> 4);
-            key_bytes_q <= (LEN_W'({hdr.keys, 3'd0}) + LEN_W'(SEQUENCE_BYTES + UNIT_BYTES - 1)) & ~LEN_W'(UNIT_BYTES - 1);
+            key_bytes_q <= (LEN_W'({hdr.keys, 3'd0}) + LEN_W'(SEQUENCE_BYTES + UNIT_BYTES - 1)) &
+                           ~LEN_W'(UNIT_BYTES - 1);
         end
-        if (state_q == TOTALS) row_bytes_q <= LEN_W'({(16 + VEC_W)'(hdr.keys) * (16 + VEC_W)'(vec64_q[VEC_W-1:0]), 6'd0});
+        if (state_q == TOTALS) row_bytes_q <= (LEN_W'(hdr.keys) * LEN_W'(vec64_q[VEC_W-1:0])) << 6;
         if (state_q == WAIT) begin
             client_q   <= '0;
             sequence_q <= '0;
@@ -520,18 +538,32 @@ module embnic_update
     wire unused = &{1'b0, frame, hdr, desc, key_q.last, m_axi_bresp[0], gap};
 
     // Assertions
-    `EMBNIC_STABLE(upd_stable, s_axis_upd_tvalid, s_axis_upd_tready, s_axis_upd_tdata, "a frame offered holds until it is finished")
-    `EMBNIC_STABLE(done_stable, m_axis_upd_done_tvalid, m_axis_upd_done_tready, m_axis_upd_done_tdata, "a result offered holds until it is taken")
-    `EMBNIC_STABLE(op_stable, m_axis_op_tvalid, m_axis_op_tready, m_axis_op_tdata, "an operation offered holds until it is taken")
-    `EMBNIC_STABLE(aw_stable, m_axi_awvalid, m_axi_awready, {m_axi_awaddr, m_axi_awlen}, "an address offered holds until it is taken")
-    `EMBNIC_STABLE(w_stable, m_axi_wvalid, m_axi_wready, {m_axi_wdata, m_axi_wlast}, "a beat offered holds until it is taken")
-    `EMBNIC_KNOWN(valid_known, {m_axi_awvalid, m_axi_wvalid, m_axis_op_tvalid, m_axis_upd_done_tvalid}, "valids are known after reset")
+    `EMBNIC_STABLE(upd_stable, s_axis_upd_tvalid, s_axis_upd_tready, s_axis_upd_tdata,
+        "a frame offered holds until it is finished")
+    `EMBNIC_STABLE(done_stable, m_axis_upd_done_tvalid, m_axis_upd_done_tready,
+        m_axis_upd_done_tdata,
+        "a result offered holds until it is taken")
+    `EMBNIC_STABLE(op_stable, m_axis_op_tvalid, m_axis_op_tready, m_axis_op_tdata,
+        "an operation offered holds until it is taken")
+    `EMBNIC_STABLE(aw_stable, m_axi_awvalid, m_axi_awready, {m_axi_awaddr, m_axi_awlen},
+        "an address offered holds until it is taken")
+    `EMBNIC_STABLE(w_stable, m_axi_wvalid, m_axi_wready, {m_axi_wdata, m_axi_wlast},
+        "a beat offered holds until it is taken")
+    `EMBNIC_KNOWN(valid_known, {m_axi_awvalid, m_axi_wvalid, m_axis_op_tvalid,
+        m_axis_upd_done_tvalid},
+        "valids are known after reset")
     `EMBNIC_NEVER(data_overflow, data_rd_q2 && !data_room, "a credit is a place for a beat")
-    `EMBNIC_NEVER(data_lost, 32'(data_count) + 32'(credit_q) > AHEAD, "a beat read ahead holds a credit")
-    `EMBNIC_NEVER(read_twice, data_rd && (key_rd || state_q == HEAD), "one reader of the key store at a time")
-    `EMBNIC_NEVER(page_crossed, m_axi_awvalid && 32'(unit_q[5:0]) * BPW + 32'(burst) > PAGE_BEATS, "no burst crosses 4 KB")
-    `EMBNIC_NEVER(not_idle, sts_active && state_q != DONE && state_q != RELEASE && !s_axis_upd_tvalid, "the frame stays while it is applied")
-    `EMBNIC_COVER(full_table, state_q == CLIENT && clients_q == (CLIENT_AW + 1)'(CLIENTS), "every client entry is in use")
+    `EMBNIC_NEVER(data_lost, 32'(data_count) + 32'(credit_q) > AHEAD,
+        "a beat read ahead holds a credit")
+    `EMBNIC_NEVER(read_twice, data_rd && (key_rd || state_q == HEAD),
+        "one reader of the key store at a time")
+    `EMBNIC_NEVER(page_crossed, m_axi_awvalid && 32'(unit_q[5:0]) * BPW + 32'(burst) > PAGE_BEATS,
+        "no burst crosses 4 KB")
+    `EMBNIC_NEVER(not_idle, sts_active && state_q != DONE && state_q != RELEASE &&
+        !s_axis_upd_tvalid,
+        "the frame stays while it is applied")
+    `EMBNIC_COVER(full_table, state_q == CLIENT && clients_q == (CLIENT_AW + 1)'(CLIENTS),
+        "every client entry is in use")
     `EMBNIC_COVER(split_row, state_q == RESP && write_left_q != '0, "a row crosses 4 KB")
 endmodule
 `default_nettype wire

@@ -4,8 +4,9 @@
 python -m embnic_sim.run --module embnic_pool --config tiny --seed 1 --waves
 python -m embnic_sim.run M=embnic_pool CFG=tiny SEED=1 WAVES=1
 
-A bench may define `sim_parameters(config) -> dict` for parameters that a configuration does not
-name; a bench whose module is not the toplevel (a wrapper) is run by pytest.
+`make sim` hands PARAMS and TEST of its command line over in the environment. A bench may define
+`sim_parameters(config) -> dict` for parameters that a configuration does not name; a bench whose
+module is not the toplevel (a wrapper) is run by pytest.
 """
 
 from __future__ import annotations
@@ -46,8 +47,21 @@ def _arguments(given: list[str]) -> argparse.Namespace:
         "--seed", type=int, default=None, help="of everything random (default: drawn, and printed)"
     )
     parser.add_argument("--waves", action="store_true", help="write dump.vcd")
-    parser.add_argument("--test", default=None, help="only coroutines whose name contains this")
-    names = {"M": "--module", "CFG": "--config", "SEED": "--seed", "TEST": "--test"}
+    parser.add_argument(
+        "--test", default=os.environ.get("TEST"), help="only coroutines whose name contains this"
+    )
+    parser.add_argument(
+        "--params",
+        default=os.environ.get("PARAMS", ""),
+        help="parameters over the configuration's, as in a replay line: 'WIDTH=8 DEPTH=2'",
+    )
+    names = {
+        "PARAMS": "--params",
+        "M": "--module",
+        "CFG": "--config",
+        "SEED": "--seed",
+        "TEST": "--test",
+    }
     words: list[str] = []
     for word in given:
         name, _, value = word.partition("=")
@@ -81,6 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
     params: dict[str, object] = {key: value for key, value in parameters.items() if key in wanted}
     sys.path.insert(0, str(test_file.parent))
     params |= _bench_overrides(test_file, given.config)
+    params |= dict(word.split("=", 1) for word in given.params.split())
     os.environ.setdefault("EMBNIC_VERBOSE", "1")
     try:
         build_and_test(

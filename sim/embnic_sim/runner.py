@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -58,9 +59,11 @@ def _tail(log: Path, lines: int = _LOG_LINES_SHOWN) -> str:
 
 
 def _python_path() -> list[str]:
+    """Return where the bench's process imports from: the checkout first, the benches' folder last."""
     root = checkout_root()
-    folders = [root / "host", root / "sim", root / "tests" / "rtl"] if root else []
-    return [str(folder) for folder in folders]
+    if root is None:
+        return list(sys.path)
+    return [str(root / "host"), str(root / "sim"), *sys.path, str(root / "tests" / "rtl")]
 
 
 def _build(
@@ -114,8 +117,19 @@ def _build(
     return folder
 
 
-def _replay_line(toplevel: str, config: str, seed: int) -> str:
-    return f"replay: make sim M={toplevel} CFG={config} SEED={seed} WAVES=1"
+def _replay(
+    toplevel: str, test_module: str, config: str, seed: int, params: Mapping[str, object]
+) -> str:
+    """Return the commands that run the same thing again, with waves."""
+    lines = []
+    if test_module == f"test_{toplevel.removeprefix('embnic_')}":
+        given = " ".join(f"{name}={value}" for name, value in params.items())
+        extra = f' PARAMS="{given}"' if given else ""
+        lines.append(f"replay: make sim M={toplevel} CFG={config} SEED={seed} WAVES=1{extra}")
+    current = os.environ.get("PYTEST_CURRENT_TEST", "").rsplit(" ", 1)[0]
+    if current:
+        lines.append(f"replay: EMBNIC_SEED={seed} WAVES=1 python -m pytest '{current}'")
+    return "\n".join(lines)
 
 
 def _failures(results: Path) -> tuple[int, list[str]]:
@@ -164,7 +178,8 @@ def build_and_test(
     testcase = testcase or os.environ.get("EMBNIC_TESTCASE") or None
     folder = _build(toplevel, params, files, waves)
 
-    run_folder = folder / f"run-{test_module}-{seed}"
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    run_folder = folder / f"run-{test_module}-{seed}{worker}"
     run_folder.mkdir(exist_ok=True)
     log, results = run_folder / "sim.log", run_folder / "results.xml"
     results.unlink(missing_ok=True)
@@ -179,7 +194,7 @@ def build_and_test(
         f"{toplevel} {params} seed {seed}" + (f", waves in {run_folder}/dump.vcd" if waves else "")
     )
     saved_path = list(sys.path)
-    sys.path[:0] = _python_path()  # the runner hands sys.path to the bench's process
+    sys.path[:] = _python_path()  # the runner hands sys.path to the bench's process
     died = None
     try:
         with tool_environment():
@@ -203,9 +218,10 @@ def build_and_test(
         sys.path[:] = saved_path
     count, failed = _failures(results)
     if died is None and count and not failed:
-        print(
-            _tail(log) if os.environ.get("EMBNIC_VERBOSE") else f"{toplevel}: {count} tests passed"
-        )
+        verbose = os.environ.get("EMBNIC_VERBOSE")
+        print(_tail(log) if verbose else f"{toplevel}: {count} tests passed")
+        if not waves:
+            shutil.rmtree(run_folder, ignore_errors=True)
         return
     if not count:
         reason = "the simulation ended before a result was written (an assertion of the RTL?)"
@@ -215,7 +231,7 @@ def build_and_test(
         reason = f"the simulator ended with {died}"
     text = _tail(log)
     errors = "\n".join(line for line in text.splitlines() if "%Error" in line)
-    replay = _replay_line(toplevel, config, seed)
+    replay = _replay(toplevel, test_module, config, seed, params)
     raise AssertionError(f"{text}\n{errors}\n{toplevel} {params}: {reason}\n{replay}")
 
 

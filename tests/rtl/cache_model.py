@@ -6,7 +6,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from embnic_sim.bench import Bench, Pin
 
@@ -94,7 +93,9 @@ class LineMemory:
     Checked: INCR, full width, aligned, no 4 KB crossing, AR stable, an ID is used again only when its line is complete.
     """
 
-    def __init__(self, pins: Mapping[str, Pin], rng: random.Random, length_of: Callable[[int], int]) -> None:
+    def __init__(
+        self, pins: Mapping[str, Pin], rng: random.Random, length_of: Callable[[int], int]
+    ) -> None:
         self._pins, self._rng, self._length_of = pins, rng, length_of
         self.bytes = pins["rdata"].width // 8
         self.mask = (1 << pins["rdata"].width) - 1
@@ -140,7 +141,9 @@ class LineMemory:
         self.cycles += 1
         pins, rng = self._pins, self._rng
         if pins["arvalid"].read():
-            now = tuple(pins[name].read() for name in ("arid", "araddr", "arlen", "arsize", "arburst"))
+            now = tuple(
+                pins[name].read() for name in ("arid", "araddr", "arlen", "arsize", "arburst")
+            )
             assert self._held in (None, now), f"AR changed while waiting: {self._held} -> {now}"
             self._held = now
             if self._ready:
@@ -158,10 +161,16 @@ class LineMemory:
     def _accept(self, ident: int, addr: int, length: int, size: int, burst: int) -> None:
         beats = length + 1
         end = addr + beats * self.bytes
-        assert 1 << size == self.bytes and burst == 1 and addr % self.bytes == 0, "AR must be full-width aligned INCR"
-        assert addr // 4096 == (end - 1) // 4096, f"{beats} beats at {addr:#x} cross a 4 KB boundary"
+        assert 1 << size == self.bytes and burst == 1 and addr % self.bytes == 0, (
+            "AR must be full-width aligned INCR"
+        )
+        assert addr // 4096 == (end - 1) // 4096, (
+            f"{beats} beats at {addr:#x} cross a 4 KB boundary"
+        )
         if self._asked == 0:
-            assert all(entry.ident != ident for entry in self._queue), f"ID {ident} is used by another line"
+            assert all(entry.ident != ident for entry in self._queue), (
+                f"ID {ident} is used by another line"
+            )
         else:
             assert addr % 4096 == 0, "a line is cut only at a page"
             self.splits += 1
@@ -169,7 +178,9 @@ class LineMemory:
         due = self._cycle + self._rng.randint(*self.latency) - 2  # AR to the first beat's cycle
         self._queue.append(_Burst(due, ident, addr, beats, self._lines, self._asked))
         self._asked += beats
-        assert self._asked <= self._length_of(self._lines), f"line {self._lines}: more beats than asked for"
+        assert self._asked <= self._length_of(self._lines), (
+            f"line {self._lines}: more beats than asked for"
+        )
         if self._asked == self._length_of(self._lines):
             self._lines, self._asked = self._lines + 1, 0
 
@@ -203,8 +214,9 @@ class LineMemory:
 
 def add_memory(bench: Bench, length_of: Callable[[int], int]) -> LineMemory:
     """Put a LineMemory behind `m_axi` of the DUT; `length_of(n)` says how many beats the n-th line has."""
-    names = "arvalid arready arid araddr arlen arsize arburst rvalid rid rdata rresp rlast".split()
-    pins = {name: bench.pin(f"m_axi_{name}") for name in names}
-    memory: Any = LineMemory(pins, random.Random(bench.random.getrandbits(64)), length_of)
+    address = ("arvalid", "arready", "arid", "araddr", "arlen", "arsize", "arburst")
+    data = ("rvalid", "rid", "rdata", "rresp", "rlast")
+    pins = {name: bench.pin(f"m_axi_{name}") for name in (*address, *data)}
+    memory = LineMemory(pins, random.Random(bench.random.getrandbits(64)), length_of)
     bench.add(memory)
     return memory

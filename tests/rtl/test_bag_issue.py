@@ -11,8 +11,8 @@ from typing import Any
 
 import cocotb
 import pytest
-from embnic_sim.bench import STALLS, Bench, load_structs
 
+from embnic_sim.bench import STALLS, Bench, load_structs
 from embnic_sim.runner import build_and_test, expect_build_failure
 
 NULL_ROW = (1 << 48) - 1
@@ -66,7 +66,8 @@ class IssueBench(Bench):
         self.ram_read_port("desc_rd", lambda addr: self.descriptor_t.pack(self.desc(addr)))
         self.monitor("err_valid", ["err_ctx", "err_status"], self.take_error)
         self.counts = {
-            name: self.count(name) for name in ("evt_key", "evt_key_null", "evt_key_padding", "evt_bag")
+            name: self.count(name)
+            for name in ("evt_key", "evt_key_null", "evt_key_padding", "evt_bag")
         }
         self.expected_counts: Counter[str] = Counter()
         self.open: dict[tuple[int, int], deque[dict[str, int]]] = {}
@@ -161,7 +162,9 @@ class IssueBench(Bench):
         request_pooling = self.poolings.setdefault(bag.fields["ctx"], pooling)
         if pooling == NONE or desc.get("order") or desc.get("remote"):
             return UNSUPPORTED
-        mismatch = desc["dim"] != bag.fields["dim"] or desc.get("dtype", 0) != bag.fields.get("dtype", 0)
+        mismatch = desc["dim"] != bag.fields["dim"] or desc.get("dtype", 0) != bag.fields.get(
+            "dtype", 0
+        )
         if mismatch or (bag.fields.get("weighted") and pooling != SUM):
             return TABLE_MISMATCH
         if entry.row != NULL_ROW and entry.row >= desc["rows"]:
@@ -182,16 +185,33 @@ class IssueBench(Bench):
             status = self.key_status(entry, bag, bag.entries[0].table)
             desc = self.descriptors.get(entry.table, {}) if entry.table < self.tables else {}
             null = entry.row == NULL_ROW
-            padding = not status and not null and desc.get("has_padding") and entry.row == desc["padding_row"]
+            padding = (
+                not status
+                and not null
+                and desc.get("has_padding")
+                and entry.row == desc["padding_row"]
+            )
             if status:
                 self.expected_errors[fields["ctx"], status] += 1
             self.expected_counts.update(
-                {"evt_key": 1, "evt_key_null": int(null), "evt_key_padding": int(bool(padding)), "evt_bag": last}
+                {
+                    "evt_key": 1,
+                    "evt_key_null": int(null),
+                    "evt_key_padding": int(bool(padding)),
+                    "evt_bag": last,
+                }
             )
             if status or null or padding:
                 if last:
                     pooling = 0 if status else desc.get("pooling", SUM)
-                    self.lines(bag, OP_FLUSH, {"pooling": pooling}, count=count, first=int(not something), last=1)
+                    self.lines(
+                        bag,
+                        OP_FLUSH,
+                        {"pooling": pooling},
+                        count=count,
+                        first=int(not something),
+                        last=1,
+                    )
                 continue
             count += 1
             row = {
@@ -249,10 +269,16 @@ class IssueBench(Bench):
         assert name in self.open, f"operation of bag {name} that is not open: {op}"
         assert self.in_row in (None, name), f"bag {name} cuts into a row of bag {self.in_row}"
         self.in_row = None if op["last_seg"] else name
-        assert self.bag_of_slot.setdefault(op["slot"], name) == name, f"slot {op['slot']} has two bags"
+        assert self.bag_of_slot.setdefault(op["slot"], name) == name, (
+            f"slot {op['slot']} has two bags"
+        )
         wanted = self.open[name].popleft()
         skip = self.meaningless(op)
-        differ = {k: (v, wanted.get(k, 0)) for k, v in op.items() if k not in skip and v != wanted.get(k, 0)}
+        differ = {
+            k: (v, wanted.get(k, 0))
+            for k, v in op.items()
+            if k not in skip and v != wanted.get(k, 0)
+        }
         assert not differ, f"operation of bag {name} differs (seen, expected): {differ}"
         if op["last"] and op["last_seg"]:
             assert not self.open.pop(name), f"bag {name} ended early"
@@ -335,7 +361,11 @@ class IssueBench(Bench):
                 room -= keys * (1 + weighted) + 1
                 bag_trouble = trouble if bags == 1 else 0.0
                 entries = self.random_entries(table, keys, bag_trouble)
-                dim = self.descriptors.get(table, {"dim": 16})["dim"] if self.random.random() < 0.95 else 40
+                dim = (
+                    self.descriptors.get(table, {"dim": 16})["dim"]
+                    if self.random.random() < 0.95
+                    else 40
+                )
                 self.send(
                     entries,
                     ctx=ctx,
@@ -395,9 +425,13 @@ async def every_refusal(dut: Any) -> None:
         bench.add_table(last, **{"rows": 10, **table})
         bench.forget()
         bench.send([entry], ctx=4, **fields)
-        bench.send([Entry(entry.table, NULL_ROW), entry, Entry(entry.table, NULL_ROW)], ctx=5, **fields)
+        bench.send(
+            [Entry(entry.table, NULL_ROW), entry, Entry(entry.table, NULL_ROW)], ctx=5, **fields
+        )
         await bench.settle()
-        assert bench.errors[4, status] == int(bool(status)), f"{table} {fields} {entry}: {bench.errors}"
+        assert bench.errors[4, status] == int(bool(status)), (
+            f"{table} {fields} {entry}: {bench.errors}"
+        )
 
 
 @cocotb.test()
@@ -438,7 +472,10 @@ async def stall_matrix(dut: Any) -> None:
     for source_stall in STALLS:
         for sink_stall in STALLS:
             await bench.reset()
-            bench.source.stall, bench.sink.stall = bench.stall(source_stall), bench.stall(sink_stall)
+            bench.source.stall, bench.sink.stall = (
+                bench.stall(source_stall),
+                bench.stall(sink_stall),
+            )
             bench.random_batch(20)
             await bench.settle()
 
@@ -484,8 +521,27 @@ async def full_rate(dut: Any) -> None:
         assert rate >= 0.95, f"{bags} bags of {keys}: {rate:.3f} operations per cycle"
         if keys == 1:
             slots = int(bench.params["SLOTS"])
-            window = [len(set(bench.seen_slots[i : i + slots])) for i in range(len(bench.seen_slots) - slots)]
+            window = [
+                len(set(bench.seen_slots[i : i + slots]))
+                for i in range(len(bench.seen_slots) - slots)
+            ]
             assert min(window) >= slots // 2, "one-key bags use few of the slots"
+
+
+@cocotb.test()
+async def latency(dut: Any) -> None:
+    """The first operation follows its bag as soon as the header says."""
+    bench = IssueBench(dut)
+    await bench.reset()
+    bench.sink.stall = lambda: bool(seen)  # an operation is seen the cycle it is offered
+    seen: list[int] = []
+    bench.monitor("m_axis_op_tvalid", ["m_axis_op_tvalid"], lambda _: seen.append(bench.cycle))
+    sent: list[int] = []
+    bench.source.on_sent = lambda _: sent.append(bench.cycle)
+    bench.add_table(0)
+    bench.send([Entry(0, 1)])
+    await bench.settle()
+    assert seen[0] - sent[0] == 14, f"{seen[0] - sent[0]} cycles, the header says 14"
 
 
 @cocotb.test()
@@ -496,7 +552,9 @@ async def long_rows_full_rate(dut: Any) -> None:
     dim = 16 * 3 * max(1, int(bench.params["LINE_BYTES"]) // 64)
     bench.add_table(0, dim=dim)
     for number in range(20):
-        bench.send([Entry(0, bench.random.randrange(1 << 20)) for _ in range(5)], ctx=number, dim=dim)
+        bench.send(
+            [Entry(0, bench.random.randrange(1 << 20)) for _ in range(5)], ctx=number, dim=dim
+        )
     await bench.settle()
     cycles = bench.last_op_cycle - bench.first_op_cycle + 1
     assert cycles <= 300 / 0.95, f"{cycles} cycles for 300 operations"

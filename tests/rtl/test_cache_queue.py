@@ -5,6 +5,7 @@ from typing import Any
 
 import cocotb
 import pytest
+
 from embnic_sim.bench import STALLS, Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
 
@@ -55,7 +56,10 @@ async def stall_matrix(dut: Any) -> None:
     for source_stall in STALLS:
         for sink_stall in STALLS:
             await bench.reset()
-            bench.source.stall, bench.sink.stall = bench.stall(source_stall), bench.stall(sink_stall)
+            bench.source.stall, bench.sink.stall = (
+                bench.stall(source_stall),
+                bench.stall(sink_stall),
+            )
             bench.send(100)
             await bench.drain()
 
@@ -86,9 +90,13 @@ async def reset_in_traffic(dut: Any) -> None:
 @pytest.mark.parametrize(("width", "depth"), [(1, 2), (300, 16)])
 def test_cache_queue(width: int, depth: int) -> None:
     """All coroutines, the smallest and an ordinary queue."""
-    build_and_test("embnic_cache_queue", "test_cache_queue", params={"WIDTH": width, "DEPTH": depth})
+    build_and_test(
+        "embnic_cache_queue", "test_cache_queue", params={"WIDTH": width, "DEPTH": depth}
+    )
 
 
 def test_illegal_depth_does_not_build() -> None:
     """A depth that is no power of two is refused."""
-    expect_build_failure("embnic_cache_queue", {"DEPTH": 12}, "DEPTH must be a power of two, at least 2")
+    expect_build_failure(
+        "embnic_cache_queue", {"DEPTH": 12}, "DEPTH must be a power of two, at least 2"
+    )

@@ -6,6 +6,7 @@ from typing import Any
 import cocotb
 import pytest
 from cache_model import KEY_BITS, TagModel, key_of, set_of
+
 from embnic_sim.bench import STALLS, Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
 
@@ -57,7 +58,9 @@ class TagsBench(Bench):
         wanted = set_of(start, self.sets)
         width = self.sets.bit_length() - 1
         keys.append(start)
-        for bit in range(width, KEY_BITS):  # flip a tag bit and mend the index with the lowest piece
+        for bit in range(
+            width, KEY_BITS
+        ):  # flip a tag bit and mend the index with the lowest piece
             if len(keys) == number:
                 break
             other = start ^ 1 << bit
@@ -118,7 +121,10 @@ async def random_against_model(dut: Any) -> None:
     for pool_size in (2, lines // 2 + 1, lines + 2, 4 * lines):
         for stall in ("never", "half", "bursty"):
             await bench.reset()
-            pool = [key_of(bench.random.getrandbits(2), bench.random.getrandbits(8), 0) for _ in range(pool_size)]
+            pool = [
+                key_of(bench.random.getrandbits(2), bench.random.getrandbits(8), 0)
+                for _ in range(pool_size)
+            ]
             bench.source.stall = bench.stall(stall)
             bench.random_lookups(600, pool, bench.random.choice([0.0, 0.05, 0.4]))
             await bench.drain()

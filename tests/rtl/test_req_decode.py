@@ -13,8 +13,8 @@ from typing import Any
 
 import cocotb
 import pytest
-from embnic_sim.bench import STALLS, Bench, load_structs
 
+from embnic_sim.bench import STALLS, Bench, load_structs
 from embnic_sim.runner import build_and_test, expect_build_failure
 
 PING, LOOKUP, REPLY, PARTIAL, ROWS, UPDATE, ACK, FILL = range(1, 9)
@@ -99,7 +99,9 @@ class DecodeBench(Bench):
     def __init__(self, dut: Any) -> None:
         super().__init__(dut)
         structs = load_structs()
-        self.frame_t, self.reply_t, self.bag_t = (structs[n] for n in ("frame_t", "reply_t", "bag_t"))
+        self.frame_t, self.reply_t, self.bag_t = (
+            structs[n] for n in ("frame_t", "reply_t", "bag_t")
+        )
         self.done_t = structs["update_done_t"]
         self.width = int(self.params["DATA_W"])
         self.bpw = 512 // self.width
@@ -149,14 +151,25 @@ class DecodeBench(Bench):
         """Return the 64-byte units of a vector."""
         return -(-dim // 16)
 
-    def lookup(self, bag_lengths: list[int], *, dim: int = 16, flags: int = 0, count: int = 0, **hdr: int) -> Frame:
+    def lookup(
+        self, bag_lengths: list[int], *, dim: int = 16, flags: int = 0, count: int = 0, **hdr: int
+    ) -> Frame:
         """Return a LOOKUP of bags of these lengths; `hdr` overrides header fields with wrong ones."""
         lasts = [sum(bag_lengths[: n + 1]) for n in range(len(bag_lengths))]
         keys = sum(bag_lengths)
         accumulator = self.random.randbytes(self.vec64(dim) * 64) if flags & ACCUMULATOR else b""
-        payload = count.to_bytes(4, "little") + self.random.randbytes(60) if flags & ACCUMULATOR else b""
+        payload = (
+            count.to_bytes(4, "little") + self.random.randbytes(60) if flags & ACCUMULATOR else b""
+        )
         payload += accumulator + self.entries(keys, lasts, flags)
-        header = {"opcode": LOOKUP, "flags": flags, "bags": len(bag_lengths), "keys": keys, "dim": dim, **hdr}
+        header = {
+            "opcode": LOOKUP,
+            "flags": flags,
+            "bags": len(bag_lengths),
+            "keys": keys,
+            "dim": dim,
+            **hdr,
+        }
         return Frame(header, payload, lasts, count, accumulator)
 
     def entries(self, keys: int, lasts: list[int], flags: int) -> bytes:
@@ -333,11 +346,18 @@ class DecodeBench(Bench):
         if kind < 0.05:
             return Frame({"opcode": PING}, rng.randbytes(8 * rng.randrange(2)) if trouble else b"")
         if kind < 0.12:
-            return Frame({"opcode": rng.choice([UPDATE, INVALIDATE])}, rng.randbytes(8 * rng.randrange(12)))
+            return Frame(
+                {"opcode": rng.choice([UPDATE, INVALIDATE])}, rng.randbytes(8 * rng.randrange(12))
+            )
         if kind < 0.15:
-            return Frame({"opcode": rng.choice([ROWS, FILL, PREFETCH]), "bags": 1, "keys": 1}, rng.randbytes(8))
+            return Frame(
+                {"opcode": rng.choice([ROWS, FILL, PREFETCH]), "bags": 1, "keys": 1},
+                rng.randbytes(8),
+            )
         flags = rng.choice([0, 0, FINAL, WEIGHTED])
-        dim = rng.choice([1, 16, 17, rng.randrange(1, 16 * self.max_vec64 + 1), 16 * self.max_vec64])
+        dim = rng.choice(
+            [1, 16, 17, rng.randrange(1, 16 * self.max_vec64 + 1), 16 * self.max_vec64]
+        )
         if rng.random() < 0.25:
             flags |= rng.choice([ACCUMULATOR, CONTINUES, PARTIAL_WANTED, ACCUMULATOR | CONTINUES])
         bags = 1 if flags & ~(WEIGHTED | FINAL) else rng.randrange(1, 20)
@@ -465,7 +485,10 @@ async def stall_matrix(dut: Any) -> None:
     for source_stall in STALLS:
         for sink_stall in STALLS:
             await bench.reset()
-            bench.source.stall, bench.sink.stall = bench.stall(source_stall), bench.stall(sink_stall)
+            bench.source.stall, bench.sink.stall = (
+                bench.stall(source_stall),
+                bench.stall(sink_stall),
+            )
             bench.buffer.stall = bench.stall(bench.random.choice(list(STALLS)))
             bench.upd_sink.stall = bench.upd_done.stall = bench.stall("half")
             bench.random_batch(most=12)
@@ -500,7 +523,9 @@ async def full_rate(dut: Any) -> None:
         await bench.settle()
         cycles = bench.bag_cycles[-1] - bench.bag_cycles[0] + 1
         rate = 4 * each / cycles
-        dut._log.info("4 frames of %d one-key bags, flags %d: %.3f bags per cycle", each, flags, rate)
+        dut._log.info(
+            "4 frames of %d one-key bags, flags %d: %.3f bags per cycle", each, flags, rate
+        )
         assert rate >= 0.95, f"{rate:.3f} bags per cycle"
         await bench.reset()
         each = min(bench.reply_max, bench.ks_beats * words // (2 if flags else 1) // 20 // 4)
@@ -518,7 +543,9 @@ async def latency(dut: Any) -> None:
     bench = DecodeBench(dut)
     await bench.reset()
     start: list[int] = []
-    bench.monitor("s_axis_frame_tvalid", ["s_axis_frame_tvalid"], lambda _: start.append(bench.cycle))
+    bench.monitor(
+        "s_axis_frame_tvalid", ["s_axis_frame_tvalid"], lambda _: start.append(bench.cycle)
+    )
     bench.send(bench.lookup([1]))
     await bench.settle()
     took = bench.bag_cycles[0] - start[0]
@@ -561,7 +588,7 @@ def test_req_decode(params: dict[str, int]) -> None:
         ("MAX_VEC64", 0, "MAX_VEC64 must be 1 to 64"),
         ("MAX_VEC64", 65, "MAX_VEC64 must be 1 to 64"),
         ("RSP_BEATS", 500, "RSP_BEATS must be a power of two"),
-        ("RSP_BEATS", 32, "hold two of the longest vectors"),
+        ("RSP_BEATS", 32, "for two of the longest vectors"),
     ],
 )
 def test_illegal_parameters_do_not_build(name: str, value: int, message: str) -> None:

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bench of embnic_row_cache: every beat, its data, its error and every event against plain Python.
 
-The model follows the operations in the order in which they are accepted: tags at once, data in the same order. That this is
-all there is to know about the cache is its design.
+The model follows the operations in the order in which they are accepted: tags at once, data in the same order.
+That this is all there is to know about the cache is its design.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import cocotb
 import pytest
 from cache_model import TagModel, add_memory, key_of
+
 from embnic_sim.bench import STALLS, Bench, load_structs
 from embnic_sim.runner import build_and_test, expect_build_failure
 
 LATENCY = 8  # accepted operation to first beat, on a hit
+COPIED = ("slot", "ctx", "first", "last", "dim", "pooling", "partial")
+COPIED = (*COPIED, "mul_then_add", "weight", "count")
 EVENTS = ("row_hit", "row_miss", "line_hit", "line_miss", "evict", "fetch_beat")
 EXEC = ("exec_beat", "exec_empty", "exec_fetch", "exec_hazard")
 
@@ -48,12 +52,18 @@ class CacheBench(Bench):
         self.source = self.stream_source("s_axis_op")
         self.board = self.scoreboard("beats")
         self.add(Ticker(self._watch, self._forget))
-        # Registered in the order in which things happen at one edge: a pulse of cfg_flush comes after an operation accepted with it.
-        self.monitor("s_axis_op_tvalid", ["s_axis_op_tdata"], self._accepted, ready="s_axis_op_tready")
+        # In the order in which things happen at one edge: cfg_flush comes after an operation accepted with it.
+        self.monitor(
+            "s_axis_op_tvalid", ["s_axis_op_tdata"], self._accepted, ready="s_axis_op_tready"
+        )
         self.monitor("drop_valid", ["drop_key"], lambda key: self.tags.lookup(key, False))
         self.monitor("cfg_flush", ["cfg_flush"], lambda _: self.tags.clear())
         self.memory = add_memory(self, lambda line: self.lengths[line])
-        self.monitor("beat_valid", ["beat_info", "beat_data", "err_valid", "err_ctx", "err_status"], self._beat)
+        self.monitor(
+            "beat_valid",
+            ["beat_info", "beat_data", "err_valid", "err_ctx", "err_status"],
+            self._beat,
+        )
         self.monitor("err_valid", ["beat_valid"], self._error)
         self.init_epoch = 0
         self.ram_read_port("init_rd", lambda addr: self.init_word(addr, self.init_epoch))
@@ -78,7 +88,9 @@ class CacheBench(Bench):
 
     def init_word(self, addr: int, epoch: int) -> int:
         """Return a beat of the accumulator that waits in the init RAM the n-th time."""
-        return ((addr + 1 + epoch * 1000) * 0x9E3779B97F4A7C15 << 64 | addr) & ((1 << self.bytes * 8) - 1)
+        return ((addr + 1 + epoch * 1000) * 0x9E3779B97F4A7C15 << 64 | addr) & (
+            (1 << self.bytes * 8) - 1
+        )
 
     def _released(self, _: int) -> None:
         self.init_epoch += 1
@@ -93,12 +105,15 @@ class CacheBench(Bench):
         for beat, data in enumerate(self._data_of(op, key)):
             number = op["beat_base"] + beat
             end = beat == op["beats"] - 1
-            same = ("slot", "ctx", "first", "last", "dim", "pooling", "partial", "mul_then_add", "weight", "count")
-            info = {name: op[name] for name in same}
+            info = {name: op[name] for name in COPIED}
             info |= {"beat": number, "rsp_addr": (op["rsp_addr"] + number) % (1 << 14)}
             info |= {"load": op["kind"] == self.init_kind, "flush": op["kind"] == self.flush_kind}
             info["done"] = int(op["last"] and op["last_seg"] and end)
-            error = (1, op["ctx"], self.consts["STATUS_MEMORY_ERROR"]) if data is None else (0, None, None)
+            error = (
+                (1, op["ctx"], self.consts["STATUS_MEMORY_ERROR"])
+                if data is None
+                else (0, None, None)
+            )
             self.board.expect((self.beat_t.pack(info), data or 0, *error))
 
     def _data_of(self, op: dict[str, int], key: int) -> list[int | None]:
@@ -136,7 +151,9 @@ class CacheBench(Bench):
         place = (beat["slot"], beat["beat"])
         if not beat["first"] and not beat["load"] and place in self.issued:
             distance = self.cycle - self.issued[place]
-            assert distance >= self.consts["ACC_LOOP_CYCLES"], f"slot, beat {place}: only {distance} cycles apart"
+            assert distance >= self.consts["ACC_LOOP_CYCLES"], (
+                f"slot, beat {place}: only {distance} cycles apart"
+            )
         self.issued[place] = self.cycle
 
     def _error(self, beat_valid: int) -> None:
@@ -145,7 +162,9 @@ class CacheBench(Bench):
     def _watch(self) -> None:
         total = sum(self.read(f"evt_{name}") for name in EXEC)
         self.awake = 0 if self.read("sts_flush_busy") else self.awake + 1
-        assert total <= 1 and (total == 1 or self.awake <= 2), f"{total} of the evt_exec_* in one cycle"
+        assert total <= 1 and (total == 1 or self.awake <= 2), (
+            f"{total} of the evt_exec_* in one cycle"
+        )
         assert not (self.read("sts_idle") and self.board.expected), "idle with beats to come"
 
     def check_events(self) -> None:
@@ -200,7 +219,11 @@ class CacheBench(Bench):
 
     def tables_that_fit(self) -> list[int]:
         """Return the tables whose row 0 hits in all its lines: they lie in different sets."""
-        return [table for table in range(5) if self.row_beats(table) <= self.line_beats * self.params["SETS"]]
+        return [
+            table
+            for table in range(5)
+            if self.row_beats(table) <= self.line_beats * self.params["SETS"]
+        ]
 
     def random_ops(self, number: int, rows: int) -> None:
         """Send rows of a pool, with flushes, inits and invalidations between."""
@@ -340,7 +363,7 @@ async def distance_is_exact(dut: Any) -> None:
             bench.send_row(table, 0, slot=0, first=0)
         await bench.finish()
         starts = bench.first_beat_at[::beats]
-        assert [b - a for a, b in zip(starts, starts[1:], strict=False)] == [max(loop, beats)] * 2, starts
+        assert [b - a for a, b in itertools.pairwise(starts)] == [max(loop, beats)] * 2, starts
 
 
 async def _rate(bench: CacheBench, table: int, number: int) -> float:
@@ -422,7 +445,9 @@ NAMES = ("DATA_W", "LINE_BYTES", "WAYS", "SETS", "FETCHES", "OPQ_DEPTH", "SLOTS"
 )
 def test_row_cache(values: tuple[int, ...]) -> None:
     """All coroutines: the tiny configuration, four ways of 512 bits, and lines of one beat without ways."""
-    build_and_test("embnic_row_cache", "test_row_cache", params=dict(zip(NAMES, values, strict=True)))
+    build_and_test(
+        "embnic_row_cache", "test_row_cache", params=dict(zip(NAMES, values, strict=True))
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 import cocotb
 import pytest
 from cache_model import add_memory
+
 from embnic_sim.bench import STALLS, Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
 
@@ -86,7 +87,9 @@ class FetchBench(Bench):
         """Queue random requests, many near the end of a page."""
         for _ in range(number):
             page = self.random.getrandbits(20) << 12
-            near_end = 4096 - 64 * self.random.randrange(1, 2 + int(self.params["LINE_BYTES"]) // 64)
+            near_end = 4096 - 64 * self.random.randrange(
+                1, 2 + int(self.params["LINE_BYTES"]) // 64
+            )
             offset = self.random.choice([near_end, 64 * self.random.randrange(64)])
             beats = self.random.randrange(1, self.beats + 1)
             self.requests.queue.append((page + offset, self.random.choice([beats, self.beats])))
@@ -120,7 +123,10 @@ async def stall_matrix(dut: Any) -> None:
             bench.memory.interleave = bench.random.random() < 0.5
             bench.memory.latency = bench.random.choice([(2, 2), (2, 60), (40, 40)])
             await bench.reset()
-            bench.requests.stall, bench.sink.stall = bench.stall(source_stall), bench.stall(sink_stall)
+            bench.requests.stall, bench.sink.stall = (
+                bench.stall(source_stall),
+                bench.stall(sink_stall),
+            )
             bench.send(40)
             await bench.drain(timeout=60_000)
     assert bench.memory.splits > 20 or int(bench.params["LINE_BYTES"]) == 64
@@ -166,7 +172,9 @@ async def reset_in_traffic(dut: Any) -> None:
     await bench.reset_in_traffic(lambda: bench.send(25), times=15, within=120)
 
 
-@pytest.mark.parametrize(("data_w", "line_bytes", "fetches"), [(128, 1024, 4), (512, 256, 16), (512, 64, 2)])
+@pytest.mark.parametrize(
+    ("data_w", "line_bytes", "fetches"), [(128, 1024, 4), (512, 256, 16), (512, 64, 2)]
+)
 def test_row_fetch(data_w: int, line_bytes: int, fetches: int) -> None:
     """All coroutines; lines of 1 to 64 beats."""
     params = {"DATA_W": data_w, "LINE_BYTES": line_bytes, "FETCHES": fetches}

@@ -285,6 +285,19 @@ async def directed(dut: Any) -> None:
 
 
 @cocotb.test()
+async def checksum_carries(dut: Any) -> None:
+    """IP addresses for which folding the header's sum carries once more, and their neighbours."""
+    bench = TxBench(dut)
+    await bench.reset()
+    length = 20 + 8 + 22 + 4
+    words = 0x4500 + length + 0x4000 + 0x4011 + 0xFFFF + 0xFFFE + 0x0A00
+    for low in range(-words - 6, -words + 3):
+        request = REQUEST.but(opcode=PING, ip_src=0xFFFFFFFE, ip_dst=0x0A000000 | low & 0xFFFF)
+        bench.send(Reply(request))
+    await bench.drain()
+
+
+@cocotb.test()
 async def division(dut: Any) -> None:
     """Numbers and sizes of vectors around the payload limit, at several limits."""
     bench = TxBench(dut)

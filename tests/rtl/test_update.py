@@ -11,8 +11,8 @@ from typing import Any
 
 import cocotb
 import pytest
-from embnic_sim.bench import STALLS, Bench, Stall, load_structs
 
+from embnic_sim.bench import STALLS, Bench, Stall, load_structs
 from embnic_sim.runner import build_and_test, expect_build_failure
 
 UPDATE, INVALIDATE = 6, 9
@@ -128,7 +128,13 @@ class UpdateBench(Bench):
         """Write a descriptor of a table somewhere in memory."""
         stride = -(-dim // 16) * 64
         base = self.random.randrange((MEMORY - rows * stride) // 64) * 64
-        given = {"valid": 1, "dim": dim, "rows": rows, "base": base, "pooling": self.random.randrange(4)}
+        given = {
+            "valid": 1,
+            "dim": dim,
+            "rows": rows,
+            "base": base,
+            "pooling": self.random.randrange(4),
+        }
         self.descriptors[table] = {**given, **fields}
 
     def take_done(self, word: int) -> None:
@@ -177,7 +183,9 @@ class UpdateBench(Bench):
         addr = self.ks_addr
         # A frame's beats are written when it reaches the input: the ring is reused while earlier ones are applied.
         beat_of = {
-            (addr + number) % self.ks_beats: int.from_bytes(fill[number * size : (number + 1) * size], "little")
+            (addr + number) % self.ks_beats: int.from_bytes(
+                fill[number * size : (number + 1) * size], "little"
+            )
             for number in range(beats)
         }
         self.pending_beats.append(beat_of)
@@ -223,7 +231,12 @@ class UpdateBench(Bench):
         return OUT_OF_RANGE if row >= desc["rows"] else OK
 
     def apply(
-        self, hdr: dict[str, int], keys: list[tuple[int, int]], rows: list[bytes], client: int, sequence: int
+        self,
+        hdr: dict[str, int],
+        keys: list[tuple[int, int]],
+        rows: list[bytes],
+        client: int,
+        sequence: int,
     ) -> int:
         """Apply a frame to the model; return its status."""
         for table, row in keys:
@@ -297,7 +310,9 @@ class UpdateBench(Bench):
         self.add_table(0, dim)
         self.add_table(1, dim, rows=100)
         self.add_table(self.tables - 1, dim)
-        self.descriptors[self.tables - 1] |= self.random.choice([{"dim": dim + 1}, {"dtype": 1}, {"remote": 1}])
+        self.descriptors[self.tables - 1] |= self.random.choice(
+            [{"dim": dim + 1}, {"dtype": 1}, {"remote": 1}]
+        )
         return dim
 
     def send_one(self) -> None:
@@ -314,9 +329,13 @@ class UpdateBench(Bench):
             client = rng.choice([7, 1 << 63, 0xABCDEF, 5]) if rng.random() < 0.3 else 7
             high = self.clients[client].high if client in self.clients else 0
             sequence = high + rng.choice([1, 1, 1, 2, 3, 0, rng.randrange(1, 70)])
-            keys = [(rng.randrange(2), rng.randrange(10)) for _ in range(rng.randrange(1, most + 1))]
+            keys = [
+                (rng.randrange(2), rng.randrange(10)) for _ in range(rng.randrange(1, most + 1))
+            ]
             if rng.random() < trouble:
-                table, row = rng.choice([(0, 10), (1, NULL_ROW), (self.tables - 1, 0), (self.tables, 0), (32767, 0)])
+                table, row = rng.choice(
+                    [(0, 10), (1, NULL_ROW), (self.tables - 1, 0), (self.tables, 0), (32767, 0)]
+                )
                 keys[rng.randrange(len(keys))] = (table, row)
             wrong: dict[str, Any] = {}
             if rng.random() < trouble:
@@ -391,7 +410,9 @@ async def every_refusal(dut: Any) -> None:
         opcode = wrong.pop("opcode", UPDATE)
         bench.send(keys, 9, 2, opcode=opcode, wrong=wrong)
         await bench.settle()
-        assert bench.statuses == {status: 1}, f"{keys} {wrong}: {dict(bench.statuses)}, expected {status}"
+        assert bench.statuses == {status: 1}, (
+            f"{keys} {wrong}: {dict(bench.statuses)}, expected {status}"
+        )
     bench.send([(0, 1)], 9, 2)
     await bench.settle()
     assert bench.counts["evt_update"].total == 2
@@ -432,7 +453,12 @@ async def memory_errors(dut: Any) -> None:
     base = bench.descriptors[0]["base"]
     for row in (0, 1):
         bench.bad_bursts = {base + row * stride}
-        bench.send([(0, 0), (0, 1)] if bench.ks_beats * bench.width // 8 > 2 * stride + 64 else [(0, row)], 5, 1, dim=dim)
+        bench.send(
+            [(0, 0), (0, 1)] if bench.ks_beats * bench.width // 8 > 2 * stride + 64 else [(0, row)],
+            5,
+            1,
+            dim=dim,
+        )
         await bench.settle()
     assert bench.statuses == {MEMORY_ERROR: 2}
     bench.bad_bursts = set()
@@ -464,7 +490,10 @@ async def stall_matrix(dut: Any) -> None:
     for op_stall in STALLS:
         for done_stall in STALLS:
             await bench.reset()
-            bench.op_sink.stall, bench.done_sink.stall = bench.stall(op_stall), bench.stall(done_stall)
+            bench.op_sink.stall, bench.done_sink.stall = (
+                bench.stall(op_stall),
+                bench.stall(done_stall),
+            )
             bench.source.stall = bench.stall(bench.random.choice(list(STALLS)))
             bench.idle_lookups.stall = bench.stall(bench.random.choice(list(STALLS)))
             bench.memory.ready_rate = bench.random.choice([1.0, 0.5, 0.1])
@@ -492,12 +521,16 @@ async def write_rate(dut: Any) -> None:
     await bench.reset()
     bench.memory.latency = (1, 1)
     beats: list[int] = []
-    bench.monitor("m_axi_wvalid", ["m_axi_wlast"], lambda _: beats.append(bench.cycle), ready="m_axi_wready")
+    bench.monitor(
+        "m_axi_wvalid", ["m_axi_wlast"], lambda _: beats.append(bench.cycle), ready="m_axi_wready"
+    )
     dim = 16 * bench.max_vec64
     bench.add_table(0, dim, rows=1, base=0)
     bench.send([(0, 0)], 5, 1, dim=dim)
     await bench.settle()
-    assert beats[-1] - beats[0] + 1 == len(beats), f"{len(beats)} beats in {beats[-1] - beats[0] + 1} cycles"
+    assert beats[-1] - beats[0] + 1 == len(beats), (
+        f"{len(beats)} beats in {beats[-1] - beats[0] + 1} cycles"
+    )
 
 
 @cocotb.test()
@@ -516,7 +549,14 @@ async def reset_in_traffic(dut: Any) -> None:
 
 SETS = [
     {"DATA_W": 128, "CLIENTS": 2, "TABLES": 8, "LINE_BYTES": 64, "KS_BEATS": 512, "MAX_VEC64": 8},
-    {"DATA_W": 512, "CLIENTS": 8, "TABLES": 256, "LINE_BYTES": 256, "KS_BEATS": 256, "MAX_VEC64": 64},
+    {
+        "DATA_W": 512,
+        "CLIENTS": 8,
+        "TABLES": 256,
+        "LINE_BYTES": 256,
+        "KS_BEATS": 256,
+        "MAX_VEC64": 64,
+    },
     {"DATA_W": 128, "CLIENTS": 3, "TABLES": 4, "LINE_BYTES": 512, "KS_BEATS": 64, "MAX_VEC64": 1},
 ]
 

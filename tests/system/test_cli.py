@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line, end to end, and what README shows."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "host"))
+from test_report import CHROMIUM, check_in_chromium  # noqa: E402
+
+GOWALLA = ROOT.parent / "shared" / "traces" / "gowalla_bags.txt"
+
+
+def embnic(*arguments: str | Path, status: int = 0, cwd: Path = ROOT) -> str:
+    command = [sys.executable, "-m", "embnic.cli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1500, cwd=cwd)
+    assert done.returncode == status, f"{done.stdout}\n{done.stderr}"
+    return done.stdout if status == 0 else done.stderr
+
+
+def counted(report: Path) -> tuple[int, int]:
+    """Return what the report's first tile says: bags equal, bags compared."""
+    found = re.search(r"<b>([\d,]+)</b>of ([\d,]+) bags bit-equal<", report.read_text(encoding="utf-8"))
+    assert found, "the report does not say that all bags are equal"
+    equal, compared = (int(text.replace(",", "")) for text in found.groups())
+    return equal, compared
+
+
+def test_demo_on_a_small_trace_writes_the_report(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.txt"
+    trace.write_text("".join(f"{i} {i % 7} {i % 5 + 10} {i % 3}\n" for i in range(300)) + "300\n", encoding="ascii")
+    out = tmp_path / "out"
+    said = embnic("demo", "--trace", trace, "--config", "tiny", "--dim", 20, "--pooling", "mean", "--out", out)
+    assert "bit-equal  yes" in said
+    assert counted(out / "report.html") == (301, 301)
+    events = json.loads((out / "trace.json").read_text(encoding="utf-8"))["traceEvents"]
+    assert any(e["ph"] == "X" and e["name"] == "pool" for e in events)
+
+
+@pytest.mark.skipif(not GOWALLA.is_file(), reason="the public traces are not beside the checkout (shared/traces)")
+def test_demo_on_gowalla_is_bit_equal_for_5000_bags(tmp_path: Path) -> None:
+    said = embnic("demo", "--trace", GOWALLA, "--bags", 5000, "--out", tmp_path)
+    print(said)
+    assert counted(tmp_path / "report.html") == (5000, 5000)
+    if CHROMIUM is None:
+        pytest.skip("the run is bit-equal; its report was not opened: no Chromium (apt-get install -y chromium)")
+    check_in_chromium(tmp_path / "report.html", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--trace", "absent.txt"), "cannot be read"),
+        (("--format", "parquet", "--trace", "README.md"), "bags, rows"),
+        (("--trace", "Makefile"), "line 1"),
+        (("--config", "huge"), "tiny, edge, line100"),
+        (("--pooling", "median", "--config", "tiny"), "pooling"),
+        (("--config", "tiny", "--dim", "4000", "--bags", "4"), "dim 4000"),
+        (("--bags", "0"), "at least one"),
+        (("--bag-lengths", "zipf:3"), "poisson"),
+        (("--mtu", "20", "--config", "tiny", "--bags", "4"), "mtu"),
+    ],
+)
+def test_bad_demo_input_is_one_clear_sentence(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    said = embnic("demo", *arguments, "--out", tmp_path, status=2)
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_info_names_every_target_and_what_is_missing() -> None:
+    said = embnic("info")
+    for name in ("reference", "cpu", "rtl", "gpu", "pynq"):
+        assert re.search(rf"^  {name}\b", said, re.MULTILINE)
+    assert "not built yet" in said
+    assert "auto would choose" in said
+
+
+@pytest.mark.parametrize("target", ["reference", "cpu", "rtl:tiny"])
+def test_selftest_passes_on_every_built_target(target: str) -> None:
+    assert "bit-equal to the reference" in embnic("selftest", "--target", target, "--seed", "5")
+
+
+def test_deploy_simulated_checks_identity_and_tests_itself() -> None:
+    said = embnic("deploy", "--simulated")
+    assert "config_id" in said
+    assert "bit-equal to the reference" in said
+
+
+def test_deploy_without_a_board_says_what_to_do() -> None:
+    assert "--simulated" in embnic("deploy", status=2)
+
+
+def test_readme_snippet_runs_as_it_stands() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, timeout=600, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    (promised,) = re.findall(r"# (rtl \(.*\))", snippet)
+    assert done.stdout.strip() == promised
+
+
+def test_readme_shows_both_commands_in_its_first_screen() -> None:
+    first = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:20]
+    assert any("make demo" in line for line in first)
+    assert any("make test" in line for line in first)
