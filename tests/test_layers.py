@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The arrows of the architecture, read from imports and file lists.
 
-`A <- B`: B may name A. A module may import what stands before it in the order, its own package's helpers of the same layer,
-and nothing behind it. Imports under `if TYPE_CHECKING:` are names in annotations, not dependencies.
+`A <- B`: B may name A. A module may import what stands before it in the order, helpers of the same layer, and nothing
+behind it. Imports under `if TYPE_CHECKING:` are names in annotations, not dependencies.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def test_contract_values_are_written_down_in_spec_only():
 
 
 def test_generated_code_is_only_in_gen():
-    for path in modules(HOST) + [p for p in (ROOT / "rtl").rglob("*.sv")]:
+    for path in [*modules(HOST), *(ROOT / "rtl").rglob("*.sv")]:
         head = path.read_text(encoding="utf-8")[:400]
         if "by spec/generate.py" in head:
             assert path.parent.name == "gen", f"{path} is generated, but not in gen/"

@@ -5,8 +5,8 @@ The driver sees a `Bus`, a `Memory` and a `Link`, nothing else: a board, the Ver
 same lines. It is synchronous: between calls nothing is in flight, so tables may be written then. Time is the device's.
 
 An update travels as UPDATE frames that name this driver's client id and a sequence; the card applies each
-sequence once, however often its frame arrives. Where that cannot be (a row longer than a frame, a client table that is full), the rows
-are written through the memory port and the card's row cache is emptied.
+sequence once, however often its frame arrives. Where that cannot be (a row longer than a frame, a client table that is
+full), the rows are written through the memory port and the card's row cache is emptied.
 """
 
 from __future__ import annotations

@@ -10,10 +10,11 @@ Which target `open` takes (the environment is read then, not at import):
 | 3 | `EMBNIC_TARGET` | as if it had been the argument |
 | 4 | `auto` | the first that is available of pynq, gpu, cpu; rtl only when asked for by name |
 
-Losing the card in the middle of a run (DeviceTimeout, DeviceFault, LinkError, ContractMismatch, OSError) moves the traffic
-to the CPU: bags that the card had answered keep their answer, the rest of the call and all later calls are computed from
-the master copy that the engine keeps in host memory. Every update reaches the master first, so none is lost. The event
-is counted by reason and logged once. `reattach()` moves back: it checks the card's identity again and reloads the tables.
+Losing the card in the middle of a run (DeviceTimeout, DeviceFault, LinkError, ContractMismatch, OSError) moves the
+traffic to the CPU: bags that the card had answered keep their answer, the rest of the call and all later calls are
+computed from the master copy that the engine keeps in host memory. Every update reaches the master first, so none is
+lost. The event is counted by reason and logged once. `reattach()` moves back: it checks the card's identity again and
+reloads the tables.
 
 ```text
    new ──open()──► open ──card lost──► fallback ──reattach()──► open
@@ -73,9 +74,9 @@ def open(
 ) -> Engine:
     """Open an engine for `tables` on `target` (see the table above).
 
-    `deadline` is the longest a call may wait for the card, in seconds of the card's clock (simulated seconds for `rtl`);
-    None leaves it to the target's patience: so long without any answer. `mtu` is the link's, in bytes from the IPv4 header. With
-    `fallback=False` a lost card raises instead of moving the traffic to the CPU.
+    `deadline` is the longest a call may wait for the card, in seconds of the card's clock (simulated seconds for
+    `rtl`); None leaves it to the target's patience: so long without any answer. `mtu` is the link's, in bytes from the
+    IPv4 header. With `fallback=False` a lost card raises instead of moving the traffic to the CPU.
 
     >>> import numpy as np
     >>> item = Table("item", rows=4, dim=2, pooling="sum")

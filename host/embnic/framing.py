@@ -4,14 +4,15 @@
 Letters in shapes: `B` bags of a group, `L` keys of a group, `F` frames.
 
 Tables of one (dim, dtype, pooling) and the same kind of entries form a `Group`: its bags lie one after the other, table
-by table, in one array of keys, and share frames. A frame holds whole bags; a bag with more keys than fit is *long* and is
-continued over several frames by the requester, which carries the running accumulator.
+by table, in one array of keys, and share frames. A frame holds whole bags; a bag with more keys than fit is *long* and
+is continued over several frames by the requester, which carries the running accumulator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -200,7 +201,7 @@ def cut(
 def spans(bounds: NDArray[np.int64]) -> Iterator[Span]:
     """Return the bags of each frame."""
     edges = bounds.tolist()
-    return (Span(first, stop) for first, stop in zip(edges[:-1], edges[1:], strict=True))
+    return (Span(first, stop) for first, stop in pairwise(edges))
 
 
 def select(part: TableBags, chosen: NDArray[np.bool_]) -> TableBags:

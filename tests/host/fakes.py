@@ -546,7 +546,7 @@ class FakeCard:
         if sequence > high + 64:
             return [self._error(frame, Status.SEQUENCE_WINDOW)]
         keys = np.frombuffer(payload, "<u8", count, 16)
-        for at, key in enumerate(keys.tolist()):
+        for key in keys.tolist():
             descriptor = self.descriptors.get(key >> 48 & 0x7FFF)
             if descriptor is None:
                 return [self._error(frame, Status.UNKNOWN_TABLE)]

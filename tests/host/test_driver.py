@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver on a fake card: identity, frames, loss, updates, errors."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from cases import difficult_rows, random_bags, same_bits, seeded
@@ -147,11 +149,11 @@ def test_impossible_times_are_refused(times):
 def test_tables_the_card_cannot_hold_are_refused():
     driver = fake_driver(FakeCard())
     driver.attach()
-    with pytest.raises(ConfigError, match="dim 129.*at most 128"):
+    with pytest.raises(ConfigError, match=r"dim 129.*at most 128"):
         driver.define([Table("t", rows=2, dim=129, pooling="sum")])
     with pytest.raises(ConfigError, match="dtype 'fp16'"):
         driver.define([Table("t", rows=2, dim=4, pooling="sum", dtype="fp16")])
-    with pytest.raises(ConfigError, match="9 tables are given.*at most 8"):
+    with pytest.raises(ConfigError, match=r"9 tables are given.*at most 8"):
         driver.define([Table(f"t{n}", rows=2, dim=4, pooling="sum") for n in range(9)])
 
 
@@ -175,7 +177,7 @@ def test_frames_hold_whole_bags_and_respect_both_limits():
         bounds, long_bags = cut(offsets, max_keys=max_keys, max_bags=max_bags)
         assert bounds[0] == 0 and bounds[-1] == len(lengths)
         assert long_bags == np.flatnonzero(lengths > max_keys).tolist()
-        for first, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for first, stop in pairwise(bounds):
             assert 0 < stop - first <= max_bags
             if stop - first > 1 or first not in long_bags:
                 assert offsets[stop] - offsets[first] <= max_keys
@@ -527,7 +529,7 @@ def test_a_row_longer_than_a_frame_is_written_through_the_memory_port():
 
 
 def test_after_a_lost_update_its_late_frame_is_never_applied():
-    """The frame of an update that was given up is kept by the network and arrives after the tables were loaded again."""
+    """The network keeps the frame of an update that was given up and delivers it after the tables were loaded again."""
     rng = np.random.default_rng(1)
     card = FakeCard()
     driver, reference = loaded(card, rng)

@@ -276,7 +276,7 @@ def test_after_close_every_call_says_so(make):
         "__enter__": engine.__enter__,
     }
     for name, call in calls.items():
-        with pytest.raises(embnic.ClosedError, match=f"Engine.{name}"):
+        with pytest.raises(embnic.ClosedError, match=rf"Engine\.{name}"):
             call()
 
 
@@ -309,7 +309,7 @@ def test_a_card_backend_alone_passes_errors_through_and_closes():
             call()
     engine.close()
     backend.close()
-    with pytest.raises(embnic.ClosedError, match="fake.lookup"):
+    with pytest.raises(embnic.ClosedError, match=r"fake\.lookup"):
         backend.lookup(embnic.Bags.from_lists({"item": [[1]]}))
 
 

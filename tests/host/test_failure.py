@@ -21,8 +21,7 @@ TABLES = [
 
 def traffic(rng, bags=25):
     parts = [random_bags(rng, table, bags, longest=60) for table in TABLES]
-    lists = embnic.Bags({name: part[name] for part in parts for name in part})
-    return lists
+    return embnic.Bags({name: part[name] for part in parts for name in part})
 
 
 class Run:

@@ -93,9 +93,7 @@ def compare(
 def trial(tally: Tally, seed: int, phase: Phase) -> None:
     rng = np.random.default_rng(seed)
     card = SimCard("tiny", seed=seed)
-    engine = embnic.Engine(
-        TABLES, attach_rtl(TABLES, card, config="tiny", timing=TIMING)
-    )
+    engine = embnic.Engine(TABLES, attach_rtl(TABLES, card, config="tiny", timing=TIMING))
     reference = ReferenceBackend(TABLES)
     asked = tally.bags
     with engine:

@@ -64,7 +64,7 @@ def attach_rtl(
     timing: Timing | None = None,
     mtu: int = 1500,
 ) -> CardBackend:
-    """Attach to a simulated card that the caller made (with its own memory model, tracing or seed) and now gives away."""
+    """Attach to a simulated card that the caller made (its memory model, tracing, seed) and now gives away."""
     driver = Driver(card, card, card, timing=timing or rtl_timing(config), mtu=mtu, config=config)
     try:
         return CardBackend(tables, driver, name="rtl", release=card.close)
