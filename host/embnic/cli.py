@@ -167,12 +167,14 @@ def verdict(run: RunRecord, trace: Trace) -> str:
     return "\n".join(
         [
             f"traffic    {trace.description}",
-            f"sent       {run.bags:,} bags, {run.keys:,} rows of {run.row_bytes} bytes, through {run.config_name} ({run.build})",
+            f"sent       {run.bags:,} bags, {run.keys:,} rows of {run.row_bytes} bytes, through {run.config_name} "
+            f"({run.build})",
             f"bit-equal  {'yes' if run.equal else 'NO'} ({checks})",
             f"cache      {hits:,} rows hit, {misses:,} missed",
             f"wire       {c['tx_bytes']:,} reply bytes instead of {run.reply_bytes_without:,}: "
             f"{run.reply_bytes_without / max(c['tx_bytes'], 1):.2f}x fewer",
-            f"pipeline   {run.beats_per_cycle:.3f} row beats per busy cycle, {run.cycles / max(run.bags, 1):,.1f} simulated cycles per bag",
+            f"pipeline   {run.beats_per_cycle:.3f} row beats per busy cycle, "
+            f"{run.cycles / max(run.bags, 1):,.1f} simulated cycles per bag",
             f"time       {run.seconds_total:.1f} s, {run.seconds_model:.1f} s of it simulating",
         ]
     )

@@ -145,7 +145,7 @@ class ContinuedRequest(Pending):
         )
         if room < 1:
             raise ConfigError(
-                f"A bag of {end - int(group.offsets[bag])} keys of dim {group.dim} does not fit a frame and is to be continued.",
+                f"A bag of {end - int(group.offsets[bag])} keys of dim {group.dim} does not fit a frame.",
                 allowed=f"an accumulator of {group.vec64 * UNIT_BYTES} bytes and a key in {limits.payload} bytes.",
                 do="Raise the MTU, or make the bag shorter.",
             )

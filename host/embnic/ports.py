@@ -7,8 +7,8 @@ so there is one driver for all of them.
 Time is the device's own: `Link.clock()` counts simulated seconds for a simulated card and wall-clock seconds for a
 board, and every timeout given to a port is measured on it.
 
-An implementation reports a broken path by raising `DeviceTimeout`, `DeviceFault` or `LinkError`. `OSError`, which a kernel
-driver raises, is turned into `LinkError` by the driver.
+An implementation reports a broken path by raising `DeviceTimeout`, `DeviceFault` or `LinkError`. `OSError`, which a
+kernel driver raises, is turned into `LinkError` by the driver.
 """
 
 from __future__ import annotations

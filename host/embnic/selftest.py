@@ -51,8 +51,8 @@ def run_selftest(target: str = "auto", *, seed: int = 1) -> str:
                 )
                 if wrong.any():
                     raise SelfTestFailure(
-                        f"target {engine.target}, table {table.name!r}, after the {after}: {int(wrong.sum())} of {BAGS} "
-                        f"bags differ from the reference, the first is bag {int(wrong.argmax())} (seed {seed})"
+                        f"target {engine.target}, table {table.name!r}, after the {after}: "
+                        f"{int(wrong.sum())} of {BAGS} bags differ from the reference, the first is bag {int(wrong.argmax())} (seed {seed})"
                     )
                 compared += BAGS
             ids = rng.choice(ROWS, 10, replace=False)
@@ -64,4 +64,5 @@ def run_selftest(target: str = "auto", *, seed: int = 1) -> str:
             raise SelfTestFailure(
                 f"{compared} bags were asked and {served.bags_by_card + served.bags_by_cpu} counted"
             )
-        return f"selftest: target {engine.target}: {compared} bags, {served.updates} updates: bit-equal to the reference"
+        done = f"{compared} bags, {served.updates} updates"
+        return f"selftest: target {engine.target}: {done}: bit-equal to the reference"

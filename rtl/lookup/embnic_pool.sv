@@ -109,7 +109,7 @@ module embnic_pool
         meta.addr     = ACC_W'({info.slot, info.beat[VEC_W-1:0]});
         meta.sum      = !info.load && !info.flush
                         && (info.pooling == POOLING_SUM || info.pooling == POOLING_MEAN);
-        keep_how.max  = !info.load && !info.flush && info.pooling == POOLING_MAX && !info.first;
+        keep_how.max  = !info.load && !info.flush && info.pooling == POOLING_MAX;
         keep_how.row  = !info.flush && (info.load || info.pooling == POOLING_NONE
                                         || (info.pooling == POOLING_MAX && info.first));
         keep_how.read = !info.first && !keep_how.row;

@@ -65,7 +65,8 @@ def run_breakage(breakage: Breakage) -> str:
         target.write_text(text.replace(breakage.find, breakage.replace), encoding="utf-8")
         done = _pytest([breakage.test], copy)
     assert done.returncode == 1, (
-        f"{breakage.name}: {breakage.test} does not notice it (pytest exit status {done.returncode}):\n{done.stdout[-2000:]}"
+        f"{breakage.name}: {breakage.test} does not notice it "
+        f"(pytest exit status {done.returncode}):\n{done.stdout[-2000:]}"
     )
     # A broken copy must be caught by a comparison or an assertion, not by not compiling.
     assert "BuildError" not in done.stdout, (

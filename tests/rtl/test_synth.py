@@ -52,7 +52,8 @@ def test_a_memory_that_does_not_infer_is_refused(
     # Two write ports and three asynchronous reads fit no RAM: 64 x 64 bits would be 4,096 flip-flops.
     source = tmp_path / "embnic_bad_memory.sv"
     source.write_text(
-        "module embnic_bad_memory (input wire logic clk, input wire logic [5:0] a, b, c, input wire logic [63:0] d, e,\n"
+        "module embnic_bad_memory (input wire logic clk,\n"
+        "  input wire logic [5:0] a, b, c, input wire logic [63:0] d, e,\n"
         "  output logic [63:0] q, r);\n  logic [63:0] mem[64];\n"
         "  always_ff @(posedge clk) begin mem[a] <= d; mem[b] <= e; end\n"
         "  assign q = mem[c]; assign r = mem[a];\nendmodule\n",

@@ -34,11 +34,11 @@ TABLES = [
 TIMING = Timing(retry=2e-4, patience=8e-4)  # seconds of the card's clock: 50,000 and 200,000 cycles
 # How often a phase occurs in the traffic of a trial; the occurrence to die at is drawn from here.
 OCCURRENCES = {
-    Phase.REQUEST: 14,
-    Phase.MISS: 400,
-    Phase.FILL: 400,
-    Phase.REPLY: 10,
-    Phase.UPDATE: 12,
+    Phase.REQUEST: 40,
+    Phase.MISS: 8000,
+    Phase.FILL: 8000,
+    Phase.REPLY: 36,
+    Phase.UPDATE: 32,
 }
 CALLS = 4
 

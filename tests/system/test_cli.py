@@ -27,7 +27,9 @@ def embnic(*arguments: str | Path, status: int = 0, cwd: Path = ROOT) -> str:
 
 def counted(report: Path) -> tuple[int, int]:
     """Return what the report's first tile says: bags equal, bags compared."""
-    found = re.search(r"<b>([\d,]+)</b>of ([\d,]+) bags bit-equal<", report.read_text(encoding="utf-8"))
+    found = re.search(
+        r"<b>([\d,]+)</b>of ([\d,]+) bags bit-equal<", report.read_text(encoding="utf-8")
+    )
     assert found, "the report does not say that all bags are equal"
     equal, compared = (int(text.replace(",", "")) for text in found.groups())
     return equal, compared
@@ -35,22 +37,31 @@ def counted(report: Path) -> tuple[int, int]:
 
 def test_demo_on_a_small_trace_writes_the_report(tmp_path: Path) -> None:
     trace = tmp_path / "trace.txt"
-    trace.write_text("".join(f"{i} {i % 7} {i % 5 + 10} {i % 3}\n" for i in range(300)) + "300\n", encoding="ascii")
+    trace.write_text(
+        "".join(f"{i} {i % 7} {i % 5 + 10} {i % 3}\n" for i in range(300)) + "300\n",
+        encoding="ascii",
+    )
     out = tmp_path / "out"
-    said = embnic("demo", "--trace", trace, "--config", "tiny", "--dim", 20, "--pooling", "mean", "--out", out)
+    said = embnic(
+        "demo", "--trace", trace, "--config", "tiny", "--dim", 20, "--pooling", "mean", "--out", out
+    )
     assert "bit-equal  yes" in said
     assert counted(out / "report.html") == (301, 301)
     events = json.loads((out / "trace.json").read_text(encoding="utf-8"))["traceEvents"]
     assert any(e["ph"] == "X" and e["name"] == "pool" for e in events)
 
 
-@pytest.mark.skipif(not GOWALLA.is_file(), reason="the public traces are not beside the checkout (shared/traces)")
+@pytest.mark.skipif(
+    not GOWALLA.is_file(), reason="the public traces are not beside the checkout (shared/traces)"
+)
 def test_demo_on_gowalla_is_bit_equal_for_5000_bags(tmp_path: Path) -> None:
     said = embnic("demo", "--trace", GOWALLA, "--bags", 5000, "--out", tmp_path)
     print(said)
     assert counted(tmp_path / "report.html") == (5000, 5000)
     if CHROMIUM is None:
-        pytest.skip("the run is bit-equal; its report was not opened: no Chromium (apt-get install -y chromium)")
+        pytest.skip(
+            "the run is bit-equal; its report was not opened: no Chromium (apt-get install -y chromium)"
+        )
     check_in_chromium(tmp_path / "report.html", tmp_path)
 
 
@@ -68,7 +79,9 @@ def test_demo_on_gowalla_is_bit_equal_for_5000_bags(tmp_path: Path) -> None:
         (("--mtu", "20", "--config", "tiny", "--bags", "4"), "mtu"),
     ],
 )
-def test_bad_demo_input_is_one_clear_sentence(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+def test_bad_demo_input_is_one_clear_sentence(
+    arguments: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
     said = embnic("demo", *arguments, "--out", tmp_path, status=2)
     assert message in said
     assert "Traceback" not in said
@@ -100,7 +113,9 @@ def test_deploy_without_a_board_says_what_to_do() -> None:
 def test_readme_snippet_runs_as_it_stands() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, timeout=600, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", snippet], capture_output=True, text=True, timeout=600, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
     (promised,) = re.findall(r"# (rtl \(.*\))", snippet)
     assert done.stdout.strip() == promised

@@ -43,7 +43,7 @@ class RunRecord:
     """Everything a scene may draw. Cycles are simulated cycles, never measured time.
 
     ``counters`` are the card's counters over the whole run; ``batches`` the differences per batch of bags
-    (same names, plus ``bags_done``); ``latency`` int64 cycles from the last beat of a request frame to the first beat of its reply;
+    (same names); ``latency`` int64 cycles from the last beat of a request frame to its reply's first beat;
     ``probe`` uint32, one word a cycle of a window that starts at cycle ``probe_start``.
     """
 

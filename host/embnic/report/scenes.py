@@ -80,7 +80,8 @@ def _cache(run: RunRecord) -> str:
     )
     lines = run.config["WAYS"] * run.config["SETS"]
     return chart + (
-        f"<p>{c['row_hits']:,} rows hit, {c['row_misses']:,} missed, {c['evictions']:,} lines evicted. The cache starts "
+        f"<p>{c['row_hits']:,} rows hit, {c['row_misses']:,} missed, {c['evictions']:,} lines evicted. "
+        f"The cache starts "
         f"empty and holds {lines:,} lines of {run.config['LINE_BYTES']} bytes ({run.config['WAYS']} ways); "
         f"the table has {run.rows:,} rows.</p>"
     )
@@ -169,7 +170,8 @@ def _line_rate(run: RunRecord) -> str:
     need = wire_bags * c["exec_beats"] / bags / 1e6
     return (
         f"<table><tr><th>limit<th>bags per second</tr>{table}</table><p>To pool every bag that 100 Gb/s can carry, at "
-        f"{c['exec_beats'] / bags:.1f} row beats a bag, the core would need one beat a cycle at {need:,.0f} MHz. Arithmetic on "
+        f"{c['exec_beats'] / bags:.1f} row beats a bag, the core would need one beat a cycle at {need:,.0f} MHz. "
+        "Arithmetic on "
         "simulated cycles and an assumed clock; no board was involved.</p>"
     )
 
