@@ -52,7 +52,8 @@ def run_selftest(target: str = "auto", *, seed: int = 1) -> str:
                 if wrong.any():
                     raise SelfTestFailure(
                         f"target {engine.target}, table {table.name!r}, after the {after}: "
-                        f"{int(wrong.sum())} of {BAGS} bags differ from the reference, the first is bag {int(wrong.argmax())} (seed {seed})"
+                        f"{int(wrong.sum())} of {BAGS} bags differ from the reference, "
+                        f"the first is bag {int(wrong.argmax())} (seed {seed})"
                     )
                 compared += BAGS
             ids = rng.choice(ROWS, 10, replace=False)

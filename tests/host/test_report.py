@@ -106,7 +106,8 @@ def check_in_chromium(page: Path, scratch: Path) -> None:
     done = subprocess.run(
         [
             CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-sync", "--disable-background-networking", "--disable-component-update", f"--user-data-dir={scratch / 'profile'}",
+            "--disable-sync",
+            "--disable-background-networking", "--disable-component-update", f"--user-data-dir={scratch / 'profile'}",
             "--enable-logging=stderr", "--window-size=1000,1400", "--virtual-time-budget=2000", "--dump-dom",
             page.resolve().as_uri(),
         ],
