@@ -51,7 +51,7 @@ module embnic_cache_exec
     output      logic [DATA_W-1:0]          beat_data,
     output      logic                       err_valid,
     output      logic [CTX_W-1:0]           err_ctx,
-    output      logic [3:0]                 err_status,          // status_e: MEMORY_ERROR
+    output      status_e                    err_status,          // MEMORY_ERROR
     output      logic                       drop_valid,          // pulse: this line was filled with an error
     output      logic [KEY_W-1:0]           drop_key,
     output      logic                       sts_idle,            // no beat is on its way (says nothing of the input)

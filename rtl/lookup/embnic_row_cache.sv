@@ -67,7 +67,7 @@ module embnic_row_cache
     output      logic [DATA_W-1:0]        beat_data,
     output      logic                     err_valid,         // pulse
     output      logic [CTX_W-1:0]         err_ctx,
-    output      logic [3:0]               err_status,        // status_e: MEMORY_ERROR
+    output      status_e                  err_status,        // MEMORY_ERROR
     input  wire logic                     cfg_flush,         // pulse: drop all lines
     output      logic                     sts_flush_busy,
     output      logic                     sts_idle,          // no operation inside; holds until one is accepted

@@ -356,7 +356,8 @@ class SimCard:
         addr = -(-self._next_free // align) * align
         if addr + nbytes > self.dram.size:
             raise ConfigError(
-                f"{nbytes:,} bytes do not fit card memory of {self.dram.size:,} bytes.",
+                f"{nbytes:,} bytes do not fit card memory of {self.dram.size:,} bytes: "
+                f"{addr + nbytes - self.dram.size:,} bytes too many.",
                 allowed=f"up to {max(self.dram.size - addr, 0):,} bytes, which are free.",
                 do="Use fewer rows, or DramModel(size=...).",
             )

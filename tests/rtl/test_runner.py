@@ -135,3 +135,35 @@ def test_missing_tool_names_its_install_command(
         pass
     with pytest.raises(BackendUnavailable, match="apt-get install -y"):
         build_card("tiny")
+
+
+def test_runtime_objects_are_compiled_once(tmp_path: Path) -> None:
+    from embnic_sim.objcache import main as launch
+
+    include = tmp_path / "include"
+    include.mkdir()
+    (include / "verilated.h").touch()
+    source = include / "verilated_x.cpp"
+    source.write_text("int answer() { return 42; }\n", encoding="utf-8")
+    model = tmp_path / "model.cpp"
+    model.write_text("int other() { return 1; }\n", encoding="utf-8")
+    cache = tmp_path / "objects"
+
+    def compile_(file: Path, output: str, *flags: str) -> int:
+        return launch([str(cache), "g++", *flags, "-c", "-o", str(tmp_path / output), str(file)])
+
+    assert compile_(source, "a.o") == 0
+    kept = list(cache.iterdir())
+    assert len(kept) == 1
+    kept[0].write_bytes(b"from the cache")
+    assert compile_(source, "b.o") == 0
+    assert (tmp_path / "b.o").read_bytes() == b"from the cache"
+    assert compile_(source, "c.o", "-O3") == 0, "other flags are another object"
+    assert len(list(cache.iterdir())) == 2
+    source.write_text("int answer() { return 4242; }\n", encoding="utf-8")
+    assert compile_(source, "d.o") == 0
+    assert len(list(cache.iterdir())) == 3, "another text is another object"
+    assert compile_(model, "e.o") == 0
+    assert len(list(cache.iterdir())) == 3, "a model's own file is never kept"
+    model.write_text("this is no C++\n", encoding="utf-8")
+    assert compile_(model, "f.o") != 0

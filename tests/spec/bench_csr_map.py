@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of embnic_csr_map over AXI-Lite; run by test_registers.py."""
+"""Bench of embnic_csr_map over AXI-Lite; run by test_csr.py."""
 
 from typing import Any
 
