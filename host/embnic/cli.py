@@ -167,8 +167,7 @@ def verdict(run: RunRecord, trace: Trace) -> str:
     return "\n".join(
         [
             f"traffic    {trace.description}",
-            f"sent       {run.bags:,} bags, {run.keys:,} rows of {run.row_bytes} bytes, through {run.config_name} "
-            f"({run.build})",
+            f"sent       {run.bags:,} bags, {run.keys:,} rows of {run.row_bytes} bytes, through {run.build}",
             f"bit-equal  {'yes' if run.equal else 'NO'} ({checks})",
             f"cache      {hits:,} rows hit, {misses:,} missed",
             f"wire       {c['tx_bytes']:,} reply bytes instead of {run.reply_bytes_without:,}: "

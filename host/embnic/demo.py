@@ -26,7 +26,7 @@ from .traffic import Trace
 __all__ = ["DemoOptions", "DemoResult", "run_demo"]
 
 BATCH_BAGS = 128
-PROBE_CYCLES = 1200
+PROBE_CYCLES = 1000
 Progress = Callable[[int, int, str], None]
 
 
@@ -86,7 +86,7 @@ def run_demo(trace: Trace, options: DemoOptions, progress: Progress) -> DemoResu
         progress(0, len(trace), "loading the table")
         engine.load("demo", weights)
         before = dict(engine.stats().card)
-        card.record_probe(PROBE_CYCLES, skip=PROBE_CYCLES)
+        card.record_probe(PROBE_CYCLES)
         card.record_frames(True)
         pooled, batches = _send(engine, trace, before, progress)
         counters = _difference(dict(engine.stats().card), before)

@@ -54,7 +54,7 @@ def render_page(run: RunRecord) -> str:
         '<meta name=viewport content="width=device-width, initial-scale=1"><link rel=icon href="data:,">'
         f"<title>{escape(run.title)}</title><style>{STYLE}</style><body><h1>{escape(run.title)}</h1>"
         f"<p class=soft>{escape(run.trace)}. One table of {run.rows:,} rows, dim {run.dim}, fp32, "
-        f"{escape(run.pooling)} pooling; configuration <code>{escape(run.config_name)}</code>, {escape(run.build)}. "
+        f"{escape(run.pooling)} pooling; simulated card {escape(run.build)}. "
         "All cycles are simulated; nothing here was measured on a board.</p>"
         f"{_verdict(run)}{sections}"
         f"<h2>How this was made</h2><p><code>{escape(run.command)}</code></p>"
