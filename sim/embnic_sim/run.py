@@ -19,7 +19,7 @@ from pathlib import Path
 
 from embnic_sim.paths import checkout_root
 from embnic_sim.runner import build_and_test
-from embnic_sim.toolchain import config_parameters, module_parameters
+from embnic_sim.toolchain import config_parameters, module_defaults
 
 __all__ = ["main"]
 
@@ -30,6 +30,7 @@ def _bench_overrides(test_file: Path, config: str) -> dict[str, object]:
     if spec is None or spec.loader is None:
         return {}
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
     spec.loader.exec_module(module)
     hook = getattr(module, "sim_parameters", None)
     return dict(hook(config)) if hook else {}
@@ -90,9 +91,13 @@ def main(arguments: list[str] | None = None) -> int:
         )
         print(f"no bench {test_file.name}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
-    wanted = module_parameters(name)
+    # The configuration's value, else the module's own default: the bench reads all of them.
     parameters = config_parameters(given.config)
-    params: dict[str, object] = {key: value for key, value in parameters.items() if key in wanted}
+    params: dict[str, object] = {
+        key: parameters.get(key, value)
+        for key, value in module_defaults(name).items()
+        if key in parameters or value is not None
+    }
     sys.path.insert(0, str(test_file.parent))
     params |= _bench_overrides(test_file, given.config)
     params |= dict(word.split("=", 1) for word in given.params.split())

@@ -25,6 +25,7 @@ __all__ = [
     "config_parameters",
     "digest",
     "find_sources",
+    "module_defaults",
     "module_parameters",
     "tool_environment",
     "verilator_version",
@@ -188,15 +189,21 @@ def build_lock(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_UN)
 
 
-_PARAMETER = re.compile(r"\bparameter\b[^=,]*?(\w+)\s*=")
+_PARAMETER = re.compile(r"\bparameter\b[^=,]*?(\w+)\s*=\s*(?:\d+'[bdh])?(\w+)")
+
+
+def module_defaults(toplevel: str, extra: Sequence[Path] = ()) -> dict[str, int | None]:
+    """Return the parameters in the header of module `toplevel`: their default where it is a plain number, else None."""
+    file = find_sources(toplevel, extra)[-1]
+    text = _COMMENT.sub("", file.read_text(encoding="utf-8"))
+    match = re.search(rf"\bmodule\s+{toplevel}\b(.*?)\)\s*\(", text, re.DOTALL)
+    found = _PARAMETER.findall(match.group(1)) if match else []
+    return {name: int(value) if value.isdecimal() else None for name, value in found}
 
 
 def module_parameters(toplevel: str, extra: Sequence[Path] = ()) -> list[str]:
     """Return the names of the parameters in the header of module `toplevel`."""
-    file = find_sources(toplevel, extra)[-1]
-    text = _COMMENT.sub("", file.read_text(encoding="utf-8"))
-    match = re.search(rf"\bmodule\s+{toplevel}\b(.*?)\)\s*\(", text, re.DOTALL)
-    return _PARAMETER.findall(match.group(1)) if match else []
+    return list(module_defaults(toplevel, extra))
 
 
 def config_parameters(config: str) -> dict[str, int]:

@@ -11,6 +11,7 @@ from net_frames import crc32c
 
 from embnic_sim.bench import STALLS, Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.toolchain import config_parameters
 
 USER_W = 5
 
@@ -169,6 +170,11 @@ async def reset_in_traffic(dut: Any) -> None:
     await bench.reset_in_traffic(
         lambda: [bench.send(bench.random_message()) for _ in range(20)], times=20, within=40
     )
+
+
+def sim_parameters(config: str) -> dict[str, int]:
+    """Return what a configuration does not name: where our header begins in its beat (for `make sim`)."""
+    return {"FIRST_BYTE": 42 % (config_parameters(config)["DATA_W"] // 8), "USER_W": USER_W}
 
 
 @pytest.mark.parametrize(("data_w", "first_byte"), [(64, 2), (128, 10), (512, 42)])
