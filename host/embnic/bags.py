@@ -236,7 +236,15 @@ class Bags(Mapping[str, TableBags]):
 
 
 def _in_range(table: Table, bags: TableBags, policy: OutOfRange) -> TableBags:
-    if len(bags.values) == 0 or int(bags.values.max()) < table.rows:
+    if len(bags.values) == 0:
+        return bags
+    if int(bags.values.min()) < 0:
+        raise ConfigError(
+            f"Table {table.name!r}: an id is {int(bags.values.min())}.",
+            allowed=f"0 to {table.rows - 1}.",
+            do="Do not change the arrays after the bags were built.",
+        )
+    if int(bags.values.max()) < table.rows:
         return bags
     bad = bags.values >= table.rows
     if policy is OutOfRange.CLAMP:

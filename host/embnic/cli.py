@@ -9,6 +9,7 @@ import importlib.metadata
 import logging
 import os
 import platform
+import shlex
 import shutil
 import sys
 import time
@@ -18,13 +19,15 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__
-from .config import Table
-from .demo import DemoOptions, open_card, run_demo
+from .backends.rtl import attach_rtl, open_card
+from .demo import DemoOptions, run_demo
+from .engine import Engine
+from .engine import open as open_engine
 from .errors import EmbnicError
 from .gen.configs import CONFIGS
 from .gen.wire import CONTRACT_HASH, WIRE_VERSION
 from .report import RunRecord
-from .selftest import SelfTestFailure, run_selftest
+from .selftest import SelfTestFailure, run_selftest, selftest_tables
 from .targets import TARGETS, choose
 from .traffic import BagLengths, Trace, TrafficSpec, generate, read_trace
 
@@ -36,7 +39,9 @@ DEMO_BAGS = 6000
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     parser = _parser()
-    given = parser.parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    given = parser.parse_args(words)
+    given.command = shlex.join(["embnic", *words])
     logging.basicConfig(
         level=logging.INFO if given.verbose else logging.WARNING,
         format="%(levelname)s %(name)s: %(message)s",
@@ -82,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--dim", type=int, default=64, help="elements of a row")
     demo.add_argument("--pooling", default="sum", help="sum, mean or max")
     demo.add_argument("--mtu", type=int, default=1500, help="of the link, bytes")
-    demo.add_argument("--seed", type=int, default=1, help="of the trace and the weights")
+    demo.add_argument("--seed", type=_seed, default=1, help="of the trace and the weights")
     demo.add_argument(
         "--out", type=Path, default=Path("build/demo"), help="folder for report.html and trace.json"
     )
@@ -99,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help=f"one of auto, {', '.join(TARGETS)}; rtl:CONFIG for a configuration",
     )
-    selftest.add_argument("--seed", type=int, default=1)
+    selftest.add_argument("--seed", type=_seed, default=1)
     selftest.set_defaults(run=_selftest)
 
     deploy = commands.add_parser(
@@ -109,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         "--simulated", action="store_true", help="the simulated card (boards are not built yet)"
     )
     deploy.add_argument("--config", default="tiny", help=f"of the card: {', '.join(CONFIGS)}")
-    deploy.add_argument("--seed", type=int, default=1)
+    deploy.add_argument("--seed", type=_seed, default=1)
     deploy.set_defaults(run=_deploy)
     return parser
 
@@ -147,7 +152,7 @@ def _demo(given: argparse.Namespace) -> int:
         )
     options = DemoOptions(
         config=given.config, dim=given.dim, pooling=given.pooling, mtu=given.mtu, seed=given.seed, out=given.out,
-        command=" ".join(["embnic", *sys.argv[1:]]),
+        command=given.command,
     )  # fmt: skip
     result = run_demo(trace, options, _Bar())
     print(verdict(result.run, trace))
@@ -207,8 +212,13 @@ def _info(given: argparse.Namespace) -> int:
 
 
 def _selftest(given: argparse.Namespace) -> int:
+    with open_engine(selftest_tables(), given.target, fallback=False) as engine:
+        return _test(engine, given.seed)
+
+
+def _test(engine: Engine, seed: int) -> int:
     try:
-        print(run_selftest(given.target, seed=given.seed))
+        print(run_selftest(engine, seed=seed))
     except SelfTestFailure as failure:
         print(f"selftest: FAILED: {failure}", file=sys.stderr)
         return 1
@@ -222,18 +232,19 @@ def _deploy(given: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    from .backends.rtl import attach_rtl
-
-    table = Table("identity", rows=1, dim=1, pooling="sum")
+    tables = selftest_tables()
     print(f"bringing up the simulated card {given.config}")
-    backend = attach_rtl([table], open_card(given.config), config=given.config)
-    try:
+    backend = attach_rtl(tables, open_card(given.config), config=given.config)
+    with Engine(tables, backend, fallback=False) as engine:
         for name, value in backend.driver.identity().items():
             print(f"  {name:14} {value}")
-    finally:
-        backend.close()
-    given.target = f"rtl:{given.config}"
-    return _selftest(given)
+        return _test(engine, given.seed)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, zero or more")
+    return int(text)
 
 
 if __name__ == "__main__":

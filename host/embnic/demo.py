@@ -8,17 +8,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .backends.reference import ReferenceBackend
-from .backends.rtl import attach_rtl
+from .backends.rtl import attach_rtl, open_card
 from .bags import Bags
 from .config import Table
 from .engine import Engine
-from .errors import BackendUnavailable, ConfigError
+from .errors import ConfigError
+from .framing import check_mtu
 from .gen.configs import CONFIGS
 from .report import Check, RunRecord, render_page, render_trace
 from .traffic import Trace
@@ -27,6 +27,9 @@ __all__ = ["DemoOptions", "DemoResult", "run_demo"]
 
 BATCH_BAGS = 128
 PROBE_CYCLES = 1000
+MOST_BYTES = (
+    4 << 30
+)  # of the demo's table: it lies in host memory twice and in the simulated card's once
 Progress = Callable[[int, int, str], None]
 
 
@@ -52,29 +55,25 @@ class DemoResult:
     trace: Path
 
 
-def open_card(config: str) -> Any:
-    """Build or find the simulated card; `embnic_sim` is imported here only."""
-    if config not in CONFIGS:
-        raise ConfigError(
-            f"The configuration is {config!r}.",
-            allowed=f"{', '.join(CONFIGS)}.",
-            do="Choose one of these.",
-        )
-    try:
-        from embnic_sim.card import SimCard
-    except ImportError as error:
-        raise BackendUnavailable(
-            "rtl",
-            reason=f"the simulation package does not import ({error}).",
-            remedy="pip install 'embnic[rtl]'.",
-        ) from error
-    return SimCard(config)
-
-
 def run_demo(trace: Trace, options: DemoOptions, progress: Progress) -> DemoResult:
     """Run `trace` on the simulated card; compare every bag with the reference (and torch, when installed)."""
     started = time.perf_counter()
     table = Table("demo", rows=trace.rows, dim=options.dim, pooling=options.pooling)
+    check_mtu(options.mtu)
+    if table.nbytes > MOST_BYTES:
+        raise ConfigError(
+            f"The trace needs a table of {trace.rows:,} rows, {table.nbytes:,} bytes.",
+            allowed=f"{MOST_BYTES:,} bytes: {table.nbytes - MOST_BYTES:,} fewer.",
+            do="Number the rows densely, or give a smaller --dim.",
+        )
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"The folder {options.out} cannot be made ({error.strerror}).",
+            allowed="a folder.",
+            do="Give another --out.",
+        ) from None
     weights = np.random.default_rng(options.seed).standard_normal(
         (trace.rows, options.dim), dtype=np.float32
     )
@@ -122,7 +121,6 @@ def run_demo(trace: Trace, options: DemoOptions, progress: Progress) -> DemoResu
         command=options.command,
         versions=_versions(),
     )
-    options.out.mkdir(parents=True, exist_ok=True)
     report, perfetto = options.out / "report.html", options.out / "trace.json"
     report.write_text(render_page(run), encoding="utf-8")
     perfetto.write_text(render_trace(run), encoding="utf-8")

@@ -267,10 +267,10 @@ class Driver:
                     allowed="'fp32' in this version.",
                     do="Store it as fp32, or open target='cpu'.",
                 )
-            if table.vec64 > limits.max_vec64:
+            if table.vec64 > min(limits.max_vec64, limits.reply_vec64):
                 raise ConfigError(
                     f"Table {table.name!r}: dim {table.dim}.",
-                    allowed=f"at most {limits.max_vec64 * 16} on this card.",
+                    allowed=f"at most {min(limits.max_vec64, limits.reply_vec64) * 16} on this card.",
                     do="Use a larger configuration, or open target='cpu'.",
                 )
 

@@ -8,7 +8,7 @@ Which target `open` takes (the environment is read then, not at import):
 | 1 | `EMBNIC_DISABLE=1` | `cpu`, whatever else is asked for; a warning says so |
 | 2 | the argument `target=` other than `"auto"` | that target, or an error: it never falls back silently at open |
 | 3 | `EMBNIC_TARGET` | as if it had been the argument |
-| 4 | `auto` | the first that is available of pynq, gpu, cpu; rtl only when asked for by name |
+| 4 | `auto` | the first of pynq, rtl (only if asked for by name), gpu, cpu that is available |
 
 Losing the card in the middle of a run (DeviceTimeout, DeviceFault, LinkError, ContractMismatch, OSError) moves the
 traffic to the CPU: bags that the card had answered keep their answer, the rest of the call and all later calls are
@@ -147,7 +147,7 @@ class Engine:
         self._master = CpuBackend(self.tables.values()) if self._card else None
         self._fallback = fallback
         self._state = "open"
-        self._lost: Exception | None = None
+        self._lost: BaseException | None = None
         self._loaded: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._fallbacks: Counter[str] = Counter()
@@ -325,10 +325,14 @@ class Engine:
                 allowed="targets with a card.",
                 do="Open target='rtl'.",
             )
-        card.reattach()
-        for name in self.tables:
-            if name in self._loaded:
-                card.load(name, self._rows(name))
+        try:
+            card.reattach()
+            for name in self.tables:
+                if name in self._loaded:
+                    card.load(name, self._rows(name))
+        except BaseException as error:
+            self._lost = error  # also when it was serving until now
+            raise
         self._lost = None
         self._counts["reattached"] += 1
         _log.info("the card serves again as target %s", card.name)
@@ -338,6 +342,12 @@ class Engine:
             action(self._card)
         except LOST as error:
             self._lose(error)
+        except ConfigError:
+            raise  # refused before anything was sent
+        except BaseException as error:
+            # Interrupted: the card may hold some of the new rows only. The master has all, so it serves from here on.
+            self._lost = error
+            raise
 
     def _lose(self, error: Exception) -> None:
         """Note that the card is lost: count, log once, and raise when there is no fallback."""

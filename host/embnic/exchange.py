@@ -167,6 +167,7 @@ class Exchange:
                 progress = now
             if self._flying:
                 self._send_again(now, progress, timing)
+            if queue or self._flying:
                 self._check_time(now, start, progress, timing, doing)
 
     def _send_new(self, queue: deque[Pending], now: float) -> None:
@@ -251,6 +252,12 @@ class Exchange:
     def _deliver(self, item: Pending, reply: Reply, queue: deque[Pending]) -> bool:
         if reply.opcode == Opcode.ERROR:
             if reply.status not in TRY_LATER:
+                if reply.status not in set(Status):
+                    raise DeviceFault(
+                        item.describe(),
+                        code=reply.status,
+                        do="check the card: no version answers so.",
+                    )
                 item.refuse(Status(reply.status))
             return False
         new = item.accept(reply)

@@ -125,11 +125,16 @@ class Trace:
         )
 
     def head(self, bags: int) -> Trace:
-        """Return the first ``bags`` bags."""
+        """Return the first ``bags`` bags; the description says so."""
+        if bags < 1:
+            raise ConfigError(
+                f"{bags} bags are asked for.", allowed="at least one.", do="Give a positive number."
+            )
         if bags >= len(self):
             return self
         offsets = self.offsets[: bags + 1]
-        return Trace(self.name, self.values[: offsets[-1]], offsets, self.rows, self.description)
+        description = f"{self.description}; the first {bags:,} bags"
+        return Trace(self.name, self.values[: offsets[-1]], offsets, self.rows, description)
 
 
 @dataclass(frozen=True)
@@ -321,9 +326,9 @@ def _lines(path: Path) -> list[str]:
 
 
 def _row_id(path: Path, number: int, field: str) -> int:
-    if not field.isdigit():
+    if not (field.isascii() and field.isdigit()):
         raise _malformed(path, number, field, "row ids that are decimal numbers, zero or more")
-    value = int(field)
+    value = int(field) if len(field) <= 20 else MAX_ROW + 1
     if value > MAX_ROW:
         raise _malformed(path, number, field, f"row ids up to {MAX_ROW}")
     return value

@@ -127,9 +127,7 @@ class HostTables:
         self.check_open("load")
         table = self.table(name)
         stored = to_storage(table, weights, rows=table.rows)
-        self._rows[name] = (
-            stored if stored is not weights and stored.base is None else stored.copy()
-        )
+        self._rows[name] = np.array(stored, copy=True)
 
     def update(self, name: str, ids: Any, rows: Any) -> None:
         """Overwrite the rows `ids` in order."""
@@ -172,6 +170,13 @@ def output_arrays(
 ) -> dict[str, NDArray[Any]]:
     """Return an array [B, dim] of the storage type for each table, from `out` where given."""
     given = {} if out is None else out
+    for name in given:
+        if name not in bags:
+            raise ConfigError(
+                f"out has an array for {name!r}, for which there are no bags.",
+                allowed=", ".join(repr(known) for known in bags) + ".",
+                do="Name the arrays as the bags are named.",
+            )
     arrays: dict[str, NDArray[Any]] = {}
     for name in bags:
         table = tables[name]

@@ -17,7 +17,7 @@ from ..exchange import Timing
 from ..gen.configs import CONFIGS
 from .card import CardBackend
 
-__all__ = ["attach_rtl", "open_rtl", "rtl_timing"]
+__all__ = ["attach_rtl", "open_card", "open_rtl", "rtl_timing"]
 
 RETRY_CYCLES = 200_000  # without a useful reply for so long, a frame counts as lost
 PATIENCE_CYCLES = 2_000_000  # without a useful reply for so long, the card counts as dead
@@ -34,10 +34,29 @@ def rtl_timing(config: str, deadline: float | None = None) -> Timing:
     )
 
 
+def open_card(config: str) -> Any:
+    """Build (or find in the cache) and start the simulated card `config`; `embnic_sim` is imported here only."""
+    if config not in CONFIGS:
+        raise ConfigError(
+            f"The configuration is {config!r}.",
+            allowed=f"{', '.join(CONFIGS)}.",
+            do="Choose one of these.",
+        )
+    try:
+        from embnic_sim.card import SimCard
+    except ImportError as error:
+        raise BackendUnavailable(
+            "rtl",
+            reason=f"the simulation package does not import ({error}).",
+            remedy="pip install 'embnic[rtl]', and g++, make and perl from the system.",
+        ) from error
+    return SimCard(config)
+
+
 def open_rtl(
     tables: Iterable[Table], config: str, *, deadline: float | None = None, mtu: int = 1500
 ) -> CardBackend:
-    """Build (or find in the cache) and start the simulated card `config`, and attach to it."""
+    """Start the simulated card `config` and attach to it."""
     if config not in CONFIGS:
         raise ConfigError(
             f"target rtl:{config}.",
@@ -45,15 +64,7 @@ def open_rtl(
             do="Choose one of these.",
         )
     timing = rtl_timing(config, deadline)
-    try:
-        from embnic_sim.card import SimCard
-    except ImportError as error:
-        raise BackendUnavailable(
-            "rtl",
-            reason=f"the simulation package does not import ({error}).",
-            remedy="pip install 'embnic[sim]', and g++, make and perl from the system.",
-        ) from error
-    return attach_rtl(tables, SimCard(config), config=config, timing=timing, mtu=mtu)
+    return attach_rtl(tables, open_card(config), config=config, timing=timing, mtu=mtu)
 
 
 def attach_rtl(
@@ -65,8 +76,10 @@ def attach_rtl(
     mtu: int = 1500,
 ) -> CardBackend:
     """Attach to a simulated card that the caller made (its memory model, tracing, seed) and now gives away."""
-    driver = Driver(card, card, card, timing=timing or rtl_timing(config), mtu=mtu, config=config)
     try:
+        driver = Driver(
+            card, card, card, timing=timing or rtl_timing(config), mtu=mtu, config=config
+        )
         return CardBackend(tables, driver, name="rtl", release=card.close)
     except BaseException:
         card.close()
