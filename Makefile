@@ -26,8 +26,15 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml CMakeLists.txt $(wildcard host/
 $(VENV)/.test: $(VENV)/bin/python pyproject.toml CMakeLists.txt $(wildcard host/native/*.cpp host/native/*.hpp)
 	@echo "[2/3] packages of the tests and the native extension (about 90 s)"
 	@$(BIN)/python -m pip install -q -e ".[rtl,sim,test,dev]"
-	@if [ "$(REQUIRE_TORCH)" = 1 ]; then echo "      torch, because REQUIRE_TORCH=1 (about 60 s)"; $(BIN)/python -m pip install -q "torch==2.13.0" $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)); fi
 	@touch $@ $(VENV)/.demo
+
+# torch only where it is asked for: a plain `pip install torch` may fetch gigabytes.
+$(VENV)/.torch: $(VENV)/.test
+	@echo "      torch, because REQUIRE_TORCH=1 (about 60 s)"
+	@$(BIN)/python -m pip install -q "torch==2.13.0" $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	@touch $@
+
+TEST_STAMP := $(VENV)/$(if $(filter 1,$(REQUIRE_TORCH)),.torch,.test)
 
 demo: ## real embedding traffic through the simulated card; writes build/demo/report.html
 	@.ci/preflight demo $(PYTHON)
@@ -37,13 +44,13 @@ demo: ## real embedding traffic through the simulated card; writes build/demo/re
 
 test: ## every fast test (under 25 minutes on 2 cores)
 	@.ci/preflight test $(PYTHON)
-	@$(MAKE) --no-print-directory $(VENV)/.test
+	@$(MAKE) --no-print-directory $(TEST_STAMP)
 	@echo "[3/3] tests (about 20 minutes on 2 cores)"
 	@$(BIN)/python -m pytest tests -m "not slow" -n $(WORKERS) -q -rs $(ARGS)
 
 test-all: ## every test, the long ones too
 	@.ci/preflight test $(PYTHON)
-	@$(MAKE) --no-print-directory $(VENV)/.test
+	@$(MAKE) --no-print-directory $(TEST_STAMP)
 	@$(BIN)/python -m pytest tests -n $(WORKERS) -q -rs $(ARGS)
 
 sim: $(VENV)/.test ## one bench: make sim M=embnic_pool CFG=tiny SEED=1 WAVES=1

@@ -864,7 +864,7 @@ class Bench:
             and self.idle()
         )
 
-    async def drain(self, *, timeout: int = 20_000, quiet: int = 40) -> None:
+    async def drain(self, *, timeout: int = 200_000, quiet: int = 40) -> None:
         """Wait until all is sent, all expected came and the DUT is idle, then watch `quiet` cycles
         for strays.
 

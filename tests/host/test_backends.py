@@ -10,6 +10,7 @@ import pytest
 from cases import bits, difficult_rows, random_bags, same_bits, seeded
 from fakes import FakeCard, fake_driver
 
+import embnic
 from embnic.backends.base import Backend
 from embnic.backends.card import CardBackend
 from embnic.backends.cpu import CpuBackend, native_module
@@ -279,3 +280,36 @@ def test_after_close_it_says_so(make):
     ):
         with pytest.raises(ClosedError):
             call()
+
+
+def test_out_for_a_table_without_bags_is_refused():
+    item = embnic.Table("item", rows=4, dim=2, pooling="sum")
+    with embnic.open([item], target="cpu") as engine:
+        engine.load("item", np.ones((4, 2), np.float32))
+        bags = embnic.Bags.from_lists({"item": [[1]]})
+        with pytest.raises(embnic.ConfigError, match="itme"):
+            engine.lookup(bags, {"itme": np.zeros((1, 2), np.float32)})
+
+
+def test_rows_are_copied_at_load_and_a_changed_id_is_noticed():
+    class Exposes:
+        """Hands out its own array, as torch tensors and data frames do."""
+
+        def __init__(self, rows):
+            self.rows = rows
+
+        def __array__(self, dtype=None, copy=None):
+            return self.rows
+
+    item = embnic.Table("item", rows=4, dim=2, pooling="sum")
+    rows = np.ones((4, 2), np.float32)
+    ids = np.array([1, 2])
+    with embnic.open([item], target="cpu") as engine:
+        engine.load("item", Exposes(rows))
+        rows[:] = 7
+        bags = embnic.Bags.from_torch({"item": (ids, np.array([0, 1]))})
+        assert engine.lookup(bags)["item"].tolist() == [[1, 1], [1, 1]]
+        ids[0] = -1
+        if bags["item"].values[0] == -1:  # the array was taken over, not copied
+            with pytest.raises(embnic.ConfigError, match="id is -1"):
+                engine.lookup(bags)

@@ -11,6 +11,7 @@ from fakes import FakeCard, Faults, fake_engine
 
 import embnic
 from embnic.backends.reference import ReferenceBackend
+from embnic.exchange import Timing
 from embnic.gen.wire import Status
 
 TABLES = [
@@ -224,3 +225,42 @@ def test_without_fallback_an_update_that_failed_is_in_force_after_reattach():
     run.card.revive()
     run.engine.reattach()
     run.some()
+
+
+def test_an_interrupted_update_leaves_no_old_row_in_force(monkeypatch):
+    run = Run(seeded())
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    ids, rows = np.arange(60), np.ones((60, 20), np.float32)
+    with monkeypatch.context() as patch:
+        patch.setattr(run.card, "recv", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run.engine.update("item", ids, rows)
+    run.reference.update("item", ids, rows)
+    assert run.engine.state == "fallback"
+    run.lookup()
+    run.engine.reattach()
+    run.lookup()
+    assert run.engine.state == "open"
+
+
+def test_a_reattach_that_fails_on_a_serving_card_moves_the_traffic(monkeypatch):
+    run = Run(seeded())
+    with monkeypatch.context() as patch:
+        patch.setattr(run.engine._card, "reattach", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run.engine.reattach()
+    assert run.engine.state == "fallback"
+    run.lookup()
+
+
+def test_a_deadline_holds_while_a_long_bag_is_continued():
+    timing = Timing(
+        retry=2e-4, patience=4e-3, deadline=5e-5
+    )  # the bag takes about 3e-4 on the fake card
+    run = Run(seeded(), timing=timing, fallback=False)
+    long_bag = embnic.Bags.from_lists({"item": [[1] * 9000]})
+    with pytest.raises(embnic.DeviceTimeout):
+        run.engine.lookup(long_bag)

@@ -75,6 +75,8 @@ def test_demo_on_gowalla_is_bit_equal_for_5000_bags(tmp_path: Path) -> None:
         (("--pooling", "median", "--config", "tiny"), "pooling"),
         (("--config", "tiny", "--dim", "4000", "--bags", "4"), "dim 4000"),
         (("--bags", "0"), "at least one"),
+        (("--bags", "0", "--trace", "{trace}"), "at least one"),
+        (("--trace", "{trace}", "--dim", "500000000"), "dim"),
         (("--bag-lengths", "zipf:3"), "poisson"),
         (("--mtu", "20", "--config", "tiny", "--bags", "4"), "mtu"),
     ],
@@ -82,7 +84,10 @@ def test_demo_on_gowalla_is_bit_equal_for_5000_bags(tmp_path: Path) -> None:
 def test_bad_demo_input_is_one_clear_sentence(
     arguments: tuple[str, ...], message: str, tmp_path: Path
 ) -> None:
-    said = embnic("demo", *arguments, "--out", tmp_path, status=2)
+    trace = tmp_path / "trace.txt"
+    trace.write_text("0 1 2\n", encoding="ascii")
+    words = [word.replace("{trace}", str(trace)) for word in arguments]
+    said = embnic("demo", *words, "--out", tmp_path, status=2)
     assert message in said
     assert "Traceback" not in said
 
@@ -108,6 +113,31 @@ def test_deploy_simulated_checks_identity_and_tests_itself() -> None:
 
 def test_deploy_without_a_board_says_what_to_do() -> None:
     assert "--simulated" in embnic("deploy", status=2)
+
+
+def test_deploy_tests_the_card_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EMBNIC_DISABLE", "1")
+    assert "selftest: target rtl" in embnic("deploy", "--simulated")
+
+
+def test_readme_bench_line_runs_and_leaves_a_waveform() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^\$ make sim M=(\S+) CFG=(\S+) SEED=(\S+) WAVES=1", text, re.MULTILINE)
+    module, config, seed = line
+    command = [
+        sys.executable,
+        "-m",
+        "embnic_sim.run",
+        f"M={module}",
+        f"CFG={config}",
+        f"SEED={seed}",
+        "WAVES=1",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=550, cwd=ROOT)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert list((ROOT / "build" / "rtl").glob(f"{module}-*/**/dump.*"))
 
 
 def test_readme_snippet_runs_as_it_stands() -> None:

@@ -184,8 +184,9 @@ def test_a_memory_error_moves_the_traffic_to_the_cpu():
     with Pair("tiny", rng, kind="normal") as pair:
         pair.lookup(bags=5, longest=5)
         pair.card.fail_memory(0, 1 << 30)
-        pair.engine.update("sum", np.arange(300), values(rng, (300, 64), "normal"))
-        pair.reference.load("sum", pair.engine._master.rows("sum"))
+        rows = values(rng, (300, 64), "normal")
+        pair.engine.update("sum", np.arange(300), rows)
+        pair.reference.update("sum", np.arange(300), rows)
         pair.lookup(bags=20, longest=20)
         stats = pair.engine.stats()
         assert dict(stats.fallback_total) == {"DeviceFault": 1}
