@@ -1,14 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Serve lookups and updates on the chosen target, and go on serving them when the card is lost.
 
-Which target `open` takes (the environment is read then, not at import):
-
-| precedence | given by | effect |
-|---|---|---|
-| 1 | `EMBNIC_DISABLE=1` | `cpu`, whatever else is asked for; a warning says so |
-| 2 | the argument `target=` other than `"auto"` | that target, or an error: it never falls back silently at open |
-| 3 | `EMBNIC_TARGET` | as if it had been the argument |
-| 4 | `auto` | the first of pynq, rtl (only if asked for by name), gpu, cpu that is available |
+Which target `open` takes is decided by the one table of precedence in `targets.py`; the environment is read then, not
+at import.
 
 Losing the card in the middle of a run (DeviceTimeout, DeviceFault, LinkError, ContractMismatch, OSError) moves the
 traffic to the CPU: bags that the card had answered keep their answer, the rest of the call and all later calls are
@@ -72,7 +66,7 @@ def open(
     mtu: int = 1500,
     fallback: bool = True,
 ) -> Engine:
-    """Open an engine for `tables` on `target` (see the table above).
+    """Open an engine for `tables` on `target` (see `targets.py` for the precedence).
 
     `deadline` is the longest a call may wait for the card, in seconds of the card's clock (simulated seconds for
     `rtl`); None leaves it to the target's patience: so long without any answer. `mtu` is the link's, in bytes from the

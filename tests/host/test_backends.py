@@ -310,6 +310,6 @@ def test_rows_are_copied_at_load_and_a_changed_id_is_noticed():
         bags = embnic.Bags.from_torch({"item": (ids, np.array([0, 1]))})
         assert engine.lookup(bags)["item"].tolist() == [[1, 1], [1, 1]]
         ids[0] = -1
-        if bags["item"].values[0] == -1:  # the array was taken over, not copied
-            with pytest.raises(embnic.ConfigError, match="id is -1"):
-                engine.lookup(bags)
+        assert bags["item"].values[0] == -1  # the array was taken over, not copied
+        with pytest.raises(embnic.ConfigError, match="id is -1"):
+            engine.lookup(bags)

@@ -96,7 +96,7 @@ def test_a_named_target_never_falls_back_at_open(target, monkeypatch):
         ({"deadline": "1"}, "deadline"),
         ({"mtu": 100}, "mtu is 100"),
         ({"target": "fpga"}, "target is 'fpga'"),
-        ({"target": "rtl:huge"}, "rtl:huge"),
+        ({"target": "rtl:huge"}, "'huge'. Allowed: tiny"),
     ],
 )
 def test_wrong_options_are_refused(options, says):

@@ -36,12 +36,7 @@ def rtl_timing(config: str, deadline: float | None = None) -> Timing:
 
 def open_card(config: str) -> Any:
     """Build (or find in the cache) and start the simulated card `config`; `embnic_sim` is imported here only."""
-    if config not in CONFIGS:
-        raise ConfigError(
-            f"The configuration is {config!r}.",
-            allowed=f"{', '.join(CONFIGS)}.",
-            do="Choose one of these.",
-        )
+    _check_known(config)
     try:
         from embnic_sim.card import SimCard
     except ImportError as error:
@@ -57,14 +52,18 @@ def open_rtl(
     tables: Iterable[Table], config: str, *, deadline: float | None = None, mtu: int = 1500
 ) -> CardBackend:
     """Start the simulated card `config` and attach to it."""
-    if config not in CONFIGS:
-        raise ConfigError(
-            f"target rtl:{config}.",
-            allowed=", ".join(f"rtl:{name}" for name in CONFIGS) + ".",
-            do="Choose one of these.",
-        )
+    _check_known(config)
     timing = rtl_timing(config, deadline)
     return attach_rtl(tables, open_card(config), config=config, timing=timing, mtu=mtu)
+
+
+def _check_known(config: str) -> None:
+    if config not in CONFIGS:
+        raise ConfigError(
+            f"The configuration is {config!r}.",
+            allowed=f"{', '.join(CONFIGS)}.",
+            do="Choose one of these.",
+        )
 
 
 def attach_rtl(
