@@ -19,6 +19,8 @@ package embnic_pkg;
     localparam int unsigned TABLE_W = 15;  // table number
     localparam int unsigned SEG_W   = 8;   // line within a row
     localparam int unsigned ADDR_W  = 40;  // byte address in card memory: 1 TiB
+    localparam int unsigned CHUNK_W = 4;   // chunk of a line at which its elements begin: 0 .. 8
+    localparam int unsigned SUB_W   = 3;   // chunk within a stored bus beat: 0 .. 7
 
     // Cycles from the issue of a row beat to the first cycle in which the next row's same beat may be issued.
     // embnic_pool guarantees it; embnic_row_cache keeps it.
@@ -88,6 +90,22 @@ package embnic_pkg;
         dtype_e              dtype;
     } bag_t;
 
+    // A stored row is wider or narrower than its vector of 32-bit lanes. A bus beat as stored holds 2**expand chunks, each of
+    // which becomes one vector beat: 1 (fp32, fixed), 2 (fp16, bf16), 4 (int8) or 8 (int4). A quantised row begins with a header
+    // of 16 bytes, {fp32 scale, fp32 bias, 8 zero bytes}, which takes 16 / (DATA_W / 8 >> expand) chunks.
+    function automatic logic [1:0] dtype_expand(input dtype_e dtype);
+        unique case (dtype)
+            DTYPE_FP16, DTYPE_BF16:       dtype_expand = 2'd1;
+            DTYPE_INT8, DTYPE_INT8_FRONT: dtype_expand = 2'd2;
+            DTYPE_INT4, DTYPE_INT4_END:   dtype_expand = 2'd3;
+            default:                      dtype_expand = 2'd0;
+        endcase
+    endfunction
+
+    function automatic logic dtype_quantised(input dtype_e dtype);
+        dtype_quantised = dtype_expand(dtype) >= 2'd2;
+    endfunction
+
     typedef enum logic [1:0] {
         OP_ROW        = 2'd0,  // add one line of a row
         OP_FLUSH      = 2'd1,  // emit the accumulator (zeros when first): the bag's last key contributed nothing
@@ -104,8 +122,12 @@ package embnic_pkg;
         logic [ROW_W-1:0]    row;
         logic [SEG_W-1:0]    seg;
         logic [ADDR_W-1:0]   addr;       // byte address of the line in card memory, a multiple of 64
-        logic [BEAT_W-1:0]   beats;      // bus beats of this line: 1 .. LINE_BEATS
-        logic [BEAT_W-1:0]   beat_base;  // first bus beat of this line within the vector
+        dtype_e              dtype;      // how the row is stored
+        logic [BEAT_W-1:0]   fetch_beats; // bus beats of the line as stored: 1 .. LINE_BEATS
+        logic                header;     // the line begins with the 16-byte header of a quantised row
+        logic [CHUNK_W-1:0]  chunk;      // where in the line its first vector beat lies, in chunks
+        logic [BEAT_W-1:0]   beats;      // vector beats that the line gives: 1 .. LINE_BEATS << expand(dtype)
+        logic [BEAT_W-1:0]   beat_base;  // the first of them within the vector
         logic                first;      // nothing has been accumulated in this bag
         logic                last;       // emit after this row
         logic                first_seg;  // first line of the row
@@ -119,8 +141,13 @@ package embnic_pkg;
         logic [RSP_W-1:0]    rsp_addr;   // reply buffer address of the vector's first beat
     } op_t;
 
-    // A row beat on its way through the pool: fixed latency, never stalled.
+    // A row beat on its way from the cache through the pool: fixed latency, never stalled. Its data is a bus beat as stored;
+    // `sub` says which chunk of it is meant.
     typedef struct packed {
+        dtype_e              dtype;      // of the stored row
+        logic [SUB_W-1:0]    sub;        // chunk of the stored bus beat
+        logic                header;     // bits 63:0 of the stored bus beat are the row's scale and bias
+        logic                bare;       // nothing but the header: no element of the vector (128-bit bus only)
         logic [SLOT_W-1:0]   slot;
         logic [CTX_W-1:0]    ctx;
         logic [BEAT_W-1:0]   beat;       // within the vector

@@ -121,6 +121,7 @@ module embnic_bag_issue
         logic                first;
         logic                last;
         logic [15:0]         dim;
+        dtype_e              dtype;
         pooling_e            pooling;
         logic                partial;
         logic                mul_then_add;
@@ -443,6 +444,7 @@ module embnic_bag_issue
             first:        !s8_state.any,
             last:         s8_q.last,
             dim:          s8_q.dim,
+            dtype:        s8_q.dtype,
             pooling:      s8_pooling_q,
             partial:      s8_q.partial,
             mul_then_add: s8_mul_then_add_q,
@@ -529,6 +531,10 @@ module embnic_bag_issue
         row:          record.row,
         seg:          seg_q,
         addr:         {record.unit, 6'd0} + ADDR_W'(seg_q) * ADDR_W'(LINE_BYTES),
+        dtype:        record.dtype,
+        fetch_beats:  last_seg ? beats_left : BEAT_W'(LINE_BEATS),
+        header:       1'b0,
+        chunk:        '0,
         beats:        last_seg ? beats_left : BEAT_W'(LINE_BEATS),
         beat_base:    beat_base_q,
         first:        record.first,

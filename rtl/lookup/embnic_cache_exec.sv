@@ -118,6 +118,10 @@ module embnic_cache_exec
     beat_t info;
 
     always_comb begin
+        info.dtype        = head.dtype;
+        info.sub          = '0;
+        info.header       = 1'b0;
+        info.bare         = 1'b0;
         info.slot         = head.slot;
         info.ctx          = head.ctx;
         info.beat         = vec_beat;

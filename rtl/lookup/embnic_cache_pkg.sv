@@ -26,6 +26,7 @@ package embnic_cache_pkg;
         logic                first;
         logic                last;
         logic [15:0]         dim;
+        dtype_e              dtype;
         pooling_e            pooling;
         logic                partial;
         logic                mul_then_add;

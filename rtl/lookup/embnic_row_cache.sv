@@ -167,6 +167,7 @@ module embnic_row_cache
         looked_up.first        = op.first;
         looked_up.last         = op.last;
         looked_up.dim          = op.dim;
+        looked_up.dtype        = op.dtype;
         looked_up.pooling      = op.pooling;
         looked_up.partial      = op.partial;
         looked_up.mul_then_add = op.mul_then_add;
