@@ -23,6 +23,8 @@ lookup/embnic_bag_issue.sv
 lookup/embnic_update.sv
 lookup/embnic_cache_tags.sv
 lookup/embnic_cache_queue.sv
+lookup/embnic_cache_order.sv
+lookup/embnic_cache_sched.sv
 lookup/embnic_row_fetch.sv
 lookup/embnic_cache_exec.sv
 lookup/embnic_row_cache.sv
