@@ -138,13 +138,16 @@ module embnic_cache_order
     // Done: fills. Written when told, never read for the sum: a fill's stamp says how many there are.
 
     logic [WAYS-1:0][W-1:0] fills_ram, reads_ram;
+    logic [W-1:0]           filled_next;
+
+    assign filled_next = filled_fills[W-1:0] + 1'b1;
 
     for (genvar w = 0; w < int'(WAYS); w++) begin : gen_fills
         embnic_ram_1r1w #(.WIDTH(W), .DEPTH(SETS), .STYLE(2)) u_fills (
             .clk,
             .wr_en  (clearing_q || (filled_valid && way_of(filled_line) == WAY_SEL'(w))),
             .wr_addr(clearing_q ? clear_set_q : set_of(filled_line)),
-            .wr_data(clearing_q ? '0 : filled_fills[W-1:0] + 1'b1),
+            .wr_data(clearing_q ? '0 : filled_next),
             .rd_en  (1'b1),
             .rd_addr(set_of(check_line)),
             .rd_data(fills_ram[w])
@@ -160,7 +163,7 @@ module embnic_cache_order
     );
     embnic_delay #(.WIDTH(LINE_W + STAMP_W), .CYCLES(WAKE_CYCLES)) u_wake (
         .clk, .rst,
-        .in ({filled_line, STAMP_W'(filled_fills[W-1:0] + 1'b1)}),
+        .in ({filled_line, STAMP_W'(filled_next)}),
         .out({wake_fill_line, wake_fill_count})
     );
 

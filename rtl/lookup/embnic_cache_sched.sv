@@ -116,12 +116,23 @@ module embnic_cache_sched
     logic [SLOTS-1:0][PLACES-1:0] ready_q;  // no line is waited for
     logic [SLOTS-1:0][PLACES-1:0] wait_q;   // keeps the distance on the accumulator
 
+    // A row behind one that takes nearly as many beats as the distance keeps it by itself: it is chosen
+    // at once, and exec waits for the rest.
+    localparam int unsigned NEARLY = 3;
+    logic [SLOTS-1:0]  flows_q;             // so long was the last row entered
+    logic [BEAT_W-1:0] e1_last_beat, e1_flows;
+
+    assign e1_last_beat   = e1_q.beat_base + e1_q.beats_m1;
+    assign e1_flows     = (!e1_q.load && !e1_q.flush && dtype_quantised(e1_q.dtype))
+        ? BEAT_W'(ACC_LOOP_LONG_CYCLES - 1 - NEARLY) : BEAT_W'(ACC_LOOP_CYCLES - 1 - NEARLY);
+
     always_ff @(posedge clk) begin
+        if (e1_valid_q && e1_q.last_seg) flows_q[e1_slot_q] <= e1_last_beat >= e1_flows;
         for (int unsigned s = 0; s < SLOTS; s++) begin
             for (int unsigned p = 0; p < PLACES; p++) begin
                 if (e1_valid_q && {e1_slot_q, e1_pos_q[POS_W-1:0]} == ID_W'(s * PLACES + p)) begin
                     ready_q[s][p] <= !e1_q.miss;
-                    wait_q[s][p]  <= e1_q.wait_slot;
+                    wait_q[s][p]  <= e1_q.wait_slot && !flows_q[e1_slot_q];
                 end else if (line_valid && line_place == ID_W'(s * PLACES + p)) begin
                     ready_q[s][p] <= 1'b1;
                 end

@@ -419,8 +419,11 @@ async def hits_overtake_misses(dut: Any) -> None:
         await bench.finish()
         bench.memory.frozen = frozen
         if frozen:
+            sets = bench.params["SETS"]
+            hot = set_of(key_of(0, 0, 0), sets)
+            cold = (row for row in itertools.count(1) if set_of(key_of(0, row, 0), sets) != hot)
             for number in range(stuck * places):
-                bench.send_row(0, 1000 + number, slot=number % stuck)
+                bench.send_row(0, next(cold), slot=number % stuck)
             await bench.until(lambda: bench.memory.outstanding == fetches)
             await bench.cycles(50)
             bench.send_row(0, 0, slot=free[0])
@@ -429,9 +432,8 @@ async def hits_overtake_misses(dut: Any) -> None:
         for number in range(200):
             bench.send_row(0, 0, slot=free[number % len(free)], first=1)
         await bench.until(lambda: bench.issuer.empty)
-        await bench.cycles(60)
-        stuck_beats = sum(len(bench.beats[slot]) for slot in range(stuck))
-        assert len(bench.board.expected) == stuck_beats, "every hit has come"
+        await bench.until(lambda: not any(bench.beats[slot] for slot in free), timeout=1000)
+        stuck_beats = len(bench.board.expected)
         assert bench.want["line_hit"] >= 100, "they were hits"
         assert bool(stuck_beats) == frozen
         cycles = bench.first_beat_at[-1] - bench.first_beat_at[0] + 1
@@ -593,17 +595,18 @@ async def distance_is_exact(dut: Any) -> None:
     bench = CacheBench(dut)
     await bench.reset()
     for table in bench.tables_that_fit():
-        beats = bench.layout(table).vec_beats
+        beats, lines = bench.layout(table).vec_beats, len(bench.layout(table).lines())
+        if lines > 1 and bench.line_beats < 3:
+            continue  # a slot alone gives a line in 3 cycles
         bench.send_row(table, 0, slot=0, first=1)
         await bench.finish()
         bench.first_beat_at.clear()
-        for _ in range(3):
+        for _ in range(5):
             bench.send_row(table, 0, slot=0, first=0)
         await bench.finish()
-        starts = bench.first_beat_at[::beats]
-        assert [b - a for a, b in itertools.pairwise(starts)] == [max(bench.loop, beats)] * 2, (
-            starts
-        )
+        starts = bench.first_beat_at[beats::beats]  # the first finds the slot quiet, its second line not
+        gaps = [after - before for before, after in itertools.pairwise(starts)]
+        assert gaps == [max(bench.loop, beats)] * 3, f"rows of {beats} beats start {gaps} apart"
 
 
 async def _rate(bench: CacheBench, table: int, number: int, keys: int) -> float:
@@ -625,8 +628,8 @@ async def hits_at_full_rate(dut: Any) -> None:
     bench = CacheBench(dut)
     for table in bench.tables_that_fit():
         for keys in (1, 2, 20, 80):
-            rate = await _rate(bench, table, 1200, keys)
             beats = bench.layout(table).vec_beats
+            rate = await _rate(bench, table, 6 * bench.slots + 1600 // beats, keys)
             dut._log.info("hits, bags of %d rows of %d beats: %.4f beats/cycle", keys, beats, rate)
             assert rate >= 0.98
 
@@ -706,7 +709,7 @@ NAMES = (*NAMES, "MAX_BURST")
     [
         (128, 64, 2, 8, 4, 32, 4, 0, 2),
         (512, 256, 4, 4, 128, 512, 32, 3, 16),
-        (512, 64, 1, 4, 64, 512, 64, 2, 256),
+        (512, 64, 1, 16, 64, 512, 64, 2, 256),
     ],
     ids=["tiny", "wide", "single_beat"],
 )
