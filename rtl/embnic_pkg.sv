@@ -86,6 +86,7 @@ package embnic_pkg;
         logic [CNT_W-1:0]    init_count; // keys that the accumulator already holds (>= 1 when init)
         logic [RSP_W-1:0]    rsp_addr;   // reply buffer address of the vector's first beat
         logic [BEAT_W-1:0]   vec_beats;
+        logic [BEAT_W-1:0]   row_beats;  // bus beats of a row as stored
         logic [15:0]         dim;
         dtype_e              dtype;
     } bag_t;
@@ -100,6 +101,22 @@ package embnic_pkg;
             DTYPE_INT4, DTYPE_INT4_END:   dtype_expand = 2'd3;
             default:                      dtype_expand = 2'd0;
         endcase
+    endfunction
+
+    function automatic logic dtype_known(input dtype_e dtype);
+        dtype_known = dtype <= DTYPE_FIXED;
+    endfunction
+
+    // 64-byte units of a row of `dim` elements as stored.
+    function automatic logic [12:0] row_units(input dtype_e dtype, input logic [15:0] dim);
+        logic [18:0] bytes;
+        unique case (dtype)
+            DTYPE_FP16, DTYPE_BF16:       bytes = {2'b00, dim, 1'b0};
+            DTYPE_INT8, DTYPE_INT8_FRONT: bytes = 19'(dim) + 19'd16;
+            DTYPE_INT4, DTYPE_INT4_END:   bytes = ((19'(dim) + 19'd1) >> 1) + 19'd16;
+            default:                      bytes = {1'b0, dim, 2'b00};
+        endcase
+        row_units = 13'((bytes + 19'd63) >> 6);
     endfunction
 
     function automatic logic dtype_quantised(input dtype_e dtype);

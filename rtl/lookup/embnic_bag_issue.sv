@@ -11,8 +11,9 @@
 //                two bags are open.
 // Errors         a key that fails a check is reported once on err_* and then treated as null: its
 //                row is never read.
-// Not handled    tables in another order than SEQUENTIAL or on another card: reported as
-//                UNSUPPORTED.
+// Not handled    tables in the order TREE or MEMO, or on another card: reported as UNSUPPORTED. In
+//                the order SPLIT the rows of this card are added in key order; partial sums of
+//                others follow later.
 //
 // A key that contributes nothing (null, padding row, refused) makes no operation, unless it is its
 // bag's last: then OP_FLUSH tells the pool to emit. A bag with an initial accumulator begins with
@@ -105,6 +106,7 @@ module embnic_bag_issue
         logic [CNT_W-1:0]    init_count;
         logic [RSP_W-1:0]    rsp_addr;
         logic [BEAT_W-1:0]   vec_beats;
+        logic [BEAT_W-1:0]   row_beats;
         logic [15:0]         dim;
         dtype_e              dtype;
     } item_t;
@@ -118,6 +120,7 @@ module embnic_bag_issue
         logic [ROW_W-1:0]    row;
         logic [UNIT_W-1:0]   unit;       // where the row begins, in units of 64 bytes
         logic [BEAT_W-1:0]   vec_beats;
+        logic [BEAT_W-1:0]   row_beats;
         logic                first;
         logic                last;
         logic [15:0]         dim;
@@ -269,6 +272,7 @@ module embnic_bag_issue
         init_count: s1_bag.init_count,
         rsp_addr:   s1_bag.rsp_addr,
         vec_beats:  s1_bag.vec_beats,
+        row_beats:  s1_bag.row_beats,
         dim:        s1_bag.dim,
         dtype:      s1_bag.dtype
     };
@@ -317,19 +321,19 @@ module embnic_bag_issue
     // ---------------------------------------------------------------------------------------------
     // s5, s6: read the descriptor; row * stride modulo the card memory, in two halves
     // ---------------------------------------------------------------------------------------------
-    localparam int unsigned VEC64_W = BEAT_W - $clog2(BPW);
-    logic [VEC64_W-1:0]         s5_vec64;
-    logic [HALF_W+VEC64_W-1:0]  s6_low_q, s6_high_q;
+    localparam int unsigned ROW64_W = BEAT_W - $clog2(BPW);
+    logic [ROW64_W-1:0]         s5_row64;
+    logic [HALF_W+ROW64_W-1:0]  s6_low_q, s6_high_q;
     logic [UNIT_W-1:0]          s7_offset_q;
     logic                       s6_exists_q, s7_exists_q, s6_null_q, s7_null_q;
 
     assign desc_rd_en   = s5_valid_q && !s5_q.init;
     assign desc_rd_addr = s5_key_q.tbl[TBL_AW-1:0];
-    assign s5_vec64     = s5_q.vec_beats[BEAT_W-1:$clog2(BPW)];
+    assign s5_row64     = s5_q.row_beats[BEAT_W-1:$clog2(BPW)];
 
     always_ff @(posedge clk) begin
-        s6_low_q    <= s5_key_q.row[HALF_W-1:0] * s5_vec64;
-        s6_high_q   <= s5_key_q.row[UNIT_W-1:HALF_W] * s5_vec64;
+        s6_low_q    <= s5_key_q.row[HALF_W-1:0] * s5_row64;
+        s6_high_q   <= s5_key_q.row[UNIT_W-1:HALF_W] * s5_row64;
         s7_offset_q <= UNIT_W'(s6_low_q) + {s6_high_q[HALF_W-1:0], HALF_W'(0)};
         s6_exists_q <= s5_key_q.tbl < TABLE_W'(TABLES);
         s7_exists_q <= s6_exists_q;
@@ -353,12 +357,14 @@ module embnic_bag_issue
         s7_status = STATUS_OK;
         if (!s7_exists_q || !s7_desc.valid) begin
             s7_status = STATUS_UNKNOWN_TABLE;
-        end else if (s7_desc.pooling == POOLING_NONE || s7_desc.order != ORDER_SEQUENTIAL ||
+        end else if (s7_desc.order == ORDER_TREE || s7_desc.order == ORDER_MEMO ||
                 s7_desc.remote) begin
             s7_status = STATUS_UNSUPPORTED;
         end else if (s7_desc.dim != s7_q.dim || s7_desc.dtype != s7_q.dtype ||
                      (s7_q.weighted && s7_desc.pooling != POOLING_SUM)) begin
             s7_status = STATUS_TABLE_MISMATCH;
+        end else if (s7_desc.pooling == POOLING_NONE && !(s7_q.start && s7_q.last)) begin
+            s7_status = STATUS_BAD_REQUEST;  // rows that are not pooled come in bags of one key
         end else if (!s7_null_q && 64'(s7_key_q.row) >= s7_desc.rows) begin
             s7_status = STATUS_OUT_OF_RANGE;
         end
@@ -441,6 +447,7 @@ module embnic_bag_issue
             row:          s8_key_q.row,
             unit:         s8_unit_q,
             vec_beats:    s8_q.vec_beats,
+            row_beats:    s8_q.row_beats,
             first:        !s8_state.any,
             last:         s8_q.last,
             dim:          s8_q.dim,
@@ -512,14 +519,30 @@ module embnic_bag_issue
         .sts_count    (queue_count)
     );
 
-    logic [SEG_W-1:0]  seg_q;
-    logic [BEAT_W-1:0] beat_base_q, beats_left;
-    logic              last_seg, op_ready;
-    op_t               op;
+    // A row as stored is cut into lines; each gives the vector beats whose chunks lie in it. What
+    // holds no row (FLUSH, INIT) is cut the same way.
+    // Chunks of a row's header: of int8, twice that for int4; of a line: at most LINE_BEATS << 3.
+    localparam logic [CHUNK_W-1:0] HEADER_CHUNKS = (DATA_W == 512) ? 1 : 4;
+    localparam int unsigned        LINE_CHUNKS_W = $clog2(LINE_BEATS) + 4;
+
+    logic [SEG_W-1:0]         seg_q;
+    logic [BEAT_W-1:0]        beat_base_q, stored_left_q, stored_left, vec_left, beats;
+    logic [1:0]               expand;
+    logic                     first_seg, last_seg, op_ready;
+    logic [CHUNK_W-1:0]       chunk;
+    logic [LINE_CHUNKS_W-1:0] line_chunks;
+    op_t                      op;
 
     assign record          = record_t'(record_data);
-    assign beats_left      = record.vec_beats - beat_base_q;
-    assign last_seg        = beats_left <= BEAT_W'(LINE_BEATS);
+    assign expand          = dtype_expand(record.dtype);
+    assign first_seg       = seg_q == '0;
+    assign stored_left     = first_seg ? record.row_beats : stored_left_q;
+    assign vec_left        = record.vec_beats - beat_base_q;
+    assign last_seg        = stored_left <= BEAT_W'(LINE_BEATS);
+    assign chunk           = first_seg && dtype_quantised(record.dtype)
+                             ? HEADER_CHUNKS << expand[0] : '0;
+    assign line_chunks     = (LINE_CHUNKS_W'(LINE_BEATS) << expand) - LINE_CHUNKS_W'(chunk);
+    assign beats           = last_seg ? vec_left : BEAT_W'(line_chunks);
     assign record_ready    = op_ready && last_seg;
     assign credit_back_pop = record_valid && record_ready;
 
@@ -532,14 +555,14 @@ module embnic_bag_issue
         seg:          seg_q,
         addr:         {record.unit, 6'd0} + ADDR_W'(seg_q) * ADDR_W'(LINE_BYTES),
         dtype:        record.dtype,
-        fetch_beats:  last_seg ? beats_left : BEAT_W'(LINE_BEATS),
-        header:       1'b0,
-        chunk:        '0,
-        beats:        last_seg ? beats_left : BEAT_W'(LINE_BEATS),
+        fetch_beats:  last_seg ? stored_left : BEAT_W'(LINE_BEATS),
+        header:       record.kind == OP_ROW && chunk != '0,
+        chunk:        chunk,
+        beats:        beats,
         beat_base:    beat_base_q,
         first:        record.first,
         last:         record.last,
-        first_seg:    seg_q == '0,
+        first_seg:    first_seg,
         last_seg:     last_seg,
         dim:          record.dim,
         pooling:      record.pooling,
@@ -551,12 +574,13 @@ module embnic_bag_issue
     };
 
     always_ff @(posedge clk) begin
+        if (record_valid && op_ready) stored_left_q <= stored_left - BEAT_W'(LINE_BEATS);
         if (rst) begin
             seg_q       <= '0;
             beat_base_q <= '0;
         end else if (record_valid && op_ready) begin
             seg_q       <= last_seg ? '0 : seg_q + SEG_W'(1);
-            beat_base_q <= last_seg ? '0 : beat_base_q + BEAT_W'(LINE_BEATS);
+            beat_base_q <= last_seg ? '0 : beat_base_q + beats;
         end
     end
 
