@@ -140,7 +140,7 @@ package embnic_pkg;
         logic [SEG_W-1:0]    seg;
         logic [ADDR_W-1:0]   addr;       // byte address of the line in card memory, a multiple of 64
         dtype_e              dtype;      // how the row is stored
-        logic [BEAT_W-1:0]   fetch_beats; // bus beats of the line as stored: 1 .. LINE_BEATS
+        logic [BEAT_W-1:0]   fetch_beats; // bus beats of the line as stored, padding left out: 1 .. LINE_BEATS
         logic                header;     // the line begins with the 16-byte header of a quantised row
         logic [CHUNK_W-1:0]  chunk;      // where in the line its first vector beat lies, in chunks
         logic [BEAT_W-1:0]   beats;      // vector beats that the line gives: 1 .. LINE_BEATS << expand(dtype)

@@ -530,7 +530,8 @@ module embnic_bag_issue
     logic [1:0]               expand;
     logic                     first_seg, last_seg, op_ready;
     logic [CHUNK_W-1:0]       chunk;
-    logic [LINE_CHUNKS_W-1:0] line_chunks;
+    logic [LINE_CHUNKS_W-1:0] line_chunks, last_chunk;
+    logic [BEAT_W-1:0]        fetch_beats;   // up to the last chunk: what lies behind it is padding
     op_t                      op;
 
     assign record          = record_t'(record_data);
@@ -543,6 +544,8 @@ module embnic_bag_issue
                              ? HEADER_CHUNKS << expand[0] : '0;
     assign line_chunks     = (LINE_CHUNKS_W'(LINE_BEATS) << expand) - LINE_CHUNKS_W'(chunk);
     assign beats           = last_seg ? vec_left : BEAT_W'(line_chunks);
+    assign last_chunk      = LINE_CHUNKS_W'(chunk) + LINE_CHUNKS_W'(beats) - LINE_CHUNKS_W'(1);
+    assign fetch_beats     = BEAT_W'(last_chunk >> expand) + BEAT_W'(1);
     assign record_ready    = op_ready && last_seg;
     assign credit_back_pop = record_valid && record_ready;
 
@@ -555,7 +558,7 @@ module embnic_bag_issue
         seg:          seg_q,
         addr:         {record.unit, 6'd0} + ADDR_W'(seg_q) * ADDR_W'(LINE_BYTES),
         dtype:        record.dtype,
-        fetch_beats:  last_seg ? stored_left : BEAT_W'(LINE_BEATS),
+        fetch_beats:  fetch_beats,
         header:       record.kind == OP_ROW && chunk != '0,
         chunk:        chunk,
         beats:        beats,

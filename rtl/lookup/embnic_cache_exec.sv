@@ -72,9 +72,19 @@ module embnic_cache_exec
     // E0: choose
 
     lookup_t           head;
-    logic [LB_W-1:0]   number_q;      // beat of the line
-    logic [BEAT_W-1:0] vec_beat_q;    // beat of the vector, valid when number_q != 0
-    logic [BEAT_W-1:0] vec_beat;
+    localparam int unsigned CHUNKS_W = LB_W + 3;  // chunks of a line: LINE_BEATS << 3 at most
+    localparam bit          BARE     = DATA_W == 128;  // a header fills a bus beat
+
+    logic [BEAT_W-1:0]   number_q;    // vector beats given of this operation
+    logic                bare_q;      // its header was given
+    logic [CHUNKS_W-1:0] chunk_q;     // of the next vector beat, valid when number_q != 0
+    logic [BEAT_W-1:0]   vec_beat_q;  // beat of the vector, valid when number_q != 0
+    logic [BEAT_W-1:0]   vec_beat;
+    logic [1:0]          expand;
+    logic [CHUNKS_W-1:0] chunk;
+    logic [LB_W-1:0]     stored;      // bus beat of the line
+    logic [SUB_W-1:0]    sub;
+    logic                is_bare, stored_end, is_long, collide;
     logic              is_miss, is_hit, op_start, op_end, must_wait, no_fill, fire;
 
     // Cycles in which the next row of a slot must not start. Loaded with every beat: when beat v
@@ -89,15 +99,21 @@ module embnic_cache_exec
     assign head      = lookup_t'(s_axis_lookup_tdata);
     assign is_miss   = head.miss;
     assign is_hit    = !head.miss && !head.load && !head.flush;
-    assign op_start  = number_q == '0;
-    assign op_end    = BEAT_W'(number_q) == head.beats_m1;
-    assign vec_beat  = op_start ? head.beat_base : vec_beat_q;
+    assign op_start  = number_q == '0 && !bare_q;
+    assign is_bare   = BARE && head.header && op_start;
+    assign op_end    = number_q == head.beats_m1 && !is_bare;
+    assign expand    = dtype_expand(head.dtype);
+    assign chunk     = number_q == '0 ? CHUNKS_W'(head.chunk) : chunk_q;
+    assign stored    = is_bare ? '0 : LB_W'(chunk >> expand);
+    assign sub       = SUB_W'(chunk) & ~(SUB_W'('1) << expand);
+    assign stored_end = is_bare || op_end || sub == ~(SUB_W'('1) << expand);
+    assign vec_beat  = number_q == '0 ? head.beat_base : vec_beat_q;
     assign must_wait = op_start && head.wait_slot && blocked_q[head.slot[$clog2(SLOTS > 1 ? SLOTS : 2)-1:0]];
     assign no_fill   = is_miss && !s_axis_fill_tvalid;
-    assign fire      = s_axis_lookup_tvalid && !must_wait && !no_fill;
+    assign fire      = s_axis_lookup_tvalid && !must_wait && !no_fill && !collide;
 
     assign s_axis_lookup_tready = fire && op_end;
-    assign s_axis_fill_tready   = fire && is_miss;
+    assign s_axis_fill_tready   = fire && is_miss && stored_end;
 
     assign wait_load = wait_any ? WAIT_W'(BEAT_W'(ACC_LOOP_CYCLES - 1) - vec_beat) : '0;
     assign wait_any  = vec_beat < BEAT_W'(ACC_LOOP_CYCLES - 1);
@@ -119,9 +135,9 @@ module embnic_cache_exec
 
     always_comb begin
         info.dtype        = head.dtype;
-        info.sub          = '0;
-        info.header       = 1'b0;
-        info.bare         = 1'b0;
+        info.sub          = sub;
+        info.header       = head.header && op_start;
+        info.bare         = is_bare;
         info.slot         = head.slot;
         info.ctx          = head.ctx;
         info.beat         = vec_beat;
@@ -206,9 +222,10 @@ module embnic_cache_exec
     always_ff @(posedge clk) begin
         if (fire) begin
             e1_info_q  <= info;
-            e1_addr_q  <= RADDR_W'(32'(head.line) * LINE_BEATS) | RADDR_W'(number_q);
+            e1_addr_q  <= RADDR_W'(32'(head.line) * LINE_BEATS) | RADDR_W'(stored);
             e1_key_q   <= head.key;
-            vec_beat_q <= vec_beat + 1'b1;
+            vec_beat_q <= vec_beat + BEAT_W'(!is_bare);
+            chunk_q    <= chunk + CHUNKS_W'(!is_bare);
         end
         if (fire && is_miss) e1_fill_q <= s_axis_fill_tdata;
         if (e3_valid) begin
@@ -218,6 +235,7 @@ module embnic_cache_exec
 
         if (rst) begin
             number_q        <= '0;
+            bare_q          <= 1'b0;
             wait_q          <= '0;
             blocked_q       <= '0;
             e1_valid_q      <= 1'b0;
@@ -234,7 +252,8 @@ module embnic_cache_exec
             evt_exec_fetch  <= 1'b0;
             evt_exec_hazard <= 1'b0;
         end else begin
-            if (fire) number_q <= op_end ? '0 : number_q + 1'b1;
+            if (fire) number_q <= op_end ? '0 : number_q + BEAT_W'(!is_bare);
+            if (fire) bare_q <= !op_end && (bare_q || is_bare);
             wait_q          <= wait_d;
             blocked_q       <= blocked_d;
             e1_valid_q      <= fire;

@@ -17,8 +17,10 @@ package embnic_cache_pkg;
         logic                miss;       // the line comes from card memory, through the next fetch buffer
         logic                load;       // OP_INIT
         logic                flush;      // OP_FLUSH
-        logic [BEAT_W-1:0]   beats_m1;   // bus beats of this line, less one
-        logic [BEAT_W-1:0]   beat_base;  // first bus beat of this line within the vector
+        logic                header;     // the line begins with the row's header
+        logic [CHUNK_W-1:0]  chunk;      // of the line's first vector beat
+        logic [BEAT_W-1:0]   beats_m1;   // vector beats of this line, less one
+        logic [BEAT_W-1:0]   beat_base;  // the first of them within the vector
         logic                wait_slot;  // reads what an earlier row left in the slot's accumulator: keep the distance
         logic                last_seg;
         logic [SLOT_W-1:0]   slot;

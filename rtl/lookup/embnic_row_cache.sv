@@ -127,14 +127,15 @@ module embnic_row_cache
         .sts_idle    (tags_idle)
     );
 
-    // The operation beside its lookup. Its `beats` are less one from here on: what every later
+    // The operation beside its lookup. Its beats are less one from here on: what every later
     // comparison needs.
     logic op_valid;
     op_t  op_entering, op;
 
     always_comb begin
-        op_entering       = op_in;
-        op_entering.beats = op_in.beats - 1'b1;
+        op_entering             = op_in;
+        op_entering.beats       = op_in.beats - 1'b1;
+        op_entering.fetch_beats = op_in.fetch_beats - 1'b1;
     end
 
     embnic_delay #(.WIDTH(1), .CYCLES(3), .RESET(1'b1)) u_op_valid (.clk, .rst, .in(accept), .out(op_valid));
@@ -158,6 +159,8 @@ module embnic_row_cache
         looked_up.miss         = line_miss;
         looked_up.load         = op.kind == OP_INIT;
         looked_up.flush        = op.kind == OP_FLUSH;
+        looked_up.header       = op.header;
+        looked_up.chunk        = op.chunk;
         looked_up.beats_m1     = op.beats;
         looked_up.beat_base    = op.beat_base;
         looked_up.wait_slot    = op.first_seg && !op.first && op.kind != OP_INIT;
@@ -193,7 +196,7 @@ module embnic_row_cache
         .clk, .rst,
         .req_valid   (line_miss),
         .req_addr    (op.addr),
-        .req_beats_m1(op.beats),
+        .req_beats_m1(op.fetch_beats),
         .slot_free,
         .m_axi_arid, .m_axi_araddr, .m_axi_arlen, .m_axi_arsize, .m_axi_arburst, .m_axi_arvalid, .m_axi_arready,
         .m_axi_rid, .m_axi_rdata, .m_axi_rresp, .m_axi_rlast, .m_axi_rvalid, .m_axi_rready,

@@ -24,7 +24,7 @@ HEADER_BYTES = 16  # of a quantised row: fp32 scale, fp32 bias, zeros
 
 
 class Line(NamedTuple):
-    """A line of a row: bus beats as stored, chunk at which its elements begin, vector beats it gives."""
+    """A line of a row: bus beats to fetch, chunk at which its elements begin, vector beats it gives."""
 
     fetch_beats: int
     chunk: int
@@ -57,4 +57,5 @@ def lines_of(dtype: int, dim: int, *, line_bytes: int, bus_bytes: int) -> Iterat
         inside = [
             beat for beat in range(vector) if start <= (header + beat) >> expand < start + fetch
         ]
-        yield Line(fetch, header if start == 0 else 0, len(inside), inside[0])
+        needed = (header + inside[-1] >> expand) + 1 - start
+        yield Line(needed, header if start == 0 else 0, len(inside), inside[0])
