@@ -26,8 +26,16 @@ package embnic_pkg;
     // embnic_pool guarantees it; embnic_row_cache keeps it.
     localparam int unsigned ACC_LOOP_CYCLES = 12;
 
-    // Latency of embnic_fp32_fma and embnic_fp32_div_uint, from valid_in to valid_out.
+    // A beat of a quantised row (int8, int4) takes INT_EXTRA_CYCLES more through the pool. A beat of another kind, OP_INIT and
+    // OP_FLUSH included, is never issued exactly that long after one: they would meet at the adder. The next row's same beat,
+    // or the OP_FLUSH, follows ACC_LOOP_LONG_CYCLES after it at the earliest.
+    localparam int unsigned INT_EXTRA_CYCLES     = 7;
+    localparam int unsigned ACC_LOOP_LONG_CYCLES = ACC_LOOP_CYCLES + INT_EXTRA_CYCLES;
+
+    // Latency of the binary32 units, from valid_in to valid_out.
     localparam int unsigned FMA_STAGES = 13;
+    localparam int unsigned MUL_STAGES = 6;
+    localparam int unsigned ADD_STAGES = 6;
     localparam int unsigned DIV_STAGES = 32;
     // The addend of embnic_fp32_fma is taken this many cycles after its factors: the accumulator is read meanwhile.
     localparam int unsigned FMA_C_DELAY = 5;

@@ -231,6 +231,7 @@ module embnic_pool
         .valid_in (divide),
         .a        (value),
         .count    (meta_result.count),
+        .storage  (ROUND_FP32),
         .valid_out(mean_valid),
         .result   (mean)
     );
