@@ -67,7 +67,7 @@ module embnic_cache_exec
     localparam int unsigned LB_W    = (LINE_BEATS == 1) ? 1 : $clog2(LINE_BEATS);
     localparam int unsigned DEPTH   = LINES * LINE_BEATS;
     localparam int unsigned RADDR_W = $clog2(DEPTH);
-    localparam int unsigned WAIT_W  = $clog2(ACC_LOOP_CYCLES);
+    localparam int unsigned WAIT_W  = $clog2(ACC_LOOP_LONG_CYCLES);
 
     // E0: choose
 
@@ -87,6 +87,8 @@ module embnic_cache_exec
     logic                is_bare, stored_end, is_long, collide;
     logic              is_miss, is_hit, op_start, op_end, must_wait, no_fill, fire;
 
+    logic [INT_EXTRA_CYCLES:1] long_q;  // index: cycles ago; a beat of a long format was issued
+
     // Cycles in which the next row of a slot must not start. Loaded with every beat: when beat v
     // was issued in cycle t the next row may issue its beat 0 in cycle t + ACC_LOOP_CYCLES - v at
     // the earliest. The last beat of a row says the latest of these cycles, because beats of a row
@@ -94,6 +96,7 @@ module embnic_cache_exec
     logic [SLOTS-1:0]             blocked_q, blocked_d; // wait_q[s] != 0
     logic [SLOTS-1:0][WAIT_W-1:0] wait_q, wait_d;
     logic [WAIT_W-1:0]            wait_load;
+    logic [BEAT_W-1:0]            wait_last;
     logic                         wait_any;
 
     assign head      = lookup_t'(s_axis_lookup_tdata);
@@ -115,8 +118,11 @@ module embnic_cache_exec
     assign s_axis_lookup_tready = fire && op_end;
     assign s_axis_fill_tready   = fire && is_miss && stored_end;
 
-    assign wait_load = wait_any ? WAIT_W'(BEAT_W'(ACC_LOOP_CYCLES - 1) - vec_beat) : '0;
-    assign wait_any  = vec_beat < BEAT_W'(ACC_LOOP_CYCLES - 1);
+    assign wait_last = BEAT_W'((is_long ? ACC_LOOP_LONG_CYCLES : ACC_LOOP_CYCLES) - 1);
+    assign wait_load = wait_any ? WAIT_W'(wait_last - vec_beat) : '0;
+    assign wait_any  = vec_beat < wait_last;
+    assign is_long   = !head.load && !head.flush && dtype_quantised(head.dtype);
+    assign collide   = !is_long && long_q[INT_EXTRA_CYCLES];
 
     // `fire` is late: everything it chooses from is ready before it.
     always_comb begin
@@ -251,6 +257,7 @@ module embnic_cache_exec
             evt_exec_empty  <= 1'b0;
             evt_exec_fetch  <= 1'b0;
             evt_exec_hazard <= 1'b0;
+            long_q          <= '0;
         end else begin
             if (fire) number_q <= op_end ? '0 : number_q + BEAT_W'(!is_bare);
             if (fire) bare_q <= !op_end && (bare_q || is_bare);
@@ -268,15 +275,17 @@ module embnic_cache_exec
             evt_exec_beat   <= fire;
             evt_exec_empty  <= !s_axis_lookup_tvalid;
             evt_exec_fetch  <= s_axis_lookup_tvalid && no_fill;
-            evt_exec_hazard <= s_axis_lookup_tvalid && !no_fill && must_wait;
+            evt_exec_hazard <= s_axis_lookup_tvalid && !no_fill && (must_wait || collide);
+            long_q          <= {long_q[INT_EXTRA_CYCLES-1:1], fire && is_long};
         end
     end
 
     // Assertions
     `EMBNIC_STABLE(lookup_stable, s_axis_lookup_tvalid, s_axis_lookup_tready, s_axis_lookup_tdata,
         "an operation holds until it is consumed")
-    `EMBNIC_ASSUME(beats_legal, !s_axis_lookup_tvalid || head.beats_m1 < BEAT_W'(LINE_BEATS),
-        "an operation is 1 .. LINE_BEATS beats")
+    `EMBNIC_ASSUME(beats_legal, !s_axis_lookup_tvalid || 32'(head.chunk) + 32'(head.beats_m1) <
+        (LINE_BEATS << expand),
+        "an operation's chunks lie in its line")
     `EMBNIC_ASSUME(slot_legal, !s_axis_lookup_tvalid || 32'(head.slot) < SLOTS,
         "a slot is below SLOTS")
     `EMBNIC_ASSERT(fill_matches, !(s_axis_fill_tready && s_axis_fill_tvalid) || s_axis_fill_tlast
