@@ -36,6 +36,7 @@ from .framing import (
     FrameLimits,
     check_mtu,
     groups,
+    one_key_bags,
     payload_limit,
 )
 from .gen.configs import CONFIGS
@@ -47,7 +48,7 @@ from .gen.wire import (
     KEY_TABLE_SHIFT,
     UNIT_BYTES,
     WIRE_VERSION,
-    DType,
+    Pooling,
     Status,
 )
 from .lookup import LookupPlanner, PartialResult
@@ -260,12 +261,6 @@ class Driver:
                 do="Use a larger configuration.",
             )
         for table in tables:
-            if table.dtype != DType.FP32:
-                raise ConfigError(
-                    f"Table {table.name!r}: dtype {table.dtype.name.lower()!r} on a card.",
-                    allowed="'fp32' in this version.",
-                    do="Store it as fp32, or open target='cpu'.",
-                )
             if table.vec64 > min(limits.max_vec64, limits.reply_vec64):
                 raise ConfigError(
                     f"Table {table.name!r}: dim {table.dim}.",
@@ -318,7 +313,11 @@ class Driver:
 
     def prepare(self, bags: Bags) -> PartialResult:
         """Return an empty result for `bags`, which fit the tables (see `Bags.validate_against`)."""
-        return PartialResult(bags, groups(bags, self._tables, self._numbers))
+        cut = {
+            name: one_key_bags(part) if self._tables[name].pooling is Pooling.NONE else part
+            for name, part in bags.items()
+        }
+        return PartialResult(Bags(cut), groups(Bags(cut), self._tables, self._numbers))
 
     def lookup(self, result: PartialResult) -> None:
         """Answer the bags of a prepared result on the card.

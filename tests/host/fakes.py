@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from embnic.arithmetic import OUTPUT, STORAGE, widen
 from embnic.backends.card import CardBackend
-from embnic.backends.reference import accumulate, finish
+from embnic.backends.reference import accumulate, finish, unpooled
 from embnic.config import Table
 from embnic.driver import Driver
 from embnic.engine import Engine
@@ -32,6 +33,7 @@ from embnic.gen.wire import (
     Pooling,
     Status,
 )
+from embnic.rows import unpack
 from embnic.wire import FrameBatch
 
 REQUESTS = (1, 2, 5, 6, 8, 9, 10)
@@ -378,7 +380,13 @@ class FakeCard:
     def _reply(self, frame, opcode, body, *, flags, status=0, first=0, bags=0, beat=0) -> bytes:
         dim = struct.unpack_from("<H", frame, 60)[0]
         ours = struct.pack(
-            "<HBBBBH", 0xEB1C, 1, opcode, flags, status << 4, struct.unpack_from("<H", frame, 48)[0]
+            "<HBBBBH",
+            0xEB1C,
+            1,
+            opcode,
+            flags,
+            status << 4 | self._reply_dtype(frame, opcode),
+            struct.unpack_from("<H", frame, 48)[0],
         )
         ours += frame[50:54] + struct.pack("<HHHHH", first, bags, beat, dim, 0)
         ours += body
@@ -396,6 +404,11 @@ class FakeCard:
         self.counters["tx_frames"] += 1
         return frame[6:12] + frame[:6] + b"\x08\x00" + ip + udp + ours
 
+    @staticmethod
+    def _reply_dtype(frame: bytes, opcode: int) -> int:
+        fixed = frame[47] & 15 == DType.FIXED and opcode in (Opcode.REPLY, Opcode.PARTIAL)
+        return int(DType.FIXED if fixed else DType.FP32)
+
     def _lookup(self, frame: bytes, payload: bytes) -> list[bytes]:
         if self._event("request"):
             return []
@@ -404,14 +417,15 @@ class FakeCard:
         vec64 = -(-dim * 4 // SUM64)
         self.counters["requests"] += 1
         special = flags & (Flag.ACCUMULATOR | Flag.CONTINUES | Flag.PARTIAL_WANTED)
-        if dtype != DType.FP32:
+        if dtype not in list(DType) or (dtype == DType.FIXED and flags & Flag.WEIGHTED):
             return [self._error(frame, Status.UNSUPPORTED)]
         if vec64 > self.config.max_vec64 or bags * vec64 > self.config.reply_vec64:
             return [self._error(frame, Status.TOO_LARGE)]
         init = None
         if flags & Flag.ACCUMULATOR:
             held = struct.unpack_from("<I", payload)[0]
-            init = (np.frombuffer(payload, "<f4", dim, 64).copy(), held)
+            number = "<i4" if dtype == DType.FIXED else "<f4"
+            init = (np.frombuffer(payload, number, dim, 64).copy(), held)
             payload = payload[64 + 64 * vec64 :]
         size = 16 if flags & Flag.WEIGHTED else 8
         if len(payload) != size * count or bags < 1 or count < bags or (special and bags != 1):
@@ -425,7 +439,10 @@ class FakeCard:
         vectors, start = [], 0
         for end in ends.tolist():
             found = self._pool(
-                keys[start:end], None if weights is None else weights[start:end], init, dim
+                keys[start:end],
+                None if weights is None else weights[start:end],
+                init,
+                (dim, dtype),
             )
             if isinstance(found, Status):
                 return [self._error(frame, found)]
@@ -441,14 +458,14 @@ class FakeCard:
             return replies[: len(replies) // 2]
         return replies
 
-    def _pool(self, keys, weights, init, dim):
+    def _pool(self, keys, weights, init, shape):
         number = int(keys[0] >> np.uint64(48)) & 0x7FFF
         rows = keys & np.uint64(NULL_ROW)
         descriptor = self.descriptors.get(number)
         if descriptor is None or not descriptor["valid"]:
             return Status.UNKNOWN_TABLE
         if (
-            descriptor["dim"] != dim
+            (descriptor["dim"], descriptor["dtype"]) != shape
             or (((keys >> np.uint64(48)) & np.uint64(0x7FFF)) != number).any()
         ):
             return Status.TABLE_MISMATCH
@@ -457,13 +474,17 @@ class FakeCard:
         if (ids >= descriptor["rows"]).any():
             return Status.OUT_OF_RANGE
         table = self._table(descriptor)
-        stride = table.stride_bytes
         base = descriptor["base"]
-        stored = (
-            self.memory[base : base + descriptor["rows"] * stride]
-            .view("<f4")
-            .reshape(-1, stride // 4)[:, :dim]
-        )
+        stored = unpack(table, self.memory[base : base + table.nbytes])
+        if table.pooling is Pooling.NONE:
+            if len(keys) > 1 or init is not None:
+                return Status.BAD_REQUEST
+            row = np.zeros((1, table.dim), OUTPUT[table.dtype])
+            if table.dtype is DType.FIXED:
+                row = np.zeros((1, table.dim), np.int32)
+            if len(ids) and ids[0] != table.padding_idx:
+                row = stored[ids] if table.dtype is DType.FIXED else unpooled(table, stored, ids)
+            return table, row[0], len(ids)
         acc, count = accumulate(
             table, stored, ids, None if weights is None else weights[real], init
         )
@@ -472,14 +493,26 @@ class FakeCard:
     @staticmethod
     def _table(descriptor: dict[str, int]) -> Table:
         padding = descriptor["padding_row"] if descriptor["has_padding"] else None
-        assert descriptor["has_padding"] == descriptor["mul_then_add"]
-        return Table(
+        table = Table(
             "card",
             rows=descriptor["rows"],
             dim=descriptor["dim"],
+            dtype=DType(descriptor["dtype"]),
             pooling=Pooling(descriptor["pooling"]),
             padding_idx=padding,
+            fixed_scale_exp=0 if descriptor["dtype"] == DType.FIXED else None,
         )
+        assert table.mul_then_add == bool(descriptor["mul_then_add"])
+        return table
+
+    def _vector(self, found: tuple[Table, np.ndarray, int], vec64: int) -> bytes:
+        """Return what a REPLY carries of a bag: fixed sums as they are, all else as fp32."""
+        table, acc, count = found
+        if table.dtype is not DType.FIXED and table.pooling is not Pooling.NONE:
+            acc = finish(table, acc, count)
+        if table.dtype is not DType.FIXED and acc.dtype == STORAGE[table.dtype]:
+            acc = widen(acc, table.dtype)
+        return self._padded(acc, vec64)
 
     def _replies(self, frame, vectors, first, vec64, partial) -> list[bytes]:
         self.counters["partials" if partial else "replies"] += 1
@@ -494,16 +527,14 @@ class FakeCard:
                 for beat in range(0, vec64, step)
             ]
         elif vec64 > units:
-            for at, (table, acc, count) in enumerate(vectors):
-                body = self._padded(finish(table, acc, count), vec64)
+            for at, found in enumerate(vectors):
+                body = self._vector(found, vec64)
                 pieces += [
                     (first + at, 1, b, body[64 * b : 64 * (b + units)])
                     for b in range(0, vec64, units)
                 ]
         else:
-            bodies = [
-                self._padded(finish(table, acc, count), vec64) for table, acc, count in vectors
-            ]
+            bodies = [self._vector(found, vec64) for found in vectors]
             step = units // vec64
             pieces = [
                 (first + at, len(bodies[at : at + step]), 0, b"".join(bodies[at : at + step]))
@@ -525,12 +556,15 @@ class FakeCard:
 
     @staticmethod
     def _padded(vector: np.ndarray, vec64: int) -> bytes:
-        return vector.astype("<f4", copy=False).tobytes().ljust(64 * vec64, b"\0")
+        if vector.dtype != np.int32:
+            vector = vector.astype("<f4", copy=False)
+        return vector.tobytes().ljust(64 * vec64, b"\0")
 
     def _update(self, frame: bytes, payload: bytes, *, rows: bool) -> list[bytes]:
         client, sequence = struct.unpack_from("<QQ", payload)
         count, dim = struct.unpack_from("<HH", frame, 58)
-        vec64 = -(-dim * 4 // SUM64)
+        shape = Table("rows", rows=1, dim=dim, dtype=DType(frame[47] & 15), pooling="none")
+        vec64 = shape.stored_vec64
         head = -(-(16 + 8 * count) // 64) * 64
         if len(payload) != head + (count * vec64 * 64 if rows else 0):
             return [self._error(frame, Status.BAD_REQUEST)]

@@ -6,16 +6,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from ..bags import Bags
+from ..arithmetic import OUTPUT, narrow
+from ..bags import Bags, TableBags
 from ..config import Table, tables_by_name
 from ..driver import Driver, PartialResult
 from ..errors import ClosedError, ConfigError, DeviceError, LinkError
-from ..gen.wire import DType
+from ..gen.wire import DType, Order, Pooling
 from ..rows import check_ids, to_storage
 from ..stats import LinkCounters
 from .base import Capabilities, output_arrays
+from .cpu import finish_bags
 
 __all__ = ["CardBackend"]
 
@@ -44,7 +47,11 @@ class CardBackend:
         self._closed = False
         driver.attach()
         self.capabilities = Capabilities(
-            dtypes=frozenset({DType.FP32}), max_dim=driver.capabilities.max_vec64 * 16
+            dtypes=frozenset(DType),
+            poolings=frozenset(Pooling),
+            # With all rows on one card, split adds in key order.
+            orders=frozenset({Order.SEQUENTIAL, Order.SPLIT}),
+            max_dim=driver.capabilities.max_vec64 * 16,
         )
         for table in self.tables.values():
             self.capabilities.check(table, name)
@@ -56,7 +63,7 @@ class CardBackend:
         return self.driver.link_counters
 
     def load(self, table: str, weights: Any) -> None:
-        """Set all rows of a table: float32 [rows, D]."""
+        """Set all rows of a table: [rows, D], float32 or as stored."""
         self._check_open("load")
         described = self._table(table)
         self.driver.load(table, to_storage(described, weights, rows=described.rows))
@@ -94,8 +101,24 @@ class CardBackend:
                 do="Raise mtu.",
             )
         for name, array in arrays.items():
-            array[...] = result.values(name)
+            array[...] = self.vectors(result, name)
         return arrays
+
+    def vectors(self, result: PartialResult, name: str) -> NDArray[Any]:
+        """Return the vectors of a table [B, D] in the type of the results; those not done mean nothing.
+
+        The card sums in fp32 and divides; sums and means of fp16 and bf16 rows are rounded here. It answers `fixed`
+        tables with the integers, which are scaled and divided here.
+        """
+        table, values = self._table(name), result.values(name)
+        if values is None:
+            return np.zeros((0, table.dim), OUTPUT[table.dtype])
+        if table.dtype is DType.FIXED:
+            return finish_bags(table, values, _counts(table, result.bags[name]))
+        half_up = (
+            table.dtype is DType.BF16 and table.pooling is Pooling.SUM and not table.mul_then_add
+        )
+        return narrow(values.view(np.float32), table.dtype, half_up=half_up)
 
     def refresh_counters(self) -> None:
         """Read the card's counters into `card_counters`."""
@@ -139,3 +162,10 @@ class CardBackend:
                 do="Name a table that was given at the start.",
             )
         return self.tables[name]
+
+
+def _counts(table: Table, bags: TableBags) -> NDArray[np.int64]:
+    """Return the keys of each bag that count: int64 [B], the padding row left out."""
+    padding = np.zeros(len(bags.values) + 1, np.int64)
+    np.cumsum(bags.values == table.padding_idx, out=padding[1:])
+    return bags.lengths - (padding[bags.offsets[1:]] - padding[bags.offsets[:-1]])
