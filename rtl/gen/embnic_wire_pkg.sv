@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'hB3F78B54;
+    localparam logic [31:0] CONTRACT_HASH = 32'hA20FA871;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -41,7 +41,7 @@ package embnic_wire_pkg;
         OPCODE_ERROR      = 8'd15   // reply: the request was refused; see the status
     } opcode_e;
 
-    // How a row is given. Card memory holds quantised rows of all layouts alike: f32 scale, f32 bias, 8 zero bytes, elements.
+    // How a row is given; card memory holds all quantised layouts alike (see the payloads).
     typedef enum logic [3:0] {
         DTYPE_FP32       = 4'd0,   // IEEE 754 binary32
         DTYPE_FP16       = 4'd1,   // IEEE 754 binary16
@@ -80,7 +80,7 @@ package embnic_wire_pkg;
     // The order of the additions; a partial or a mean is divided and rounded once, after the last of them.
     typedef enum logic [1:0] {
         ORDER_SEQUENTIAL = 2'd0,   // key order: acc = acc + row, from +0
-        ORDER_TREE       = 2'd1,   // the j-th key that counts goes to running sum j mod 2**tree_k_log2; these are added pairwise, halves first, those without a key left out
+        ORDER_TREE       = 2'd1,   // the j-th key that counts goes to sum j mod k, k = 2**tree_k_log2; sums are then added pairwise
         ORDER_SPLIT      = 2'd2,   // local rows in key order, then the owners' partials by ascending owner number
         ORDER_MEMO       = 2'd3    // as the plan's memo rows say
     } order_e;

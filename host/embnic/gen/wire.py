@@ -54,7 +54,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0xB3F78B54
+CONTRACT_HASH: Final = 0xA20FA871
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
@@ -95,7 +95,7 @@ class Opcode(IntEnum):
 
 
 class DType(IntEnum):
-    """How a row is given. Card memory holds quantised rows of all layouts alike: f32 scale, f32 bias, 8 zero bytes, elements."""
+    """How a row is given; card memory holds all quantised layouts alike (see the payloads)."""
 
     FP32 = 0  # IEEE 754 binary32
     FP16 = 1  # IEEE 754 binary16
@@ -137,7 +137,7 @@ class Order(IntEnum):
     """The order of the additions; a partial or a mean is divided and rounded once, after the last of them."""
 
     SEQUENTIAL = 0  # key order: acc = acc + row, from +0
-    TREE = 1  # the j-th key that counts goes to running sum j mod 2**tree_k_log2; these are added pairwise, halves first, those without a key left out
+    TREE = 1  # the j-th key that counts goes to sum j mod k, k = 2**tree_k_log2; sums are then added pairwise
     SPLIT = 2  # local rows in key order, then the owners' partials by ascending owner number
     MEMO = 3  # as the plan's memo rows say
 
