@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'hA20FA871;
+    localparam logic [31:0] CONTRACT_HASH = 32'hAE4F7C1F;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -72,7 +72,7 @@ package embnic_wire_pkg;
     // How the rows of a bag become one vector.
     typedef enum logic [1:0] {
         POOLING_SUM  = 2'd0,   // sum, weighted when the frame says so
-        POOLING_MEAN = 2'd1,   // sum divided by the number of keys that contributed; a FIXED sum is divided by the host
+        POOLING_MEAN = 2'd1,   // sum divided by the keys that contributed; by the host for FIXED
         POOLING_MAX  = 2'd2,   // elementwise maximum
         POOLING_NONE = 2'd3    // no pooling: the row of every key, zeros for a null key and the padding row
     } pooling_e;
@@ -182,11 +182,11 @@ package embnic_wire_pkg;
         dtype_e            dtype;            // storage type
         pooling_e          pooling;          // pooling
         logic              has_padding;      // padding_row is skipped and not counted
-        logic              mul_then_add;     // round the weighted product before adding; FP32, FP16 and BF16 only
+        logic              mul_then_add;     // round weighted products; FP32, FP16, BF16
         logic [15:0]       dim;              // elements of a row
         order_e            order;            // order of the additions
-        logic [3:0]        tree_k_log2;      // log2 of the running sums of a TREE, 1 to 4; 0 with the other orders
-        logic signed [7:0] fixed_scale_exp;  // log2 of the unit of FIXED rows, for the host; 0 with the other dtypes
+        logic [3:0]        tree_k_log2;      // log2 of a TREE's sums, 1 to 4; else 0
+        logic signed [7:0] fixed_scale_exp;  // log2 of the unit of FIXED; else 0
         logic              remote;           // the rows live on another card
         logic              memo;             // rows are stored partial sums
         logic [7:0]        owner;            // which owner holds the rows

@@ -158,7 +158,7 @@ def test_a_card_refuses_what_it_does_not_pool_in_the_engines_words(make):
         with pytest.raises(ConfigError, match=f"'{dtype.name.lower()}' is not built for .*'fp32'"):
             make([table_of(dtype, rows=4, dim=4, pooling="sum")])
     for way in ({"pooling": "none"}, {"pooling": "sum", "order": "split"}):
-        with pytest.raises(ConfigError, match="is not built for .*Do: Choose a target"):
+        with pytest.raises(ConfigError, match=r"is not built for .*Do: Choose a target"):
             make([table_of(DType.FP32, rows=4, dim=4, **way)])
 
 

@@ -8,7 +8,7 @@
 
 namespace embnic::wire {
 
-inline constexpr std::uint32_t kContractHash = 0xA20FA871u;
+inline constexpr std::uint32_t kContractHash = 0xAE4F7C1Fu;
 
 inline constexpr std::uint16_t kMagic = 0xEB1Cu;
 inline constexpr std::uint8_t kVersion = 1u;
@@ -71,7 +71,7 @@ enum class Status : std::uint8_t {
 // How the rows of a bag become one vector.
 enum class Pooling : std::uint8_t {
     SUM = 0,  // sum, weighted when the frame says so
-    MEAN = 1,  // sum divided by the number of keys that contributed; a FIXED sum is divided by the host
+    MEAN = 1,  // sum divided by the keys that contributed; by the host for FIXED
     MAX = 2,  // elementwise maximum
     NONE = 3,  // no pooling: the row of every key, zeros for a null key and the padding row
 };
