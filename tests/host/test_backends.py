@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from cases import bits, difficult_rows, random_bags, same_bits, seeded
+from cases import FORMATS, bits, difficult_rows, random_bags, same_bits, seeded, table_of
 from fakes import FakeCard, fake_driver
 
 import embnic
@@ -122,6 +122,44 @@ def test_random_bags_have_the_bits_of_the_reference(make, kind, weighted):
         for t in TABLES
     ]
     check(backend, rows, Bags({name: part[name] for part in parts for name in part}))
+
+
+FORMAT_WAYS = (
+    {"pooling": "sum"},
+    {"pooling": "sum", "padding_idx": 3},
+    {"pooling": "sum", "order": "tree", "tree_k": 4},
+    {"pooling": "sum", "order": "split"},
+    {"pooling": "mean", "padding_idx": 3},
+    {"pooling": "max"},
+    {"pooling": "none", "padding_idx": 3},
+)
+
+
+@pytest.mark.parametrize("make", ["reference", "cpu-native", "cpu-numpy"], indirect=True)
+@pytest.mark.parametrize("way", FORMAT_WAYS, ids=lambda way: "-".join(map(str, way.values())))
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_every_format_pooling_and_order_has_the_bits_of_the_reference(make, dtype, way):
+    rng = seeded()
+    table = table_of(dtype, rows=40, dim=21, **way)
+    weighted = table.pooling is Pooling.SUM and dtype is not DType.FIXED
+    backend = make([table])
+    for kind in KINDS:
+        rows = load(backend, rng, kind, [table])
+        for w in (None, kind) if weighted else (None,):
+            bags = random_bags(rng, table, 15, longest=30, weighted=w)
+            pooled = [pool_bag(table, rows["t"], *bags["t"].bag(n)) for n in range(15)]
+            join = np.concatenate if table.pooling is Pooling.NONE else np.stack
+            assert same_bits(backend.lookup(bags)["t"], join(pooled))
+
+
+@pytest.mark.parametrize("make", ["fake", "rtl"], indirect=True)
+def test_a_card_refuses_what_it_does_not_pool_in_the_engines_words(make):
+    for dtype in set(FORMATS) - {DType.FP32}:
+        with pytest.raises(ConfigError, match=f"'{dtype.name.lower()}' is not built for .*'fp32'"):
+            make([table_of(dtype, rows=4, dim=4, pooling="sum")])
+    for way in ({"pooling": "none"}, {"pooling": "sum", "order": "split"}):
+        with pytest.raises(ConfigError, match=r"is not built for .*Do: Choose a target"):
+            make([table_of(DType.FP32, rows=4, dim=4, **way)])
 
 
 def test_the_example_of_the_readme(make):
