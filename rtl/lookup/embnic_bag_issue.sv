@@ -139,20 +139,35 @@ module embnic_bag_issue
     bag_t              bag;
     logic [SLOTS-1:0]  busy_q, fresh_q;      // keys are left; none was chosen yet
     logic [SLOTS-1:0]  busy_d, fresh_d;
-    logic              accept, free_valid;
-    logic [IDX_W-1:0]  free_idx;
+    logic              accept, free_valid_q, next_free_valid, next_free;
+    logic [IDX_W-1:0]  free_idx_q, next_free_idx;
+    logic [SLOTS-1:0]  free_req;
 
     assign bag               = bag_t'(s_axis_bag_tdata);
-    assign s_axis_bag_tready = free_valid;
-    assign accept            = s_axis_bag_tvalid && free_valid;
+    assign s_axis_bag_tready = free_valid_q;
+    assign accept            = s_axis_bag_tvalid && free_valid_q;
+
+    // The slot for the next bag is chosen a cycle ahead, among those that are not chosen yet.
+    always_comb begin
+        free_req = ~busy_q;
+        if (free_valid_q) free_req[free_idx_q] = 1'b0;
+    end
+
+    assign next_free = accept || !free_valid_q;
 
     embnic_rr_arbiter #(.N(SLOTS)) u_free (
         .clk, .rst,
-        .req        (~busy_q),
-        .take       (accept),
-        .grant_valid(free_valid),
-        .grant_idx  (free_idx)
+        .req        (free_req),
+        .take       (next_free && next_free_valid),
+        .grant_valid(next_free_valid),
+        .grant_idx  (next_free_idx)
     );
+
+    always_ff @(posedge clk) begin
+        if (next_free) free_idx_q <= next_free_idx;
+        if (rst) free_valid_q <= 1'b0;
+        else if (next_free) free_valid_q <= next_free_valid;
+    end
 
     // ---------------------------------------------------------------------------------------------
     // pick: the next slot with keys left, not the one of the cycle before
@@ -186,8 +201,8 @@ module embnic_bag_issue
         if (s1_valid_q && s1_last) busy_d[s1_slot_q] = 1'b0;
         if (pick) fresh_d[pick_idx] = 1'b0;
         if (accept) begin
-            busy_d[free_idx]  = 1'b1;
-            fresh_d[free_idx] = 1'b1;
+            busy_d[free_idx_q]  = 1'b1;
+            fresh_d[free_idx_q] = 1'b1;
         end
     end
 
@@ -219,7 +234,7 @@ module embnic_bag_issue
     embnic_ram_1r1w #(.WIDTH($bits(bag_t)), .DEPTH(SLOTS), .STYLE(1)) u_bags (
         .clk,
         .wr_en  (accept),
-        .wr_addr(free_idx),
+        .wr_addr(free_idx_q),
         .wr_data(s_axis_bag_tdata),
         .rd_en  (pick),
         .rd_addr(pick_idx),
@@ -347,7 +362,11 @@ module embnic_bag_issue
     descriptor_t       s7_desc;
     status_e           s7_status, s8_status_q;   // OK: not refused by the table
     logic              s8_known_q;               // the table exists
-    logic              s8_null_q, s8_padding_q, s8_mul_then_add_q;
+    // Row numbers are compared in two halves, put together in s8.
+    localparam int unsigned CUT = ROW_W / 2;
+    logic              s8_high_over_q, s8_high_same_q, s8_low_over_q;
+    logic              s8_high_padding_q, s8_low_padding_q;
+    logic              s8_null_q, s8_padding, s8_out_of_range, s8_mul_then_add_q;
     pooling_e          s8_pooling_q;
     logic [UNIT_W-1:0] s8_unit_q;
 
@@ -365,8 +384,6 @@ module embnic_bag_issue
             s7_status = STATUS_TABLE_MISMATCH;
         end else if (s7_desc.pooling == POOLING_NONE && !(s7_q.start && s7_q.last)) begin
             s7_status = STATUS_BAD_REQUEST;  // rows that are not pooled come in bags of one key
-        end else if (!s7_null_q && 64'(s7_key_q.row) >= s7_desc.rows) begin
-            s7_status = STATUS_OUT_OF_RANGE;
         end
     end
 
@@ -374,8 +391,12 @@ module embnic_bag_issue
         s8_status_q       <= s7_status;
         s8_known_q        <= s7_exists_q && s7_desc.valid;
         s8_null_q         <= s7_null_q;
-        s8_padding_q      <= !s7_null_q && s7_desc.has_padding &&
-            64'(s7_key_q.row) == s7_desc.padding_row;
+        s8_high_over_q    <= (64 - CUT)'(s7_key_q.row[ROW_W-1:CUT]) > s7_desc.rows[63:CUT];
+        s8_high_same_q    <= (64 - CUT)'(s7_key_q.row[ROW_W-1:CUT]) == s7_desc.rows[63:CUT];
+        s8_low_over_q     <= s7_key_q.row[CUT-1:0] >= s7_desc.rows[CUT-1:0];
+        s8_high_padding_q <= s7_desc.has_padding &&
+            (64 - CUT)'(s7_key_q.row[ROW_W-1:CUT]) == s7_desc.padding_row[63:CUT];
+        s8_low_padding_q  <= s7_key_q.row[CUT-1:0] == s7_desc.padding_row[CUT-1:0];
         s8_mul_then_add_q <= s7_desc.mul_then_add;
         s8_pooling_q      <= s7_desc.pooling;
         s8_unit_q         <= s7_desc.base[ADDR_W-1:6] + s7_offset_q;
@@ -396,7 +417,9 @@ module embnic_bag_issue
     logic [$bits(state_t)-1:0]    s8_ram_data;
     logic [(1 << CTX_W)-1:0]      pooling_seen_q, pooling_seen_d;
     logic [(1 << CTX_W)-1:0][1:0] pooling_q, pooling_d;
-    pooling_e                     s8_ctx_pooling;
+    logic                         s8_ctx_seen_q;      // the request's pooling is known: this one
+    pooling_e                     s8_ctx_pooling_q;
+    logic [CNT_W-1:0]             s8_count_up;
     status_e                      s8_status;
     logic                         s8_contributes, s8_push;
     record_t                      s8_record, s9_record_q;
@@ -414,18 +437,23 @@ module embnic_bag_issue
 
     assign s8_ram         = state_t'(s8_ram_data);
     assign s8_state       = s8_q.start ? '0 : s8_ram;
-    assign s8_ctx_pooling = pooling_e'(pooling_q[s8_q.ctx]);
+    assign s8_count_up    = s8_state.count + CNT_W'(1);
+    assign s8_padding      = s8_high_padding_q && s8_low_padding_q && !s8_null_q;
+    assign s8_out_of_range = (s8_high_over_q || (s8_high_same_q && s8_low_over_q)) && !s8_null_q;
 
     always_comb begin
         s8_status = s8_status_q;
-        if (s8_status_q == STATUS_OK &&
-            ((s8_state.table_seen && s8_state.tbl != s8_key_q.tbl) ||
-             (pooling_seen_q[s8_q.ctx] && s8_ctx_pooling != s8_pooling_q))) begin
-            s8_status = STATUS_TABLE_MISMATCH;
+        if (s8_status_q == STATUS_OK) begin
+            if (s8_out_of_range) begin
+                s8_status = STATUS_OUT_OF_RANGE;
+            end else if ((s8_state.table_seen && s8_state.tbl != s8_key_q.tbl) ||
+                    (s8_ctx_seen_q && s8_ctx_pooling_q != s8_pooling_q)) begin
+                s8_status = STATUS_TABLE_MISMATCH;
+            end
         end
         if (s8_q.init) s8_status = STATUS_OK;
 
-        s8_contributes = !s8_q.init && s8_status == STATUS_OK && !s8_null_q && !s8_padding_q;
+        s8_contributes = !s8_q.init && s8_status == STATUS_OK && !s8_null_q && !s8_padding;
         s8_push        = s8_q.init || s8_contributes || s8_q.last;
 
         s8_state_next = s8_state;
@@ -434,7 +462,7 @@ module embnic_bag_issue
             s8_state_next.count = s8_q.init_count;
         end else begin
             s8_state_next.any        = s8_state.any || s8_contributes;
-            s8_state_next.count      = s8_state.count + CNT_W'(s8_contributes);
+            s8_state_next.count      = s8_contributes ? s8_count_up : s8_state.count;
             s8_state_next.table_seen = 1'b1;
             if (!s8_state.table_seen) s8_state_next.tbl = s8_key_q.tbl;
         end
@@ -469,12 +497,14 @@ module embnic_bag_issue
         pooling_d      = pooling_q;
         if (s8_valid_q && !s8_q.init && s8_known_q) begin
             pooling_seen_d[s8_q.ctx] = 1'b1;
-            if (!pooling_seen_q[s8_q.ctx]) pooling_d[s8_q.ctx] = s8_pooling_q;
+            if (!s8_ctx_seen_q) pooling_d[s8_q.ctx] = s8_pooling_q;
         end
         if (accept && bag.first) pooling_seen_d[bag.ctx] = 1'b0;
     end
 
     always_ff @(posedge clk) begin
+        s8_ctx_seen_q    <= pooling_seen_d[s7_q.ctx];
+        s8_ctx_pooling_q <= pooling_e'(pooling_d[s7_q.ctx]);
         pooling_q   <= pooling_d;
         s9_record_q <= s8_record;
         err_ctx     <= s8_q.ctx;
@@ -493,7 +523,7 @@ module embnic_bag_issue
             err_valid       <= s8_valid_q && s8_status != STATUS_OK;
             evt_key         <= s8_valid_q && !s8_q.init;
             evt_key_null    <= s8_valid_q && !s8_q.init && s8_null_q;
-            evt_key_padding <= s8_valid_q && !s8_q.init && s8_padding_q && s8_status == STATUS_OK;
+            evt_key_padding <= s8_valid_q && !s8_q.init && s8_padding && s8_status == STATUS_OK;
             evt_bag         <= s8_valid_q && s8_q.last;
         end
     end
