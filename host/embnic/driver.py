@@ -48,6 +48,8 @@ from .gen.wire import (
     KEY_TABLE_SHIFT,
     UNIT_BYTES,
     WIRE_VERSION,
+    DType,
+    Order,
     Pooling,
     Status,
 )
@@ -97,7 +99,8 @@ class Capabilities:
 class Driver:
     """Drive one card over its three ports.
 
-    `config` is the configuration the card must have been built as; None accepts any that this package knows.
+    `config` is the configuration the card must have been built as; None accepts any that this package knows. `dtypes`
+    and `orders` are what the card pools: with all rows on one card, split adds in key order.
     """
 
     def __init__(
@@ -110,6 +113,8 @@ class Driver:
         mtu: int = 1500,
         config: str | None = None,
         route: Route = DEFAULT_ROUTE,
+        dtypes: frozenset[DType] = frozenset(DType),
+        orders: frozenset[Order] = frozenset({Order.SEQUENTIAL, Order.SPLIT}),
     ) -> None:
         check_mtu(mtu)
         if config is not None and config not in CONFIGS:
@@ -122,6 +127,7 @@ class Driver:
         self._mtu = mtu
         self._route = route
         self._config = config
+        self.dtypes, self.orders = dtypes, orders
         self._tables: dict[str, Table] = {}
         self._numbers: dict[str, int] = {}
         self._addresses: dict[str, int] = {}
@@ -261,6 +267,12 @@ class Driver:
                 do="Use a larger configuration.",
             )
         for table in tables:
+            if table.dtype not in self.dtypes:
+                raise ConfigError(
+                    f"Table {table.name!r}: dtype {table.dtype.name.lower()!r} on a card.",
+                    allowed=", ".join(repr(d.name.lower()) for d in sorted(self.dtypes)) + ".",
+                    do="Store it as one of these, or open target='cpu'.",
+                )
             if table.vec64 > min(limits.max_vec64, limits.reply_vec64):
                 raise ConfigError(
                     f"Table {table.name!r}: dim {table.dim}.",

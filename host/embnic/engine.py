@@ -286,8 +286,9 @@ class Engine:
             self._count_too_long(result.too_long)
         answered = 0
         for name in bags:
-            done = result.done(name)
-            arrays[name][...] = card.vectors(result, name)
+            values, done = card.vectors(result, name), result.done(name)
+            if values is not None:
+                arrays[name][...] = values
             if not done.all():
                 rest = select(result.bags[name], ~done)
                 missing = master.lookup(Bags({name: rest}))[name]

@@ -6,19 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from ..arithmetic import OUTPUT, narrow
-from ..bags import Bags, TableBags
+from ..arithmetic import narrow
+from ..bags import Bags
 from ..config import Table, tables_by_name
 from ..driver import Driver, PartialResult
 from ..errors import ClosedError, ConfigError, DeviceError, LinkError
-from ..gen.wire import DType, Order, Pooling
+from ..gen.wire import DType, Pooling
 from ..rows import check_ids, to_storage
 from ..stats import LinkCounters
 from .base import Capabilities, output_arrays
-from .cpu import finish_bags
+from .cpu import counted_keys, finish_bags
 
 __all__ = ["CardBackend"]
 
@@ -47,10 +46,9 @@ class CardBackend:
         self._closed = False
         driver.attach()
         self.capabilities = Capabilities(
-            dtypes=frozenset(DType),
+            dtypes=driver.dtypes,
             poolings=frozenset(Pooling),
-            # With all rows on one card, split adds in key order.
-            orders=frozenset({Order.SEQUENTIAL, Order.SPLIT}),
+            orders=driver.orders,
             max_dim=driver.capabilities.max_vec64 * 16,
         )
         for table in self.tables.values():
@@ -63,7 +61,7 @@ class CardBackend:
         return self.driver.link_counters
 
     def load(self, table: str, weights: Any) -> None:
-        """Set all rows of a table: [rows, D], float32 or as stored."""
+        """Set all rows of a table: [rows, D], float32 or the table's storage type."""
         self._check_open("load")
         described = self._table(table)
         self.driver.load(table, to_storage(described, weights, rows=described.rows))
@@ -104,21 +102,21 @@ class CardBackend:
             array[...] = self.vectors(result, name)
         return arrays
 
-    def vectors(self, result: PartialResult, name: str) -> NDArray[Any]:
-        """Return the vectors of a table [B, D] in the type of the results; those not done mean nothing.
+    def vectors(self, result: PartialResult, name: str) -> NDArray[Any] | None:
+        """Return the vectors of a table in the type of its results [B, D]; None: no bags. Those not done mean nothing.
 
         The card sums in fp32 and divides; sums and means of fp16 and bf16 rows are rounded here. It answers `fixed`
         tables with the integers, which are scaled and divided here.
         """
-        table, values = self._table(name), result.values(name)
-        if values is None:
-            return np.zeros((0, table.dim), OUTPUT[table.dtype])
+        raw, table = result.values(name), self._table(name)
+        if raw is None:
+            return None
         if table.dtype is DType.FIXED:
-            return finish_bags(table, values, _counts(table, result.bags[name]))
+            return finish_bags(table, raw, counted_keys(table, result.bags[name]))
         half_up = (
             table.dtype is DType.BF16 and table.pooling is Pooling.SUM and not table.mul_then_add
         )
-        return narrow(values.view(np.float32), table.dtype, half_up=half_up)
+        return narrow(raw, table.dtype, half_up=half_up)
 
     def refresh_counters(self) -> None:
         """Read the card's counters into `card_counters`."""
@@ -162,10 +160,3 @@ class CardBackend:
                 do="Name a table that was given at the start.",
             )
         return self.tables[name]
-
-
-def _counts(table: Table, bags: TableBags) -> NDArray[np.int64]:
-    """Return the keys of each bag that count: int64 [B], the padding row left out."""
-    padding = np.zeros(len(bags.values) + 1, np.int64)
-    np.cumsum(bags.values == table.padding_idx, out=padding[1:])
-    return bags.lengths - (padding[bags.offsets[1:]] - padding[bags.offsets[:-1]])
