@@ -10,6 +10,9 @@ common/embnic_delay.sv
 common/embnic_rr_arbiter.sv
 common/embnic_counters.sv
 common/embnic_crc32c.sv
+common/embnic_fp32_product.sv
+common/embnic_fp32_mul.sv
+common/embnic_fp32_add.sv
 common/embnic_fp32_fma.sv
 common/embnic_fp32_div_uint.sv
 gen/embnic_csr.sv
@@ -28,5 +31,6 @@ lookup/embnic_cache_sched.sv
 lookup/embnic_row_fetch.sv
 lookup/embnic_cache_exec.sv
 lookup/embnic_row_cache.sv
+lookup/embnic_unpack.sv
 lookup/embnic_pool.sv
 embnic_core.sv

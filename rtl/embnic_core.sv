@@ -389,6 +389,18 @@ module embnic_core
         .evt_exec_beat, .evt_exec_empty, .evt_exec_fetch, .evt_exec_hazard
     );
 
+    logic              vec_valid, unpack_idle;
+    beat_t             vec_info;
+    logic [DATA_W-1:0] vec_data;
+    logic [31:0]       vec_scale, vec_bias;
+
+    embnic_unpack #(.DATA_W(DATA_W), .SLOTS(SLOTS)) u_unpack (
+        .clk, .rst,
+        .beat_valid, .beat_info, .beat_data,
+        .vec_valid, .vec_info, .vec_data, .vec_scale, .vec_bias,
+        .sts_idle(unpack_idle)
+    );
+
     logic              rsp_wr_en, rsp_rd_en;
     logic [RSP_W-1:0]  rsp_wr_addr, rsp_rd_addr;
     logic [DATA_W-1:0] rsp_wr_data, rsp_rd_data;
@@ -396,13 +408,19 @@ module embnic_core
     logic [CTX_W-1:0]  bag_done_ctx;
     logic [CNT_W-1:0]  bag_done_count;
     logic              pool_idle;
+    logic [5:0]        evt_saturate;  // elements
 
     embnic_pool #(.DATA_W(DATA_W), .SLOTS(SLOTS), .MAX_VEC64(MAX_VEC64)) u_pool (
         .clk, .rst,
-        .beat_valid, .beat_info, .beat_data,
+        .beat_valid  (vec_valid),
+        .beat_info   (vec_info),
+        .beat_data   (vec_data),
+        .beat_scale  (vec_scale),
+        .beat_bias   (vec_bias),
         .rsp_wr_en, .rsp_wr_addr, .rsp_wr_data,
         .bag_done_valid, .bag_done_ctx, .bag_done_count,
-        .sts_idle(pool_idle)
+        .sts_idle    (pool_idle),
+        .evt_saturate
     );
 
     embnic_ram_1r1w #(.WIDTH(DATA_W), .DEPTH(RSP_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1)) u_reply_ram (
@@ -447,7 +465,7 @@ module embnic_core
         .evt_tx_frame, .evt_tx_bytes, .evt_tx_reply
     );
 
-    assign core_idle = lookup_idle && pool_idle && rsp_idle && !upd_active && !frame_valid;
+    assign core_idle = lookup_idle && unpack_idle && pool_idle && rsp_idle && !upd_active && !frame_valid;
 
     // -----------------------------------------------------------------------------------------------------------------
     // What is counted
@@ -497,7 +515,8 @@ module embnic_core
 
     always_ff @(posedge clk) begin
         sts_probe <= {
-            12'b0,
+            evt_saturate != '0,                  // 31 a sum of a fixed table was clipped
+            11'b0,
             sts_flush_busy,                      // 19 tags are being cleared
             m_axi_bvalid && m_axi_bready,        // 18 write response
             m_axi_awvalid && m_axi_awready,      // 17 write burst

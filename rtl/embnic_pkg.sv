@@ -32,8 +32,10 @@ package embnic_pkg;
     localparam int unsigned INT_EXTRA_CYCLES     = 7;
     localparam int unsigned ACC_LOOP_LONG_CYCLES = ACC_LOOP_CYCLES + INT_EXTRA_CYCLES;
 
-    // Latency of embnic_fp32_fma and embnic_fp32_div_uint, from valid_in to valid_out.
+    // Latency of the binary32 units, from valid_in to valid_out.
     localparam int unsigned FMA_STAGES = 13;
+    localparam int unsigned MUL_STAGES = 6;
+    localparam int unsigned ADD_STAGES = 6;
     localparam int unsigned DIV_STAGES = 32;
     // The addend of embnic_fp32_fma is taken this many cycles after its factors: the accumulator is read meanwhile.
     localparam int unsigned FMA_C_DELAY = 5;
@@ -92,6 +94,7 @@ package embnic_pkg;
         logic [CNT_W-1:0]    init_count; // keys that the accumulator already holds (>= 1 when init)
         logic [RSP_W-1:0]    rsp_addr;   // reply buffer address of the vector's first beat
         logic [BEAT_W-1:0]   vec_beats;
+        logic [BEAT_W-1:0]   row_beats;  // bus beats of a row as stored
         logic [15:0]         dim;
         dtype_e              dtype;
     } bag_t;
@@ -106,6 +109,22 @@ package embnic_pkg;
             DTYPE_INT4, DTYPE_INT4_END:   dtype_expand = 2'd3;
             default:                      dtype_expand = 2'd0;
         endcase
+    endfunction
+
+    function automatic logic dtype_known(input dtype_e dtype);
+        dtype_known = dtype <= DTYPE_FIXED;
+    endfunction
+
+    // 64-byte units of a row of `dim` elements as stored.
+    function automatic logic [12:0] row_units(input dtype_e dtype, input logic [15:0] dim);
+        logic [18:0] bytes;
+        unique case (dtype)
+            DTYPE_FP16, DTYPE_BF16:       bytes = {2'b00, dim, 1'b0};
+            DTYPE_INT8, DTYPE_INT8_FRONT: bytes = 19'(dim) + 19'd16;
+            DTYPE_INT4, DTYPE_INT4_END:   bytes = ((19'(dim) + 19'd1) >> 1) + 19'd16;
+            default:                      bytes = {1'b0, dim, 2'b00};
+        endcase
+        row_units = 13'((bytes + 19'd63) >> 6);
     endfunction
 
     function automatic logic dtype_quantised(input dtype_e dtype);
@@ -129,7 +148,7 @@ package embnic_pkg;
         logic [SEG_W-1:0]    seg;
         logic [ADDR_W-1:0]   addr;       // byte address of the line in card memory, a multiple of 64
         dtype_e              dtype;      // how the row is stored
-        logic [BEAT_W-1:0]   fetch_beats; // bus beats of the line as stored: 1 .. LINE_BEATS
+        logic [BEAT_W-1:0]   fetch_beats; // bus beats of the line as stored, padding left out: 1 .. LINE_BEATS
         logic                header;     // the line begins with the 16-byte header of a quantised row
         logic [CHUNK_W-1:0]  chunk;      // where in the line its first vector beat lies, in chunks
         logic [BEAT_W-1:0]   beats;      // vector beats that the line gives: 1 .. LINE_BEATS << expand(dtype)

@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ from .framing import (
     FrameLimits,
     check_mtu,
     groups,
+    one_key_bags,
     payload_limit,
 )
 from .gen.configs import CONFIGS
@@ -49,6 +50,7 @@ from .gen.wire import (
     WIRE_VERSION,
     DType,
     Order,
+    Pooling,
     Status,
 )
 from .lookup import LookupPlanner, PartialResult
@@ -97,7 +99,8 @@ class Capabilities:
 class Driver:
     """Drive one card over its three ports.
 
-    `config` is the configuration the card must have been built as; None accepts any that this package knows.
+    `config` is the configuration the card must have been built as; None accepts any that this package knows. `dtypes`
+    and `orders` are what the card pools: with all rows on one card, split adds in key order.
     """
 
     def __init__(
@@ -110,6 +113,8 @@ class Driver:
         mtu: int = 1500,
         config: str | None = None,
         route: Route = DEFAULT_ROUTE,
+        dtypes: frozenset[DType] = frozenset(DType),
+        orders: frozenset[Order] = frozenset({Order.SEQUENTIAL, Order.SPLIT}),
     ) -> None:
         check_mtu(mtu)
         if config is not None and config not in CONFIGS:
@@ -122,6 +127,7 @@ class Driver:
         self._mtu = mtu
         self._route = route
         self._config = config
+        self.dtypes, self.orders = dtypes, orders
         self._tables: dict[str, Table] = {}
         self._numbers: dict[str, int] = {}
         self._addresses: dict[str, int] = {}
@@ -261,11 +267,11 @@ class Driver:
                 do="Use a larger configuration.",
             )
         for table in tables:
-            if table.dtype != DType.FP32:
+            if table.dtype not in self.dtypes:
                 raise ConfigError(
                     f"Table {table.name!r}: dtype {table.dtype.name.lower()!r} on a card.",
-                    allowed="'fp32' in this version.",
-                    do="Store it as fp32, or open target='cpu'.",
+                    allowed=", ".join(repr(d.name.lower()) for d in sorted(self.dtypes)) + ".",
+                    do="Store it as one of these, or open target='cpu'.",
                 )
             if table.vec64 > min(limits.max_vec64, limits.reply_vec64):
                 raise ConfigError(
@@ -283,7 +289,9 @@ class Driver:
             has_padding=int(table.padding_idx is not None),
             mul_then_add=int(table.mul_then_add),
             dim=table.dim,
-            order=int(Order.SEQUENTIAL),
+            order=int(table.order),
+            tree_k_log2=0 if table.tree_k is None else table.tree_k.bit_length() - 1,
+            fixed_scale_exp=table.fixed_scale_exp or 0,
             base=self._addresses[name],
             rows=table.rows,
             padding_row=table.padding_idx or 0,
@@ -293,8 +301,8 @@ class Driver:
             regs.TABLE_WORD[at].write(word)
         regs.TABLE_COMMIT.write(1)
 
-    def load(self, name: str, weights: NDArray[np.float32]) -> None:
-        """Write all rows of a table, float32 [rows, D], and empty the row cache."""
+    def load(self, name: str, weights: NDArray[Any]) -> None:
+        """Write all stored rows of a table [rows, columns], and empty the row cache."""
         table = self._tables[name]
         with self._errors(f"loading table {name!r}"), self._quiet():
             base = self._addresses[name]
@@ -317,7 +325,11 @@ class Driver:
 
     def prepare(self, bags: Bags) -> PartialResult:
         """Return an empty result for `bags`, which fit the tables (see `Bags.validate_against`)."""
-        return PartialResult(bags, groups(bags, self._tables, self._numbers))
+        cut = {
+            name: one_key_bags(part) if self._tables[name].pooling is Pooling.NONE else part
+            for name, part in bags.items()
+        }
+        return PartialResult(Bags(cut), groups(Bags(cut), self._tables, self._numbers))
 
     def lookup(self, result: PartialResult) -> None:
         """Answer the bags of a prepared result on the card.
@@ -340,8 +352,8 @@ class Driver:
 
     # -- updates ------------------------------------------------------------------------------------------------------
 
-    def update(self, name: str, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
-        """Overwrite the rows `ids` [n] with `rows` [n, D]; a repeated id keeps its last row.
+    def update(self, name: str, ids: NDArray[np.int64], rows: NDArray[Any]) -> None:
+        """Overwrite the rows `ids` [n] with stored rows [n, columns]; a repeated id keeps its last.
 
         Returns when the card acknowledged all of it. When this raises, some rows may have been written: write them
         again, or reload the table.
@@ -351,13 +363,13 @@ class Driver:
         ids, packed = ids[last], pack(table, rows[last])
         if not len(ids):
             return
-        per_frame = self.limits.rows(table.vec64)
+        per_frame = self.limits.rows(table.stored_vec64)
         with self._errors(f"updating table {name!r}"):
             if per_frame and not self._clients_full:
                 keys = ids.view(np.uint64) | np.uint64(self._numbers[name] << KEY_TABLE_SHIFT)
                 exchange = _attached(self._exchange)
                 try:
-                    self._updates.write(exchange, keys, packed, dim=table.dim, per_frame=per_frame)
+                    self._updates.write(exchange, keys, packed, table=table, per_frame=per_frame)
                     return
                 except ClientsFull:
                     self._clients_full = True
@@ -383,8 +395,8 @@ class Driver:
         """Make sure that no update from before can still take effect."""
         if self._tables and not self._clients_full:
             try:
-                dim = next(iter(self._tables.values())).dim
-                self._updates.settle(_attached(self._exchange), dim=dim)
+                first = next(iter(self._tables.values()))
+                self._updates.settle(_attached(self._exchange), table=first)
             except ClientsFull:
                 self._clients_full = True
 

@@ -27,12 +27,13 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .backends.base import Backend, output_arrays
 from .backends.card import CardBackend
 from .backends.cpu import CpuBackend
-from .bags import Bags
+from .bags import Bags, TableBags
 from .config import OutOfRange, Table, enum_member, tables_by_name
 from .errors import (
     BackendUnavailable,
@@ -43,6 +44,7 @@ from .errors import (
     LinkError,
 )
 from .framing import check_mtu, select
+from .gen.wire import Pooling
 from .stats import Stats
 from .targets import choose
 
@@ -282,14 +284,22 @@ class Engine:
             self._lose(error)
         if result.too_long:
             self._count_too_long(result.too_long)
+        answered = 0
         for name in bags:
-            values, done = result.values(name), result.done(name)
+            values, done = card.vectors(result, name), result.done(name)
             if values is not None:
                 arrays[name][...] = values
             if not done.all():
-                rest = select(bags[name], ~done)
-                arrays[name][~done] = master.lookup(Bags({name: rest}))[name]
-        return result.answered
+                rest = select(result.bags[name], ~done)
+                missing = master.lookup(Bags({name: rest}))[name]
+                if self.tables[name].pooling is Pooling.NONE:  # a bag without an id was a null key
+                    keys = np.flatnonzero(~done)
+                    arrays[name][keys] = 0
+                    arrays[name][keys[rest.lengths > 0]] = missing
+                else:
+                    arrays[name][~done] = missing
+            answered += _whole_bags(self.tables[name], bags[name], done)
+        return answered
 
     def _count_too_long(self, bags: int) -> None:
         text = f"{bags} bags are too long to be continued over the card's frames at this MTU"
@@ -414,3 +424,11 @@ class Engine:
         """Return the master rows of a table."""
         assert self._master is not None
         return self._master.rows(name)
+
+
+def _whole_bags(table: Table, bags: TableBags, done: NDArray[np.bool_]) -> int:
+    """Return how many bags are answered; `done` is by bag, or by id of a table without pooling."""
+    if table.pooling is not Pooling.NONE:
+        return int(done.sum())
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(done, dtype=np.int64)])
+    return int((before[bags.offsets[1:]] - before[bags.offsets[:-1]] == bags.lengths).sum())

@@ -3,9 +3,10 @@
 
 Letters in shapes: `B` bags of a group, `L` keys of a group, `F` frames.
 
-Tables of one (dim, dtype, pooling) and the same kind of entries form a `Group`: its bags lie one after the other, table
-by table, in one array of keys, and share frames. A frame holds whole bags; a bag with more keys than fit is *long* and
-is continued over several frames by the requester, which carries the running accumulator.
+Tables of one (dim, dtype, pooling, order) and the same kind of entries form a `Group`: its bags lie one after the
+other, table by table, in one array of keys, and share frames. A frame holds whole bags; a bag with more keys than fit
+is *long* and is continued over several frames by the requester, which carries the running accumulator. A bag of the
+order `tree` has no such accumulator and cannot be continued.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ from numpy.typing import NDArray
 from .bags import Bags, TableBags
 from .config import Table
 from .errors import ConfigError
-from .gen.wire import FRAME_OVERHEAD, SEQUENCE_BYTES, UNIT_BYTES, DType, Pooling
+from .gen.wire import (
+    FRAME_OVERHEAD,
+    NULL_ROW,
+    SEQUENCE_BYTES,
+    UNIT_BYTES,
+    DType,
+    Order,
+    Pooling,
+)
 from .wire import make_keys
 
 __all__ = [
@@ -31,6 +40,7 @@ __all__ = [
     "check_mtu",
     "cut",
     "groups",
+    "one_key_bags",
     "payload_limit",
     "select",
     "spans",
@@ -60,15 +70,16 @@ class FrameLimits:
         return min(max((self.payload - used) // (16 if weighted else 8), 0), MAX_FRAME_KEYS)
 
     def bags(self, vec64: int) -> int:
-        """Return how many bags of `vec64` a frame may ask for."""
+        """Return how many bags with results of `vec64` units a frame may ask for."""
         return min(self.reply_vec64 // vec64, MAX_FRAME_BAGS)
 
-    def rows(self, vec64: int) -> int:
-        """Return how many rows an UPDATE frame carries: client, sequence, keys, padding to 64 bytes, rows."""
-        count = max((self.payload - SEQUENCE_BYTES) // (8 + vec64 * UNIT_BYTES), 0)
-        while (
-            count and _up64(SEQUENCE_BYTES + 8 * count) + count * vec64 * UNIT_BYTES > self.payload
-        ):
+    def rows(self, stored_vec64: int) -> int:
+        """Return how many rows of `stored_vec64` units an UPDATE frame carries: client, sequence, keys,
+        padding to 64 bytes, rows.
+        """
+        row_bytes = stored_vec64 * UNIT_BYTES
+        count = max((self.payload - SEQUENCE_BYTES) // (8 + row_bytes), 0)
+        while count and _up64(SEQUENCE_BYTES + 8 * count) + count * row_bytes > self.payload:
             count -= 1
         return count
 
@@ -111,6 +122,7 @@ class Group:
     vec64: int
     dtype: DType
     pooling: Pooling
+    order: Order
     keys: NDArray[np.uint64]  # [L]
     offsets: NDArray[np.int64]  # [B + 1]
     weights: NDArray[np.float32] | None  # [L]
@@ -129,11 +141,12 @@ class Group:
 
 def groups(bags: Bags, tables: Mapping[str, Table], numbers: Mapping[str, int]) -> list[Group]:
     """Return the bags by shape; `numbers` gives the card's table numbers. Empty batches are left out."""
-    found: dict[tuple[int, DType, Pooling, bool], list[str]] = {}
+    found: dict[tuple[int, DType, Pooling, Order, bool], list[str]] = {}
     for name, part in bags.items():
         table = tables[name]
         if len(part):
-            shape = (table.dim, table.dtype, table.pooling, part.weights is not None)
+            weighted = part.weights is not None
+            shape = (table.dim, table.dtype, table.pooling, table.order, weighted)
             found.setdefault(shape, []).append(name)
     return [_group(bags, names, tables[names[0]], numbers) for names in found.values()]
 
@@ -149,6 +162,7 @@ def _group(bags: Bags, names: list[str], table: Table, numbers: Mapping[str, int
         vec64=table.vec64,
         dtype=table.dtype,
         pooling=table.pooling,
+        order=table.order,
         keys=np.concatenate([keys for keys, _, _ in entries]),
         offsets=np.concatenate([*offsets, starts[-1:]]).astype(np.int64, copy=False),
         weights=np.concatenate(weights) if weights else None,
@@ -202,6 +216,17 @@ def spans(bounds: NDArray[np.int64]) -> Iterator[Span]:
     """Return the bags of each frame."""
     edges = bounds.tolist()
     return (Span(first, stop) for first, stop in pairwise(edges))
+
+
+def one_key_bags(part: TableBags) -> TableBags:
+    """Return a bag for every id of a table without pooling, an empty one for a null key.
+
+    >>> one_key_bags(TableBags(np.array([3, NULL_ROW, 8]), np.array([0, 3]))).offsets.tolist()
+    [0, 1, 1, 2]
+    """
+    there = part.values != NULL_ROW
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(there, dtype=np.int64)])
+    return TableBags(part.values[there], offsets)
 
 
 def select(part: TableBags, chosen: NDArray[np.bool_]) -> TableBags:

@@ -14,7 +14,7 @@
 // Errors         a frame that contradicts itself is answered ERROR: at once when the header shows
 //                it, else with close_status after the bags before the contradiction were
 //                dispatched.
-// Not handled    other dtypes than FP32, ROWS, FILL, PREFETCH: ERROR UNSUPPORTED.
+// Not handled    unknown dtypes, weights for FIXED rows, ROWS, FILL, PREFETCH: ERROR UNSUPPORTED.
 //
 // Two engines share the key store port's data: the reader runs ahead and keeps only the last bits
 // of the keys; the walker cuts bags from them. The reader also copies the accumulator of a
@@ -121,10 +121,11 @@ module embnic_req_decode
     check_e             check_q, check_d;
     kind_e              kind_q, kind_d;
     status_e            status_q, status_d;
-    logic [DIM_W-1:0]   vec64_q;
+    logic [DIM_W-1:0]   vec64_q;              // 64-byte units of a vector
+    logic [VEC_W-1:0]   row64_q;              // and of a row as stored, which takes no more
     logic [LEN_W-1:0]   entry_bytes_q, payload_bytes_q;
     logic [UNITS_W-1:0] units_q;
-    logic [BEAT_W-1:0]  vec_beats;
+    logic [BEAT_W-1:0]  vec_beats, row_beats;
     logic               alloc_done;
 
     assign frame            = frame_t'(s_axis_frame_tdata);
@@ -133,6 +134,7 @@ module embnic_req_decode
     assign flag_accumulator = hdr.flags[FLAG_ACCUMULATOR];
     assign flag_partial     = hdr.flags[FLAG_CONTINUES] || hdr.flags[FLAG_PARTIAL_WANTED];
     assign vec_beats        = BEAT_W'(vec64_q[VEC_W-1:0]) << $clog2(BPW);
+    assign row_beats        = BEAT_W'(row64_q) << $clog2(BPW);
     assign alloc_done       = alloc_valid && alloc_ready;
 
     always_comb begin
@@ -141,7 +143,8 @@ module embnic_req_decode
         unique case (hdr.opcode)
             OPCODE_LOOKUP: begin
                 kind_d = KIND_WALK;
-                if (hdr.dtype != DTYPE_FP32) begin
+                if (!dtype_known(hdr.dtype) ||
+                        (flag_weighted && hdr.dtype == DTYPE_FIXED)) begin
                     status_d = STATUS_UNSUPPORTED;
                 end else if (hdr.dim == '0) begin
                     status_d = STATUS_BAD_REQUEST;
@@ -181,6 +184,7 @@ module embnic_req_decode
     always_ff @(posedge clk) begin
         if (check_q == CHECK_SIZES) begin
             vec64_q       <= DIM_W'((17'(hdr.dim) + 17'd15) >> 4);
+            row64_q       <= VEC_W'(row_units(hdr.dtype, hdr.dim));
             entry_bytes_q <= flag_weighted ? {1'b0, hdr.keys, 4'd0} : {2'b0, hdr.keys, 3'd0};
         end
         if (check_q == CHECK_TOTALS) begin
@@ -399,7 +403,7 @@ module embnic_req_decode
     // ---------------------------------------------------------------------------------------------
     logic [CTX_W-1:0]   walk_ctx_q;
     logic [RSP_AW-1:0]  walk_rsp_q;          // of the next bag
-    logic [BEAT_W-1:0]  walk_vec_beats_q;
+    logic [BEAT_W-1:0]  walk_vec_beats_q, walk_row_beats_q;
     logic [15:0]        walk_dim_q;
     dtype_e             walk_dtype_q;
     logic               walk_weighted_q, walk_partial_q;
@@ -477,6 +481,7 @@ module embnic_req_decode
         init_count: walk_accumulator_q ? init_count_q : '0,
         rsp_addr:   RSP_W'(walk_rsp_q),
         vec_beats:  walk_vec_beats_q,
+        row_beats:  walk_row_beats_q,
         dim:        walk_dim_q,
         dtype:      walk_dtype_q
     };
@@ -496,6 +501,7 @@ module embnic_req_decode
             walk_ctx_q         <= alloc_ctx;
             walk_rsp_q         <= alloc_rsp_addr[RSP_AW-1:0];
             walk_vec_beats_q   <= vec_beats;
+            walk_row_beats_q   <= row_beats;
             walk_dim_q         <= hdr.dim;
             walk_dtype_q       <= hdr.dtype;
             walk_weighted_q    <= flag_weighted;

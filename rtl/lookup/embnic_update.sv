@@ -12,7 +12,7 @@
 // Errors         all keys are checked before the first row is written. A write that fails:
 //                MEMORY_ERROR after that row; the sequence is not recorded, so the same frame can
 //                be sent again.
-// Not handled    other dtypes than FP32: UNSUPPORTED.
+// Not handled    unknown dtypes: UNSUPPORTED.
 //
 // Sequences: per client the highest contiguous sequence `high` and a window of 64 above it. Known
 // ones are acknowledged without being applied again.
@@ -76,7 +76,7 @@ module embnic_update
     localparam int unsigned LINE_BEATS  = LINE_BYTES / BEAT_BYTES;
     localparam int unsigned CLIENT_AW   = $clog2(CLIENTS);
     localparam int unsigned VEC_W       = $clog2(MAX_VEC64 + 1);
-    localparam int unsigned DIM_W       = 13;  // 64-byte units of the longest row a header can name
+    localparam int unsigned DIM_W       = 13;  // 64-byte units of the longest vector a header can name
     localparam int unsigned UNIT_W      = ADDR_W - 6;          // card memory in units of 64 bytes
     // bytes of the longest payload with a legal dim
     localparam int unsigned LEN_W       = 16 + VEC_W + 7;
@@ -151,19 +151,20 @@ module embnic_update
     status_e            status_q, status_d;
     logic               apply_q, apply_d;     // second pass: rows are written
     logic [15:0]        row_idx_q, row_idx_d;
-    logic [DIM_W-1:0]   vec64_q;
+    logic [DIM_W-1:0]   vec64_q;              // 64-byte units of a vector
+    logic [VEC_W-1:0]   row64_q;              // and of a row as stored, which takes no more
     logic [LEN_W-1:0]   key_bytes_q, row_bytes_q, payload_bytes;
     logic [63:0]        client_q, sequence_q;
     key_t               key_q;
     descriptor_t        desc;
     status_e            desc_status;
     logic               last_row;
-    logic [BEAT_W-1:0]  vec_beats;
+    logic [BEAT_W-1:0]  row_beats;
 
     assign desc      = descriptor_t'(desc_rd_data);
     assign payload_bytes = key_bytes_q + (writes ? row_bytes_q : '0);
     assign last_row  = row_idx_q == hdr.keys - 16'd1;
-    assign vec_beats = BEAT_W'(vec64_q[VEC_W-1:0]) << $clog2(BPW);
+    assign row_beats = BEAT_W'(row64_q) << $clog2(BPW);
 
     always_comb begin
         desc_status = STATUS_OK;
@@ -214,7 +215,7 @@ module embnic_update
     logic              last_seg;
     op_t               op;
 
-    assign beats_left = vec_beats - beat_base_q;
+    assign beats_left = row_beats - beat_base_q;
     assign last_seg   = beats_left <= BEAT_W'(LINE_BEATS);
 
     assign op = '{
@@ -344,7 +345,7 @@ module embnic_update
             TOTALS: state_d = RULES;
             RULES: begin
                 state_d = HEAD;
-                if (hdr.dtype != DTYPE_FP32) begin
+                if (!dtype_known(hdr.dtype)) begin
                     status_d = STATUS_UNSUPPORTED;
                 end else if (hdr.dim == '0 || hdr.keys == '0 || hdr.bags != '0 ||
                         hdr.flags[FLAG_WEIGHTED] ||
@@ -377,7 +378,7 @@ module embnic_update
                 wait_d   = wait_q + 2'd1;
                 unit_d   = desc.base[ADDR_W-1:6];
                 addend_d = key_q.row[UNIT_W-1:0];
-                factor_d = vec64_q[VEC_W-1:0];
+                factor_d = row64_q;
                 if (wait_q == 2'd2) begin
                     wait_d = 2'd0;
                     if (apply_q) begin
@@ -436,10 +437,10 @@ module embnic_update
             LINES: if (m_axis_op_tready) begin
                 seg_d        = seg_q + SEG_W'(1);
                 beat_base_d  = beat_base_q + BEAT_W'(LINE_BEATS);
-                write_left_d = vec_beats;
+                write_left_d = row_beats;
                 if (last_seg) begin
                     state_d = writes ? ADDR : ROW_DONE;
-                    if (writes) read_left_d = vec_beats;
+                    if (writes) read_left_d = row_beats;
                 end
             end
             ADDR: begin
@@ -504,10 +505,11 @@ module embnic_update
         burst_q      <= burst_d;
         if (state_q == SIZES) begin
             vec64_q     <= DIM_W'((17'(hdr.dim) + 17'd15) >> 4);
+            row64_q     <= VEC_W'(row_units(hdr.dtype, hdr.dim));
             key_bytes_q <= (LEN_W'({hdr.keys, 3'd0}) + LEN_W'(SEQUENCE_BYTES + UNIT_BYTES - 1)) &
                            ~LEN_W'(UNIT_BYTES - 1);
         end
-        if (state_q == TOTALS) row_bytes_q <= (LEN_W'(hdr.keys) * LEN_W'(vec64_q[VEC_W-1:0])) << 6;
+        if (state_q == TOTALS) row_bytes_q <= (LEN_W'(hdr.keys) * LEN_W'(row64_q)) << 6;
         if (state_q == WAIT) begin
             client_q   <= '0;
             sequence_q <= '0;

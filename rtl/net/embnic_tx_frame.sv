@@ -268,6 +268,9 @@ module embnic_tx_frame
         hdr.opcode            = opcode_q;
         hdr.flags[FLAG_FINAL] = final_q;
         hdr.dtype             = DTYPE_FP32;
+        if ((opcode_q == OPCODE_REPLY || opcode_q == OPCODE_PARTIAL) && request.hdr.dtype == DTYPE_FIXED) begin
+            hdr.dtype = DTYPE_FIXED;  // the integers as they are
+        end
         hdr.status            = reply_q.status;
         hdr.tenant            = request.hdr.tenant;
         hdr.request_id        = request.hdr.request_id;

@@ -13,6 +13,7 @@ from typing import Any
 
 import cocotb
 import pytest
+from row_formats import DTYPES, FIXED, row_units
 
 from embnic_sim.bench import STALLS, Bench, load_structs
 from embnic_sim.runner import build_and_test, expect_build_failure
@@ -168,6 +169,7 @@ class DecodeBench(Bench):
             "bags": len(bag_lengths),
             "keys": keys,
             "dim": dim,
+            "dtype": 0,
             **hdr,
         }
         return Frame(header, payload, lasts, count, accumulator)
@@ -224,12 +226,12 @@ class DecodeBench(Bench):
 
     def header_status(self, frame: Frame) -> int:
         """Return the status that the header of a LOOKUP earns."""
-        hdr = {"dtype": 0, **frame.hdr}
+        hdr = frame.hdr
         vec64 = self.vec64(hdr["dim"])
         special = hdr["flags"] & (ACCUMULATOR | CONTINUES | PARTIAL_WANTED)
         length = hdr["keys"] * (16 if hdr["flags"] & WEIGHTED else 8)
         length += 64 + vec64 * 64 if hdr["flags"] & ACCUMULATOR else 0
-        if hdr["dtype"] != 0:
+        if hdr["dtype"] not in DTYPES or (hdr["dtype"] == FIXED and hdr["flags"] & WEIGHTED):
             return UNSUPPORTED
         if hdr["dim"] == 0:
             return BAD_REQUEST
@@ -288,7 +290,9 @@ class DecodeBench(Bench):
                 "init_count": frame.count,
                 "rsp_addr": (addr + sent * vec_beats) % self.rsp_beats,
                 "vec_beats": vec_beats,
+                "row_beats": row_units(hdr["dtype"], hdr["dim"]) * self.bpw,
                 "dim": hdr["dim"],
+                "dtype": hdr["dtype"],
             }
             if frame.count:
                 self.accumulators.append(frame.accumulator)
@@ -364,7 +368,10 @@ class DecodeBench(Bench):
         bags = max(1, min(bags, self.reply_max // self.vec64(dim)))
         lengths = [rng.choice([1, 1, 2, 3, rng.randrange(1, 12)]) for _ in range(bags)]
         count = rng.choice([0, 1, 2**32 - 1]) if flags & ACCUMULATOR else 0
-        frame = self.lookup(lengths, dim=dim, flags=flags, count=count)
+        dtype = rng.choice([0, rng.choice(DTYPES)])
+        if dtype == FIXED and flags & WEIGHTED:
+            dtype = 0
+        frame = self.lookup(lengths, dim=dim, flags=flags, count=count, dtype=dtype)
         return self.spoiled(frame) if rng.random() < trouble else frame
 
     def spoiled(self, frame: Frame) -> Frame:
@@ -372,7 +379,7 @@ class DecodeBench(Bench):
         hdr, rng = frame.hdr, self.random
         wrong = rng.randrange(9)
         if wrong == 0:
-            hdr["dtype"] = rng.randrange(1, 16)
+            hdr["dtype"] = rng.choice([rng.randrange(8, 16), FIXED])
         elif wrong == 1:
             hdr["dim"] = rng.choice([0, 16 * self.max_vec64 + 1, 65535])
         elif wrong == 2:
@@ -439,7 +446,10 @@ async def every_refusal(dut: Any) -> None:
     many = bench.lookup([1] * fit, dim=most)
     over = bench.lookup([1] * (fit + 1), dim=most)
     cases: list[tuple[Frame, int]] = [
-        (bench.lookup([2], dtype=1), UNSUPPORTED),
+        (bench.lookup([2], dtype=8), UNSUPPORTED),
+        (bench.lookup([2], dtype=FIXED), OK),
+        (bench.lookup([2], dtype=FIXED, flags=WEIGHTED), UNSUPPORTED),
+        *[(bench.lookup([2], dtype=dtype, dim=33 % (most + 1)), OK) for dtype in DTYPES],
         (bench.lookup([2], dtype=15), UNSUPPORTED),
         (bench.lookup([2], dim=0), BAD_REQUEST),
         (bench.lookup([2], dim=most + 1), TOO_LARGE),

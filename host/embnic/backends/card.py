@@ -8,14 +8,16 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ..arithmetic import narrow
 from ..bags import Bags
 from ..config import Table, tables_by_name
 from ..driver import Driver, PartialResult
 from ..errors import ClosedError, ConfigError, DeviceError, LinkError
-from ..gen.wire import DType
+from ..gen.wire import DType, Pooling
 from ..rows import check_ids, to_storage
 from ..stats import LinkCounters
 from .base import Capabilities, output_arrays
+from .cpu import counted_keys, finish_bags
 
 __all__ = ["CardBackend"]
 
@@ -44,7 +46,10 @@ class CardBackend:
         self._closed = False
         driver.attach()
         self.capabilities = Capabilities(
-            dtypes=frozenset({DType.FP32}), max_dim=driver.capabilities.max_vec64 * 16
+            dtypes=driver.dtypes,
+            poolings=frozenset(Pooling),
+            orders=driver.orders,
+            max_dim=driver.capabilities.max_vec64 * 16,
         )
         for table in self.tables.values():
             self.capabilities.check(table, name)
@@ -56,7 +61,7 @@ class CardBackend:
         return self.driver.link_counters
 
     def load(self, table: str, weights: Any) -> None:
-        """Set all rows of a table: float32 [rows, D]."""
+        """Set all rows of a table: [rows, D], float32 or the table's storage type."""
         self._check_open("load")
         described = self._table(table)
         self.driver.load(table, to_storage(described, weights, rows=described.rows))
@@ -94,8 +99,24 @@ class CardBackend:
                 do="Raise mtu.",
             )
         for name, array in arrays.items():
-            array[...] = result.values(name)
+            array[...] = self.vectors(result, name)
         return arrays
+
+    def vectors(self, result: PartialResult, name: str) -> NDArray[Any] | None:
+        """Return the vectors of a table in the type of its results [B, D]; None: no bags. Those not done mean nothing.
+
+        The card sums in fp32 and divides; sums and means of fp16 and bf16 rows are rounded here. It answers `fixed`
+        tables with the integers, which are scaled and divided here.
+        """
+        raw, table = result.values(name), self._table(name)
+        if raw is None:
+            return None
+        if table.dtype is DType.FIXED:
+            return finish_bags(table, raw, counted_keys(table, result.bags[name]))
+        half_up = (
+            table.dtype is DType.BF16 and table.pooling is Pooling.SUM and not table.mul_then_add
+        )
+        return narrow(raw, table.dtype, half_up=half_up)
 
     def refresh_counters(self) -> None:
         """Read the card's counters into `card_counters`."""
