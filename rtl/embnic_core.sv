@@ -21,8 +21,9 @@ module embnic_core
     parameter int unsigned LINE_BYTES  = 64,     // cache line
     parameter int unsigned WAYS        = 2,      // cache ways
     parameter int unsigned SETS        = 8,      // cache sets
-    parameter int unsigned FETCHES     = 4,      // row fetches outstanding
-    parameter int unsigned OPQ_DEPTH   = 8,      // operations between tag stage and pool
+    parameter int unsigned FETCHES     = 4,      // lines being fetched
+    parameter int unsigned MAX_BURST   = 2,      // beats of a read burst
+    parameter int unsigned OPQ_DEPTH   = 32,     // operations between tag stage and pool
     parameter int unsigned KS_BEATS    = 512,    // key store, beats
     parameter int unsigned RX_FRAMES   = 8,      // accepted frames waiting for decode
     parameter int unsigned RSP_BEATS   = 512,    // reply buffer, beats
@@ -31,7 +32,7 @@ module embnic_core
     parameter int unsigned CLIENTS     = 2,      // updating clients
     parameter int unsigned CACHE_STYLE = 0,      // RAM style of the row data, see embnic_ram_1r1w
     parameter int unsigned BUF_STYLE   = 0,      // RAM style of key store, reply buffer and accumulators
-    localparam int unsigned ID_W       = (FETCHES > 1) ? $clog2(FETCHES) : 1
+    localparam int unsigned ID_W       = $clog2(OPQ_DEPTH)
 ) (
     input  wire logic                clk,
     input  wire logic                rst,
@@ -107,6 +108,7 @@ module embnic_core
     localparam int unsigned INIT_N    = MAX_VEC64 * BPW;
     localparam int unsigned INIT_AW   = $clog2(INIT_N);
     localparam int unsigned TBL_AW    = $clog2(TABLES);
+    localparam int unsigned PLACES    = OPQ_DEPTH / SLOTS;    // operations of a slot in the cache
     localparam int unsigned REPLY_MAX = RSP_BEATS / BPW / 2;  // largest reply of a request: two of them fit
 
     if (DATA_W != 128 && DATA_W != 512) begin : gen_bad_data_w
@@ -120,6 +122,9 @@ module embnic_core
     end
     if (CTXS > (1 << CTX_W) || SLOTS > (1 << SLOT_W)) begin : gen_bad_slots
         $fatal(1, "SLOTS and CTXS must not exceed 64");
+    end
+    if (PLACES * LINE_BYTES < MAX_VEC64 * 64) begin : gen_bad_opq_depth
+        $fatal(1, "OPQ_DEPTH / SLOTS must not be less than the lines of the longest row");
     end
 
     // -----------------------------------------------------------------------------------------------------------------
@@ -281,6 +286,8 @@ module embnic_core
 
     op_t     iss_op, upd_op, op;
     logic    iss_op_valid, iss_op_ready, upd_op_valid, upd_op_ready, op_valid, op_ready;
+    logic    op_credit_valid;
+    logic [SLOT_W-1:0] op_credit_slot;
     logic    iss_err_valid;
     logic [CTX_W-1:0] iss_err_ctx;
     status_e iss_err_status;
@@ -288,7 +295,7 @@ module embnic_core
     logic    evt_key, evt_key_null, evt_key_padding, evt_bag;
 
     embnic_bag_issue #(
-        .DATA_W(DATA_W), .SLOTS(SLOTS), .TABLES(TABLES), .KS_BEATS(KS_BEATS), .LINE_BYTES(LINE_BYTES)
+        .DATA_W(DATA_W), .SLOTS(SLOTS), .TABLES(TABLES), .KS_BEATS(KS_BEATS), .LINE_BYTES(LINE_BYTES), .PLACES(PLACES)
     ) u_bag_issue (
         .clk, .rst,
         .s_axis_bag_tdata (bag),
@@ -303,6 +310,7 @@ module embnic_core
         .m_axis_op_tdata  (iss_op),
         .m_axis_op_tvalid (iss_op_valid),
         .m_axis_op_tready (iss_op_ready),
+        .op_credit_valid, .op_credit_slot,
         .err_valid        (iss_err_valid),
         .err_ctx          (iss_err_ctx),
         .err_status       (iss_err_status),
@@ -369,13 +377,14 @@ module embnic_core
     logic evt_exec_beat, evt_exec_empty, evt_exec_fetch, evt_exec_hazard;
 
     embnic_row_cache #(
-        .DATA_W(DATA_W), .LINE_BYTES(LINE_BYTES), .WAYS(WAYS), .SETS(SETS), .FETCHES(FETCHES), .OPQ_DEPTH(OPQ_DEPTH),
-        .SLOTS(SLOTS), .RAM_STYLE(CACHE_STYLE)
+        .DATA_W(DATA_W), .LINE_BYTES(LINE_BYTES), .WAYS(WAYS), .SETS(SETS), .FETCHES(FETCHES), .MAX_BURST(MAX_BURST),
+        .OPQ_DEPTH(OPQ_DEPTH), .SLOTS(SLOTS), .RAM_STYLE(CACHE_STYLE)
     ) u_row_cache (
         .clk, .rst,
         .s_axis_op_tdata (op),
         .s_axis_op_tvalid(op_valid),
         .s_axis_op_tready(op_ready),
+        .op_credit_valid, .op_credit_slot,
         .m_axi_arid, .m_axi_araddr, .m_axi_arlen, .m_axi_arsize, .m_axi_arburst, .m_axi_arvalid, .m_axi_arready,
         .m_axi_rid, .m_axi_rdata, .m_axi_rresp, .m_axi_rlast, .m_axi_rvalid, .m_axi_rready,
         .init_rd_en, .init_rd_addr, .init_rd_data, .init_release,

@@ -20,7 +20,9 @@
 // OP_INIT.
 //
 // Nothing in the pipeline ever stalls: a key starts only with a credit for a place in the queue at
-// its end. A slot is never chosen in two successive cycles; so what a key changes (keys left,
+// its end, and with a place in the cache for each of its operations: PLACES a slot, given back by
+// op_credit_*. So operations find room wherever they go, and a slot that waits holds up no other.
+// A slot is never chosen in two successive cycles; so what a key changes (keys left,
 // table, count) is in its RAM before the next key of the slot reads it, without forwarding.
 //
 //     pick | s1 slot state | s2 s3 key store | s4 select | s5 s6 descriptor, row * stride |
@@ -36,6 +38,7 @@ module embnic_bag_issue
     parameter int unsigned TABLES     = 8,    // table descriptors; power of two
     parameter int unsigned KS_BEATS   = 512,  // key store, beats; power of two
     parameter int unsigned LINE_BYTES = 64,   // cache line; power of two, 64 or more
+    parameter int unsigned PLACES     = 8,    // operations of a slot that the cache holds; not less than a row has lines
     localparam int unsigned TBL_AW    = $clog2(TABLES)
 ) (
     input  wire logic                           clk,
@@ -52,6 +55,8 @@ module embnic_bag_issue
     output      logic [$bits(op_t)-1:0]         m_axis_op_tdata,    // op_t
     output      logic                           m_axis_op_tvalid,
     input  wire logic                           m_axis_op_tready,
+    input  wire logic                           op_credit_valid,    // pulse: an operation of this slot left its place
+    input  wire logic [SLOT_W-1:0]              op_credit_slot,
     output      logic                           err_valid,          // pulse: a key was refused
     output      logic [CTX_W-1:0]               err_ctx,
     output      status_e                        err_status,
@@ -93,6 +98,17 @@ module embnic_bag_issue
             (LINE_BYTES & (LINE_BYTES - 1)) != 0) begin : gen_bad_line_bytes
         $fatal(1, "LINE_BYTES must be a power of two from 64 to 4096");
     end
+
+    if (PLACES < 1 || PLACES > 512) begin : gen_bad_places
+        $fatal(1, "PLACES must be 1 to 512");
+    end
+
+    localparam int unsigned PLACES_W = $clog2(PLACES + 1);
+
+    // Operations that a key is cut into: as many as its row has lines, whatever becomes of it.
+    function automatic logic [PLACES_W-1:0] lines_of(input logic [BEAT_W-1:0] row_beats);
+        lines_of = PLACES_W'((32'(row_beats) + LINE_BEATS - 1) / LINE_BEATS);
+    endfunction
 
     // A key, or the loading of the initial accumulator, on its way through the pipeline.
     typedef struct packed {
@@ -180,8 +196,30 @@ module embnic_bag_issue
     logic                s1_valid_q, s1_fresh_q, s1_last;
     logic [IDX_W-1:0]    s1_slot_q;
 
+    // Places in the cache. What a key takes is subtracted in s1, so the cycle in which its slot rests
+    // must do with twice as many.
+    logic [SLOTS-1:0][PLACES_W-1:0] places_q, places_d, lines_q;
+    logic [SLOTS-1:0]               room_q, room_d;
+    logic                           back_valid_q;   // a key that made no operation gives its places back
+    logic [IDX_W-1:0]               back_slot_q;
+    logic [PLACES_W-1:0]            back_lines_q;
+
     always_comb begin
-        pick_req = busy_q;
+        for (int unsigned s = 0; s < SLOTS; s++) begin
+            places_d[s] = places_q[s] + PLACES_W'(op_credit_valid && op_credit_slot == SLOT_W'(s));
+            room_d[s]   = places_q[s] >= lines_q[s];
+            if (s1_valid_q && s1_slot_q == IDX_W'(s)) begin
+                places_d[s] = places_d[s] - lines_q[s];
+                room_d[s]   = (PLACES_W + 1)'(places_q[s]) >= {lines_q[s], 1'b0};
+            end
+            if (back_valid_q && back_slot_q == IDX_W'(s)) places_d[s] = places_d[s] + back_lines_q;
+            // What a new bag needs is not known yet; all places are always enough.
+            if (accept && free_idx_q == IDX_W'(s)) room_d[s] = places_q[s] == PLACES_W'(PLACES);
+        end
+    end
+
+    always_comb begin
+        pick_req = busy_q & room_q;
         if (s1_valid_q) pick_req[s1_slot_q] = 1'b0;
     end
 
@@ -210,12 +248,16 @@ module embnic_bag_issue
         s1_slot_q  <= pick_idx;
         s1_fresh_q <= fresh_q[pick_idx];
         fresh_q    <= fresh_d;
+        room_q     <= room_d;
+        if (accept) lines_q[free_idx_q] <= lines_of(bag.row_beats);
         if (rst) begin
             busy_q     <= '0;
+            places_q   <= {SLOTS{PLACES_W'(PLACES)}};
             s1_valid_q <= 1'b0;
             credit_q   <= CREDIT_W'(QUEUE);
         end else begin
             busy_q     <= busy_d;
+            places_q   <= places_d;
             s1_valid_q <= pick;
             credit_q   <= credit_q - CREDIT_W'(pick) + CREDIT_W'(credit_back_drop) +
                 CREDIT_W'(credit_back_pop);
@@ -530,6 +572,12 @@ module embnic_bag_issue
 
     assign credit_back_drop = s8_valid_q && !s8_push;
 
+    always_ff @(posedge clk) begin
+        back_slot_q  <= s8_q.slot;
+        back_lines_q <= lines_of(s8_q.row_beats);
+        back_valid_q <= !rst && credit_back_drop;
+    end
+
     // ---------------------------------------------------------------------------------------------
     // Queue, then one operation for each line
     // ---------------------------------------------------------------------------------------------
@@ -644,6 +692,11 @@ module embnic_bag_issue
     `EMBNIC_NEVER(credit_overflow, credit_q > CREDIT_W'(QUEUE), "no more credits than places")
     `EMBNIC_NEVER(credit_lost, 32'(queue_count) + 32'(credit_q) > QUEUE,
         "a key in the queue holds a credit")
+    for (genvar s = 0; s < int'(SLOTS); s++) begin : gen_assert
+        `EMBNIC_NEVER(places_over, places_q[s] > PLACES_W'(PLACES), "no more places than the cache has")
+    end
+    `EMBNIC_NEVER(row_too_long, accept && 32'(bag.row_beats) > PLACES * LINE_BEATS,
+        "a row has no more lines than its slot places")
     `EMBNIC_NEVER(slot_twice, s1_valid_q && s2_valid_q && s1_slot_q == s2_q.slot,
         "a slot rests a cycle between two keys")
     `EMBNIC_NEVER(picked_empty, s1_valid_q && s1_keys == '0,
@@ -652,6 +705,7 @@ module embnic_bag_issue
     `EMBNIC_NEVER(bag_no_beats, s_axis_bag_tvalid && bag.vec_beats == '0,
         "a vector has at least one beat")
     `EMBNIC_COVER(starved, pick_valid && credit_q == '0, "no credit is left")
+    `EMBNIC_COVER(no_place, (busy_q & ~room_q) != '0, "a slot waits for places in the cache")
     `EMBNIC_COVER(all_busy, busy_q == '1, "every slot holds a bag")
     `EMBNIC_COVER(mixed_pooling, s8_valid_q && s8_status != s8_status_q,
         "tables of a bag or request disagree")

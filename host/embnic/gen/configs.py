@@ -23,6 +23,7 @@ class CoreConfig:
     ways: int
     sets: int
     fetches: int
+    max_burst: int
     opq_depth: int
     ks_beats: int
     rx_frames: int
@@ -44,6 +45,7 @@ class CoreConfig:
             "WAYS": self.ways,
             "SETS": self.sets,
             "FETCHES": self.fetches,
+            "MAX_BURST": self.max_burst,
             "OPQ_DEPTH": self.opq_depth,
             "KS_BEATS": self.ks_beats,
             "RX_FRAMES": self.rx_frames,
@@ -74,7 +76,8 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         ways=2,
         sets=8,
         fetches=4,
-        opq_depth=8,
+        max_burst=2,
+        opq_depth=32,
         ks_beats=512,
         rx_frames=8,
         rsp_beats=512,
@@ -96,7 +99,8 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         ways=4,
         sets=128,
         fetches=16,
-        opq_depth=64,
+        max_burst=256,
+        opq_depth=128,
         ks_beats=1024,
         rx_frames=16,
         rsp_beats=1024,
@@ -117,8 +121,9 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         line_bytes=256,
         ways=4,
         sets=1024,
-        fetches=64,
-        opq_depth=128,
+        fetches=128,
+        max_burst=16,
+        opq_depth=512,
         ks_beats=1024,
         rx_frames=32,
         rsp_beats=2048,
