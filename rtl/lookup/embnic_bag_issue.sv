@@ -213,8 +213,7 @@ module embnic_bag_issue
                 room_d[s]   = (PLACES_W + 1)'(places_q[s]) >= {lines_q[s], 1'b0};
             end
             if (back_valid_q && back_slot_q == IDX_W'(s)) places_d[s] = places_d[s] + back_lines_q;
-            // What a new bag needs is not known yet; all places are always enough.
-            if (accept && free_idx_q == IDX_W'(s)) room_d[s] = places_q[s] == PLACES_W'(PLACES);
+            if (accept && free_idx_q == IDX_W'(s)) room_d[s] = places_q[s] >= lines_of(bag.row_beats);
         end
     end
 

@@ -649,7 +649,7 @@ async def places(dut: Any) -> None:
     """Bags full of keys that make no operation, long rows and a slow cache: no place is lost, none taken twice."""
     bench = IssueBench(dut)
     await bench.reset()
-    longest = int(bench.params["PLACES"]) * int(bench.params["LINE_BYTES"]) // 64
+    longest = min(64, int(bench.params["PLACES"]) * int(bench.params["LINE_BYTES"]) // 64)
     for dim in (16, 16 * longest, 16 * max(1, longest // 2)):
         for stall in ("mostly", "bursty", "never"):
             bench.add_table(0, dim=dim, rows=100, padding_row=9)
@@ -680,7 +680,7 @@ async def reset_in_traffic(dut: Any) -> None:
 SETS = [
     {"DATA_W": 128, "SLOTS": 4, "TABLES": 8, "KS_BEATS": 512, "LINE_BYTES": 64, "PLACES": 32},
     {"DATA_W": 512, "SLOTS": 32, "TABLES": 256, "KS_BEATS": 256, "LINE_BYTES": 256, "PLACES": 16},
-    {"DATA_W": 128, "SLOTS": 2, "TABLES": 4, "KS_BEATS": 64, "LINE_BYTES": 1024, "PLACES": 4},
+    {"DATA_W": 128, "SLOTS": 2, "TABLES": 4, "KS_BEATS": 64, "LINE_BYTES": 1024, "PLACES": 16},
 ]
 
 
