@@ -28,6 +28,13 @@ def set_of(key: int, sets: int) -> int:
     return index
 
 
+class Ticker:
+    """Calls functions at every clock edge and at every reset."""
+
+    def __init__(self, tick: Callable[[], None], reset: Callable[[], None]) -> None:
+        self.tick, self.reset = tick, reset
+
+
 @dataclass
 class TagModel:
     """Sets of whole keys and a PLRU tree each."""

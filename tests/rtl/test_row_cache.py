@@ -14,7 +14,7 @@ from typing import Any
 
 import cocotb
 import pytest
-from cache_model import Layout, TagModel, add_memory, key_of, set_of
+from cache_model import Layout, TagModel, Ticker, add_memory, key_of, set_of
 
 from embnic_sim.bench import STALLS, Bench, load_structs
 from embnic_sim.runner import build_and_test, expect_build_failure
@@ -25,15 +25,9 @@ COPIED = ("slot", "ctx", "first", "last", "dim", "dtype", "pooling", "partial")
 COPIED = (*COPIED, "mul_then_add", "weight", "count")
 EVENTS = ("row_hit", "row_miss", "line_hit", "line_miss", "evict", "fetch_beat")
 EXEC = ("exec_beat", "exec_empty", "exec_fetch", "exec_hazard")
-EXPAND = {"FP32": 0, "FIXED": 0, "FP16": 1, "BF16": 1, "INT8": 2, "INT8_FRONT": 2, "INT4": 3, "INT4_END": 3}  # fmt: skip
+EXPAND = {"FP32": 0, "FIXED": 0, "FP16": 1, "BF16": 1, "INT8": 2, "INT8_FRONT": 2}
+EXPAND |= {"INT4": 3, "INT4_END": 3}
 FORMATS = ("FP32", "FP16", "INT8", "INT4", "BF16", "INT4_END")
-
-
-class Ticker:
-    """Calls functions at every clock edge and at every reset."""
-
-    def __init__(self, tick: Callable[[], None], reset: Callable[[], None]) -> None:
-        self.tick, self.reset = tick, reset
 
 
 @dataclass
@@ -604,7 +598,9 @@ async def distance_is_exact(dut: Any) -> None:
         for _ in range(5):
             bench.send_row(table, 0, slot=0, first=0)
         await bench.finish()
-        starts = bench.first_beat_at[beats::beats]  # the first finds the slot quiet, its second line not
+        starts = bench.first_beat_at[
+            beats::beats
+        ]  # the first finds the slot quiet, its second line not
         gaps = [after - before for before, after in itertools.pairwise(starts)]
         assert gaps == [max(bench.loop, beats)] * 3, f"rows of {beats} beats start {gaps} apart"
 

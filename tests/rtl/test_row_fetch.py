@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of embnic_row_fetch: every line asked for is told complete once, and lies in its place, whatever memory does."""
+"""Bench of embnic_row_fetch: every line is told complete once and lies in its place, whatever memory does."""
 
 from collections import deque
 from typing import Any
