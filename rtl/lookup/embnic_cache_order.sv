@@ -17,20 +17,19 @@
 // Throughput  one issue, one check and one fill per cycle.
 // Wake        every change of a done count is told on wake_*, at the latest 3 cycles after the last
 //             check that did not see it.
-// Reset       clears all counts, SETS cycles (sts_clearing).
+// Reset       clears all counts, LINES cycles (sts_clearing).
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_cache_order
     import embnic_cache_pkg::*;
 #(
-    parameter int unsigned WAYS   = 4,    // 1, 2, 4 or 8
-    parameter int unsigned SETS   = 1024, // power of two, >= 2
+    parameter int unsigned LINES  = 4096, // lines; power of two, >= 2
     parameter int unsigned PLACES = 512   // operations between issue and completion; power of two, 2 .. 1,024
 ) (
     input  wire logic               clk,
     input  wire logic               rst,
     input  wire logic               issue_valid,
-    input  wire logic [LINE_W-1:0]  issue_line,         // set * WAYS + way
+    input  wire logic [LINE_W-1:0]  issue_line,
     input  wire logic               issue_fill,         // a fill, else a read
     output      logic [STAMP_W-1:0] stamp_fills,        // one cycle after issue_valid: issued before it
     output      logic [STAMP_W-1:0] stamp_reads,
@@ -52,46 +51,33 @@ module embnic_cache_order
     output      logic [STAMP_W-1:0] wake_fill_count,
     output      logic               sts_clearing
 );
-    if (WAYS != 1 && WAYS != 2 && WAYS != 4 && WAYS != 8) begin : gen_bad_ways
-        $fatal(1, "WAYS must be 1, 2, 4 or 8");
-    end
-    if (SETS < 2 || (SETS & (SETS - 1)) != 0) begin : gen_bad_sets
-        $fatal(1, "SETS must be a power of two, at least 2");
+    if (LINES < 2 || LINES > (1 << LINE_W) || (LINES & (LINES - 1)) != 0) begin : gen_bad_lines
+        $fatal(1, "LINES must be a power of two, 2 to 65,536");
     end
     if (PLACES < 2 || PLACES > (1 << PLACE_W) || (PLACES & (PLACES - 1)) != 0) begin : gen_bad_places
         $fatal(1, "PLACES must be a power of two, 2 to 1,024");
     end
 
-    localparam int unsigned SET_W   = $clog2(SETS);
-    localparam int unsigned WAY_W   = $clog2(WAYS);
-    localparam int unsigned WAY_SEL = (WAYS == 1) ? 1 : WAY_W;
-    localparam int unsigned W       = $clog2(PLACES);
+    localparam int unsigned IDX_W = $clog2(LINES);
+    localparam int unsigned W     = $clog2(PLACES);
 
     typedef struct packed {
         logic [W-1:0] fills;
         logic [W-1:0] reads;
     } counts_t;
 
-    function automatic logic [SET_W-1:0] set_of(input logic [LINE_W-1:0] line);
-        set_of = SET_W'(line >> WAY_W);
-    endfunction
-
-    function automatic logic [WAY_SEL-1:0] way_of(input logic [LINE_W-1:0] line);
-        way_of = WAY_SEL'(32'(line) % WAYS);
-    endfunction
-
-    // After a reset the sets are cleared one by one, all ways at once. A flush needs nothing: what
+    // After a reset the counts are cleared one line after the other. A flush needs nothing: what
     // was issued is done then.
     logic             clearing_q;
-    logic [SET_W-1:0] clear_set_q;
+    logic [IDX_W-1:0] clear_line_q;
 
     always_ff @(posedge clk) begin
         if (rst) begin
             clearing_q  <= 1'b1;
-            clear_set_q <= '0;
+            clear_line_q <= '0;
         end else if (clearing_q) begin
-            clearing_q  <= clear_set_q != '1;
-            clear_set_q <= clear_set_q + 1'b1;
+            clearing_q  <= clear_line_q != '1;
+            clear_line_q <= clear_line_q + 1'b1;
         end
     end
 
@@ -102,22 +88,20 @@ module embnic_cache_order
 
     logic                issued_valid_q, issued_fill_q, issued_again_q;
     logic [LINE_W-1:0]   issued_line_q;
-    logic [WAYS-1:0][2*W-1:0] issued_ram;
+    logic [2*W-1:0]      issued_ram;
     counts_t             issued_now, issued_next, issued_next_q;
 
-    for (genvar w = 0; w < int'(WAYS); w++) begin : gen_issued
-        embnic_ram_1r1w #(.WIDTH(2 * W), .DEPTH(SETS), .STYLE(2)) u_issued (
-            .clk,
-            .wr_en  (clearing_q || (issued_valid_q && way_of(issued_line_q) == WAY_SEL'(w))),
-            .wr_addr(clearing_q ? clear_set_q : set_of(issued_line_q)),
-            .wr_data(clearing_q ? '0 : issued_next),
-            .rd_en  (issue_valid),
-            .rd_addr(set_of(issue_line)),
-            .rd_data(issued_ram[w])
-        );
-    end
+    embnic_ram_1r1w #(.WIDTH(2 * W), .DEPTH(LINES), .STYLE(2)) u_issued (
+        .clk,
+        .wr_en  (clearing_q || issued_valid_q),
+        .wr_addr(clearing_q ? clear_line_q : issued_line_q[IDX_W-1:0]),
+        .wr_data(clearing_q ? '0 : issued_next),
+        .rd_en  (issue_valid),
+        .rd_addr(issue_line[IDX_W-1:0]),
+        .rd_data(issued_ram)
+    );
 
-    assign issued_now  = issued_again_q ? issued_next_q : counts_t'(issued_ram[way_of(issued_line_q)]);
+    assign issued_now  = issued_again_q ? issued_next_q : counts_t'(issued_ram);
     assign stamp_fills = STAMP_W'(issued_now.fills);
     assign stamp_reads = STAMP_W'(issued_now.reads);
 
@@ -137,22 +121,19 @@ module embnic_cache_order
 
     // Done: fills. Written when told, never read for the sum: a fill's stamp says how many there are.
 
-    logic [WAYS-1:0][W-1:0] fills_ram, reads_ram;
-    logic [W-1:0]           filled_next;
+    logic [W-1:0] c0_fills, reads_ram, filled_next;
 
     assign filled_next = filled_fills[W-1:0] + 1'b1;
 
-    for (genvar w = 0; w < int'(WAYS); w++) begin : gen_fills
-        embnic_ram_1r1w #(.WIDTH(W), .DEPTH(SETS), .STYLE(2)) u_fills (
-            .clk,
-            .wr_en  (clearing_q || (filled_valid && way_of(filled_line) == WAY_SEL'(w))),
-            .wr_addr(clearing_q ? clear_set_q : set_of(filled_line)),
-            .wr_data(clearing_q ? '0 : filled_next),
-            .rd_en  (1'b1),
-            .rd_addr(set_of(check_line)),
-            .rd_data(fills_ram[w])
-        );
-    end
+    embnic_ram_1r1w #(.WIDTH(W), .DEPTH(LINES), .STYLE(2)) u_fills (
+        .clk,
+        .wr_en  (clearing_q || filled_valid),
+        .wr_addr(clearing_q ? clear_line_q : filled_line[IDX_W-1:0]),
+        .wr_data(clearing_q ? '0 : filled_next),
+        .rd_en  (1'b1),
+        .rd_addr(check_line[IDX_W-1:0]),
+        .rd_data(c0_fills)
+    );
 
     // A check that reads the RAM in the cycle of that write does not see it; its operation sleeps
     // three cycles after the write. So that is when it is to be woken.
@@ -174,25 +155,21 @@ module embnic_cache_order
     logic              c0_on_1_q, c0_on_2_q;             // the check one or two cycles ahead is of the same line
     logic              c1_read_q, c2_read_q;             // and was a read that passed
     logic [W-1:0]      c1_reads_q, c2_reads_q;           // and these are the reads done with it
-    logic [W-1:0]      c0_reads, c0_fills;
+    logic [W-1:0]      c0_reads;
     logic              fills_done, reads_done, read_passes;
 
-    for (genvar w = 0; w < int'(WAYS); w++) begin : gen_reads
-        embnic_ram_1r1w #(.WIDTH(W), .DEPTH(SETS), .STYLE(2)) u_reads (
-            .clk,
-            .wr_en  (clearing_q || (c1_read_q && way_of(c1_line_q) == WAY_SEL'(w))),
-            .wr_addr(clearing_q ? clear_set_q : set_of(c1_line_q)),
-            .wr_data(clearing_q ? '0 : c1_reads_q),
-            .rd_en  (1'b1),
-            .rd_addr(set_of(check_line)),
-            .rd_data(reads_ram[w])
-        );
-    end
-
-    assign c0_fills = fills_ram[way_of(c0_line_q)];
+    embnic_ram_1r1w #(.WIDTH(W), .DEPTH(LINES), .STYLE(2)) u_reads (
+        .clk,
+        .wr_en  (clearing_q || c1_read_q),
+        .wr_addr(clearing_q ? clear_line_q : c1_line_q[IDX_W-1:0]),
+        .wr_data(clearing_q ? '0 : c1_reads_q),
+        .rd_en  (1'b1),
+        .rd_addr(check_line[IDX_W-1:0]),
+        .rd_data(reads_ram)
+    );
 
     always_comb begin
-        c0_reads = reads_ram[way_of(c0_line_q)];
+        c0_reads = reads_ram;
         if (c0_on_2_q && c2_read_q) c0_reads = c2_reads_q;
         if (c0_on_1_q && c1_read_q) c0_reads = c1_reads_q;
     end

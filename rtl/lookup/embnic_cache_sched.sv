@@ -24,8 +24,7 @@ module embnic_cache_sched
     import embnic_pkg::*;
     import embnic_cache_pkg::*;
 #(
-    parameter int unsigned WAYS  = 4,    // of the cache
-    parameter int unsigned SETS  = 1024, // of the cache
+    parameter int unsigned LINES = 4096, // of the cache
     parameter int unsigned SLOTS = 32,   // open bags; power of two, 2 .. 64
     parameter int unsigned DEPTH = 512,  // places; power of two, 2 * SLOTS .. 1,024
     localparam int unsigned ID_W = $clog2(DEPTH)
@@ -231,7 +230,7 @@ module embnic_cache_sched
     assign p2_row  = !p2_q.load && !p2_q.flush;
     assign p2_pass = p2_valid_q && (check_pass || !p2_row);
 
-    embnic_cache_order #(.WAYS(WAYS), .SETS(SETS), .PLACES(DEPTH)) u_order (
+    embnic_cache_order #(.LINES(LINES), .PLACES(DEPTH)) u_order (
         .clk, .rst,
         .issue_valid      (enter_valid && !enter.load && !enter.flush),
         .issue_line       (enter.line),
@@ -307,11 +306,10 @@ module embnic_cache_sched
     // What a choice moves, and what a failed check moves back
     // -----------------------------------------------------------------------------------------------
     logic [MOVE_W-1:0] cnt_q;  // operations from choice to output
-    logic             taken;
+    logic             taken_q;
     logic [SLOTS-1:0] goes, due;
 
     assign room  = cnt_q < MOVE_W'(LIMIT);
-    assign taken = m_axis_lookup_tvalid && m_axis_lookup_tready;
 
     always_comb begin
         for (int unsigned s = 0; s < SLOTS; s++) begin
@@ -328,6 +326,7 @@ module embnic_cache_sched
             head_q       <= '0;
             infl_q       <= '0;
             cnt_q        <= '0;
+            taken_q      <= 1'b0;
             runnable_q   <= '0;
             sts_distance <= 1'b0;
             sts_moving   <= 1'b0;
@@ -338,8 +337,9 @@ module embnic_cache_sched
                 else if (goes[s]) head_q[s] <= head_q[s] + 1'b1;
             end
             infl_q       <= infl_d;
+            taken_q      <= m_axis_lookup_tvalid && m_axis_lookup_tready;
             cnt_q        <= cnt_q + MOVE_W'(pick) + MOVE_W'(bypass) - MOVE_W'(p0_valid_q && !p0_go)
-                - MOVE_W'(p3_fail_q) - MOVE_W'(taken);
+                - MOVE_W'(p3_fail_q) - MOVE_W'(taken_q);
             runnable_q   <= awake & ~held & ~leave_out;
             sts_distance <= due != '0;
             sts_moving   <= runnable_q != '0 || p0_valid_q || p1_valid_q || p2_valid_q;

@@ -22,8 +22,8 @@
 // Errors         a read that memory answers with an error gives zeros and MEMORY_ERROR for its
 //                request, and so does every hit on that line until it is dropped, at once after its
 //                consumption; the next lookup then fetches again.
-// Flush          after reset and on cfg_flush the sets are cleared one per cycle, on cfg_flush
-//                first all operations in flight are finished; operations wait meanwhile.
+// Flush          on cfg_flush the sets are cleared one per cycle, after reset also the counts of
+//                lines, one per cycle; on cfg_flush first all operations in flight are finished; operations wait meanwhile.
 // Binds caller   the lines of a row follow each other; a key always comes with the same beats
 //                between two flushes; after a write to memory its keys are invalidated before they
 //                are looked up again. An operation accepted before that may still see the old row.
@@ -227,7 +227,7 @@ module embnic_row_cache
         looked_up.rsp_addr     = op.rsp_addr + RSP_W'(op.beat_base);
     end
 
-    embnic_cache_sched #(.WAYS(WAYS), .SETS(SETS), .SLOTS(SLOTS), .DEPTH(OPQ_DEPTH)) u_sched (
+    embnic_cache_sched #(.LINES(WAYS * SETS), .SLOTS(SLOTS), .DEPTH(OPQ_DEPTH)) u_sched (
         .clk, .rst,
         .enter_valid         (op_valid && op.kind != OP_INVALIDATE),
         .enter_data          (looked_up),

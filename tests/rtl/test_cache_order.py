@@ -41,7 +41,7 @@ class OrderBench(Bench):
         super().__init__(dut)
         params = self.params
         self.places = int(params["PLACES"])
-        self.lines = int(params["WAYS"]) * int(params["SETS"])
+        self.lines = int(params["LINES"])
         self.mask = self.places - 1
         self.board = self.scoreboard("checks")
         self.wakes = {name: Scoreboard(f"wake_{name}", ordered=False) for name in ("read", "fill")}
@@ -81,7 +81,7 @@ class OrderBench(Bench):
         await super().reset(cycles)
         start = self.cycle
         await self.until(lambda: not self.read("sts_clearing"))
-        assert self.cycle - start <= int(self.params["SETS"]) + 1, "one set is cleared per cycle"
+        assert self.cycle - start <= self.lines + 1, "one line is cleared per cycle"
 
     def idle(self) -> bool:
         """Everything was issued, checked and filled, and every wake came."""
@@ -231,19 +231,18 @@ async def reset_in_traffic(dut: Any) -> None:
     await bench.reset_in_traffic(start, times=15, within=60)
 
 
-@pytest.mark.parametrize(("ways", "sets", "places"), [(2, 8, 32), (1, 2, 2), (8, 4, 512)])
-def test_cache_order(ways: int, sets: int, places: int) -> None:
+@pytest.mark.parametrize(("lines", "places"), [(16, 32), (2, 2), (32, 512)])
+def test_cache_order(lines: int, places: int) -> None:
     """All coroutines; two places, and more than a count of a line ever reaches."""
-    params = {"WAYS": ways, "SETS": sets, "PLACES": places}
+    params = {"LINES": lines, "PLACES": places}
     build_and_test("embnic_cache_order", "test_cache_order", params=params)
 
 
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"WAYS": 3}, "WAYS must be 1, 2, 4 or 8"),
-        ({"SETS": 12}, "SETS must be a power of two, at least 2"),
-        ({"SETS": 1}, "SETS must be a power of two, at least 2"),
+        ({"LINES": 12}, "LINES must be a power of two, 2 to 65,536"),
+        ({"LINES": 1}, "LINES must be a power of two, 2 to 65,536"),
         ({"PLACES": 100}, "PLACES must be a power of two, 2 to 1,024"),
         ({"PLACES": 2048}, "PLACES must be a power of two, 2 to 1,024"),
     ],

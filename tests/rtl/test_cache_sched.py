@@ -43,7 +43,7 @@ class SchedBench(Bench):
         params = self.params
         self.slots, self.depth = int(params["SLOTS"]), int(params["DEPTH"])
         self.places = self.depth // self.slots
-        self.lines = int(params["WAYS"]) * int(params["SETS"])
+        self.lines = int(params["LINES"])
         self.board = self.scoreboard("operations")
         self.add(Ticker(self.tick, self.forget))
         self.sink = self.stream_sink("m_axis_lookup", self._left)
@@ -273,11 +273,11 @@ async def reset_in_traffic(dut: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ways", "sets", "slots", "depth"), [(2, 8, 4, 32), (4, 16, 32, 512), (1, 2, 2, 4)]
+    ("lines", "slots", "depth"), [(16, 4, 32), (64, 32, 512), (2, 2, 4)]
 )
-def test_cache_sched(ways: int, sets: int, slots: int, depth: int) -> None:
+def test_cache_sched(lines: int, slots: int, depth: int) -> None:
     """All coroutines: as in tiny, as in line100, and two slots of two places."""
-    params = {"WAYS": ways, "SETS": sets, "SLOTS": slots, "DEPTH": depth}
+    params = {"LINES": lines, "SLOTS": slots, "DEPTH": depth}
     build_and_test("embnic_cache_sched", "test_cache_sched", params=params)
 
 
