@@ -32,6 +32,10 @@ _SHIFT = re.compile(r"SRL")
 _LUT_RAM = re.compile(r"RAM(32|64|128|256|512)(M|X)")
 _NONE = re.compile(r"(VCC|GND|BUFG|IBUF|OBUF|\$scopeinfo)$")
 _INDEX = re.compile(r"\[\d+\]$")
+# yosys names nets that it made after a cell and a pin of it: these names say nothing to a reader.
+_INVENTED = re.compile(
+    r"\$|_(LUT[1-6]|INV|FD[RSCP]E|CARRY[48]|MUXF[789]|SRL\w+|RAM[BD\d]\w+|DSP48\w*)_[A-Z]"
+)
 
 
 class LevelsError(ValueError):
@@ -244,7 +248,7 @@ def _names(netnames: Mapping[str, Any]) -> dict[int, str]:
     """Return the best name of each bit: a register's own (`_q`) first, then the deepest in the hierarchy."""
     found: dict[int, tuple[tuple[bool, int, int], str]] = {}
     for name, net in netnames.items():
-        if net.get("hide_name") or "$" in name:
+        if net.get("hide_name") or _INVENTED.search(name):
             continue
         rank = (bool(re.search(r"_q\d*(\b|$)", name)), name.count("."), -len(name))
         bits = net["bits"]

@@ -46,7 +46,9 @@ else:
     import tomli as tomllib
 
 __all__ = [
+    "LIST_SEED",
     "MUTANTS",
+    "WORKLOAD_SEED",
     "Library",
     "Mutant",
     "Outcome",
@@ -54,7 +56,9 @@ __all__ = [
     "build_mutants",
     "explained",
     "judge",
+    "learn",
     "load_survivors",
+    "parse_mutants",
     "score",
 ]
 
@@ -157,7 +161,9 @@ def build_mutants(count: int = MUTANTS, seed: int = LIST_SEED) -> Library:
             (folder / ".done").touch()
         text = (folder / "mutations.ys").read_text(encoding="utf-8")
     library = folder / "so" / "libembnic_card.so"
-    return Library(BuiltCard(library, f"tiny with {count:,} mutants", False, 0.0), _parse(text))
+    return Library(
+        BuiltCard(library, f"tiny with {count:,} mutants", False, 0.0), parse_mutants(text)
+    )
 
 
 def _make_netlist(folder: Path, count: int, seed: int) -> None:
@@ -170,6 +176,7 @@ def _make_netlist(folder: Path, count: int, seed: int) -> None:
         [
             read_sources("embnic_core", core_parameters("tiny")),
             "proc",
+            "bwmuxmap",
             "opt_clean",
             f"write_rtlil {here}/core.il",
             f"select -set ours t:* {chosen} %u %i",
@@ -199,7 +206,8 @@ def _make_netlist(folder: Path, count: int, seed: int) -> None:
     (folder / "core.il").unlink()
 
 
-def _parse(text: str) -> tuple[Mutant, ...]:
+def parse_mutants(text: str) -> tuple[Mutant, ...]:
+    """Return what yosys' `mutate` commands do, a line each, and where in the RTL."""
     root = checkout_root()
     assert root is not None
     sources: dict[str, list[str]] = {}

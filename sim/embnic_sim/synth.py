@@ -39,6 +39,7 @@ __all__ = [
     "ModuleArea",
     "SynthError",
     "Synthesis",
+    "by_module",
     "core_parameters",
     "figures",
     "load_budgets",
@@ -205,10 +206,10 @@ def synthesise_modules(
     )
     found = json.loads((folder / "stat.json").read_text())["modules"]
     shutil.rmtree(folder)
-    return _by_module({name.lstrip("\\"): data for name, data in found.items()}, module)
+    return by_module({name.lstrip("\\"): data for name, data in found.items()}, module)
 
 
-def _by_module(stat: Mapping[str, Any], top: str) -> tuple[ModuleArea, ...]:
+def by_module(stat: Mapping[str, Any], top: str) -> tuple[ModuleArea, ...]:
     """Add up the cells of each module, over all its parameters and instances, with everything below it."""
     own = {name: data["num_cells_by_type"] for name, data in stat.items()}
     totals: dict[str, dict[str, int]] = {}

@@ -197,3 +197,15 @@ def test_a_combinational_loop_is_an_error_that_names_its_nets() -> None:
 def test_a_cell_without_a_rule_is_an_error() -> None:
     with pytest.raises(LevelsError, match="TRELLIS_FF"):
         longest_paths(netlist({"x": cell("TRELLIS_FF", D=1, Q=2)}), "top")
+
+
+def test_names_that_mapping_invented_are_not_shown() -> None:
+    cells = {
+        "a": register(10, "0"),
+        "l1": cell("LUT1", I0=10, O=11),
+        "l2": cell("LUT1", I0=11, O=12),
+        "q": register(20, 12),
+    }
+    made = netlist(cells, u__a_q=10, u__q_q_FDRE_Q_D_LUT1_O_I0=11, u__sum=12, u__q_q=20)
+    (path,) = longest_paths(made, "top")
+    assert (path.source, path.end, path.nets) == ("u.a_q", "u.q_q", ("u.sum",))
