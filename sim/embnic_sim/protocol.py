@@ -3,49 +3,29 @@
 
     python -m embnic_sim.protocol     search the whole protocol, then print the counter-example of every guard
 
-An owner card holds the memory, a requester card caches its rows under a lease; each has one client. Clients begin
-`Bounds.operations` lookups and updates in any mixture at any time: one search covers every assignment. The first operation
-names row 0, by the symmetry of the rows; on one card the first update is client 0's, by the symmetry of the clients.
+An owner card holds the memory, a requester card caches its rows under a lease; each has a client. The clients begin
+`Bounds.operations` lookups and updates in any mixture at any time, so that one search covers every assignment; by
+symmetry the first operation names row 0 (and the first update is client 0's where both use one card).
 
-**Network.** A frame once sent arrives at any later time, any number of times, or never. A loss mended by a retry is a
-late arrival, so that losing, copying and repeating need no steps of their own:
+A frame once sent arrives at any later time, any number of times, or never. A loss mended by a retry is a late arrival.
+What is late in a way that only demands less is left out: a lookup begins when it arrives, an answer is judged when it
+leaves the card, an ACK arrives at once. UPDATEs arrive in any order and again, FILLs late. A second arrival of a lookup
+or FETCH does what a new lookup does: it is one of the operations, or with `Bounds.fine` comes without end.
 
-* A lookup begins when it arrives. A slower one may be answered with older versions: it demands less.
-* An answer is judged when it leaves the card, whether or not the client still waits for it.
-* An ACK arrives at once: a late one only lowers what later lookups demand.
-* UPDATE frames arrive in any order, and again; FILL frames late and in any order.
-* A second arrival of a lookup or FETCH does to a card what a new lookup does. With `Bounds.fine` copies arrive without
-  end; otherwise a copy is one of the operations.
-
-**Card.** One cache line, `Bounds.buffers` fetch buffers, `Bounds.bags` accepted bags of one key. A bag that misses takes a
-buffer and the line's tag; a later bag of that row joins it. With `Bounds.fine` bags pass the tag stage in any order and at any
-time; otherwise as soon as they can. A fill waits for older readers of its line, so the answer of a hit is fixed at the tag
-stage; without the guard `line_order` the hit reads later. Memory answers with any version that the row had since the fetch
-was issued. A version counts the updates of a row.
+A card has one cache line, fetch buffers, and accepted bags of one key. A bag that misses takes a buffer and the line's
+tag. The answer of a hit is fixed at the tag stage, because fills wait for older readers of their line. Memory answers
+with any version that the row had since the fetch was issued; a version counts the updates of a row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from typing import NamedTuple
 
-__all__ = [
-    "GUARDS",
-    "ONE_CARD",
-    "PROMISES",
-    "TWO_CARDS",
-    "Bounds",
-    "Guard",
-    "Result",
-    "Scenario",
-    "Step",
-    "counter_example",
-    "explore",
-    "scenarios",
-]
+__all__ = ["GUARDS", "ONE_CARD", "TWO_CARDS", "Bounds", "follow", "scenario", "scenarios", "search"]
 
 PROMISES = {
     "a": "a lookup begun after the ACK of version v of a row returns v or newer",
@@ -86,18 +66,15 @@ GUARDS = {
 
 @dataclass(frozen=True)
 class Bounds:
-    """How far a search goes; `fine` as above, with one copy at a time in a card.
-
-    `barrier`: an update waits for the owner's tagged bags, and no bag is tagged there until its ACK.
-    """
+    """How far a search goes."""
 
     operations: int = 4
     cards: int = 2
     bags: int = 3  # accepted, a card
     buffers: int = 2  # fetches outstanding, a card
     window: int = 2  # sequences above the highest contiguous one
-    fine: bool = False
-    barrier: bool = False
+    fine: bool = False  # bags are tagged in any order, late; copies come, one at a time in a card
+    barrier: bool = False  # an update begins when no bag is tagged; none is tagged until its ACK
     drop_first: bool = True  # the tag is dropped when an update is accepted, too
 
 
@@ -112,40 +89,13 @@ SENT, WRITTEN, APPLIED, FORGOTTEN = range(4)  # the fate of an update
 NO_UPDATE = (-1, -1, 0, False)
 GRANT, TOLD = ("grant", 0, 0), ("told", 0, 0)
 
-_MEANING = {
-    "lookup": "accepted; must return version {} or newer",
-    "copy": "a copy of an earlier lookup is accepted; must return version {} or newer",
-    "fetch": "the requester's FETCH is accepted as a lookup",
-    "hit": "answered with version {}",
-    "hit_early": "a hit, not read yet",
-    "hit_read": "the hit reads the line: version {}",
-    "join": "waits for an outstanding fetch",
-    "miss": "takes a buffer; its fetch is issued",
-    "fill": "the data of a fetch arrive: version {}",
-    "old_fill": "the data of an earlier fetch arrive: version {}",
-    "old_answer": "the client takes an earlier answer for its lookup: version {}",
-    "update_begin": "a client sends an update, sequence {}",
-    "update_accept": "the update is accepted, sequence {}",
-    "update_forgotten": "acknowledged without having been applied, sequence {}",
-    "update_write": "memory holds version {}",
-    "update_done": "the write of version {} is answered",
-    "invalidate": "INVALIDATE arrives and is acknowledged",
-    "old_invalidate_ack": "the ACK of an earlier INVALIDATE is taken for this one",
-    "ack": "the client has the ACK of version {}",
-    "lease_grant": "the requester card has a lease, for all rows",
-    "lease_old_grant": "a grant arrives long after its request and is believed",
-    "lease_end": "the lease runs out at the requester card",
-    "lease_end_owner": "the lease runs out at the owner card",
-}
 # What need not happen for the work that was begun to complete.
-_IDLE = frozenset(
-    "lookup copy update_begin lease_grant lease_old_grant lease_end lease_end_owner "
-    "old_fill old_answer old_invalidate_ack".split()
-)
+_IDLE = {"lookup", "copy", "update_begin", "old_fill", "old_answer", "old_invalidate_ack"}
+_IDLE |= {"lease_grant", "lease_old_grant", "lease_end", "lease_end_owner"}
 
 
 class Step(NamedTuple):
-    """What happens, at which card, to which row; `value` is the version or sequence that the action speaks of."""
+    """An action (ordering.md lists them), its card and row, and a version, sequence or bag (0: oldest)."""
 
     action: str
     card: str
@@ -153,24 +103,23 @@ class Step(NamedTuple):
     value: int
 
     def __str__(self) -> str:
-        what = _MEANING[self.action].format(self.value)
-        return f"{self.card:<9} row {self.row}  {self.action:<18} {what}"
+        kind = "sequence" if self.action[:8] in ("update_b", "update_a", "update_f") else "version"
+        kind = "bag" if self.action in ("join", "miss", "hit_early") else kind
+        more = " or newer" if self.action in ("lookup", "copy") else ""
+        return f"{self.card:<9}  row {self.row}  {self.action:<18}  {kind} {self.value}{more}"
 
 
 class Card(NamedTuple):
     """A card: its line, its fetches, and its bags in the order of their acceptance."""
 
     line: tuple[int, ...] = ()  # (), (row, version), or (row, -1 - buffer) until the fill
-    buffers: tuple[
-        tuple[int, int], ...
-    ] = ()  # (row, oldest version); requester: (row, set of FILLs)
+    buffers: tuple[tuple[int, int], ...] = ()  # (row, oldest version), or (row, set of FILLs)
     bags: tuple[tuple[int, int, int, int], ...] = ()  # (kind, row, floor, place)
 
 
 class State(NamedTuple):
     """Everything. `memory` and `acked` are versions by row."""
 
-    left: int
     updates: tuple[tuple[tuple[int, int], ...], ...]  # by client and sequence: (row, fate)
     memory: tuple[int, ...]
     acked: tuple[int, ...]
@@ -197,25 +146,21 @@ class _Rules:
 
     def start(self) -> State:
         """Return the state in which nothing has happened."""
-        none = (-1, -1, -1, -1)
-        cards = (Card(), Card())
-        left = self.bounds.operations
-        return State(left, ((), ()), (0, 0), (0, 0), none, NO_UPDATE, 0, cards, frozenset())
+        none, cards = (-1, -1, -1, -1), (Card(), Card())
+        return State(((), ()), (0, 0), (0, 0), none, NO_UPDATE, 0, cards, frozenset())
 
-    def steps(self, s: State) -> Iterator[Found]:
-        """Yield every transition out of `s`; alone what may come first without hiding a broken promise."""
+    def steps(self, s: State, left: int = 1) -> Iterator[Found]:
+        """Yield all transitions; alone what may come first without hiding a broken promise."""
         client, index, phase, told = s.update
         if phase == 3 and (told or s.lease in (0, 3) or not self.on["invalidate_ack"]):
             yield self._ack(s, client, index)
             return
-        tags = (
-            self._tag(s, c, at) for c, card in enumerate(s.cards) for at in range(len(card.bags))
-        )
-        for found in chain.from_iterable(tags):
+        bags = ((card, at) for card in (0, 1) for at in range(len(s.cards[card].bags)))
+        for found in chain.from_iterable(self._tag(s, card, at) for card, at in bags):
             yield found
             if not self.bounds.fine:
                 return
-        yield from self._begin(s)
+        yield from self._begin(s, left)
         for card in range(self.bounds.cards):
             yield from self._fills(s, card)
         yield from self._updates(s)
@@ -238,19 +183,17 @@ class _Rules:
                 return "e"
         return ""
 
-    # Clients -----------------------------------------------------------------------------------------
-
-    def _begin(self, s: State) -> Iterator[Found]:
+    def _begin(self, s: State, left: int) -> Iterator[Found]:
         """Lookups and copies of lookups arrive; updates are sent."""
-        rows = () if not s.left else (0,) if s.left == self.bounds.operations else (0, 1)
+        fresh = s.updates == ((), ()) and s.cards == (Card(), Card())
+        rows = () if not left else (0,) if fresh else (0, 1)
         for card in range(self.bounds.cards):
             bags = s.cards[card].bags
             if len(bags) == self.bounds.bags:
                 continue
             for row in rows:
                 floor, at = s.acked[row], 2 * card + row
-                seen = _put(s.seen, at, floor) if self.bounds.fine else s.seen
-                begun = s._replace(left=s.left - 1, seen=seen)
+                begun = s._replace(seen=_put(s.seen, at, floor)) if self.bounds.fine else s
                 yield self._accept(begun, card, (LOOKUP, row, floor, ISSUED))
             if not any(bag[0] == COPY for bag in bags):
                 for row in (0, 1):
@@ -264,7 +207,7 @@ class _Rules:
                 if not self.on["client_order"] or all(r != row or f == APPLIED for r, f in mine):
                     updates = _put(s.updates, client, (*mine, (row, SENT)))
                     step = Step("update_begin", CARDS[client], row, len(mine) + 1)
-                    yield step, s._replace(left=s.left - 1, updates=updates), ""
+                    yield step, s._replace(updates=updates), ""
 
     def _accept(self, s: State, card: int, bag: tuple[int, int, int, int]) -> Found:
         kind, row, floor, _ = bag
@@ -276,13 +219,11 @@ class _Rules:
     def _at(s: State, card: int, here: Card) -> State:
         return s._replace(cards=(here, s.cards[1]) if card == OWNER else (s.cards[0], here))
 
-    # A card: tag stage, answers, fills ---------------------------------------------------------------
-
     def _tag(self, s: State, card: int, index: int) -> Iterator[Found]:
         """Bag `index` passes the tag stage, or reads its line if it has passed as a hit that has not."""
         line, buffers, bags = here = s.cards[card]
         kind, row, _, place = bags[index]
-        if place == READS and len(line) and line[1] >= 0:
+        if place == READS and line and line[1] >= 0:
             step = Step("hit_read", CARDS[card], *line)
             yield self._answer(s, card, (index,), step, "f" if line[0] != row else "")
         if place != ISSUED or (self.bounds.barrier and card == OWNER and s.update[0] >= 0):
@@ -291,25 +232,29 @@ class _Rules:
             for _, _, version in (relic for relic in s.relics if relic[0] == CARDS[card]):
                 step = Step("old_answer", CARDS[card], row, version)
                 yield self._answer(s, card, (index,), step, "c")
-        ours = len(line) and line[0] == row
+        ours = line and line[0] == row
         joined = -1 - line[1] if ours else -1
         if ours and line[1] >= 0:
             if self.on["line_order"]:
                 yield self._answer(s, card, (index,), Step("hit", CARDS[card], *line), "")
             else:
-                yield Step("hit_early", CARDS[card], *line), self._place(s, card, index, READS), ""
+                yield (
+                    Step("hit_early", CARDS[card], row, index),
+                    self._place(s, card, index, READS),
+                    "",
+                )
             return
         if joined < 0 and not self.on["join_version"]:
             joined = next((at for at, buffer in enumerate(buffers) if buffer[0] == row), -1)
         if joined >= 0:
-            yield Step("join", CARDS[card], row, 0), self._place(s, card, index, joined), ""
+            yield Step("join", CARDS[card], row, index), self._place(s, card, index, joined), ""
         elif self._may_fetch(here, index):
             lasting = card == OWNER or s.lease >= 2 or not self.on["lease"]
             low = s.memory[row] if card == OWNER else 0
             line = (row, -1 - len(buffers)) if lasting else line
             after = self._at(s, card, Card(line, (*buffers, (row, low)), bags))
             after = self._place(after, card, index, len(buffers))
-            yield Step("miss", CARDS[card], row, 0), after, ""
+            yield Step("miss", CARDS[card], row, index), after, ""
 
     def _may_fetch(self, here: Card, index: int) -> bool:
         """Is a buffer free for bag `index`, and another for the oldest bag if it still needs one?"""
@@ -319,8 +264,8 @@ class _Rules:
 
     def _place(self, s: State, card: int, index: int, place: int) -> State:
         here = s.cards[card]
-        bags = _put(here.bags, index, (*here.bags[index][:3], place))
-        return self._at(s, card, here._replace(bags=bags))
+        bag = (*here.bags[index][:3], place)
+        return self._at(s, card, here._replace(bags=_put(here.bags, index, bag)))
 
     def _answer(self, s: State, card: int, chosen: Sequence[int], step: Step, wrong: str) -> Found:
         """Answer the bags `chosen` with version `step.value`: a client, or a fetch of the requester card."""
@@ -335,7 +280,7 @@ class _Rules:
                 asked = asked._replace(buffers=_put(asked.buffers, kind - FETCH, (row, fills)))
                 if not self.on["fetch_id"]:
                     relics |= {("fill", row, version)}
-            elif not self.on["request_id"]:
+            elif kind == LOOKUP and not self.on["request_id"]:
                 relics |= {(CARDS[card], row, version)}
         left = tuple(bag for index, bag in enumerate(here.bags) if index not in chosen)
         after = s._replace(relics=relics, cards=(s.cards[OWNER], asked))
@@ -357,7 +302,7 @@ class _Rules:
         waiting = [at for at, bag in enumerate(s.cards[card].bags) if bag[3] == buffer]
         step, s, wrong = self._answer(s, card, waiting, step, "")
         line, buffers, bags = s.cards[card]
-        if len(line) and line[1] < 0:
+        if line and line[1] < 0:
             named = -1 - line[1]
             line = (line[0], step.value if named == buffer else line[1] + (named > buffer))
         bags = tuple((k, r, f, p - (p > buffer)) for k, r, f, p in bags)
@@ -370,12 +315,8 @@ class _Rules:
         return step, s, wrong
 
     def _drop(self, here: Card, row: int) -> Card:
-        line = here.line
-        if len(line) and line[0] == row and (line[1] >= 0 or self.on["poison"]):
-            return here._replace(line=())
-        return here
-
-    # The owner's update unit: one update at a time ------------------------------------------------------
+        named = here.line[:1] == (row,) and (here.line[1] >= 0 or self.on["poison"])
+        return here._replace(line=()) if named else here
 
     def _updates(self, s: State) -> Iterator[Found]:
         client, index, phase, told = s.update
@@ -388,9 +329,8 @@ class _Rules:
         if phase == 1:
             late = any(r == row and f for r, f in mine[index + 1 :])
             version = s.memory[row] + 1
-            after = self._fate(s, client, index, WRITTEN)
+            after = self._fate(s, client, index, WRITTEN)._replace(update=(client, index, 2, told))
             after = after._replace(memory=_put(s.memory, row, version))
-            after = after._replace(update=(client, index, 2, told))
             wrong = "b" if fate != SENT or late else ""
             yield Step("update_write", "owner", row, version), after, wrong
         elif phase == 2:
@@ -422,9 +362,7 @@ class _Rules:
             if index >= high + self.bounds.window:
                 if self.on["window_bound"]:
                     continue
-                low = (
-                    index - self.bounds.window + 1
-                )  # the window moves on over what was not applied
+                low = index - self.bounds.window + 1  # the window leaves these behind
                 moved = [(r, FORGOTTEN if f == SENT else f) for r, f in mine[:low]]
                 after = after._replace(updates=_put(s.updates, client, (*moved, *mine[low:])))
             if self.bounds.drop_first:
@@ -440,8 +378,6 @@ class _Rules:
         after = self._fate(s, client, index, APPLIED)
         after = after._replace(update=NO_UPDATE, acked=_put(s.acked, row, s.memory[row]))
         return Step("ack", "owner", row, s.memory[row]), after, ""
-
-    # The requester card: its fetches on the way to the owner, its lease -----------------------------------
 
     def _requester(self, s: State) -> Iterator[Found]:
         bags = s.cards[OWNER].bags
@@ -473,30 +409,39 @@ class Result(NamedTuple):
     trace: tuple[Step, ...]
 
 
-def explore(bounds: Bounds, without: Sequence[str] = ()) -> Result:
-    """Visit every state within `bounds`, breadth first, without some guards; stop at a broken promise.
+def search(bounds: Bounds, without: Sequence[str] = ()) -> Result:
+    """Visit every state within `bounds` without some guards; stop at a broken promise.
 
+    First what needs few operations, then what needs few steps; what a state can do with fewer operations left is not
+    visited again.
     Errors: KeyError if `without` holds a name that GUARDS has not.
     """
     rules = _Rules(bounds, [name for name in without if GUARDS[name]])
-    parents: dict[State, State | None] = {rules.start(): None}
-    level, transitions = list(parents), 0
-    while level:
-        following = []
-        for state in level:
-            found = list(rules.steps(state))
-            transitions += len(found)
-            broken = rules.judge(state, found)
-            trace = _way(rules, parents, state) if broken else ()
-            for step, after, wrong in found:
-                if wrong and not broken:
-                    broken, trace = wrong, (*_way(rules, parents, state), step)
-                if after not in parents:
-                    parents[after] = state
-                    following.append(after)
-            if broken:
-                return Result(len(parents), transitions, broken, trace)
-        level = following
+    parents: dict[State, State | None] = {}
+    begun: dict[State, State | None] = {rules.start(): None}  # one operation more than `parents`
+    transitions = 0
+    for left in range(bounds.operations, -1, -1):
+        level = [state for state in begun if state not in parents]
+        parents.update((state, begun[state]) for state in level)
+        begun = {}
+        while level:
+            following = []
+            for state in level:
+                found = list(rules.steps(state, left))
+                transitions += len(found)
+                broken = rules.judge(state, found)
+                trace = _way(rules, parents, state) if broken else ()
+                for step, after, wrong in found:
+                    if wrong and not broken:
+                        broken, trace = wrong, (*_way(rules, parents, state), step)
+                    if step.action in ("lookup", "update_begin"):
+                        begun.setdefault(after, state)
+                    elif after not in parents:
+                        parents[after] = state
+                        following.append(after)
+                if broken:
+                    return Result(len(parents), transitions, broken, trace)
+            level = following
     return Result(len(parents), transitions, "", ())
 
 
@@ -509,12 +454,24 @@ def _way(rules: _Rules, parents: dict[State, State | None], state: State) -> tup
     return tuple(reversed(steps))
 
 
+def follow(steps: Sequence[Step], bounds: Bounds, without: Sequence[str] = ()) -> int:
+    """Return how many of `steps` can happen one after the other, from the start."""
+    rules = _Rules(bounds, without)
+    states = {rules.start()}
+    for count, wanted in enumerate(steps):
+        found = (found for state in states for found in rules.steps(state))
+        states = {after for step, after, _ in found if step == wanted}
+        if not states:
+            return count
+    return len(steps)
+
+
 class Scenario(NamedTuple):
     """A shortest run that breaks `promise` when `guard` is missing: what RTL and models must survive."""
 
     guard: str
     promise: str
-    cards: int
+    bounds: Bounds
     steps: tuple[Step, ...]
 
     def __str__(self) -> str:
@@ -524,30 +481,22 @@ class Scenario(NamedTuple):
 
 
 @cache
-def counter_example(guard: str) -> Scenario:
+def scenario(guard: str) -> Scenario:
     """Return a run that needs the fewest operations, then the fewest steps; on one card where that is enough."""
     bounds = ONE_CARD if GUARDS[guard].local else Bounds(cards=2, bags=1, buffers=1)
-    for operations in range(1, bounds.operations + 1):
-        result = explore(replace(bounds, operations=operations), (guard,))
-        if result.broken:
-            break
-    return Scenario(guard, result.broken, bounds.cards, result.trace)
+    result = search(bounds, (guard,))
+    return Scenario(guard, result.broken, bounds, result.trace)
 
 
 def scenarios() -> tuple[Scenario, ...]:
     """Return the counter-example of every guard, in the order of GUARDS."""
-    return tuple(counter_example(guard) for guard in GUARDS)
+    return tuple(scenario(guard) for guard in GUARDS)
 
 
 def main() -> None:
-    """Print the searches of the whole protocol and all counter-examples."""
-    for bounds in (ONE_CARD, TWO_CARDS):
-        result = explore(bounds)
-        print(
-            f"{bounds}\n  {result.states} states, broken: {result.broken or 'nothing'}", flush=True
-        )
-    for scenario in scenarios():
-        print(f"\n{scenario}", flush=True)
+    """Search both whole protocols, then print all counter-examples."""
+    print(*(f"{bounds}: {search(bounds)}" for bounds in (ONE_CARD, TWO_CARDS)), sep="\n")
+    print(*scenarios(), sep="\n\n")
 
 
 if __name__ == "__main__":
