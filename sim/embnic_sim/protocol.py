@@ -211,9 +211,8 @@ class _Rules:
 
     def _accept(self, s: State, card: int, bag: tuple[int, int, int, int]) -> Found:
         kind, row, floor, _ = bag
-        here = s.cards[card]
         step = Step(("lookup", "copy", "fetch")[min(kind, FETCH)], CARDS[card], row, floor)
-        return step, self._at(s, card, here._replace(bags=(*here.bags, bag))), ""
+        return step, self._at(s, card, s.cards[card]._replace(bags=(*s.cards[card].bags, bag))), ""
 
     @staticmethod
     def _at(s: State, card: int, here: Card) -> State:
@@ -321,8 +320,7 @@ class _Rules:
     def _updates(self, s: State) -> Iterator[Found]:
         client, index, phase, told = s.update
         if client < 0:
-            for client in (0, 1):
-                yield from self._arrive(s, client)
+            yield from chain(self._arrive(s, 0), self._arrive(s, 1))
             return
         mine = s.updates[client]
         row, fate = mine[index]
@@ -381,10 +379,11 @@ class _Rules:
 
     def _requester(self, s: State) -> Iterator[Found]:
         bags = s.cards[OWNER].bags
-        asked = {bag[0] for bag in bags}
         for buffer, (row, fills) in enumerate(s.cards[REQUESTER].buffers):
-            again = not fills or self.bounds.fine
-            if again and FETCH + buffer not in asked and len(bags) < self.bounds.bags:
+            asked = any(bag[0] == FETCH + buffer for bag in bags) or (
+                fills and not self.bounds.fine
+            )
+            if not asked and len(bags) < self.bounds.bags:
                 yield self._accept(s, OWNER, (FETCH + buffer, row, 0, ISSUED))
         if s.lease < 2:
             relics = s.relics if self.on["lease_from_request"] else s.relics | {GRANT}
@@ -394,10 +393,10 @@ class _Rules:
         if s.lease == 1:
             yield Step("lease_end_owner", "owner", 0, 0), s._replace(lease=0), ""
         if s.lease >= 2:
-            here = s.cards[REQUESTER]
-            here = here._replace(line=()) if self.on["lease"] else here
             after = s._replace(lease=1 if s.lease == 2 else 0)
-            yield Step("lease_end", "requester", 0, 0), self._at(after, REQUESTER, here), ""
+            if self.on["lease"]:
+                after = self._at(after, REQUESTER, s.cards[REQUESTER]._replace(line=()))
+            yield Step("lease_end", "requester", 0, 0), after, ""
 
 
 class Result(NamedTuple):
