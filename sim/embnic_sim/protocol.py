@@ -78,16 +78,14 @@ class Bounds:
     drop_first: bool = True  # the tag is dropped when an update is accepted, too
 
 
-ONE_CARD = Bounds(cards=1, fine=True)
-TWO_CARDS = Bounds(cards=2)
+ONE_CARD, TWO_CARDS = Bounds(cards=1, fine=True), Bounds(cards=2)
 
 OWNER, REQUESTER = 0, 1
 CARDS = ("owner", "requester")
 LOOKUP, COPY, FETCH = 0, 1, 2  # kinds of bags; FETCH + n: for buffer n of the requester card
 ISSUED, READS = -1, -2  # places of bags: not tagged; a hit not read yet; n >= 0: buffer n
 SENT, WRITTEN, APPLIED, FORGOTTEN = range(4)  # the fate of an update
-NO_UPDATE = (-1, -1, 0, False)
-GRANT, TOLD = ("grant", 0, 0), ("told", 0, 0)
+NO_UPDATE, GRANT, TOLD = (-1, -1, 0, False), ("grant", 0, 0), ("told", 0, 0)
 
 # What need not happen for the work that was begun to complete.
 _IDLE = {"lookup", "copy", "update_begin", "old_fill", "old_answer", "old_invalidate_ack"}
@@ -380,10 +378,9 @@ class _Rules:
     def _requester(self, s: State) -> Iterator[Found]:
         bags = s.cards[OWNER].bags
         for buffer, (row, fills) in enumerate(s.cards[REQUESTER].buffers):
-            asked = any(bag[0] == FETCH + buffer for bag in bags) or (
-                fills and not self.bounds.fine
-            )
-            if not asked and len(bags) < self.bounds.bags:
+            asked = any(bag[0] == FETCH + buffer for bag in bags)
+            again = not fills or self.bounds.fine
+            if again and not asked and len(bags) < self.bounds.bags:
                 yield self._accept(s, OWNER, (FETCH + buffer, row, 0, ISSUED))
         if s.lease < 2:
             relics = s.relics if self.on["lease_from_request"] else s.relics | {GRANT}
