@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["GUARDS", "ONE_CARD", "TWO_CARDS", "Bounds", "follow", "scenario", "scenarios", "search"]
 
@@ -131,7 +131,7 @@ class State(NamedTuple):
 Found = tuple[Step, State, str]  # a step, the state after it, the promise it breaks or ""
 
 
-def _put(values: tuple, index: int, value: object) -> tuple:
+def _put(values: tuple[Any, ...], index: int, value: object) -> tuple[Any, ...]:
     return (*values[:index], value, *values[index + 1 :])
 
 
