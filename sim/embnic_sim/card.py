@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from embnic.errors import ClosedError, ConfigError, DeviceFault, DeviceTimeout
 from embnic.gen.configs import CONFIGS, CoreConfig
 from embnic.wire import FrameBatch
-from embnic_sim.card_build import build_card
+from embnic_sim.card_build import BuiltCard, build_card
 
 __all__ = ["CardStats", "DramModel", "Phase", "SimCard"]
 
@@ -153,6 +153,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "create": (_POINTER, (_POINTER, _POINTER)),
     "destroy": (None, (_POINTER,)),
     "configure": (None, (_POINTER, _POINTER)),
+    "mutant": (_I32, (_POINTER, _U32)),
     "reset": (None, (_POINTER, _U64)),
     "step": (None, (_POINTER, _U64)),
     "run_until": (None, (_POINTER, _U64, _U64, _U64, _I32)),
@@ -225,7 +226,7 @@ class SimCard:
         self.dram = dram or DramModel()
         if self.dram.bytes_per_cycle == 0:
             self.dram = replace(self.dram, bytes_per_cycle=self.config.data_w // 8)
-        built = build_card(config, build=build, trace=trace is not None)
+        built = self._built(build, trace is not None)
         self.build_name = built.name
         self.build_seconds = built.built_seconds
         self.clock_hz = self.config.clock_mhz * 1e6
@@ -248,6 +249,10 @@ class SimCard:
         if trace is not None:
             self._trace(Path(trace))
         self.reset()
+
+    def _built(self, build: str, traced: bool) -> BuiltCard:
+        """Return the library to load; mutation testing loads another one."""
+        return build_card(self.config.name, build=build, trace=traced)
 
     def __enter__(self) -> SimCard:
         return self

@@ -626,8 +626,9 @@ def fake_engine(
     mtu: int = 1500,
     fallback: bool = True,
     timing: Timing = FAKE_TIMING,
+    **pools: Any,
 ) -> Engine:
-    """Open an engine on a fake card."""
-    driver = fake_driver(card, timing=timing, mtu=mtu)
+    """Open an engine on a fake card; `pools` are the driver's dtypes and orders."""
+    driver = fake_driver(card, timing=timing, mtu=mtu, **pools)
     backend = CardBackend(tables, driver, name="fake", release=card.close)
     return Engine(tables, backend, fallback=fallback)

@@ -96,6 +96,15 @@ public:
         top_->rst = 0;
     }
 
+    bool choose_mutant(uint32_t number) {
+#ifdef EMBNIC_MUTANTS
+        top_->mutant = number;
+        return true;
+#else
+        return number == 0;
+#endif
+    }
+
     // ---- running ----------------------------------------------------------------------------------------------------
 
     void step(uint64_t cycles) {
@@ -557,6 +566,10 @@ using embnic::FrameStamp;
 extern "C" {
 
 uint32_t embnic_card_abi() { return 1; }
+
+// Chooses a mutant of a core that was built with mutants (sim/embnic_sim/mutate.py); 0 is the core as it is.
+// Returns whether this build has mutants.
+int32_t embnic_card_mutant(void* card, uint32_t number) { return static_cast<Card*>(card)->choose_mutant(number); }
 
 void* embnic_card_create(const embnic::CardConfig* config, const embnic::DramConfig* dram) {
     return new Card(*config, *dram);
