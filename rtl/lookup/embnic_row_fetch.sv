@@ -80,7 +80,7 @@ module embnic_row_fetch
     localparam int unsigned WIN_W   = $clog2(WINDOW);
     localparam int unsigned BURST   = WINDOW / BYTES;                  // longest burst, beats
     localparam int unsigned LEFT_W  = $clog2(LINE_BEATS + 1);          // beats of a line: 0 .. LINE_BEATS
-    localparam int unsigned OUT_W   = $clog2(FETCHES + 1);
+    localparam int unsigned OUT_W   = $clog2(FETCHES + 2);           // lines outstanding, and one more for the assertion
 
     // Requests to bursts. The first burst is decided on the way into the queue, the others when the
     // one before is taken: the AR channel leaves from registers.

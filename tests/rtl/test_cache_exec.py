@@ -147,6 +147,9 @@ class ExecBench(Bench):
         if beat["bare"]:
             return
         place = (beat["slot"], beat["beat"])
+        if beat["first"] or beat["load"]:  # nothing of the bag before is read any more
+            for later in range(beat["beat"], LONGEST):
+                self.issued.pop((beat["slot"], later), None)
         if not beat["first"] and not beat["load"] and place in self.issued:
             at, least = self.issued[place]
             assert self.cycle - at >= least, f"{place} too early"
@@ -165,7 +168,7 @@ class ExecBench(Bench):
         room = (self.line_beats << expand) - chunk
         if room <= 0:
             header, chunk, room = 0, 0, self.line_beats << expand
-        beats = length or rng.randrange(min(room, 40)) + 1
+        beats = length or rng.randrange(min(room, LONGEST)) + 1
         poison = 1 << self.width
         stored = -(-(chunk + beats) // (1 << expand))
         words = [

@@ -118,6 +118,7 @@ class CacheBench(Bench):
         self.tags = TagModel(params["WAYS"], params["SETS"])
         self.want = dict.fromkeys(EVENTS, 0)
         self.lengths: list[int] = []
+        self.longest = max(self.layout(table).vec_beats for table in range(5))
         self.drive(cfg_flush=0)
 
         self.issuer = self.add(Issuer(self))
@@ -244,6 +245,9 @@ class CacheBench(Bench):
         if beat["bare"]:
             return
         place = (slot, beat["beat"])
+        if beat["first"] or beat["load"]:  # nothing of the bag before is read any more
+            for later in range(beat["beat"], self.longest):
+                self.issued.pop((slot, later), None)
         is_row = not beat["load"] and not beat["flush"]
         long = bool(is_row and self.expand_of(beat["dtype"]) >= 2)
         if not beat["first"] and not beat["load"] and place in self.issued:
