@@ -15,9 +15,8 @@ from embnic_sim.runner import build_and_test, expect_build_failure
 COPIED = ("slot", "ctx", "first", "load", "flush", "last", "dim", "dtype", "pooling", "partial")
 COPIED = (*COPIED, "mul_then_add", "weight", "count")
 EXPAND = {"FP32": 0, "FP16": 1, "INT8": 2, "INT4_END": 3}
-FILL_TO_READ = (
-    2  # cycles from filled_valid to the earliest read of the line, as the scheduler keeps
-)
+LONGEST = 40  # vector beats of a line
+FILL_TO_READ = 2  # cycles from filled_valid to a read of the line, as the scheduler keeps
 
 
 @dataclass
