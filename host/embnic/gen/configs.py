@@ -32,6 +32,7 @@ class CoreConfig:
     clients: int
     cache_style: int
     buf_style: int
+    generator: int
 
     def parameters(self) -> dict[str, int]:
         """Return the parameters of embnic_core, by their names there."""
@@ -53,6 +54,7 @@ class CoreConfig:
             "CLIENTS": self.clients,
             "CACHE_STYLE": self.cache_style,
             "BUF_STYLE": self.buf_style,
+            "GENERATOR": self.generator,
         }
 
     @property
@@ -83,6 +85,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         clients=2,
         cache_style=0,
         buf_style=0,
+        generator=1,
     ),
     # 10 Gb/s at 78 MHz: four fp32 lanes, block RAM cache
     "edge": CoreConfig(
@@ -105,6 +108,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         clients=4,
         cache_style=2,
         buf_style=2,
+        generator=0,
     ),
     # 100 Gb/s at 250 MHz: sixteen fp32 lanes, ultra RAM cache
     "line100": CoreConfig(
@@ -127,5 +131,6 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         clients=8,
         cache_style=3,
         buf_style=2,
+        generator=1,
     ),
 }
