@@ -736,7 +736,8 @@ module embnic_core
     wire unused = &{1'b0, latency_bucket, error_sel, m_axi_bid};
 
     // Assertions
-    `EMBNIC_NEVER(idle_lies, sts_idle && !dp_rst && !(rsp_idle && !frame_valid && !decode_work && work_idle),
+    `EMBNIC_NEVER(idle_lies, sts_idle && !dp_rst &&
+        !(rsp_idle && pool_idle && iss_idle && !frame_valid && !decode_work && !upd_active),
         "idle says that nothing is in flight")
     `EMBNIC_NEVER(commit_in_traffic, table_commit && !(lookup_idle && !decode_work),
         "a descriptor changes between two requests")

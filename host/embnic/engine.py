@@ -43,6 +43,7 @@ from .errors import (
     LinkError,
 )
 from .framing import check_mtu, select
+from .health import Histogram
 from .stats import Stats
 from .targets import choose
 
@@ -194,7 +195,11 @@ class Engine:
     # -- rows ---------------------------------------------------------------------------------------------------------
 
     def load(self, name: str, weights: Any) -> None:
-        """Set all rows of a table: [rows, D], float32 or the table's storage type."""
+        """Set all rows of a table: [rows, D], float32 or the table's storage type.
+
+        On a card, a table that is loaded already is replaced under traffic: every request is answered from the old
+        rows or from the new ones.
+        """
         self._check_open("load")
         self._table(name)
         if self._card is None or self._master is None:
@@ -376,12 +381,14 @@ class Engine:
         self._check_open("stats")
         card: Mapping[str, int] = {}
         link: Mapping[str, int] = {}
+        latency: Mapping[str, Histogram] = {}
         if self._card is None:
             card = self._backend.stats()
         else:
             if self._lost is None:
                 self._on_card(lambda found: found.refresh_counters())
             card, link = self._card.card_counters, self._card.link_counters.as_dict()
+            latency = self._card.card_latency
         counts = self._counts
         return Stats(
             target=self.target,
@@ -393,6 +400,7 @@ class Engine:
             fallback_total=dict(self._fallbacks),
             card=card,
             link=link,
+            latency=latency,
         )
 
     # -- checks -------------------------------------------------------------------------------------------------------

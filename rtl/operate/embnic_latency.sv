@@ -21,7 +21,7 @@ module embnic_latency #(
 ) (
     input  wire logic                       clk,
     input  wire logic                       rst,
-    input  wire logic                       dp_rst,        // reset of the data path: stamps are forgotten, counts stay
+    input  wire logic                       dp_rst,        // reset of the data path, rst included: stamps are forgotten, counts stay
     input  wire logic                       evt_rx_accept, // a frame enters the queue
     input  wire logic                       evt_admit,     // it leaves it
     input  wire logic                       reply_valid,   // an answer is complete and first in line

@@ -13,6 +13,7 @@ from ..config import Table, tables_by_name
 from ..driver import Driver, PartialResult
 from ..errors import ClosedError, ConfigError, DeviceError, LinkError
 from ..gen.wire import DType
+from ..health import Histogram
 from ..rows import check_ids, to_storage
 from ..stats import LinkCounters
 from .base import Capabilities, output_arrays
@@ -40,6 +41,7 @@ class CardBackend:
         self.tables = tables_by_name(tables)
         self.driver = driver
         self.card_counters: dict[str, int] = {}
+        self.card_latency: dict[str, Histogram] = {}
         self._release = release
         self._closed = False
         driver.attach()
@@ -56,7 +58,7 @@ class CardBackend:
         return self.driver.link_counters
 
     def load(self, table: str, weights: Any) -> None:
-        """Set all rows of a table: float32 [rows, D]."""
+        """Set all rows of a table: float32 [rows, D]; a loaded table is replaced between two requests."""
         self._check_open("load")
         described = self._table(table)
         self.driver.load(table, to_storage(described, weights, rows=described.rows))
@@ -98,9 +100,10 @@ class CardBackend:
         return arrays
 
     def refresh_counters(self) -> None:
-        """Read the card's counters into `card_counters`."""
+        """Read the card's counters into `card_counters`, its histograms into `card_latency`."""
         self._check_open("stats")
         self.card_counters = self.driver.counters()
+        self.card_latency = self.driver.latency()
 
     def stats(self) -> dict[str, int]:
         """Return the card's counters, and the link's with the prefix `link_`."""

@@ -344,7 +344,7 @@ REGISTERS: Final[dict[str, Register]] = {
             "commit": RegisterField(0, 1, 0x0, True),
         },
     ),
-    # The bucket that LATENCY_COUNT shows. Bucket 0 counts 0 cycles, bucket b 2**(b-1) to 2**b - 1, the last all above.
+    # The bucket that LATENCY_COUNT shows: 0 counts 0 cycles, b counts 2**(b-1) to 2**b - 1, the last all above.
     "LATENCY_BUCKET": Register(
         0x0D0,
         "rw",
@@ -353,7 +353,7 @@ REGISTERS: Final[dict[str, Register]] = {
             "bucket": RegisterField(0, 8, 0x0, False),
         },
     ),
-    # Samples of the bucket as last copied: last beat of a frame in to request admitted; admitted to reply complete and first in line; that to last beat out; memory read address to last beat.
+    # Samples of the bucket: frame in to admitted, admitted to complete, complete to sent, memory reads.
     "LATENCY_COUNT": Register(
         0x0D4,
         "ro",
@@ -380,7 +380,7 @@ REGISTERS: Final[dict[str, Register]] = {
             "value": RegisterField(0, 32, None, False),
         },
     ),
-    # An error: cycle[31:0]; cycle[47:32] | kind << 16 | opcode << 24; request_id; source port | ip[15:0] << 16; tenant | payload bytes << 16. Kind is the drop reason, or 16 + status of an ERROR answer.
+    # cycle; cycle[47:32], kind << 16, opcode << 24; request_id; port, ip << 16; tenant, payload bytes << 16.
     "ERROR_WORD": Register(
         0x0EC,
         "ro",
