@@ -43,7 +43,8 @@ from .errors import (
     LinkError,
 )
 from .framing import check_mtu, select
-from .health import Histogram
+from .health import ErrorRecord, Histogram
+from .operate import Generated
 from .stats import Stats
 from .targets import choose
 
@@ -402,6 +403,34 @@ class Engine:
             link=link,
             latency=latency,
         )
+
+    def check_conservation(self) -> None:
+        """Wait until the card is idle and check that its counters add up; nothing to check on other targets.
+
+        Raises DeviceFault when they do not, LinkError when the card is lost.
+        """
+        self._check_open("check_conservation")
+        if self._card is not None and self._card_serves("check_conservation"):
+            self._card.driver.check_conservation()
+
+    def errors(self) -> list[ErrorRecord]:
+        """Return the last errors that the card kept, the oldest first; none on other targets or a lost card."""
+        self._check_open("errors")
+        if self._card is None or self._lost is not None:
+            return []
+        return self._card.driver.errors()
+
+    def generate(self, name: str, *, frames: int = 64) -> Generated | None:
+        """Let the card ask itself for bags of a loaded table, without a link; None where it cannot.
+
+        It cannot on a target that is not a card, on a card without a generator, or when the card is lost.
+        """
+        self._check_open("generate")
+        self._table(name)
+        card = self._card
+        if card is None or self._lost is not None or not card.driver.capabilities.generator:
+            return None
+        return card.driver.generate(name, frames=frames)
 
     # -- checks -------------------------------------------------------------------------------------------------------
 
