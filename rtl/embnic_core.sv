@@ -562,6 +562,7 @@ module embnic_core
         counter_inc[CNT_GEN_REPLIES]       = 32'(evt_gen[1]);
         counter_inc[CNT_GEN_ERRORS]        = 32'(evt_gen[2]);
         counter_inc[CNT_GEN_BAD]           = 32'(evt_gen[3]);
+        counter_inc[CNT_KEYS_ABANDONED]    = 32'(evt_keys);
     end
 
     always_ff @(posedge clk) begin
@@ -599,6 +600,7 @@ module embnic_core
 
     logic        alloc, tx_beat, memory_close, memory_rest, work_idle;
     logic [11:0] evt_lost, evt_abandoned;
+    logic [15:0] evt_keys;
     logic        evt_reset, evt_timeout;
     logic [3:0]  evt_gen;  // sent; answer, ERROR, wrong CRC seen by the checker
 
@@ -613,11 +615,13 @@ module embnic_core
         .rx_last    (rx_tlast),
         .evt_rx_frame, .evt_rx_accept, .decode_work, .alloc, .alloc_work,
         .lookup_idle(work_idle),
+        .key_open   (evt_key && !(evt_key_null || evt_key_padding || evt_key_refused)),
+        .key_closed (evt_row_hit || evt_row_miss),
         .evt_tx_frame, .reply_done, .tx_valid, .tx_beat,
         .tx_last    (m_axis_tx_tlast),
         .memory_rest, .dp_rst, .rx_enable, .memory_close, .tx_closed,
         .sts_idle, .sts_drained, .sts_reset_busy,
-        .evt_lost, .evt_abandoned, .evt_reset, .evt_timeout
+        .evt_lost, .evt_abandoned, .evt_keys, .evt_reset, .evt_timeout
     );
 
     logic dp_wvoid;

@@ -107,13 +107,23 @@ def broken_identities(counters: Mapping[str, int]) -> list[str]:
     """Return the conservation laws that the counters of an idle card break, one sentence each.
 
     Every frame received is accepted or dropped for one reason; every accepted request is answered once, or was thrown
-    away by a soft reset; every key is null, padding, refused, a hit or a miss.
+    away by a soft reset; every key is null, padding, refused, a hit or a miss, or was thrown away so.
     """
     drops = sum(value for name, value in counters.items() if name.startswith("drop_"))
     laws = {
         "rx_frames": (("rx_accepted",), drops),
         "rx_accepted": (("replies", "partials", "errors", "acks", "abandoned"), 0),
-        "keys": (("keys_null", "keys_padding", "keys_refused", "row_hits", "row_misses"), 0),
+        "keys": (
+            (
+                "keys_null",
+                "keys_padding",
+                "keys_refused",
+                "row_hits",
+                "row_misses",
+                "keys_abandoned",
+            ),
+            0,
+        ),
     }
     broken = []
     for whole, (names, more) in laws.items():

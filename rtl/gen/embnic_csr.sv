@@ -483,6 +483,10 @@ module embnic_csr (
             logic LO;
             logic HI;
         } GEN_BAD;
+        struct {
+            logic LO;
+            logic HI;
+        } KEYS_ABANDONED;
     } decoded_reg_strb_t;
     decoded_reg_strb_t decoded_reg_strb;
     logic decoded_err;
@@ -773,6 +777,10 @@ module embnic_csr (
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h280);
         decoded_reg_strb.GEN_BAD.HI = cpuif_req_masked & (cpuif_addr == 12'h284) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h284);
+        decoded_reg_strb.KEYS_ABANDONED.LO = cpuif_req_masked & (cpuif_addr == 12'h288) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h288);
+        decoded_reg_strb.KEYS_ABANDONED.HI = cpuif_req_masked & (cpuif_addr == 12'h28c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h28c);
         decoded_err = ~is_valid_addr & decoded_req;
     end
 
@@ -2013,6 +2021,12 @@ module embnic_csr (
         end
         if(ad_low(rd_mux_addr) == ad_low(12'h284)) begin
             readback_data_var[ad_hi(12'h284)][31:0] = hwif_in.GEN_BAD.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h288)) begin
+            readback_data_var[ad_hi(12'h288)][31:0] = hwif_in.KEYS_ABANDONED.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h28c)) begin
+            readback_data_var[ad_hi(12'h28c)][31:0] = hwif_in.KEYS_ABANDONED.HI.value.next;
         end
         readback_data_rt_c = readback_data_var;
     end

@@ -9,7 +9,7 @@
 //                RESET_CYCLES and on to the next boundary of a frame in, so that no piece of a frame is taken for one.
 //                A second pulse meanwhile changes nothing.
 // Errors         frames that the reset catches between MAC and verdict count in evt_lost, accepted requests without an
-//                answer in evt_abandoned: what is received, accepted and answered still adds up. Answers that were
+//                answer in evt_abandoned, keys without a hit or miss in evt_keys: all sums still hold. Answers that were
 //                formed (evt_tx_frame) but had not left are lost uncounted: to the card they were answered.
 // Latency        sts_* are registers, one cycle behind.
 `default_nettype none
@@ -31,6 +31,8 @@ module embnic_lifecycle #(
     input  wire logic        alloc,           // a request is admitted
     input  wire logic        alloc_work,      // with alloc: it is executed, not just answered
     input  wire logic        lookup_idle,     // nothing in issue, cache, pool, update
+    input  wire logic        key_open,        // a key wants a row
+    input  wire logic        key_closed,      // a row was found to be a hit or a miss
     input  wire logic        evt_tx_frame,    // a frame was formed
     input  wire logic        reply_done,      // it was the last of its answer
     input  wire logic        tx_valid,        // embnic_tx_frame offers a beat
@@ -46,6 +48,7 @@ module embnic_lifecycle #(
     output      logic        sts_reset_busy,
     output      logic [11:0] evt_lost,        // frames received whose verdict the reset took
     output      logic [11:0] evt_abandoned,   // accepted requests whose answer it took
+    output      logic [15:0] evt_keys,        // keys whose row it took
     output      logic        evt_reset,       // pulse: a soft reset is done
     output      logic        evt_timeout      // pulse: it did not wait any longer
 );
@@ -77,6 +80,7 @@ module embnic_lifecycle #(
     logic [11:0] open_q, open_d;         // requests accepted, answer to be formed
     logic [11:0] flight_q;               // of these, admitted
     logic [11:0] frames_q;               // frames formed, last beat to leave
+    logic [15:0] keys_q, keys_d;         // keys that want a row, hit or miss to be found
     // Answers leave in the order of admission: work is in flight as long as the last admitted work is. Each of these
     // counts the answers (frames) up to and including that one.
     logic [11:0] work_flight_q, work_flight_d, work_frames_q, work_frames_d;
@@ -87,6 +91,7 @@ module embnic_lifecycle #(
     always_comb begin
         verdicts_d    = verdicts_q + 12'(rx_valid && rx_last) - 12'(evt_rx_frame);
         open_d        = open_q + 12'(evt_rx_accept) - 12'(reply_done);
+        keys_d        = keys_q + 16'(key_open) - 16'(key_closed);
         work_flight_d = work_flight_q - 12'(reply_done && work_flight_q != '0);
         work_frames_d = work_frames_q - 12'(left && work_frames_q != '0);
         if (alloc && alloc_work) work_flight_d = flight_q + 12'd1 - 12'(reply_done);
@@ -101,6 +106,7 @@ module embnic_lifecycle #(
                        frames_q == '0 && lookup_idle;
         sts_drained <= !rst && state_q == RUN &&
                        (cfg_quiesce ? !work : !cfg_enable && open_q == '0 && frames_q == '0 && lookup_idle);
+        keys_q <= (rst || reset_q) ? '0 : keys_d;
         if (rst) begin
             verdicts_q    <= '0;
             open_q        <= '0;
@@ -173,11 +179,13 @@ module embnic_lifecycle #(
     assign sts_reset_busy = state_q != RUN;
     assign evt_lost       = reset_q ? verdicts_q - 12'(evt_rx_frame) + 12'(leave && rx_valid && rx_last) : '0;
     assign evt_abandoned  = reset_q ? open_d : '0;
+    assign evt_keys       = reset_q ? keys_d : '0;
     assign evt_reset      = leave;
     assign evt_timeout    = state_q == CLOSE && late && !(memory_rest && tx_closed_q);
 
     // Assertions
     `EMBNIC_NEVER(verdict_underflow, !reset_q && evt_rx_frame && verdicts_q == '0, "a verdict is on a frame received")
+    `EMBNIC_NEVER(keys_underflow, !reset_q && key_closed && keys_q == '0, "a row belongs to a key")
     `EMBNIC_NEVER(open_underflow, !reset_q && reply_done && open_q == '0, "an answer is to a request accepted")
     `EMBNIC_NEVER(flight_underflow, !reset_q && reply_done && flight_q == '0, "an answer is to a request admitted")
     `EMBNIC_NEVER(frames_underflow, !reset_q && left && frames_q == '0, "a frame that leaves was formed")

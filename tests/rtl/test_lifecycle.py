@@ -16,7 +16,11 @@ from embnic_sim.runner import build_and_test, expect_build_failure
 
 EVENTS = (
     *("rx_valid", "rx_last", "evt_rx_frame", "evt_rx_accept", "alloc", "alloc_work"),
-    *("evt_tx_frame", "reply_done", "tx_valid", "tx_beat", "tx_last"),
+    *("evt_tx_frame", "reply_done", "tx_valid", "tx_beat", "tx_last", "key_open", "key_closed"),
+)
+
+TOTALS = (
+    *("ended", "verdicts", "lost", "accepted", "answered", "abandoned", "opened", "closed", "keys"),
 )
 
 
@@ -35,9 +39,7 @@ class Core:
         """As after a reset of everything."""
         self.running, self.mid, self.stop_rx = False, 0, False
         self.quiesce, self.enable = False, True
-        self.totals = dict.fromkeys(
-            ("ended", "verdicts", "accepted", "answered", "lost", "abandoned"), 0
-        )
+        self.totals = dict.fromkeys(TOTALS, 0)
         self.empty()
         self.silent = False
         self.now = dict.fromkeys(EVENTS, 0)
@@ -59,6 +61,7 @@ class Core:
         self.decoded: bool | None = None  # a request at the decoder: work or not
         self.flight: deque[list[int]] = deque()  # admitted: [work, frames left, cycles]
         self.out: deque[list[int]] = deque()  # frames formed: [work, beats left]
+        self.keys = 0  # that want a row
 
     def in_flight(self) -> bool:
         """Return whether anything is between the first beat in and the last beat out."""
@@ -84,7 +87,7 @@ class Core:
         bench, rng, t = self.bench, self.bench.random, self.totals
         # All that is read is of the cycle that ended, in which `self.now` was driven.
         in_reset = bool(bench.read("dp_rst"))
-        for name in ("lost", "abandoned"):
+        for name in ("lost", "abandoned", "keys"):
             t[name] += bench.read(f"evt_{name}")
         if in_reset:
             self.empty()
@@ -111,10 +114,15 @@ class Core:
         t["verdicts"] += now["evt_rx_frame"]
         t["accepted"] += now["evt_rx_accept"]
         t["answered"] += now["reply_done"]
+        t["opened"] += now["key_open"]
+        t["closed"] += now["key_closed"]
 
     def advance(self, now: dict[str, int], accepting: bool, closed: bool) -> None:
         """What the data path does in the next cycle."""
         rng = self.bench.random
+        now["key_open"] = int(bool(self.flight) and rng.random() < 0.6)
+        now["key_closed"] = int(self.keys > 0 and (rng.random() < 0.5 or not self.flight))
+        self.keys += now["key_open"] - now["key_closed"]
         if self.out and not closed:
             now["tx_valid"] = 1
             if self.tx():
@@ -198,10 +206,14 @@ class LifeBench(Bench):
         self.core.stop_rx = True
         await self.cycles(4)  # what the DUT says is a little old
         await self.until(self.idle, timeout=5000, what="idle")
+        await self.until(lambda: not self.core.keys, what="rows")
+        await self.cycles(2)
         assert not self.core.in_flight()
         t = self.core.totals
-        self.board.expect((t["ended"], t["accepted"]))
-        self.board.check((t["verdicts"] + t["lost"], t["answered"] + t["abandoned"]))
+        self.board.expect((t["ended"], t["accepted"], t["opened"]))
+        self.board.check(
+            (t["verdicts"] + t["lost"], t["answered"] + t["abandoned"], t["closed"] + t["keys"])
+        )
         self.core.running = self.core.stop_rx = False
 
     async def soft_reset(self) -> None:

@@ -491,4 +491,6 @@ COUNTERS: Final[tuple[Counter, ...]] = (
     Counter("gen_errors", 0x278),
     # frames with a wrong CRC that its checker took
     Counter("gen_bad", 0x280),
+    # keys whose row a soft reset threw away before it was a hit or a miss
+    Counter("keys_abandoned", 0x288),
 )

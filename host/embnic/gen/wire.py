@@ -54,7 +54,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0xC6873C98
+CONTRACT_HASH: Final = 0x9A8A86F5
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
