@@ -364,6 +364,7 @@ class FakeCard:
     def _serve(self, frame: bytes, payload: bytes) -> list[bytes]:
         opcode = frame[45]
         if opcode == Opcode.PING:
+            self.counters["replies"] += 1
             return [self._reply(frame, Opcode.REPLY, b"", flags=Flag.FINAL)]
         if self.reg("CONTROL") & 0b1000:
             return [self._error(frame, Status.BUSY)]
@@ -550,6 +551,7 @@ class FakeCard:
         )
         if sequence <= high or sequence in seen:
             self.counters["update_duplicates"] += 1
+            self.counters["acks"] += 1
             return [ack]
         if sequence > high + 64:
             return [self._error(frame, Status.SEQUENCE_WINDOW)]
@@ -571,6 +573,7 @@ class FakeCard:
             seen.discard(high)
         self.clients[client] = (high, seen)
         self.counters["updates"] += 1
+        self.counters["acks"] += 1
         self.counters["update_rows"] += count
         return [] if self._event("update") else [ack]
 

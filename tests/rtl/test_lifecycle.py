@@ -160,7 +160,8 @@ class Core:
     def compare(self, in_reset: bool) -> None:
         """Hold the DUT to account: what it says is at most two cycles old."""
         bench = self.bench
-        busy = self.in_flight() or any(self.now.values())
+        moving = any(value for name, value in self.now.items() if not name.startswith("key_"))
+        busy = self.in_flight() or moving
         working = self.working() or bool(self.now["alloc"] and self.now["alloc_work"])
         may_drain = self.quiesce or not self.enable
         self.open_for = 0 if may_drain else self.open_for + 1
