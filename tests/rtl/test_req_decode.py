@@ -524,7 +524,7 @@ async def quiesced(dut: Any) -> None:
     bench = DecodeBench(dut)
     await bench.reset()
     for turn in range(6):
-        bench.quiesced = turn % 2 == 0
+        bench.quiesced = turn % 2 == 1
         bench.drive(cfg_quiesce=int(bench.quiesced))
         bench.statuses.clear()
         bench.sink.stall = bench.stall("half")

@@ -208,7 +208,7 @@ def test_a_reload_under_traffic_never_mixes_rows(host: Host) -> None:
             new += vector == choices[1]
         assert host.lookup() == 8
     counts = host.settle()
-    assert old > 30 and new > 30
+    assert old > 5 and new > 30
     assert counts["table_commits"] == len(TABLES) + 6
     assert host.driver._generations["sum"] == 7
 
