@@ -33,4 +33,11 @@ lookup/embnic_cache_exec.sv
 lookup/embnic_row_cache.sv
 lookup/embnic_unpack.sv
 lookup/embnic_pool.sv
+operate/embnic_lifecycle.sv
+operate/embnic_axi_gate.sv
+operate/embnic_barrier.sv
+operate/embnic_histogram.sv
+operate/embnic_latency.sv
+operate/embnic_error_log.sv
+operate/embnic_frame_gen.sv
 embnic_core.sv

@@ -20,12 +20,13 @@ SIM = ROOT / "sim" / "embnic_sim"
 
 # One line a layer; a module may import from its own layer (no cycles) and from the lines above.
 LAYERS = (
-    ("errors", "gen", "stats"),
+    ("errors", "gen", "health", "stats"),
     ("config", "arithmetic", "quantised", "ports", "_native"),
     ("bags", "targets"),
     ("rows", "placement", "frames", "keys", "wire", "wire_numpy", "registers", "traffic"),
     ("framing", "exchange"),
     ("lookup", "updates"),
+    ("operate",),
     ("driver",),
     ("backends", "native"),
     ("engine",),

@@ -45,6 +45,8 @@ from .errors import (
 )
 from .framing import check_mtu, select
 from .gen.wire import Pooling
+from .health import ErrorRecord, Histogram
+from .operate import Generated
 from .stats import Stats
 from .targets import choose
 
@@ -196,7 +198,11 @@ class Engine:
     # -- rows ---------------------------------------------------------------------------------------------------------
 
     def load(self, name: str, weights: Any) -> None:
-        """Set all rows of a table: [rows, D], float32 or the table's storage type."""
+        """Set all rows of a table: [rows, D], float32 or the table's storage type.
+
+        On a card, a table that is loaded already is replaced under traffic: every request is answered from the old
+        rows or from the new ones.
+        """
         self._check_open("load")
         self._table(name)
         if self._card is None or self._master is None:
@@ -386,12 +392,14 @@ class Engine:
         self._check_open("stats")
         card: Mapping[str, int] = {}
         link: Mapping[str, int] = {}
+        latency: Mapping[str, Histogram] = {}
         if self._card is None:
             card = self._backend.stats()
         else:
             if self._lost is None:
                 self._on_card(lambda found: found.refresh_counters())
             card, link = self._card.card_counters, self._card.link_counters.as_dict()
+            latency = self._card.card_latency
         counts = self._counts
         return Stats(
             target=self.target,
@@ -403,7 +411,36 @@ class Engine:
             fallback_total=dict(self._fallbacks),
             card=card,
             link=link,
+            latency=latency,
         )
+
+    def check_conservation(self) -> None:
+        """Wait until the card is idle and check that its counters add up; nothing to check on other targets.
+
+        Raises DeviceFault when they do not, LinkError when the card is lost.
+        """
+        self._check_open("check_conservation")
+        if self._card is not None and self._card_serves("check_conservation"):
+            self._card.driver.check_conservation()
+
+    def errors(self) -> list[ErrorRecord]:
+        """Return the last errors that the card kept, the oldest first; none on other targets or a lost card."""
+        self._check_open("errors")
+        if self._card is None or self._lost is not None:
+            return []
+        return self._card.driver.errors()
+
+    def generate(self, name: str, *, frames: int = 64) -> Generated | None:
+        """Let the card ask itself for bags of a loaded table, without a link; None where it cannot.
+
+        It cannot on a target that is not a card, on a card without a generator, or when the card is lost.
+        """
+        self._check_open("generate")
+        self._table(name)
+        card = self._card
+        if card is None or self._lost is not None or not card.driver.capabilities.generator:
+            return None
+        return card.driver.generate(name, frames=frames)
 
     # -- checks -------------------------------------------------------------------------------------------------------
 

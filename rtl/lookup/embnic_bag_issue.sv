@@ -64,6 +64,7 @@ module embnic_bag_issue
     output      logic                           evt_key,            // a key was checked
     output      logic                           evt_key_null,       // it was null
     output      logic                           evt_key_padding,    // it named the padding row
+    output      logic                           evt_key_refused,    // it failed a check, and was not null
     output      logic                           evt_bag             // it was the last of its bag
 );
     localparam int unsigned WORDS      = DATA_W / 64;              // 8-byte words of a beat
@@ -557,6 +558,7 @@ module embnic_bag_issue
             evt_key         <= 1'b0;
             evt_key_null    <= 1'b0;
             evt_key_padding <= 1'b0;
+            evt_key_refused <= 1'b0;
             evt_bag         <= 1'b0;
         end else begin
             pooling_seen_q  <= pooling_seen_d;
@@ -565,6 +567,7 @@ module embnic_bag_issue
             evt_key         <= s8_valid_q && !s8_q.init;
             evt_key_null    <= s8_valid_q && !s8_q.init && s8_null_q;
             evt_key_padding <= s8_valid_q && !s8_q.init && s8_padding && s8_status == STATUS_OK;
+            evt_key_refused <= s8_valid_q && s8_status != STATUS_OK && !s8_null_q;
             evt_bag         <= s8_valid_q && s8_q.last;
         end
     end

@@ -14,6 +14,10 @@
 // Errors         a frame that contradicts itself is answered ERROR: at once when the header shows
 //                it, else with close_status after the bags before the contradiction were
 //                dispatched.
+// Quiesce        with cfg_quiesce a request that would be executed is answered BUSY instead; PING
+//                and requests with a fault in the header are answered as ever. cfg_hold lets no
+//                request begin that would be executed, and with it every frame behind such a one
+//                waits.
 // Not handled    unknown dtypes, weights for FIXED rows, ROWS, FILL, PREFETCH: ERROR UNSUPPORTED.
 //
 // Two engines share the key store port's data: the reader runs ahead and keeps only the last bits
@@ -61,6 +65,10 @@ module embnic_req_decode
     input  wire logic [$bits(update_done_t)-1:0] s_axis_upd_done_tdata,  // update_done_t
     input  wire logic                            s_axis_upd_done_tvalid,
     output      logic                            s_axis_upd_done_tready,
+    input  wire logic                            cfg_quiesce,         // answer BUSY
+    input  wire logic                            cfg_hold,            // begin nothing
+    output      logic                            alloc_work,          // with alloc_valid: it is executed
+    output      logic                            sts_work,            // a request to execute is in here
     output      logic                            evt_request,         // a LOOKUP was answered
     output      logic                            evt_stall_alloc      // a reply waits for room
 );
@@ -164,6 +172,10 @@ module embnic_req_decode
             OPCODE_UPDATE, OPCODE_INVALIDATE: kind_d = KIND_UPDATE;
             default: status_d = STATUS_UNSUPPORTED;
         endcase
+        if (cfg_quiesce && kind_d != KIND_ANSWER) begin
+            kind_d   = KIND_ANSWER;
+            status_d = STATUS_BUSY;
+        end
     end
 
     always_comb begin
@@ -171,7 +183,7 @@ module embnic_req_decode
         unique case (check_q)
             CHECK_SIZES:  if (s_axis_frame_tvalid) check_d = CHECK_TOTALS;
             CHECK_TOTALS: check_d = CHECK_RULES;
-            CHECK_RULES:  check_d = CHECKED;
+            CHECK_RULES:  if (!cfg_hold || kind_d == KIND_ANSWER) check_d = CHECKED;
             CHECKED: begin
                 if (alloc_done) check_d = CHECK_SIZES;
                 if (m_axis_upd_tvalid && m_axis_upd_tready) check_d = UPDATING;
@@ -394,6 +406,9 @@ module embnic_req_decode
     end
 
     assign alloc_info      = reply;
+    assign alloc_work      = kind_q != KIND_ANSWER;
+    assign sts_work        = (check_q == CHECKED && kind_q != KIND_ANSWER) || check_q == UPDATING || walk_active_q ||
+        m_axis_bag_tvalid;
     assign evt_request     = alloc_done && hdr.opcode == OPCODE_LOOKUP;
     assign evt_stall_alloc = alloc_valid && !alloc_ready;
 
@@ -594,5 +609,7 @@ module embnic_req_decode
         "two accumulators in flight")
     `EMBNIC_COVER(init_dropped, init_unused, "an accumulator without a bag")
     `EMBNIC_COVER(alloc_stall, evt_stall_alloc, "no room for a reply")
+    `EMBNIC_COVER(held, check_q == CHECK_RULES && cfg_hold && kind_d != KIND_ANSWER, "a request is held")
+    `EMBNIC_COVER(busy, alloc_done && status_q == STATUS_BUSY, "a request is answered BUSY")
 endmodule
 `default_nettype wire

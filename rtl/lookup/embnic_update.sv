@@ -14,6 +14,9 @@
 //                be sent again.
 // Not handled    unknown dtypes: UNSUPPORTED.
 //
+// Soft reset     soft_rst forgets the frame at work, whose sequence is not recorded, and keeps the clients: an old
+//                update that comes again must still be known.
+//
 // Sequences: per client the highest contiguous sequence `high` and a window of 64 above it. Known
 // ones are acknowledged without being applied again.
 //
@@ -35,6 +38,7 @@ module embnic_update
 ) (
     input  wire logic                            clk,
     input  wire logic                            rst,
+    input  wire logic                            soft_rst,               // reset of the data path
     input  wire logic [$bits(frame_t)-1:0]       s_axis_upd_tdata,       // frame_t
     input  wire logic                            s_axis_upd_tvalid,
     output      logic                            s_axis_upd_tready,
@@ -108,6 +112,10 @@ module embnic_update
     if (MAX_VEC64 < 1 || MAX_VEC64 > 64) begin : gen_bad_max_vec64
         $fatal(1, "MAX_VEC64 must be 1 to 64");
     end
+
+    logic any_rst;
+
+    assign any_rst = rst || soft_rst;
 
     typedef enum logic [4:0] {
         WAIT,      // for a frame, then for the lookups before it
@@ -315,7 +323,7 @@ module embnic_update
     end
 
     embnic_fifo #(.WIDTH(DATA_W), .DEPTH(AHEAD), .STYLE(1)) u_data (
-        .clk, .rst,
+        .clk, .rst(any_rst),
         .s_axis_tdata (ks_rd_data),
         .s_axis_tvalid(data_rd_q2),
         .s_axis_tready(data_room),
@@ -590,11 +598,12 @@ module embnic_update
             sequence_q <= ks_rd_data[127:64];
         end
         if (state_q == KEY && wait_q == 2'd3) key_q <= key_t'(ks_rd_data[{word_lane, 6'd0}+:64]);
-        if (rst) begin
+        if (rst) clients_q <= '0;
+        else clients_q <= clients_d;
+        if (any_rst) begin
             state_q     <= WAIT;
             active_q    <= 1'b0;
             lines_q     <= 1'b0;
-            clients_q   <= '0;
             read_left_q <= '0;
             credit_q    <= CREDIT_W'(AHEAD);
             data_rd_q   <= 1'b0;
@@ -603,7 +612,6 @@ module embnic_update
             state_q     <= state_d;
             active_q    <= state_d != WAIT;
             lines_q     <= state_d == LINES;
-            clients_q   <= clients_d;
             read_left_q <= read_left_d;
             credit_q    <= credit_q - CREDIT_W'(data_rd) + CREDIT_W'(data_valid && data_ready);
             data_rd_q   <= data_rd;

@@ -48,7 +48,8 @@ module embnic_rx_frame
     output      logic                      evt_rx_frame,         // a frame was received
     output      logic [15:0]               evt_rx_bytes,         // its bytes, at most 65,535; 0 without evt_rx_frame
     output      logic [DROP_N-1:0]         evt_rx_drop,          // it was dropped: one bit, see drop_reason_e
-    output      logic                      evt_rx_accept         // it was accepted
+    output      logic                      evt_rx_accept,        // it was accepted
+    output      logic [$bits(frame_t)-1:0] evt_rx_info           // with evt_rx_frame: frame_t, as far as its bytes mean anything
 );
     localparam int unsigned BYTES      = DATA_W / 8;
     localparam int unsigned BYTES_W    = $clog2(BYTES);
@@ -386,6 +387,7 @@ module embnic_rx_frame
 
     assign evt_rx_frame  = verdict_q;
     assign evt_rx_accept = accept;
+    assign evt_rx_info   = frame;
     assign evt_rx_bytes  = verdict_q ? verdict_bytes_q : '0;
 
     always_comb begin

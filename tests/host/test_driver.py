@@ -506,7 +506,7 @@ def test_waiting_for_the_flush_has_an_end():
     card = FakeCard()
     driver, _ = loaded(card, np.random.default_rng(1))
     card.busy_until = card.now + 1e9
-    with pytest.raises(DeviceTimeout, match="idle"):
+    with pytest.raises(DeviceTimeout, match="commit"):
         driver.load("one", np.zeros((5, 1), np.float32))
 
 

@@ -100,7 +100,13 @@ class IssueBench(Bench):
         self.monitor("err_valid", ["err_ctx", "err_status"], self.take_error)
         self.counts = {
             name: self.count(name)
-            for name in ("evt_key", "evt_key_null", "evt_key_padding", "evt_bag")
+            for name in (
+                "evt_key",
+                "evt_key_null",
+                "evt_key_padding",
+                "evt_key_refused",
+                "evt_bag",
+            )
         }
         self.expected_counts: Counter[str] = Counter()
         self.open: dict[tuple[int, int], deque[dict[str, int]]] = {}
@@ -239,6 +245,7 @@ class IssueBench(Bench):
                     "evt_key": 1,
                     "evt_key_null": int(null),
                     "evt_key_padding": int(bool(padding)),
+                    "evt_key_refused": int(bool(status) and not null),
                     "evt_bag": last,
                 }
             )

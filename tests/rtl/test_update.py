@@ -103,6 +103,7 @@ class UpdateBench(Bench):
             for name in ("evt_update", "evt_update_duplicate", "evt_update_row")
         }
         self.expected_counts: Counter[str] = Counter()
+        self.drive(soft_rst=0)
         self.clients: dict[int, Client] = {}
         self.statuses: Counter[int] = Counter()
 
@@ -447,6 +448,28 @@ async def sequences(dut: Any) -> None:
     assert bench.statuses[SEQUENCE_WINDOW] >= 4
     assert bench.statuses[CLIENTS_FULL] >= 4
     assert bench.counts["evt_update_duplicate"].total >= 8
+
+
+@cocotb.test()
+async def soft_reset(dut: Any) -> None:
+    """A reset of the data path forgets the frame at work and no client: an old sequence is still known."""
+    bench = UpdateBench(dut)
+    await bench.reset()
+    bench.add_table(0, 16)
+    for turn in range(1, 8):
+        bench.send([(0, 1), (0, 2)], 5, turn)
+        await bench.settle()
+        bench.source.send(bench.frame_t.pack({"hdr": {"opcode": UPDATE}}))  # cut at a random moment
+        await bench.cycles(bench.random.randrange(3, 12))
+        bench.drive(soft_rst=1)
+        bench.source.reset()
+        await bench.cycles(3)
+        bench.drive(soft_rst=0)
+        assert not bench.read("sts_active")
+        bench.send([(0, 3)], 5, turn)
+        await bench.settle()
+        assert bench.counts["evt_update_duplicate"].total == turn
+    assert bench.counts["evt_update"].total == 7
 
 
 @cocotb.test()

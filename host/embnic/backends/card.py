@@ -14,6 +14,7 @@ from ..config import Table, tables_by_name
 from ..driver import Driver, PartialResult
 from ..errors import ClosedError, ConfigError, DeviceError, LinkError
 from ..gen.wire import DType, Pooling
+from ..health import Histogram
 from ..rows import check_ids, to_storage
 from ..stats import LinkCounters
 from .base import Capabilities, output_arrays
@@ -42,6 +43,7 @@ class CardBackend:
         self.tables = tables_by_name(tables)
         self.driver = driver
         self.card_counters: dict[str, int] = {}
+        self.card_latency: dict[str, Histogram] = {}
         self._release = release
         self._closed = False
         driver.attach()
@@ -61,7 +63,9 @@ class CardBackend:
         return self.driver.link_counters
 
     def load(self, table: str, weights: Any) -> None:
-        """Set all rows of a table: [rows, D], float32 or the table's storage type."""
+        """Set all rows of a table: [rows, D], float32 or the table's storage type; a loaded table is replaced
+        between two requests.
+        """
         self._check_open("load")
         described = self._table(table)
         self.driver.load(table, to_storage(described, weights, rows=described.rows))
@@ -119,9 +123,10 @@ class CardBackend:
         return narrow(raw, table.dtype, half_up=half_up)
 
     def refresh_counters(self) -> None:
-        """Read the card's counters into `card_counters`."""
+        """Read the card's counters into `card_counters`, its histograms into `card_latency`."""
         self._check_open("stats")
         self.card_counters = self.driver.counters()
+        self.card_latency = self.driver.latency()
 
     def stats(self) -> dict[str, int]:
         """Return the card's counters, and the link's with the prefix `link_`."""

@@ -33,6 +33,7 @@ class CoreConfig:
     clients: int
     cache_style: int
     buf_style: int
+    generator: int
 
     def parameters(self) -> dict[str, int]:
         """Return the parameters of embnic_core, by their names there."""
@@ -55,6 +56,7 @@ class CoreConfig:
             "CLIENTS": self.clients,
             "CACHE_STYLE": self.cache_style,
             "BUF_STYLE": self.buf_style,
+            "GENERATOR": self.generator,
         }
 
     @property
@@ -86,6 +88,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         clients=2,
         cache_style=0,
         buf_style=0,
+        generator=1,
     ),
     # 10 Gb/s at 78 MHz: four fp32 lanes, block RAM cache
     "edge": CoreConfig(
@@ -109,6 +112,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         clients=4,
         cache_style=2,
         buf_style=2,
+        generator=0,
     ),
     # 100 Gb/s at 250 MHz: sixteen fp32 lanes, ultra RAM cache
     "line100": CoreConfig(
@@ -132,5 +136,6 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         clients=8,
         cache_style=3,
         buf_style=2,
+        generator=1,
     ),
 }
