@@ -111,6 +111,7 @@ module embnic_row_fetch
     logic                ar_take;
     logic [OUT_W-1:0]    out_q, out_d;   // lines on the AR channel or not yet complete
     logic                room_q;
+    logic                r1_valid_q, r1_complete;  // a beat arrived; it is its line's last
 
     assign req_at = (BURST == 1) ? 9'd0 : 9'(req_addr[WIN_W-1:0] >> SIZE);
     assign req    = cut(req_place, req_addr, req_at, 9'(req_beats_m1) + 9'd1);
@@ -155,12 +156,11 @@ module embnic_row_fetch
 
     logic              clearing_q;
     logic [ID_W-1:0]   clear_place_q;
-    logic              r0_valid_q, r0_last_q, r0_error_q, r1_valid_q, r1_last_q, r1_error_q;
+    logic              r0_valid_q, r0_last_q, r0_error_q, r1_last_q, r1_error_q;
     logic [ID_W-1:0]   r0_place_q, r1_place_q;
     logic [DATA_W-1:0] r0_data_q, r1_data_q;
     logic [LB_W-1:0]   r1_ram_count, r1_count, r1_asked_m1, r1_next, r2_next_q;
     logic              r1_again_q;       // the beat one cycle ahead is of the same place
-    logic              r1_complete;
 
     embnic_ram_1r1w #(.WIDTH(LB_W), .DEPTH(PLACES), .STYLE(1)) u_asked (
         .clk,

@@ -259,7 +259,7 @@ async def latency(dut: Any) -> None:
 async def stall_matrix(dut: Any) -> None:
     """Every stall pattern of operations, every format, with errors."""
     bench = ExecBench(dut)
-    bench.error_rate = 0.05
+    bench.error_rate = 0.15
     for op_stall in STALLS:
         for _ in range(3):
             await bench.reset()

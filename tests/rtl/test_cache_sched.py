@@ -49,6 +49,7 @@ class SchedBench(Bench):
         self.sink = self.stream_sink("m_axis_lookup", self._left)
         self.enter_stall = self.line_stall = self.stall("never")
         self.miss_rate, self.lines_used = 0.3, self.lines
+        self.wait_rate = 0.5  # how often an operation keeps the distance
         self.quiet_rate = 1.0  # how often a quiet slot is told so
         self.seen: list[Op] = []
         self.forget()
@@ -128,7 +129,7 @@ class SchedBench(Bench):
         self.held[slot] += 1
         word = self.lookup_t.pack(
             key=op.key, line=op.line, miss=op.miss, flush=not row, slot=slot, last_seg=1,
-            wait_slot=self.random.getrandbits(1), weight=self.random.getrandbits(32),
+            wait_slot=int(self.random.random() < self.wait_rate), weight=self.random.getrandbits(32),
         )  # fmt: skip
         self.drive(enter_data=word, enter_quiet=int(quiet))
         self.entering = (op, word)
@@ -253,6 +254,7 @@ async def full_rate(dut: Any) -> None:
     bench = SchedBench(dut)
     if bench.slots < 4:
         return  # a slot alone gives an operation in 3 cycles
+    bench.wait_rate = 0.0
     await bench.reset()
     bench.todo.extend((number % bench.slots, None) for number in range(600))
     await bench.until(lambda: bool(bench.seen))
@@ -267,7 +269,7 @@ async def full_rate(dut: Any) -> None:
 async def reset_in_traffic(dut: Any) -> None:
     """A reset at any moment forgets every operation."""
     bench = SchedBench(dut)
-    bench.lines_used = 3
+    bench.lines_used = min(3, bench.lines)
     bench.line_stall = bench.stall("half")
     await bench.reset_in_traffic(lambda: bench.send(60), times=15, within=80)
 
