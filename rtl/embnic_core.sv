@@ -536,91 +536,6 @@ module embnic_core
     );
 
     // -----------------------------------------------------------------------------------------------------------------
-    // What is counted
-    // -----------------------------------------------------------------------------------------------------------------
-    always_comb begin
-        counter_inc = '0;
-        counter_inc[CNT_CYCLES]            = 32'd1;
-        counter_inc[CNT_RX_FRAMES]         = 32'(evt_rx_frame) + 32'(evt_lost);
-        counter_inc[CNT_RX_BYTES]          = 32'(evt_rx_bytes);
-        counter_inc[CNT_RX_ACCEPTED]       = 32'(evt_rx_accept);
-        counter_inc[CNT_DROP_NOT_OURS]     = 32'(evt_rx_drop[DROP_NOT_OURS]);
-        counter_inc[CNT_DROP_MAC_ERROR]    = 32'(evt_rx_drop[DROP_MAC_ERROR]);
-        counter_inc[CNT_DROP_LENGTH]       = 32'(evt_rx_drop[DROP_LENGTH]);
-        counter_inc[CNT_DROP_IP_CHECKSUM]  = 32'(evt_rx_drop[DROP_IP_CHECKSUM]);
-        counter_inc[CNT_DROP_VERSION]      = 32'(evt_rx_drop[DROP_VERSION]);
-        counter_inc[CNT_DROP_HEADER]       = 32'(evt_rx_drop[DROP_HEADER]);
-        counter_inc[CNT_DROP_CRC]          = 32'(evt_rx_drop[DROP_CRC]);
-        counter_inc[CNT_DROP_OVERLOAD]     = 32'(evt_rx_drop[DROP_OVERLOAD]) + 32'(evt_lost);
-        counter_inc[CNT_DROP_TAG]          = 32'(evt_rx_drop[DROP_TAG]);
-        counter_inc[CNT_REQUESTS]          = 32'(evt_request);
-        counter_inc[CNT_BAGS]              = 32'(evt_bag);
-        counter_inc[CNT_KEYS]              = 32'(evt_key);
-        counter_inc[CNT_KEYS_NULL]         = 32'(evt_key_null);
-        counter_inc[CNT_KEYS_PADDING]      = 32'(evt_key_padding);
-        counter_inc[CNT_ROW_HITS]          = 32'(evt_row_hit);
-        counter_inc[CNT_ROW_MISSES]        = 32'(evt_row_miss);
-        counter_inc[CNT_LINE_HITS]         = 32'(evt_line_hit);
-        counter_inc[CNT_LINE_MISSES]       = 32'(evt_line_miss);
-        counter_inc[CNT_EVICTIONS]         = 32'(evt_evict);
-        counter_inc[CNT_FETCH_BEATS]       = 32'(evt_fetch_beat);
-        counter_inc[CNT_EXEC_BEATS]        = 32'(evt_exec_beat);
-        counter_inc[CNT_EXEC_EMPTY]        = 32'(evt_exec_empty);
-        counter_inc[CNT_EXEC_FETCH]        = 32'(evt_exec_fetch);
-        counter_inc[CNT_EXEC_HAZARD]       = 32'(evt_exec_hazard);
-        counter_inc[CNT_STALL_REPLY_SPACE] = 32'(evt_stall_alloc);
-        counter_inc[CNT_TX_FRAMES]         = 32'(evt_tx_frame);
-        counter_inc[CNT_TX_BYTES]          = 32'(evt_tx_bytes);
-        counter_inc[CNT_REPLIES]           = 32'(evt_tx_reply[0]);
-        counter_inc[CNT_PARTIALS]          = 32'(evt_tx_reply[1]);
-        counter_inc[CNT_ERRORS]            = 32'(evt_tx_reply[2]);
-        counter_inc[CNT_ACKS]              = 32'(evt_tx_reply[3]);
-        counter_inc[CNT_UPDATES]           = 32'(evt_update);
-        counter_inc[CNT_UPDATE_ROWS]       = 32'(evt_update_row);
-        counter_inc[CNT_UPDATE_DUPLICATES] = 32'(evt_update_duplicate);
-        counter_inc[CNT_MEMORY_ERRORS]     = 32'(cache_err_valid);
-        counter_inc[CNT_KEYS_REFUSED]      = 32'(evt_key_refused);
-        counter_inc[CNT_ERRORS_BUSY]       = 32'(alloc && alloc_info.status == STATUS_BUSY);
-        counter_inc[CNT_ABANDONED]         = 32'(evt_abandoned);
-        counter_inc[CNT_SOFT_RESETS]       = 32'(evt_reset);
-        counter_inc[CNT_RESET_TIMEOUTS]    = 32'(evt_timeout);
-        counter_inc[CNT_TABLE_COMMITS]     = 32'(table_commit);
-        counter_inc[CNT_GEN_SENT]          = 32'(evt_gen[0]);
-        counter_inc[CNT_GEN_REPLIES]       = 32'(evt_gen[1]);
-        counter_inc[CNT_GEN_ERRORS]        = 32'(evt_gen[2]);
-        counter_inc[CNT_GEN_BAD]           = 32'(evt_gen[3]);
-        counter_inc[CNT_KEYS_ABANDONED]    = 32'(evt_keys);
-    end
-
-    always_ff @(posedge clk) begin
-        sts_probe <= {
-            evt_saturate != '0,                  // 31 a sum of a fixed table was clipped
-            10'b0,
-            sts_reset_busy || hold,              // 20 a soft reset or a barrier is under way
-            sts_flush_busy,                      // 19 tags are being cleared
-            m_axi_bvalid && m_axi_bready,        // 18 write response
-            m_axi_awvalid && m_axi_awready,      // 17 write burst
-            upd_active,                          // 16 an update owns the core
-            evt_tx_reply != '0,                  // 15 last frame of a reply
-            m_axis_tx_tvalid && m_axis_tx_tready,// 14 beat out
-            reply_valid && reply_ready,          // 13 reply begins
-            bag_done_valid,                      // 12 bag done
-            evt_exec_hazard,                     // 11 pool waits for the accumulator
-            evt_exec_fetch,                      // 10 pool waits for memory
-            evt_exec_empty,                      //  9 pool has nothing to do
-            evt_exec_beat,                       //  8 row beat into the pool
-            m_axi_rvalid && m_axi_rready,        //  7 beat from memory
-            m_axi_arvalid && m_axi_arready,      //  6 read burst
-            evt_line_miss,                       //  5 line miss
-            op_valid && op_ready,                //  4 operation into the cache
-            bag_valid && bag_ready,              //  3 bag dispatched
-            alloc_valid && alloc_ready,          //  2 request admitted
-            evt_rx_accept,                       //  1 frame accepted
-            s_axis_rx_tvalid                     //  0 beat in
-        };
-    end
-
-    // -----------------------------------------------------------------------------------------------------------------
     // Operability: what is in flight, soft reset, changes between two requests, latencies, errors, self-test
     // -----------------------------------------------------------------------------------------------------------------
     // Cycles from a frame's last beat to its verdict: input register, embnic_crc32c, verdict register.
@@ -762,6 +677,91 @@ module embnic_core
         assign evt_gen        = '0;
         wire unused_generator = &{1'b0, cfg_generator, gen_table, gen_row_mask, gen_dim, gen_beats, gen_length_log2,
             gen_window, gen_frames};
+    end
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // What is counted
+    // -----------------------------------------------------------------------------------------------------------------
+    always_comb begin
+        counter_inc = '0;
+        counter_inc[CNT_CYCLES]            = 32'd1;
+        counter_inc[CNT_RX_FRAMES]         = 32'(evt_rx_frame) + 32'(evt_lost);
+        counter_inc[CNT_RX_BYTES]          = 32'(evt_rx_bytes);
+        counter_inc[CNT_RX_ACCEPTED]       = 32'(evt_rx_accept);
+        counter_inc[CNT_DROP_NOT_OURS]     = 32'(evt_rx_drop[DROP_NOT_OURS]);
+        counter_inc[CNT_DROP_MAC_ERROR]    = 32'(evt_rx_drop[DROP_MAC_ERROR]);
+        counter_inc[CNT_DROP_LENGTH]       = 32'(evt_rx_drop[DROP_LENGTH]);
+        counter_inc[CNT_DROP_IP_CHECKSUM]  = 32'(evt_rx_drop[DROP_IP_CHECKSUM]);
+        counter_inc[CNT_DROP_VERSION]      = 32'(evt_rx_drop[DROP_VERSION]);
+        counter_inc[CNT_DROP_HEADER]       = 32'(evt_rx_drop[DROP_HEADER]);
+        counter_inc[CNT_DROP_CRC]          = 32'(evt_rx_drop[DROP_CRC]);
+        counter_inc[CNT_DROP_OVERLOAD]     = 32'(evt_rx_drop[DROP_OVERLOAD]) + 32'(evt_lost);
+        counter_inc[CNT_DROP_TAG]          = 32'(evt_rx_drop[DROP_TAG]);
+        counter_inc[CNT_REQUESTS]          = 32'(evt_request);
+        counter_inc[CNT_BAGS]              = 32'(evt_bag);
+        counter_inc[CNT_KEYS]              = 32'(evt_key);
+        counter_inc[CNT_KEYS_NULL]         = 32'(evt_key_null);
+        counter_inc[CNT_KEYS_PADDING]      = 32'(evt_key_padding);
+        counter_inc[CNT_ROW_HITS]          = 32'(evt_row_hit);
+        counter_inc[CNT_ROW_MISSES]        = 32'(evt_row_miss);
+        counter_inc[CNT_LINE_HITS]         = 32'(evt_line_hit);
+        counter_inc[CNT_LINE_MISSES]       = 32'(evt_line_miss);
+        counter_inc[CNT_EVICTIONS]         = 32'(evt_evict);
+        counter_inc[CNT_FETCH_BEATS]       = 32'(evt_fetch_beat);
+        counter_inc[CNT_EXEC_BEATS]        = 32'(evt_exec_beat);
+        counter_inc[CNT_EXEC_EMPTY]        = 32'(evt_exec_empty);
+        counter_inc[CNT_EXEC_FETCH]        = 32'(evt_exec_fetch);
+        counter_inc[CNT_EXEC_HAZARD]       = 32'(evt_exec_hazard);
+        counter_inc[CNT_STALL_REPLY_SPACE] = 32'(evt_stall_alloc);
+        counter_inc[CNT_TX_FRAMES]         = 32'(evt_tx_frame);
+        counter_inc[CNT_TX_BYTES]          = 32'(evt_tx_bytes);
+        counter_inc[CNT_REPLIES]           = 32'(evt_tx_reply[0]);
+        counter_inc[CNT_PARTIALS]          = 32'(evt_tx_reply[1]);
+        counter_inc[CNT_ERRORS]            = 32'(evt_tx_reply[2]);
+        counter_inc[CNT_ACKS]              = 32'(evt_tx_reply[3]);
+        counter_inc[CNT_UPDATES]           = 32'(evt_update);
+        counter_inc[CNT_UPDATE_ROWS]       = 32'(evt_update_row);
+        counter_inc[CNT_UPDATE_DUPLICATES] = 32'(evt_update_duplicate);
+        counter_inc[CNT_MEMORY_ERRORS]     = 32'(cache_err_valid);
+        counter_inc[CNT_KEYS_REFUSED]      = 32'(evt_key_refused);
+        counter_inc[CNT_ERRORS_BUSY]       = 32'(alloc && alloc_info.status == STATUS_BUSY);
+        counter_inc[CNT_ABANDONED]         = 32'(evt_abandoned);
+        counter_inc[CNT_SOFT_RESETS]       = 32'(evt_reset);
+        counter_inc[CNT_RESET_TIMEOUTS]    = 32'(evt_timeout);
+        counter_inc[CNT_TABLE_COMMITS]     = 32'(table_commit);
+        counter_inc[CNT_GEN_SENT]          = 32'(evt_gen[0]);
+        counter_inc[CNT_GEN_REPLIES]       = 32'(evt_gen[1]);
+        counter_inc[CNT_GEN_ERRORS]        = 32'(evt_gen[2]);
+        counter_inc[CNT_GEN_BAD]           = 32'(evt_gen[3]);
+        counter_inc[CNT_KEYS_ABANDONED]    = 32'(evt_keys);
+        counter_inc[CNT_SATURATIONS]       = 32'(evt_saturate);
+    end
+
+    always_ff @(posedge clk) begin
+        sts_probe <= {
+            11'b0,
+            sts_reset_busy || hold,              // 20 a soft reset or a barrier is under way
+            sts_flush_busy,                      // 19 tags are being cleared
+            m_axi_bvalid && m_axi_bready,        // 18 write response
+            m_axi_awvalid && m_axi_awready,      // 17 write burst
+            upd_active,                          // 16 an update owns the core
+            evt_tx_reply != '0,                  // 15 last frame of a reply
+            m_axis_tx_tvalid && m_axis_tx_tready,// 14 beat out
+            reply_valid && reply_ready,          // 13 reply begins
+            bag_done_valid,                      // 12 bag done
+            evt_exec_hazard,                     // 11 pool waits for the accumulator
+            evt_exec_fetch,                      // 10 pool waits for memory
+            evt_exec_empty,                      //  9 pool has nothing to do
+            evt_exec_beat,                       //  8 row beat into the pool
+            m_axi_rvalid && m_axi_rready,        //  7 beat from memory
+            m_axi_arvalid && m_axi_arready,      //  6 read burst
+            evt_line_miss,                       //  5 line miss
+            op_valid && op_ready,                //  4 operation into the cache
+            bag_valid && bag_ready,              //  3 bag dispatched
+            alloc_valid && alloc_ready,          //  2 request admitted
+            evt_rx_accept,                       //  1 frame accepted
+            s_axis_rx_tvalid                     //  0 beat in
+        };
     end
 
     // Selectors are as wide as the registers. An identifier is needed by AXI only; writes use one.

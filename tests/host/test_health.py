@@ -71,9 +71,19 @@ def test_an_error_record_is_decoded():
 def good() -> dict[str, int]:
     counts = dict.fromkeys((counter.name for counter in COUNTERS), 0)
     return counts | {
-        "rx_frames": 12, "drop_crc": 2, "rx_accepted": 10, "replies": 6, "acks": 1, "errors": 2,
-        "abandoned": 1, "keys": 9, "keys_null": 1, "keys_refused": 2, "row_hits": 3,
-        "row_misses": 2, "keys_abandoned": 1,
+        "rx_frames": 12,
+        "drop_crc": 2,
+        "rx_accepted": 10,
+        "replies": 6,
+        "acks": 1,
+        "errors": 2,
+        "abandoned": 1,
+        "keys": 9,
+        "keys_null": 1,
+        "keys_refused": 2,
+        "row_hits": 3,
+        "row_misses": 2,
+        "keys_abandoned": 1,
     }
 
 

@@ -459,8 +459,10 @@ async def soft_reset(dut: Any) -> None:
     for turn in range(1, 8):
         bench.send([(0, 1), (0, 2)], 5, turn)
         await bench.settle()
-        bench.source.send(bench.frame_t.pack({"hdr": {"opcode": UPDATE}}))  # cut at a random moment
-        await bench.cycles(bench.random.randrange(3, 12))
+        header = {"opcode": UPDATE, "dim": 16, "keys": 1}
+        cut = bench.frame_t.pack({"hdr": header, "payload_len": 128})
+        bench.source.send(cut)  # 14 cycles at least to its end
+        await bench.cycles(bench.random.randrange(2, 10))
         bench.drive(soft_rst=1)
         bench.source.reset()
         await bench.cycles(3)

