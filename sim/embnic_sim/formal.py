@@ -69,7 +69,7 @@ class FormalTask:
     cover       cycles within which every cover statement must be reached
     fail        cycles within which a broken twin must fail
     stubs       files of tests/formal/stubs/ that stand for modules of the same name
-    multiclock  the clocks are inputs that the solver moves
+    multiclock  the clocks are inputs that the solver moves; `depth` counts their movements; registers begin at zero
     slow        left to `make test-all`
     """
 
@@ -133,10 +133,10 @@ def task_table() -> str:
         "",
         "Written by `python -m embnic_sim.formal --table`; the tasks are in `tests/formal/tasks.toml`.",
         "",
-        "`prove` holds for ever (k-induction, k = depth); `bmc` holds for the first `depth` cycles after power-on. In both `rst`",
-        "is free after the first cycle. *Cover* is the number of cycles within which every cover statement is reached, *twins*",
-        "the number of broken copies that must fail. Solver: z3. All tasks shrink the module (words of 8 bits, few entries);",
-        "parameters are as given.",
+        "`prove` holds for ever (k-induction, k = depth); `bmc` holds for the first `depth` cycles after",
+        "power-on. *Cover* is the number of cycles within which every cover statement is reached, *twins* the",
+        "number of broken copies that must fail. Solver: z3. All tasks shrink the module (short words, few",
+        "entries), and a reset may come in any cycle unless the property says otherwise.",
         "",
         "| task | module | property | mode | depth | cover | twins | run by |",
         "|---|---|---|---|---|---|---|---|",
@@ -223,6 +223,8 @@ def _script(
         # Without this flag the frontend defines SYNTHESIS, and there would be no assertion left.
         f"read_slang -j 1 --no-synthesis-define {define} -I . --top {task.top} {chosen} {names}",
         f"prep -top {task.top}",
+        # With free clocks there is no first edge for a reset: begin in the state after it.
+        *(["setundef -zero -init"] if task.multiclock else []),
         "[files]",
         *(str(file) for file in [*headers, *files]),
     ]

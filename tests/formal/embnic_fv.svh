@@ -12,12 +12,20 @@
         if (!fv_started_q) reset_first: assume (rst); \
     end
 
+// `expr` holds in every state, whichever of several clocks moves.
+`define EMBNIC_FV_STATE(name, expr, sentence) \
+    always_comb begin : state_``name \
+        name: assert (expr); \
+    end
+
 // An invariant over the inside of the module, which makes an induction close. Left out when a broken twin is checked: it
 // is a claim about the outside that must fail there.
 `ifdef FV_CLAIMS_ONLY
 `define EMBNIC_FV_HELP(name, expr, sentence)
+`define EMBNIC_FV_STATE_HELP(name, expr, sentence)
 `else
 `define EMBNIC_FV_HELP(name, expr, sentence) `EMBNIC_ASSERT(name, expr, sentence)
+`define EMBNIC_FV_STATE_HELP(name, expr, sentence) `EMBNIC_FV_STATE(name, expr, sentence)
 `endif
 
 `endif
