@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 SOLVER = "z3"
+TIMEOUT_S = 500
 
 
 class FormalError(AssertionError):
@@ -216,6 +217,7 @@ def _script(
         "[options]",
         f"mode {mode}",
         f"depth {depth}",
+        f"timeout {TIMEOUT_S}",
         *(["multiclock on"] if task.multiclock else []),
         "[engines]",
         f"smtbmc {SOLVER}",
@@ -223,6 +225,9 @@ def _script(
         # Without this flag the frontend defines SYNTHESIS, and there would be no assertion left.
         f"read_slang -j 1 --no-synthesis-define {define} -I . --top {task.top} {chosen} {names}",
         f"prep -top {task.top}",
+        # Memories are a few words here; as registers they lose what no property looks at.
+        "memory_map",
+        "opt -full",
         # With free clocks there is no first edge for a reset: begin in the state after it.
         *(["setundef -zero -init"] if task.multiclock else []),
         "[files]",
@@ -266,7 +271,7 @@ def _run(
             capture_output=True,
             text=True,
             check=False,
-            timeout=1800,
+            timeout=TIMEOUT_S + 60,
         )
         return _read(task, label, mode, depth, folder, done.stdout, time.monotonic() - started)
 
@@ -289,7 +294,7 @@ def _read(
     )
     status = re.search(r"DONE \((\w+)", log)
     errors = [line for line in log.splitlines() if "ERROR" in line]
-    if status is None or status.group(1) not in ("PASS", "FAIL", "UNKNOWN"):
+    if status is None or status.group(1) not in ("PASS", "FAIL", "UNKNOWN", "TIMEOUT"):
         raise FormalError(
             f"{task.name} {label}: the tools failed:\n" + "\n".join(errors[:4] or [log[-3000:]])
         )
