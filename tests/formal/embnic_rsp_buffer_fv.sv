@@ -129,8 +129,8 @@ module embnic_rsp_buffer_fv
     logic [CTX_W-1:0]    ctx_q;
     logic [RSP_AW-1:0]   addr_q;
     logic [2:0]          need_q, need;
-    logic [3:0]          open_q, open_d;  // bags dispatched and not done; negative while done comes before close
-    logic [2:0]          done_q;
+    logic [RSP_AW+1:0]   open_q, open_d;  // bags dispatched and not done; negative while done comes before close
+    logic [3:0]          done_q;
     status_e             status_q, status_d;
     logic                dispatching_q;
     logic [2:0]          close_bags_q;
@@ -144,7 +144,7 @@ module embnic_rsp_buffer_fv
     assign oldest     = followed_q && !replied_q && tracking && ahead == '0;
     assign its_reply  = oldest && m_axis_reply_tvalid;
     assign leaves     = followed_q && reply_done && older_q == '0;
-    assign open_d     = open_q + (mine_close ? 4'(close_bags) : 4'd0) - 4'(mine_done);
+    assign open_d     = open_q + (mine_close ? (RSP_AW + 2)'(close_bags) : (RSP_AW + 2)'(0)) - (RSP_AW + 2)'(mine_done);
 
     always_comb begin
         status_d = status_q;
@@ -169,7 +169,7 @@ module embnic_rsp_buffer_fv
             replied_q     <= 1'b0;
         end else begin
             open_q   <= open_d;
-            done_q   <= done_q + 3'(mine_done);
+            done_q   <= done_q + 4'(mine_done);
             status_q <= status_d;
             if (mine_close) begin
                 closed_q     <= 1'b1;
@@ -183,7 +183,7 @@ module embnic_rsp_buffer_fv
     end
 
     `EMBNIC_ASSUME(request_fits, 32'(need) <= RSP_BEATS, "a reply never needs more than the buffer")
-    `EMBNIC_ASSUME(bags_before_close, !(mine_close && 3'(done_q) + 3'(mine_done) > close_bags), "no bag is done that was not dispatched")
+    `EMBNIC_ASSUME(bags_before_close, !(mine_close && done_q + 4'(mine_done) > 4'(close_bags)), "no bag is done that was not dispatched")
     `EMBNIC_ASSUME(bags_after_close, !(mine_done && closed_q && open_q == '0), "nor afterwards")
     `EMBNIC_ASSUME(bags_at_all, !(mine_done && !closed_q && 32'(done_q) == RSP_BEATS), "every bag takes a beat")
 
@@ -213,5 +213,91 @@ module embnic_rsp_buffer_fv
         "space is given out behind the end of the ring while older space is held")
     `EMBNIC_COVER(error_a_before_close, its_reply && send && reply.status == FROM_A && dispatching_q && close_bags_q == 3'd2,
         "a request of two bags fails")
+
+    // What makes the proof inductive. The requests in flight lie in the ring of contexts from done_ptr on: first those passed
+    // on, then those that wait; `place` counts from done_ptr.
+    localparam int unsigned IDX_W   = $clog2(CTXS);
+    localparam int unsigned SPACE_W = RSP_AW + 1;
+    localparam int unsigned SUM_W   = SPACE_W + IDX_W + 1;
+    localparam int unsigned TAG     = RSP_W + 64;   // where the client is in a word of u_kept,
+    localparam int unsigned DISP    = RSP_W + 128;  // and `dispatching`
+
+    logic [CTXS-1:0][IDX_W-1:0]   place, dist_send;
+    logic [CTXS-1:0][SPACE_W-1:0] space;
+    logic [CTXS-1:0][1:0]         beats, kept_names;
+    logic [CTXS-1:0][RSP_AW-1:0]  kept_addr;
+    logic [CTXS-1:0]              kept_dispatching;
+    logic [CTXS-1:0][2:0]         kept_bags;
+    logic [SUM_W-1:0]             all_space, its_and_newer;
+    logic [CNT_W-1:0]             in_table;
+    logic [IDX_W-1:0]             ctx, tracked_ctx, kept_ctx, done_ptr;
+    logic                         shown;
+
+    logic [CNT_W-1:0]             used;
+
+    assign used     = CNT_W'(u_dut.used_ctxs_q);
+    assign shown    = m_axis_reply_tvalid;
+    assign in_table = asked - CNT_W'(shown);
+    assign done_ptr = u_dut.done_ptr_q;
+    assign ctx      = ctx_q[IDX_W-1:0];
+
+    for (genvar i = 0; i < int'(CTXS); i++) begin : gen_ctx
+        assign place[i]             = IDX_W'(i) - done_ptr;
+        assign dist_send[i]        = IDX_W'(i) - u_dut.send_ptr_q;
+        assign space[i]            = u_dut.u_release.gen_distributed.mem[i][SPACE_W-1:0];
+        assign beats[i]            = u_dut.u_release.gen_distributed.mem[i][SPACE_W+:2];
+        assign kept_names[i]       = u_dut.u_kept.gen_distributed.mem[i][TAG+:2];
+        assign kept_addr[i]        = u_dut.u_kept.gen_distributed.mem[i][RSP_AW-1:0];
+        assign kept_dispatching[i] = u_dut.u_kept.gen_distributed.mem[i][DISP];
+        assign kept_bags[i]        = u_dut.u_bags.gen_distributed.mem[i][2:0];
+        `EMBNIC_FV_HELP(pending, u_dut.pending_q[i] == (CNT_W'(dist_send[i]) < in_table), "those that wait are pending")
+        `EMBNIC_FV_HELP(kept_high, u_dut.u_kept.gen_distributed.mem[i][RSP_W-1:RSP_AW] == '0 || CNT_W'(place[i]) >= used,
+            "addresses are below the ring's length")
+        `EMBNIC_FV_HELP(bags_high, u_dut.u_bags.gen_distributed.mem[i][15:3] == '0 || !u_dut.closed_q[i]
+            || !kept_dispatching[i] || !u_dut.pending_q[i], "as many bags as closes say")
+    end
+
+    always_comb begin
+        all_space     = '0;
+        its_and_newer = '0;
+        for (int unsigned i = 0; i < CTXS; i++) begin
+            if (CNT_W'(place[i]) < used) begin
+                all_space = all_space + SUM_W'(space[i]);
+                if ((CNT_W + 1)'(place[i]) >= older_q) its_and_newer = its_and_newer + SUM_W'(space[i]);
+            end
+        end
+        tracked_ctx = u_dut.send_ptr_q - IDX_W'(shown) + IDX_W'(ahead);
+        kept_ctx    = done_ptr + IDX_W'(kept_ahead) - IDX_W'(ks_free_valid);
+    end
+
+    `EMBNIC_FV_HELP(all_used, 8'(used) == 8'(asked) + 8'(passed_q), "every request in flight has a context")
+    `EMBNIC_FV_HELP(used_range, 32'(used) <= CTXS, "no more contexts are used than there are")
+    `EMBNIC_FV_HELP(ring_used, IDX_W'(u_dut.alloc_ptr_q - done_ptr) == IDX_W'(used), "contexts are a ring")
+    `EMBNIC_FV_HELP(ring_waiting, IDX_W'(u_dut.alloc_ptr_q - u_dut.send_ptr_q) == IDX_W'(in_table), "those that wait are its end")
+    `EMBNIC_FV_HELP(shown_counts, !shown || asked != '0, "the reply shown is one of those asked for")
+    `EMBNIC_FV_HELP(beats_count, 8'(kept) == 8'(used) + 8'(ks_free_valid), "beats come back a cycle after their context")
+    `EMBNIC_FV_HELP(space_sum, SUM_W'(u_dut.used_space_q) == all_space, "the space in use is what the requests in flight reserved")
+    `EMBNIC_FV_HELP(release_ahead, passed_q == '0 || u_dut.done_release
+        == u_dut.u_release.gen_distributed.mem[done_ptr], "what the next reply to leave gives back is known")
+    `EMBNIC_FV_HELP(need_known, !u_dut.need_valid_q || (waiting_q && 32'(u_dut.need_q)
+        == 32'(offer_q[2] ? {offer_q[4:3], 1'b0} : {1'b0, offer_q[4:3]})), "the need computed is that of the request that waits")
+    `EMBNIC_FV_HELP(kept_beats, !kept_tracking || kept_word == ((ks_free_valid && kept_ahead == '0) ? ks_free_beats[1:0]
+        : beats[kept_ctx]), "the beats of the tracked request are kept")
+    `EMBNIC_FV_HELP(kept_name, !tracking || word == ((shown && ahead == '0) ? reply.reply.client[1:0]
+        : kept_names[tracked_ctx]), "the tracked request is kept")
+
+    // Of the followed request.
+    `EMBNIC_FV_HELP(f_ctx, !followed_q || (32'(ctx_q) < CTXS && (CNT_W + 1)'(place[ctx]) == older_q
+        && older_q < (CNT_W + 1)'(used)), "its context is in use, behind the older ones")
+    `EMBNIC_FV_HELP(f_order, !followed_q || (replied_q ? older_q < (CNT_W + 1)'(passed_q)
+        : (tracking && older_q == (CNT_W + 1)'(ahead) + (CNT_W + 1)'(passed_q))), "it is where the order says")
+    `EMBNIC_FV_HELP(f_need, !followed_q || space[ctx] == need_q, "its space is what it needed")
+    `EMBNIC_FV_HELP(f_addr, !followed_q || addr_q == RSP_AW'(u_dut.space_ptr_q - RSP_AW'(its_and_newer)),
+        "its space lies before that of the newer ones")
+    `EMBNIC_FV_HELP(f_waits, !followed_q || replied_q || (shown && ahead == '0) || (u_dut.closed_q[ctx] == closed_q
+        && u_dut.open_q[ctx] == open_q && u_dut.status_q[ctx] == status_q && kept_addr[ctx] == addr_q
+        && kept_dispatching[ctx] == dispatching_q
+        && (!closed_q || !dispatching_q || kept_bags[ctx] == 3'(close_bags_q))), "what is known of it is kept")
+    `EMBNIC_FV_HELP(f_shown, !its_reply || (reply.reply.dispatching == dispatching_q), "and shown")
 endmodule
 `default_nettype wire
