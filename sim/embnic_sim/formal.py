@@ -20,11 +20,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from embnic_sim.paths import build_root, checkout_root, rtl_root
+from embnic_sim.paths import build_root, checkout_root
 from embnic_sim.toolchain import build_lock, find_sources, include_folders
 
 if sys.version_info >= (3, 11):
@@ -33,7 +33,7 @@ else:
     import tomli as tomllib
 
 __all__ = [
-    "FormalBreak",
+    "FormalChange",
     "FormalError",
     "FormalResult",
     "FormalTask",
@@ -53,8 +53,8 @@ class FormalError(AssertionError):
 
 
 @dataclass(frozen=True)
-class FormalBreak:
-    """A change of the RTL that the task must notice: `find` stands once in rtl/`file`."""
+class FormalChange:
+    """A change of a copy of the RTL: `find`, which stands once in rtl/`file`, becomes `replace`."""
 
     why: str
     file: str
@@ -69,6 +69,8 @@ class FormalTask:
     mode        "prove" (k-induction with k = `depth`) or "bmc" (`depth` cycles)
     cover       cycles within which every cover statement must be reached
     fail        cycles within which a broken twin must fail
+    breaks      changes that must make an assertion fail
+    shrink      changes that make pipelines shorter, where no parameter does
     stubs       files of tests/formal/stubs/ that stand for modules of the same name
     multiclock  the clocks are inputs that the solver moves; `depth` counts their movements; registers begin at zero
     slow        left to `make test-all`
@@ -85,7 +87,8 @@ class FormalTask:
     stubs: tuple[str, ...] = ()
     multiclock: bool = False
     slow: bool = False
-    breaks: tuple[FormalBreak, ...] = ()
+    breaks: tuple[FormalChange, ...] = ()
+    shrink: tuple[FormalChange, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,9 +124,12 @@ def load_tasks() -> list[FormalTask]:
     text = (_folder() / "tasks.toml").read_text(encoding="utf-8")
     tasks = []
     for entry in tomllib.loads(text)["task"]:
-        breaks = tuple(FormalBreak(**broken) for broken in entry.pop("break", ()))
+        breaks, shrink = (
+            tuple(FormalChange(**change) for change in entry.pop(name, ()))
+            for name in ("break", "shrink")
+        )
         stubs = tuple(entry.pop("stubs", ()))
-        tasks.append(FormalTask(**entry, stubs=stubs, breaks=breaks))
+        tasks.append(FormalTask(**entry, stubs=stubs, breaks=breaks, shrink=shrink))
     return tasks
 
 
@@ -195,16 +201,23 @@ def _sources(task: FormalTask) -> list[Path]:
     return find_sources(task.top, [*sorted(here.glob("*.sv")), *stubs])
 
 
-def _broken_copy(broken: FormalBreak, folder: Path) -> Path:
-    text = (rtl_root() / broken.file).read_text(encoding="utf-8")
-    count = text.count(broken.find)
-    if count != 1:
-        raise FormalError(
-            f"the text to replace stands {count} times in rtl/{broken.file}: {broken.find}"
-        )
-    copy = folder / Path(broken.file).name
-    copy.write_text(text.replace(broken.find, broken.replace), encoding="utf-8")
-    return copy
+def _change(files: list[Path], changes: Sequence[FormalChange], folder: Path) -> list[Path]:
+    """Return the files with changed copies in `folder` in place of those that `changes` name."""
+    files = list(files)
+    for change in changes:
+        name = Path(change.file).name
+        place = [place for place, file in enumerate(files) if file.name == name]
+        if not place:
+            raise FormalError(f"the top does not contain rtl/{change.file}")
+        text = files[place[0]].read_text(encoding="utf-8")
+        count = text.count(change.find)
+        if count != 1:
+            raise FormalError(
+                f"the text to replace stands {count} times in rtl/{change.file}: {change.find}"
+            )
+        files[place[0]] = folder / name
+        files[place[0]].write_text(text.replace(change.find, change.replace), encoding="utf-8")
+    return files
 
 
 def _script(
@@ -237,16 +250,12 @@ def _script(
 
 
 def _run(
-    task: FormalTask, label: str, mode: str, depth: int, broken: FormalBreak | None = None
+    task: FormalTask, label: str, mode: str, depth: int, broken: FormalChange | None = None
 ) -> FormalResult:
     folder = build_root() / "formal" / f"{task.name}-{label}"
     with build_lock(folder):
-        files = _sources(task)
-        if broken is not None:
-            copy = _broken_copy(broken, folder)
-            files = [copy if file.name == copy.name else file for file in files]
-            if copy not in files:
-                raise FormalError(f"{task.top} does not contain rtl/{broken.file}")
+        changes = [*task.shrink, *([broken] if broken else [])]
+        files = _change(_sources(task), changes, folder)
         headers = [
             header
             for place in [*include_folders(), _folder()]

@@ -81,7 +81,7 @@ module embnic_cache_queue_fv #(
 
     `EMBNIC_FV_HELP(held_intact, !tracking || held == word, "the tracked word is where its position says")
     `EMBNIC_FV_HELP(all_counted, 8'(count) == in_skid + 8'(u_dut.fifo_count), "every word is in the FIFO or behind it")
-    `EMBNIC_FV_HELP(out_room, u_dut.u_fifo.out_cnt_q + 2'(u_dut.u_fifo.read_valid_q) <= 2'd2,
+    `EMBNIC_FV_HELP(out_room, 3'(u_dut.u_fifo.out_cnt_q) + 3'(u_dut.u_fifo.read_valid_q) <= 3'd2,
         "at most two words are on their way out of the FIFO")
     `EMBNIC_FV_HELP(ahead_of_need, m_axis_tvalid || u_dut.fifo_count == '0 || u_dut.u_fifo.read_valid_q
         || u_dut.u_fifo.out_cnt_q != '0, "a word goes into the FIFO only while others are in front of it")

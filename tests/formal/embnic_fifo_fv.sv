@@ -68,6 +68,6 @@ module embnic_fifo_fv #(
     );
 
     `EMBNIC_FV_HELP(held_intact, !tracking || held == word, "the tracked word is where its position says")
-    `EMBNIC_FV_HELP(out_room, u_dut.out_cnt_q + 2'(u_dut.read_valid_q) <= 2'd2, "at most two words are on their way out")
+    `EMBNIC_FV_HELP(out_room, 3'(u_dut.out_cnt_q) + 3'(u_dut.read_valid_q) <= 3'd2, "at most two words are on their way out")
 endmodule
 `default_nettype wire
