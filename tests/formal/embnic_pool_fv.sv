@@ -15,6 +15,7 @@ module embnic_pool_fv
     input wire logic       emit,
     input wire logic       mean,
     input wire logic       done,
+    input wire logic       padded,  // the beat lies behind the last element
     input wire logic [1:0] addr
 );
     `EMBNIC_FV_RESET
@@ -35,6 +36,7 @@ module embnic_pool_fv
         info.last     = emit;
         info.done     = emit && done;
         info.dim      = 16'd1;
+        info.beat     = BEAT_W'(padded);
         info.pooling  = mean ? POOLING_MEAN : POOLING_SUM;
         info.count    = CNT_W'(1);
         info.rsp_addr = RSP_W'(addr);
