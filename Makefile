@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all sim lint check synth bench clean
+.PHONY: help demo test test-all sim lint check synth formal bench clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,6 +64,9 @@ lint: $(VENV)/.test ## generated files, Python style and types, Verilog lint of 
 
 synth: $(VENV)/.test ## open synthesis: make synth CFG=line100
 	@$(BIN)/python -m embnic_sim.synth --config $(or $(CFG),tiny)
+
+formal: $(VENV)/.test ## the formal proofs with their covers and broken twins: make formal [ARGS="--only skid"]
+	@$(BIN)/python -m embnic_sim.formal $(ARGS)
 
 bench: $(VENV)/.test ## the published figures
 	@for b in bench/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done

@@ -487,6 +487,10 @@ module embnic_csr (
             logic LO;
             logic HI;
         } KEYS_ABANDONED;
+        struct {
+            logic LO;
+            logic HI;
+        } SATURATIONS;
     } decoded_reg_strb_t;
     decoded_reg_strb_t decoded_reg_strb;
     logic decoded_err;
@@ -781,6 +785,10 @@ module embnic_csr (
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h288);
         decoded_reg_strb.KEYS_ABANDONED.HI = cpuif_req_masked & (cpuif_addr == 12'h28c) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h28c);
+        decoded_reg_strb.SATURATIONS.LO = cpuif_req_masked & (cpuif_addr == 12'h290) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h290);
+        decoded_reg_strb.SATURATIONS.HI = cpuif_req_masked & (cpuif_addr == 12'h294) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h294);
         decoded_err = ~is_valid_addr & decoded_req;
     end
 
@@ -2027,6 +2035,12 @@ module embnic_csr (
         end
         if(ad_low(rd_mux_addr) == ad_low(12'h28c)) begin
             readback_data_var[ad_hi(12'h28c)][31:0] = hwif_in.KEYS_ABANDONED.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h290)) begin
+            readback_data_var[ad_hi(12'h290)][31:0] = hwif_in.SATURATIONS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h294)) begin
+            readback_data_var[ad_hi(12'h294)][31:0] = hwif_in.SATURATIONS.HI.value.next;
         end
         readback_data_rt_c = readback_data_var;
     end

@@ -234,6 +234,8 @@ module embnic_csr_map
     assign hwif_in.GEN_BAD.HI.value.next = counters[CNT_GEN_BAD][63:32];
     assign hwif_in.KEYS_ABANDONED.LO.value.next = counters[CNT_KEYS_ABANDONED][31:0];
     assign hwif_in.KEYS_ABANDONED.HI.value.next = counters[CNT_KEYS_ABANDONED][63:32];
+    assign hwif_in.SATURATIONS.LO.value.next = counters[CNT_SATURATIONS][31:0];
+    assign hwif_in.SATURATIONS.HI.value.next = counters[CNT_SATURATIONS][63:32];
 
     // What the registers set
     assign cfg_enable        = hwif_out.CONTROL.enable.value;

@@ -5,7 +5,7 @@ package embnic_csr_pkg;
 
     localparam EMBNIC_CSR_DATA_WIDTH = 32;
     localparam EMBNIC_CSR_MIN_ADDR_WIDTH = 12;
-    localparam EMBNIC_CSR_SIZE = 'h290;
+    localparam EMBNIC_CSR_SIZE = 'h298;
 
     typedef struct {
         logic [31:0] next;
@@ -1264,6 +1264,27 @@ package embnic_csr_pkg;
     } counter_rf_desc_8e41621e__in_t;
 
     typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_858a6d3f__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_858a6d3f__LO__value__in_t value;
+    } counter_rf_desc_858a6d3f__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_858a6d3f__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_858a6d3f__HI__value__in_t value;
+    } counter_rf_desc_858a6d3f__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_858a6d3f__LO__in_t LO;
+        counter_rf_desc_858a6d3f__HI__in_t HI;
+    } counter_rf_desc_858a6d3f__in_t;
+
+    typedef struct {
         embnic_csr__CONTRACT_HASH__in_t CONTRACT_HASH;
         embnic_csr__CONFIG_ID__in_t CONFIG_ID;
         embnic_csr__GIT_HASH__in_t GIT_HASH;
@@ -1336,6 +1357,7 @@ package embnic_csr_pkg;
         counter_rf_desc_9829c69f__in_t GEN_ERRORS;
         counter_rf_desc_e3b3460a__in_t GEN_BAD;
         counter_rf_desc_8e41621e__in_t KEYS_ABANDONED;
+        counter_rf_desc_858a6d3f__in_t SATURATIONS;
     } embnic_csr__in_t;
 
     typedef struct {

@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'h1E7647C4;
+    localparam logic [31:0] CONTRACT_HASH = 32'hD1AE3FFE;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -244,7 +244,7 @@ package embnic_wire_pkg;
     endfunction
 
     // The 64-bit counters, in register order: the index into the counter vectors of embnic_core.
-    localparam int unsigned COUNTERS_N = 50;
+    localparam int unsigned COUNTERS_N = 51;
     typedef enum int unsigned {
         CNT_CYCLES            = 0,  // clock cycles since reset
         CNT_RX_FRAMES         = 1,  // frames received
@@ -295,7 +295,8 @@ package embnic_wire_pkg;
         CNT_GEN_REPLIES       = 46, // answers other than ERROR with a good CRC that its checker took
         CNT_GEN_ERRORS        = 47, // ERROR answers with a good CRC that its checker took
         CNT_GEN_BAD           = 48, // frames with a wrong CRC that its checker took
-        CNT_KEYS_ABANDONED    = 49  // keys whose row a soft reset threw away before it was a hit or a miss
+        CNT_KEYS_ABANDONED    = 49, // keys whose row a soft reset threw away before it was a hit or a miss
+        CNT_SATURATIONS       = 50  // elements of FIXED sums that were clipped to the range of int32
     } counter_e;
 endpackage
 `default_nettype wire

@@ -493,4 +493,6 @@ COUNTERS: Final[tuple[Counter, ...]] = (
     Counter("gen_bad", 0x280),
     # keys whose row a soft reset threw away before it was a hit or a miss
     Counter("keys_abandoned", 0x288),
+    # elements of FIXED sums that were clipped to the range of int32
+    Counter("saturations", 0x290),
 )

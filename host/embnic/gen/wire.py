@@ -54,7 +54,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0x1E7647C4
+CONTRACT_HASH: Final = 0xD1AE3FFE
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
