@@ -368,8 +368,8 @@ module embnic_core
     embnic_update #(
         .DATA_W(DATA_W), .CLIENTS(CLIENTS), .TABLES(TABLES), .LINE_BYTES(LINE_BYTES), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64)
     ) u_update (
-        .clk, .rst,
-        .soft_rst              (dp_rst),
+        .clk, .rst(dp_rst),
+        .keep_clients          (!rst),
         .s_axis_upd_tdata      (upd_frame),
         .s_axis_upd_tvalid     (upd_valid),
         .s_axis_upd_tready     (upd_ready),

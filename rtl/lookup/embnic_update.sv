@@ -14,7 +14,7 @@
 //                be sent again.
 // Not handled    unknown dtypes: UNSUPPORTED.
 //
-// Soft reset     soft_rst forgets the frame at work, whose sequence is not recorded, and keeps the clients: an old
+// Soft reset     rst with keep_clients forgets the frame at work, whose sequence is not recorded, and keeps the clients: an old
 //                update that comes again must still be known.
 //
 // Sequences: per client the highest contiguous sequence `high` and a window of 64 above it. Known
@@ -38,7 +38,7 @@ module embnic_update
 ) (
     input  wire logic                            clk,
     input  wire logic                            rst,
-    input  wire logic                            soft_rst,               // reset of the data path
+    input  wire logic                            keep_clients,           // with rst: remember the clients
     input  wire logic [$bits(frame_t)-1:0]       s_axis_upd_tdata,       // frame_t
     input  wire logic                            s_axis_upd_tvalid,
     output      logic                            s_axis_upd_tready,
@@ -112,10 +112,6 @@ module embnic_update
     if (MAX_VEC64 < 1 || MAX_VEC64 > 64) begin : gen_bad_max_vec64
         $fatal(1, "MAX_VEC64 must be 1 to 64");
     end
-
-    logic any_rst;
-
-    assign any_rst = rst || soft_rst;
 
     typedef enum logic [4:0] {
         WAIT,      // for a frame, then for the lookups before it
@@ -323,7 +319,7 @@ module embnic_update
     end
 
     embnic_fifo #(.WIDTH(DATA_W), .DEPTH(AHEAD), .STYLE(1)) u_data (
-        .clk, .rst(any_rst),
+        .clk, .rst,
         .s_axis_tdata (ks_rd_data),
         .s_axis_tvalid(data_rd_q2),
         .s_axis_tready(data_room),
@@ -598,9 +594,9 @@ module embnic_update
             sequence_q <= ks_rd_data[127:64];
         end
         if (state_q == KEY && wait_q == 2'd3) key_q <= key_t'(ks_rd_data[{word_lane, 6'd0}+:64]);
-        if (rst) clients_q <= '0;
+        if (rst && !keep_clients) clients_q <= '0;
         else clients_q <= clients_d;
-        if (any_rst) begin
+        if (rst) begin
             state_q     <= WAIT;
             active_q    <= 1'b0;
             lines_q     <= 1'b0;

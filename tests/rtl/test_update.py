@@ -103,7 +103,7 @@ class UpdateBench(Bench):
             for name in ("evt_update", "evt_update_duplicate", "evt_update_row")
         }
         self.expected_counts: Counter[str] = Counter()
-        self.drive(soft_rst=0)
+        self.drive(keep_clients=0)
         self.clients: dict[int, Client] = {}
         self.statuses: Counter[int] = Counter()
 
@@ -463,10 +463,10 @@ async def soft_reset(dut: Any) -> None:
         cut = bench.frame_t.pack({"hdr": header, "payload_len": 128})
         bench.source.send(cut)  # 14 cycles at least to its end
         await bench.cycles(bench.random.randrange(2, 10))
-        bench.drive(soft_rst=1)
+        bench.drive(rst=1, keep_clients=1)
         bench.source.reset()
         await bench.cycles(3)
-        bench.drive(soft_rst=0)
+        bench.drive(rst=0, keep_clients=0)
         assert not bench.read("sts_active")
         bench.send([(0, 3)], 5, turn)
         await bench.settle()

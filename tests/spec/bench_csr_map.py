@@ -64,29 +64,29 @@ class CsrBench(Bench):
             for name in self.pulses:
                 self.pulses[name] += int(getattr(self.dut, name).value)
 
-    async def _clock(self) -> None:
+    async def _step(self) -> None:
         await RisingEdge(self.dut.clk)
         await Timer(1, "ps")
 
     async def _handshake(self, valid: str, ready: str, **payload: int) -> None:
         """Hold `valid` until `ready`, after a random wait."""
         for _ in range(self.random.randrange(3)):
-            await self._clock()
+            await self._step()
         self.drive(**payload, **{valid: 1})
         while True:
             taken = self.read(ready)
-            await self._clock()
+            await self._step()
             if taken:
                 break
         self.drive(**{valid: 0})
 
     async def _response(self, valid: str, ready: str, fields: tuple[str, ...]) -> list[int]:
         for _ in range(self.random.randrange(4)):
-            await self._clock()
+            await self._step()
         self.drive(**{ready: 1})
         while True:
             seen, found = self.read(valid), [self.read(name) for name in fields]
-            await self._clock()
+            await self._step()
             if seen:
                 break
         self.drive(**{ready: 0})
