@@ -12,7 +12,7 @@ package embnic_cache_pkg;
     localparam int unsigned STAMP_W = PLACE_W;                 // what is counted of a line, modulo the number of places
 
     // Cycles from the choice of a slot by embnic_cache_sched to its operation at embnic_cache_exec.
-    localparam int unsigned PICK_CYCLES = 5;
+    localparam int unsigned PICK_CYCLES = 6;
 
     // Index fields are wide enough for every configuration; synthesis trims the bits that stay
     // zero.

@@ -7,17 +7,18 @@
 // checked against its line (embnic_cache_order). It passes, or its slot sleeps until the count it
 // lacks is reached. So a slot that waits for memory, or for another slot's line, holds up nobody.
 //
-// Two operations of a slot may be under way at once. When the first does not pass, the second is
-// taken back: it can only be in P0 then.
+// A slot may be chosen again before its registers show the choice or the failed check before it, and
+// two of its operations may be under way at once. What should not have been chosen is taken back in
+// P0: an operation right behind the one in P1, or one behind a failed check.
 //
 // Order          within a slot as entered; within a line see embnic_cache_order.
 // Back-pressure  none on entering: whoever sends owns a place of the slot for each operation.
-// Latency        2 cycles from entering to tvalid for an operation that finds its slot quiet and is
-//                no miss (it goes round the ring); 7 cycles through the ring.
+// Latency        3 cycles from entering to tvalid for an operation that finds its slot quiet and is
+//                no miss (it goes round the ring); 8 cycles through the ring.
 // Throughput     one operation per cycle; a slot alone one in 3 cycles, when its operations need
 //                not keep the distance on the accumulator.
 //
-//   elig | pick | P0 read ring | P1 read counts | P2 check | P3 sleep, or exec
+//   elig | pick | P0 read ring | P1 read counts | P2 check | P3 sleep, or to exec
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_cache_sched
@@ -63,7 +64,7 @@ module embnic_cache_sched
     localparam int unsigned POS_W  = $clog2(DEPTH / SLOTS);
     localparam int unsigned PLACES = DEPTH / SLOTS;
     localparam int unsigned QUEUE  = 16;  // operations that passed and wait for the output
-    localparam int unsigned LIMIT  = 8;   // operations from choice to output: covers the way there at one a cycle
+    localparam int unsigned LIMIT  = 10;  // operations from choice to output: covers the way there at one a cycle
     localparam int unsigned MOVE_W  = $clog2(QUEUE + 1);
 
     typedef logic [IDX_W-1:0] slot_t;
@@ -140,14 +141,14 @@ module embnic_cache_sched
     end
 
     // -----------------------------------------------------------------------------------------------
-    // Pick: slots take turns. A slot that is in P0, or that is just told to sleep in P3, is left out:
-    // its registers do not show it yet.
+    // Pick: slots take turns. A slot that is in P0, or that is just told to sleep in P3, is not
+    // runnable in the next cycle: its registers do not show it yet.
     // -----------------------------------------------------------------------------------------------
     logic              p0_valid_q, p0_go;
     slot_t             p0_slot_q;
-    logic              p3_fail_q;
-    slot_t             p3_slot_q;
-    logic [SLOTS-1:0]  asleep_q, leave_out, present, awake, held, runnable_q, pick_req;
+    logic              p3_fail_q, p4_fail_q;
+    slot_t             p3_slot_q, p4_slot_q;
+    logic [SLOTS-1:0]  asleep_q, leave_out, present, awake, held, runnable_q;
     logic [SLOTS-1:0][MOVE_W-1:0] infl_q, infl_d;  // operations of the slot chosen that have not given a beat
     logic              pick, pick_any, room;
     slot_t             pick_slot;
@@ -161,12 +162,11 @@ module embnic_cache_sched
         end
     end
 
-    assign pick_req = runnable_q & ~leave_out;
-    assign pick     = pick_any && room;
+    assign pick = pick_any && room;
 
     embnic_rr_arbiter #(.N(SLOTS)) u_pick (
         .clk, .rst,
-        .req        (pick_req),
+        .req        (runnable_q),
         .take       (pick),
         .grant_valid(pick_any),
         .grant_idx  (pick_slot)
@@ -182,8 +182,8 @@ module embnic_cache_sched
     pos_t                       p0_pos, p1_pos_q, p2_pos_q, p3_pos_q;
     slot_t                      p1_slot_q, p2_slot_q;
 
-    // A younger operation of the slot that is told to sleep is taken back.
-    assign p0_go  = p0_valid_q && !(p3_fail_q && p3_slot_q == p0_slot_q);
+    assign p0_go  = p0_valid_q && !(p1_valid_q && p1_slot_q == p0_slot_q)
+        && !(p3_fail_q && p3_slot_q == p0_slot_q) && !(p4_fail_q && p4_slot_q == p0_slot_q);
     assign p0_pos = head_q[p0_slot_q];
     assign bypass = enter_valid && enter_quiet && !enter.miss && !p1_valid_q && room;
 
@@ -249,12 +249,13 @@ module embnic_cache_sched
         .sts_clearing
     );
 
-    logic queue_ready;
+    lookup_t p3_q;
+    logic    p3_pass_q, queue_ready;
 
     embnic_cache_queue #(.WIDTH($bits(lookup_t)), .DEPTH(QUEUE), .STYLE(1)) u_passed (
         .clk, .rst,
-        .s_axis_tdata (p2_full),
-        .s_axis_tvalid(p2_pass),
+        .s_axis_tdata (p3_q),
+        .s_axis_tvalid(p3_pass_q),
         .s_axis_tready(queue_ready),
         .m_axis_tdata (m_axis_lookup_tdata),
         .m_axis_tvalid(m_axis_lookup_tvalid),
@@ -280,7 +281,9 @@ module embnic_cache_sched
     end
 
     always_ff @(posedge clk) begin
+        p3_q          <= p2_full;
         p3_slot_q     <= p2_slot_q;
+        p4_slot_q     <= p3_slot_q;
         p3_pos_q      <= p2_pos_q;
         p3_line_q     <= p2_q.line;
         p3_on_fills_q <= lacks_fills;
@@ -291,10 +294,14 @@ module embnic_cache_sched
             sleep_count_q[p3_slot_q]    <= p3_count_q;
         end
         if (rst) begin
+            p3_pass_q <= 1'b0;
             p3_fail_q <= 1'b0;
+            p4_fail_q <= 1'b0;
             asleep_q  <= '0;
         end else begin
+            p3_pass_q <= p2_pass;
             p3_fail_q <= p2_valid_q && !p2_pass;
+            p4_fail_q <= p3_fail_q;
             for (int unsigned s = 0; s < SLOTS; s++) begin
                 if (p3_fail_q && p3_slot_q == slot_t'(s)) asleep_q[s] <= 1'b1;
                 else if (woken[s]) asleep_q[s] <= 1'b0;
@@ -305,9 +312,9 @@ module embnic_cache_sched
     // -----------------------------------------------------------------------------------------------
     // What a choice moves, and what a failed check moves back
     // -----------------------------------------------------------------------------------------------
-    logic [MOVE_W-1:0] cnt_q;  // operations from choice to output
+    logic [MOVE_W-1:0] cnt_q;  // operations from P0 to output; two cycles of choices are not in it yet
     logic             taken_q;
-    logic [SLOTS-1:0] goes, due;
+    logic [SLOTS-1:0] goes, due, due_q, waiting_q;
 
     assign room  = cnt_q < MOVE_W'(LIMIT);
 
@@ -328,6 +335,8 @@ module embnic_cache_sched
             cnt_q        <= '0;
             taken_q      <= 1'b0;
             runnable_q   <= '0;
+            due_q        <= '0;
+            waiting_q    <= '0;
             sts_distance <= 1'b0;
             sts_moving   <= 1'b0;
             sts_waiting  <= 1'b0;
@@ -338,12 +347,13 @@ module embnic_cache_sched
             end
             infl_q       <= infl_d;
             taken_q      <= m_axis_lookup_tvalid && m_axis_lookup_tready;
-            cnt_q        <= cnt_q + MOVE_W'(pick) + MOVE_W'(bypass) - MOVE_W'(p0_valid_q && !p0_go)
-                - MOVE_W'(p3_fail_q) - MOVE_W'(taken_q);
+            cnt_q        <= cnt_q + MOVE_W'(p0_go) + MOVE_W'(e1_bypass_q) - MOVE_W'(p3_fail_q) - MOVE_W'(taken_q);
             runnable_q   <= awake & ~held & ~leave_out;
-            sts_distance <= due != '0;
-            sts_moving   <= runnable_q != '0 || p0_valid_q || p1_valid_q || p2_valid_q;
-            sts_waiting  <= (present & ~awake) != '0;
+            due_q        <= due;
+            waiting_q    <= present & ~awake;
+            sts_distance <= due_q != '0;
+            sts_moving   <= runnable_q != '0 || p0_valid_q || p1_valid_q || p2_valid_q || p3_pass_q;
+            sts_waiting  <= waiting_q != '0;
         end
     end
 
@@ -357,8 +367,8 @@ module embnic_cache_sched
         `EMBNIC_NEVER(passed_written, pos_t'(tail_q[s] - head_q[s]) > pos_t'(PLACES),
             "only what was written is chosen")
     end
-    `EMBNIC_ASSERT(queue_room, !p2_pass || queue_ready, "what passes finds room")
-    `EMBNIC_NEVER(count_over, cnt_q > MOVE_W'(LIMIT + 1), "no more operations than LIMIT, and one round the ring")
+    `EMBNIC_ASSERT(queue_room, !p3_pass_q || queue_ready, "what passes finds room")
+    `EMBNIC_NEVER(count_over, cnt_q > MOVE_W'(LIMIT + 4), "no more operations than LIMIT, and those of two cycles")
     `EMBNIC_ASSUME(quiet_true, !(enter_valid && enter_quiet) ||
         (alloc_q[enter_slot] == head_q[enter_slot] && infl_q[enter_slot] == '0),
         "a quiet slot has nothing in the cache")

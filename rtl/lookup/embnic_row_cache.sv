@@ -13,8 +13,8 @@
 //                dropped. Whoever sends owns a place for each operation but OP_INVALIDATE: every slot
 //                has OPQ_DEPTH / SLOTS of them, op_credit_* gives one back. The output cannot be
 //                stalled.
-// Latency        9 cycles from a hit's operation to its first beat when its slot is quiet, 14 when
-//                not; 4 cycles from a miss's operation to its AR; 13 cycles from its last beat of
+// Latency        10 cycles from a hit's operation to its first beat when its slot is quiet, 15 when
+//                not; 5 cycles from a miss's operation to its AR; 14 cycles from its last beat of
 //                memory to its first beat.
 // Throughput     one operation per cycle and one beat per cycle, also over operations of one beat.
 //                Up to FETCHES lines outstanding; further misses wait before AR and hold up no hit.
@@ -97,6 +97,7 @@ module embnic_row_cache
 
     // Accept. Whoever sends has a place for it, so nothing behind can stall.
 
+    logic             open_q;          // no flush, nothing is being cleared
     logic             flush_q;         // cfg_flush waits for the end of what is in flight
     logic             tags_clearing, order_clearing, fetch_clearing, clearing, clear;
     logic             accept, take_place;
@@ -106,7 +107,7 @@ module embnic_row_cache
 
     assign op_in            = op_t'(s_axis_op_tdata);
     assign clearing         = tags_clearing || order_clearing || fetch_clearing;
-    assign s_axis_op_tready = !flush_q && !clearing && !drop_valid;
+    assign s_axis_op_tready = open_q && !drop_valid;
     assign accept           = s_axis_op_tvalid && s_axis_op_tready;
     assign take_place       = accept && op_in.kind != OP_INVALIDATE;
 
@@ -247,14 +248,26 @@ module embnic_row_cache
         .sts_waiting         (waiting)
     );
 
+    logic              fetch_valid_q;
+    logic [ID_W-1:0]   fetch_place_q;
+    logic [ADDR_W-1:0] fetch_addr_q;
+    logic [BEAT_W-1:0] fetch_beats_q;
+
+    always_ff @(posedge clk) begin
+        fetch_valid_q <= line_miss && !rst;
+        fetch_place_q <= place;
+        fetch_addr_q  <= op.addr;
+        fetch_beats_q <= op.fetch_beats;
+    end
+
     embnic_row_fetch #(
         .DATA_W(DATA_W), .LINE_BYTES(LINE_BYTES), .FETCHES(FETCHES), .PLACES(OPQ_DEPTH), .MAX_BURST(MAX_BURST)
     ) u_fetch (
         .clk, .rst,
-        .req_valid   (line_miss),
-        .req_place   (place),
-        .req_addr    (op.addr),
-        .req_beats_m1(op.fetch_beats),
+        .req_valid   (fetch_valid_q),
+        .req_place   (fetch_place_q),
+        .req_addr    (fetch_addr_q),
+        .req_beats_m1(fetch_beats_q),
         .m_axi_arid, .m_axi_araddr, .m_axi_arlen, .m_axi_arsize, .m_axi_arburst, .m_axi_arvalid, .m_axi_arready,
         .m_axi_rid, .m_axi_rdata, .m_axi_rresp, .m_axi_rlast, .m_axi_rvalid, .m_axi_rready,
         .line_valid, .line_place,
@@ -309,6 +322,7 @@ module embnic_row_cache
     always_ff @(posedge clk) begin
         if (row_valid) row_all_hit_q <= row_all_hit;
         if (rst) begin
+            open_q        <= 1'b0;
             flush_q       <= 1'b0;
             clearing_q    <= 1'b1;
             evt_row_hit   <= 1'b0;
@@ -317,6 +331,7 @@ module embnic_row_cache
             evt_line_miss <= 1'b0;
             evt_evict     <= 1'b0;
         end else begin
+            open_q        <= !cfg_flush && !flush_q && !clearing;
             flush_q       <= cfg_flush || (flush_q && !clear);
             clearing_q    <= clearing;
             evt_row_hit   <= row_valid && op.last_seg && row_all_hit;

@@ -17,7 +17,7 @@ from embnic_sim.bench import STALLS, Bench, load_structs
 from embnic_sim.paths import rtl_root
 from embnic_sim.runner import build_and_test, expect_build_failure
 
-LATENCY_ROUND, LATENCY_RING = 2, 7  # cycles from entering to tvalid
+LATENCY_ROUND, LATENCY_RING = 3, 8  # cycles from entering to tvalid
 
 
 @dataclass

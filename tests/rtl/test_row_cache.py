@@ -19,8 +19,8 @@ from cache_model import Layout, TagModel, Ticker, add_memory, key_of, set_of
 from embnic_sim.bench import STALLS, Bench, load_structs
 from embnic_sim.runner import build_and_test, expect_build_failure
 
-LATENCY = 9  # accepted operation to first beat, on a hit whose slot is quiet
-MISS_LATENCY = 13  # last beat from memory to first beat
+LATENCY = 10  # accepted operation to first beat, on a hit whose slot is quiet
+MISS_LATENCY = 14  # last beat from memory to first beat
 COPIED = ("slot", "ctx", "first", "last", "dim", "dtype", "pooling", "partial")
 COPIED = (*COPIED, "mul_then_add", "weight", "count")
 EVENTS = ("row_hit", "row_miss", "line_hit", "line_miss", "evict", "fetch_beat")
@@ -390,7 +390,7 @@ async def miss_then_hit(dut: Any) -> None:
     await bench.ready()
     bench.send_row(0, 5)
     await bench.finish()
-    assert reads[0] - bench.accepted_at[0] == 4
+    assert reads[0] - bench.accepted_at[0] == 5
     latency = bench.first_beat_at[0] - came[-1]
     if len(bench.layout(0).lines()) == 1:
         assert latency == MISS_LATENCY, f"a miss takes {latency} cycles from its last beat"
