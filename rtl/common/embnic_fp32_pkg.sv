@@ -3,7 +3,6 @@
 `default_nettype none
 package embnic_fp32_pkg;
     localparam logic [31:0] FP32_NAN = 32'h7fc0_0000;  // the only NaN that arithmetic makes
-    localparam logic [31:0] FP32_ONE = 32'h3f80_0000;
     localparam logic [30:0] FP32_INF = 31'h7f80_0000;  // magnitude of infinity
 
     // A type that a binary32 number is rounded to, and how ties go.

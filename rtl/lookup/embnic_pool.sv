@@ -61,6 +61,7 @@ module embnic_pool
     output      logic [5:0]               evt_saturate     // elements of a fixed row that were clipped
 );
     localparam int unsigned LANES        = DATA_W / 32;
+    localparam logic [31:0] FP32_ONE     = 32'h3F80_0000;  // 1.0
     localparam int unsigned VEC_BEATS    = MAX_VEC64 * 512 / DATA_W;
     localparam int unsigned VEC_W        = $clog2(VEC_BEATS);
     localparam int unsigned DEPTH        = SLOTS * VEC_BEATS;
