@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from .backends.cpu import native_module
 from .config import Table
 from .errors import ConfigError
+from .framing import FrameLimits, Group, cut, payload_limit
 from .gen.configs import CONFIGS, CoreConfig
 from .gen.wire import FRAME_OVERHEAD, UNIT_BYTES, DType, Order, Pooling
-from .framing import FrameLimits, Group, cut, payload_limit
 
 __all__ = [
     "FBGEMM_COUNTERS",
@@ -122,9 +122,7 @@ def lines_of(table: Table, *, line_bytes: int, bus_bytes: int) -> list[Line]:
         chunk = header if start == 0 else 0
         whole = (most << expand) - chunk
         beats = vector - base if stored - start <= most else whole
-        lines.append(
-            Line((chunk + beats - 1 >> expand) + 1, beats, base, start * bus_bytes)
-        )
+        lines.append(Line((chunk + beats - 1 >> expand) + 1, beats, base, start * bus_bytes))
         base += beats
     return lines
 
@@ -214,7 +212,9 @@ class CacheModel:
         """
         if self.geometry.kind != "card":
             raise ConfigError(
-                f"decide() with the geometry {self.geometry.kind!r}.", allowed="card.", do="Use feed()."
+                f"decide() with the geometry {self.geometry.kind!r}.",
+                allowed="card.",
+                do="Use feed().",
             )
         checked = _keys(keys)
         chosen = np.ones(len(checked), np.int64) if allocate is None else allocate.astype(np.int64)
@@ -271,7 +271,9 @@ class CardModel:
         self.config: CoreConfig = CONFIGS[config]
         self.limits = _limits(self.config, mtu)
         gbps = LINE_GBPS[config] if line_gbps is None else line_gbps
-        self._card = _engine(engine).CardModel(_parameters(self.config, self.limits, dram, latencies, gbps))
+        self._card = _engine(engine).CardModel(
+            _parameters(self.config, self.limits, dram, latencies, gbps)
+        )
 
     def define(self, number: int, table: Table, base: int) -> None:
         """Give the card a table whose rows lie from the byte address `base` on."""
@@ -301,7 +303,9 @@ class CardModel:
     def decisions(self) -> Decisions:
         """Return what was kept."""
         count = self._card.recorded()
-        out = Decisions(np.empty(count, np.uint64), np.empty(count, np.int64), np.empty(count, np.int64))
+        out = Decisions(
+            np.empty(count, np.uint64), np.empty(count, np.int64), np.empty(count, np.int64)
+        )
         self._card.decisions(*out)
         return out
 
@@ -390,7 +394,11 @@ def _pieces(group: Group, limits: FrameLimits) -> Iterator[_Piece]:
 
 def _keys(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
     if not isinstance(keys, np.ndarray) or keys.dtype != np.uint64 or keys.ndim != 1:
-        got = f"{keys.dtype} {list(keys.shape)}" if isinstance(keys, np.ndarray) else type(keys).__name__
+        got = (
+            f"{keys.dtype} {list(keys.shape)}"
+            if isinstance(keys, np.ndarray)
+            else type(keys).__name__
+        )
         raise ConfigError(f"keys are {got}.", allowed="uint64 [K].", do="Use astype(numpy.uint64).")
     return np.ascontiguousarray(keys)
 

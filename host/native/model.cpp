@@ -713,13 +713,13 @@ private:
 
     bool line_is_ready(unsigned number, const Operation &op) {
         const Stamps &stamps = lines_[op.line];
-        why_[number] = kMemory;
-        const bool fills_done = stamps.done_fills == op.fills;
-        if (!fills_done || (op.fill && stamps.done_reads != op.reads)) {
+        if (stamps.done_fills != op.fills || (op.fill && stamps.done_reads != op.reads)) {
+            why_[number] = kMemory;
             sleeping_ |= Mask{1} << number;
             return false;
         }
         if (stamps.filled > now_) {
+            why_[number] = kMemory;
             schedule(number, stamps.filled);
             return false;
         }

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..bags import Bags
@@ -37,7 +36,12 @@ class ModelBackend:
     name = "model"
 
     def __init__(
-        self, tables: Iterable[Table], config: str = "line100", *, mtu: int = 1500, engine: str = "auto"
+        self,
+        tables: Iterable[Table],
+        config: str = "line100",
+        *,
+        mtu: int = 1500,
+        engine: str = "auto",
     ) -> None:
         """Take the tables; `load` gives them rows."""
         self.card = CardModel(config, mtu=mtu, engine=engine)
