@@ -126,6 +126,10 @@ def _create(
         from .backends.rtl import open_rtl
 
         return open_rtl(tables, configuration or "tiny", deadline=deadline, mtu=mtu)
+    if name == "model":
+        from .backends.model import ModelBackend
+
+        return ModelBackend(tables, configuration or "line100", mtu=mtu)
     raise BackendUnavailable(name, reason="nothing builds it.", remedy="open target='cpu'.")
 
 

@@ -11,7 +11,8 @@
 The environment is read when an engine is opened, never at import. `EMBNIC_DISABLE` accepts `1` (disable) and `0` or
 empty (do not); anything else is refused, so that a typing error does not silently keep the card in use.
 
-A target may carry a configuration after a colon: `rtl:line100`. Plain `rtl` is `rtl:tiny`.
+A target may carry a configuration after a colon: `rtl:line100`. Plain `rtl` is `rtl:tiny`, plain
+`model` is `model:line100`.
 """
 
 from __future__ import annotations
@@ -50,6 +51,12 @@ TARGETS: Mapping[str, Target] = {
         Target("reference", "plain loops: the meaning of every result", asked_only=True),
         Target("cpu", "native code when it was compiled, else numpy"),
         Target("rtl", "the core, simulated cycle by cycle", asked_only=True, configurations=True),
+        Target(
+            "model",
+            "the cpu's answers and the card's counters, from its fast model",
+            asked_only=True,
+            configurations=True,
+        ),
         Target("gpu", "torch on a GPU", missing="open target='cpu', or 'auto'."),
         Target(
             "pynq",
@@ -134,7 +141,7 @@ def _parse(text: str, source: str) -> tuple[str, str]:
     if colon and not (target.configurations and configuration):
         raise ConfigError(
             f"{source} is {text!r}.",
-            allowed="a configuration after the colon, for rtl and pynq only, as in 'rtl:tiny'.",
+            allowed="a configuration after the colon, for rtl, model and pynq only, as in 'rtl:tiny'.",
             do=f"Give {name!r} alone.",
         )
     return name, configuration

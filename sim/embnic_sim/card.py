@@ -36,7 +36,7 @@ from embnic.gen.configs import CONFIGS, CoreConfig
 from embnic.wire import FrameBatch
 from embnic_sim.card_build import BuiltCard, build_card
 
-__all__ = ["CardStats", "DramModel", "Phase", "SimCard"]
+__all__ = ["DECISION", "CardStats", "DramModel", "Phase", "SimCard"]
 
 _LOG = logging.getLogger("embnic.sim")
 
@@ -47,6 +47,17 @@ LINGER_CYCLES = 256
 SLICE_CYCLES = 100_000  # simulated between two looks at the keyboard
 REQUEST_ID_OFFSET = 50  # of a whole frame: 42 bytes of headers, then ours
 PROBE_BITS = 32
+# A lookup of the tag stage: its key {table 15, row 48, seg 8} in two parts, and what was decided.
+DECISION = np.dtype(
+    [
+        ("cycle", np.uint64),
+        ("key_low", np.uint64),
+        ("key_high", np.uint32),
+        ("line", np.uint16),
+        ("flags", np.uint8),  # 1: allocates when absent; 2: hit; 4: a valid line was replaced
+        ("zero", np.uint8),
+    ]
+)
 LINE_GBPS = {"tiny": 25.0, "edge": 10.0, "line100": 100.0}
 
 
@@ -175,9 +186,11 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "probe_counts": (None, (_POINTER, _POINTER)),
     "probe_record": (None, (_POINTER, _U64, _U64)),
     "probe_window": (_U64, (_POINTER, _POINTER, _POINTER)),
+    "decisions_record": (None, (_POINTER, _U64)),
+    "decisions": (_U64, (_POINTER, _POINTER)),
     "trace": (_I32, (_POINTER, ctypes.c_char_p)),
 }
-_ABI = 1
+_ABI = 2
 _STOPPED_BY_MODEL = 2
 
 
@@ -569,6 +582,16 @@ class SimCard:
         out = np.empty(count, dtype=np.uint32)
         self._call("probe_window", out.ctypes.data, ctypes.byref(start))
         return int(start.value), out
+
+    def record_decisions(self, lookups: int) -> None:
+        """Keep what the tag stage decides of the next `lookups` lookups; call it on an idle core."""
+        self._call("decisions_record", lookups)
+
+    def decisions(self) -> NDArray[np.void]:
+        """Return the lookups of the tag stage that were kept, in their order: DECISION, shape [n]."""
+        out = np.empty(int(self._call("decisions", None)), DECISION)
+        self._call("decisions", out.ctypes.data)
+        return out
 
     def record_frames(self, on: bool) -> None:
         """Begin (forgetting the past) or end the recording of frame times for `frame_stamps`."""

@@ -134,7 +134,8 @@ def card_commands(
     if mutants is None:
         verilate += [f"-I{include}" for include in include_folders()]
         verilate += [f"-G{name}={value}" for name, value in parameters.items()]
-        verilate += [str(file) for file in [*find_waivers(), *find_sources("embnic_core")]]
+        controls = [*find_waivers(), harness_root() / "record.vlt"]
+        verilate += [str(file) for file in [*controls, *find_sources("embnic_core")]]
     else:
         # What yosys writes has no style, and vectors of which one bit depends on another.
         verilate += ["-Wno-lint", "-Wno-style", "-Wno-UNOPTFLAT", str(mutants)]
@@ -244,7 +245,9 @@ def build_card(config: str = "tiny", *, build: str = "fast", trace: bool = False
         parent = cache_root() / "sim"
         commands = card_commands(Path("."), config, kind, trace)
         headers = sorted(header for folder in include_folders() for header in folder.glob("*.svh"))
-        harness = sorted([*harness_root().glob("*.cpp"), *harness_root().glob("*.hpp")])
+        harness = sorted(
+            file for suffix in ("*.cpp", "*.hpp", "*.vlt") for file in harness_root().glob(suffix)
+        )
         files = [*find_waivers(), *find_sources("embnic_core"), *headers, *harness]
         flags = [
             word.replace(str(harness_root()), "")
