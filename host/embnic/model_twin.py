@@ -302,7 +302,8 @@ class CardModel:
         self._fetched = deque([-1] * p["fetches"])
         self._bank_ready = [0] * p["banks"]
         self._open_row = [-1] * p["banks"]
-        self._asked, self._bus_free, self._delivered = -1, 0, -1
+        self._asked, self._bus_free = -1, 0
+        self._delivered = -1
         self._now = 0
         self._rx_next = self._tx_next = 0.0
         self._arrived, self._tx_free, self._last_reply = -1, 0, 0
@@ -330,7 +331,8 @@ class CardModel:
         if len(lines) > self._p["places"]:
             raise ValueError("a row must not have more lines than a slot has places")
         cut = [_Line(*line) for line in lines.tolist()]
-        self._tables[number] = _Table(cut, *where.tolist(), long_format, mean)
+        base, stride, rows, padding = where.tolist()
+        self._tables[number] = _Table(cut, base, stride, rows, padding, long_format, mean)
 
     def run(
         self,
@@ -676,7 +678,7 @@ class CardModel:
         width = p["bytes_per_cycle"]
         self._bus_free = max(found, self._bus_free) + (beats * p["bus_bytes"] + width - 1) // width
         first = max(self._bus_free + p["jitter_mean"] + p["base_latency"], self._delivered + 1)
-        self._delivered = first + beats - 1
+        self._delivered = int(first) + beats - 1
         return self._delivered
 
     # -- the pool's turn
