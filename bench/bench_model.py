@@ -5,8 +5,9 @@
     python bench/bench_model.py                            generated traffic
     python bench/bench_model.py --rows meta_t500k_reuse_medium.txt
 
-Seconds are of processor time, so that a shared machine disturbs less. `decisions` is the tag stage alone, fed in order. `decisions and cycles` is the whole card (line100, bags of 20 rows of
-16 fp32 elements): frames, order of bags, tags, memory, pool, replies. The best of the rounds counts.
+Seconds are of processor time, so that a shared machine disturbs less. `decisions` is the tag stage alone, fed in order.
+`decisions and cycles` is the whole card (line100, bags of 20 rows of 16 fp32 elements): frames, order of bags, tags,
+memory, pool, replies. The best of the rounds counts.
 """
 
 from __future__ import annotations

@@ -223,9 +223,10 @@ class Driver(Operations):
                 if self._tables.get(name) != table:
                     self._addresses[name] = self._memory.alloc(table.nbytes)
                     self._spares.pop(name, None)
+                    self._generations.pop(name, None)
             self._tables = named
             self._numbers = {name: number for number, name in enumerate(named)}
-            self._generations = dict.fromkeys(named, 0)
+            self._generations = {name: self._generations.get(name, 0) for name in named}
             with self._quiet():
                 for name in named:
                     self._write_descriptor(name)
@@ -313,9 +314,16 @@ class Driver(Operations):
     def generate(self, name: str, *, frames: int = 64) -> Generated:
         """Let the card ask itself for bags of a loaded table, without a link; return what became of it.
 
-        Frames of the link are ignored meanwhile. Raises ConfigError when the card has no generator.
+        Frames of the link are ignored meanwhile. Raises ConfigError when the card has no generator, and for a table
+        that is not fp32 or not pooled: the generator makes no other frames.
         """
         table = self._tables[name]
+        if table.dtype is not DType.FP32 or table.pooling is Pooling.NONE:
+            raise ConfigError(
+                f"Table {name!r} is {table.dtype.name.lower()} with pooling {table.pooling.name.lower()!r}.",
+                allowed="fp32 tables that are pooled: the card's generator asks for nothing else.",
+                do="Define a small fp32 table for the self-test.",
+            )
         shape = {
             "number": self._numbers[name],
             "rows": table.rows,

@@ -424,8 +424,14 @@ class Engine:
         Raises DeviceFault when they do not, LinkError when the card is lost.
         """
         self._check_open("check_conservation")
-        if self._card is not None and self._card_serves("check_conservation"):
-            self._card.driver.check_conservation()
+        if self._card is None:
+            return
+        if self._lost is not None:
+            raise LinkError(
+                f"check_conservation: the card was lost before ({type(self._lost).__name__}: {self._lost}). "
+                "Do: call reattach()."
+            )
+        self._card.driver.check_conservation()
 
     def errors(self) -> list[ErrorRecord]:
         """Return the last errors that the card kept, the oldest first; none on other targets or a lost card."""
@@ -442,6 +448,8 @@ class Engine:
         self._check_open("generate")
         self._table(name)
         card = self._card
+        if card is not None:
+            self._rows(name)  # says that the table was never loaded
         if card is None or self._lost is not None or not card.driver.capabilities.generator:
             return None
         return card.driver.generate(name, frames=frames)

@@ -258,10 +258,21 @@ class _Request:
     done: int = 0
     walked: bool = False
 
-    weighted = property(lambda self: bool(self.flags & 1))
-    init = property(lambda self: bool(self.flags & 2))
-    partial = property(lambda self: bool(self.flags & 4))
-    after = property(lambda self: bool(self.flags & 8))
+    @property
+    def weighted(self) -> bool:
+        return bool(self.flags & 1)
+
+    @property
+    def init(self) -> bool:
+        return bool(self.flags & 2)
+
+    @property
+    def partial(self) -> bool:
+        return bool(self.flags & 4)
+
+    @property
+    def after(self) -> bool:
+        return bool(self.flags & 8)
 
 
 @dataclass
@@ -302,7 +313,8 @@ class CardModel:
         self._fetched = deque([-1] * p["fetches"])
         self._bank_ready = [0] * p["banks"]
         self._open_row = [-1] * p["banks"]
-        self._asked, self._bus_free, self._delivered = -1, 0, -1
+        self._asked, self._bus_free = -1, 0
+        self._delivered = -1
         self._now = 0
         self._rx_next = self._tx_next = 0.0
         self._arrived, self._tx_free, self._last_reply = -1, 0, 0
@@ -330,7 +342,8 @@ class CardModel:
         if len(lines) > self._p["places"]:
             raise ValueError("a row must not have more lines than a slot has places")
         cut = [_Line(*line) for line in lines.tolist()]
-        self._tables[number] = _Table(cut, *where.tolist(), long_format, mean)
+        base, stride, rows, padding = where.tolist()
+        self._tables[number] = _Table(cut, base, stride, rows, padding, long_format, mean)
 
     def run(
         self,
@@ -501,7 +514,7 @@ class CardModel:
 
     def _payload(self, number: int) -> int:
         request = self._requests[number]
-        entries = self._splits[number + 1] - self._splits[number]
+        entries: int = self._splits[number + 1] - self._splits[number]
         held = (request.vec64 + 1) * 64 if request.init else 0
         return entries * (16 if request.weighted else 8) + held
 
@@ -651,6 +664,7 @@ class CardModel:
         self._counts["fetch_beats"] += beats
         asked = max(out + p["fetch"], self._asked + 1, self._fetched.popleft() + 1)
         last = 0
+        arrival: int = p["arrival"]
         while beats > 0:
             page = (4096 - addr % 4096) // p["bus_bytes"]
             part = min(beats, p["max_burst"], page)
@@ -660,7 +674,7 @@ class CardModel:
             addr += part * p["bus_bytes"]
             beats -= part
         self._fetched.append(last)
-        return last + int(p["arrival"])
+        return last + arrival
 
     def _deliver(self, asked: int, addr: int, beats: int) -> int:
         p = self._p
@@ -675,9 +689,10 @@ class CardModel:
         found = issue + (p["hit_latency"] if hit else p["miss_latency"])
         width = p["bytes_per_cycle"]
         self._bus_free = max(found, self._bus_free) + (beats * p["bus_bytes"] + width - 1) // width
-        first = max(self._bus_free + p["jitter_mean"] + p["base_latency"], self._delivered + 1)
-        self._delivered = first + beats - 1
-        return self._delivered
+        first: int = max(self._bus_free + p["jitter_mean"] + p["base_latency"], self._delivered + 1)
+        last = first + beats - 1
+        self._delivered = last
+        return last
 
     # -- the pool's turn
 

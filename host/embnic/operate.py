@@ -111,7 +111,10 @@ class Operations:
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:
-        """Keep lookups and updates out while card memory changes, and empty the row cache at the end."""
+        """Keep lookups and updates out while card memory changes, and empty the row cache at the end.
+
+        After an error the card goes on answering BUSY: its rows are not to be trusted until they are loaded again.
+        """
         self.quiesce()
         yield
         self._flush()
@@ -211,8 +214,9 @@ class Operations:
             def finished() -> bool:
                 now = regs.counters()
                 ended = sum(
-                    now[f"gen_{name}"] - before[f"gen_{name}"]
-                    for name in ("replies", "errors", "bad")
+                    now[name] - before[name]
+                    for name in now
+                    if name in ("gen_replies", "gen_errors", "gen_bad") or name.startswith("drop_")
                 )
                 return ended >= frames
 

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <deque>
 #include <stdexcept>
 #include <string>
 
@@ -270,7 +269,8 @@ public:
         filled_ = whole("filled"), credit_ = whole("credit"), pool_ = whole("pool"), pool_long_ = whole("pool_long");
         divide_ = whole("divide"), reply_ = whole("reply"), frame_gap_ = whole("frame_gap"), host_ = whole("host");
         update_ = whole("update");
-        require(slots_n_ >= 2 && slots_n_ <= 64 && places_ >= 1, "slots must be 2 to 64, places 1 or more");
+        require(slots_n_ >= 2 && slots_n_ <= 64, "slots must be 2 to 64");
+        require(places_ >= 1 && (places_ & (places_ - 1)) == 0, "places must be a power of two");
         require(window_ >= 1 && window_ <= contexts_ && fetches_ >= 1 && queue_ >= 1,
                 "window must be 1 to contexts, fetches and key_queue 1 or more");
         all_ = slots_n_ == 64 ? ~Mask{0} : (Mask{1} << slots_n_) - 1;
@@ -413,9 +413,8 @@ private:
         Time next = kNever;
         if (ready_ != 0 && now_ >= exec_free_) execute();
         if (ready_ != 0) next = std::max(now_ + 1, exec_free_);
-        while (!ending_.empty() && ending_.front().first <= now_) {
-            taken_ &= ~(Mask{1} << ending_.front().second);
-            ending_.pop_front();
+        for (; ended_n_ != ending_n_ && ending_[ended_n_ % 4].free <= now_; ended_n_++) {
+            taken_ &= ~(Mask{1} << ending_[ended_n_ % 4].slot);
         }
         const Mask taken = taken_;  // as the registers show it in this cycle
         const Mask rest = picked_at_ == now_ - 1 ? Mask{1} << picked_ : 0;
@@ -432,7 +431,7 @@ private:
         }
         if (free_valid_ && walk_ready_ != kNever) next = std::min(next, std::max(now_ + 1, walk_ready_));
         if ((busy_ & room_) != 0) next = std::min(next, std::max(now_ + 1, popped_[queue_at_] + 1));
-        if (!ending_.empty()) next = std::min(next, ending_.front().first);
+        if (ended_n_ != ending_n_) next = std::min(next, ending_[ended_n_ % 4].free);
         next = std::min({next, wheel_.next(now_), room_wheel_.next(now_)});
         if (replied_ == requests_.size()) return;
         if (next == kNever) throw std::logic_error("the model waits for nothing");
@@ -548,7 +547,7 @@ private:
         }
         const std::uint64_t needed = slot.issued + lines - places_ - 1;  // this operation must have left its place
         if (needed >= slot.started) return;  // execute() comes back here
-        const Time when = slot.ended[needed % places_] + credit_;
+        const Time when = slot.ended[needed & (places_ - 1)] + credit_;
         if (when <= now_) room_ |= bit;
         else room_wheel_.put(now_, when, number);
     }
@@ -595,7 +594,7 @@ private:
         picked_ = number, picked_at_ = now_;
         if (last) {
             counts_.bags++;
-            ending_.emplace_back(now_ + 2, number);
+            ending_[ending_n_++ % 4] = {now_ + 2, number};
             busy_ &= ~(Mask{1} << number);
             room_ &= ~(Mask{1} << number);
         } else {
@@ -629,7 +628,7 @@ private:
 
     void push(unsigned number, const Operation &op) {
         Slot &slot = slots_[number];
-        slot.ring[slot.issued % places_] = op;
+        slot.ring[slot.issued & (places_ - 1)] = op;
         slot.issued++;
         if (slot.issued == slot.started + 1) head(number);
     }
@@ -656,8 +655,8 @@ private:
     // memory.hpp's Dram::access, and its bursts one after the other on the bus.
     Time deliver(Time asked, std::uint64_t addr, std::int64_t beats) {
         const std::uint64_t stripe = addr / static_cast<std::uint64_t>(row_bytes_);
-        const std::size_t bank = static_cast<std::size_t>(stripe % static_cast<std::uint64_t>(banks_));
         const std::int64_t row = static_cast<std::int64_t>(stripe / static_cast<std::uint64_t>(banks_));
+        const std::size_t bank = static_cast<std::size_t>(stripe - static_cast<std::uint64_t>(row * banks_));
         Time issue = std::max(asked, bank_ready_[bank]);
         if (refresh_period_ > 0) {
             const Time phase = issue % refresh_period_;
@@ -678,7 +677,7 @@ private:
     // The operation that is now the oldest of its slot is looked at when it can be ready.
     void head(unsigned number) {
         Slot &slot = slots_[number];
-        const Operation &op = slot.ring[slot.started % places_];
+        const Operation &op = slot.ring[slot.started & (places_ - 1)];
         Time when = std::max(op.ready, slot.free);
         why_[number] = op.fill ? kMemory : kNothing;
         if (op.waits && op.first_line) {
@@ -704,7 +703,7 @@ private:
             const unsigned number = exec_order_.take(ready_);
             ready_ &= ~(Mask{1} << number);
             Slot &slot = slots_[number];
-            const Operation &op = slot.ring[slot.started % places_];
+            const Operation &op = slot.ring[slot.started & (places_ - 1)];
             if (op.row && !line_is_ready(number, op)) continue;
             start(number, slot, op);
             return;
@@ -732,7 +731,7 @@ private:
         if (gap > 0 && why_[number] == kAccumulator) counts_.exec_hazard += gap;
         counts_.exec_beats += op.beats;
         exec_free_ = now_ + op.beats;
-        slot.ended[slot.started % places_] = exec_free_;
+        slot.ended[slot.started & (places_ - 1)] = exec_free_;
         slot.started++;
         slot.free = std::max(exec_free_, now_ + alone_);
         if (op.first_line) slot.row_start = now_, slot.row_long = op.long_format;
@@ -742,7 +741,7 @@ private:
             else stamps.done_reads++;
             for (Mask left = sleeping_; left != 0; left &= left - 1) {
                 const unsigned other = static_cast<unsigned>(__builtin_ctzll(left));
-                if (slots_[other].ring[slots_[other].started % places_].line != op.line) continue;
+                if (slots_[other].ring[slots_[other].started & (places_ - 1)].line != op.line) continue;
                 sleeping_ &= ~(Mask{1} << other);
                 schedule(other, std::max(now_ + 1, stamps.filled));
             }
@@ -817,7 +816,13 @@ private:
     bool walk_last_ = false;
 
     Mask all_ = 0, busy_ = 0, taken_ = 0, room_ = 0, ready_ = 0, sleeping_ = 0;
-    std::deque<std::pair<Time, unsigned>> ending_;  // slots whose last key was chosen, and when they are free
+    // Slots whose last key was chosen. One a cycle, free two cycles later: never more than three wait.
+    struct Ending {
+        Time free;
+        unsigned slot;
+    };
+    Ending ending_[4] = {};
+    unsigned ending_n_ = 0, ended_n_ = 0;
     std::vector<Slot> slots_;
     unsigned free_slot_ = 0, picked_ = 0;
     bool free_valid_ = false;

@@ -12,6 +12,7 @@ from cases import FORMATS, bits, difficult_rows, random_bags, same_bits, seeded,
 from fakes import EVERY_FORMAT, FakeCard, fake_driver
 
 import embnic
+from embnic.arithmetic import STORAGE
 from embnic.backends.base import Backend
 from embnic.backends.card import CardBackend
 from embnic.backends.cpu import CpuBackend, native_module
@@ -407,3 +408,20 @@ def test_rows_are_copied_at_load_and_a_changed_id_is_noticed():
         assert bags["item"].values[0] == -1  # the array was taken over, not copied
         with pytest.raises(embnic.ConfigError, match="id is -1"):
             engine.lookup(bags)
+
+
+@pytest.mark.parametrize("make", FORMAT_MAKERS, indirect=True)
+@pytest.mark.parametrize(
+    ("dtype", "patterns"),
+    [
+        (DType.BF16, [0x7FC1, 0xFFC0, 0x7F81, 0x7F80, 0x8001]),
+        (DType.FP16, [0x7E01, 0xFE00, 0x7C01, 0xFC00, 0x8001]),
+    ],
+)
+def test_rows_that_are_not_pooled_keep_every_bit(make, dtype, patterns):
+    table = table_of(dtype, rows=2, dim=5, pooling="none")
+    backend = make([table])
+    rows = np.array([patterns, patterns[::-1]], np.uint16)
+    backend.load("t", rows.view(STORAGE[dtype]))
+    got = backend.lookup(Bags.from_lists({"t": [[1, 0], []]}))["t"]
+    assert (bits(got) == rows[::-1]).all()

@@ -89,7 +89,7 @@ def test_the_twins_caches_count_as_the_native_ones(geometry):
         keys, allocate = rng.integers(0, 100, 500).astype(np.uint64), rng.random(500) < 0.8
         first, second = (cache.decide(keys, allocate) for cache in pair)
         assert np.array_equal(first[0], second[0]) and np.array_equal(first[1], second[1])
-        assert len(np.unique(first[1])) > 3
+        assert len(np.unique(first[1])) >= 3
 
 
 @pytest.mark.parametrize("engine", ENGINES)

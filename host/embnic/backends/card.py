@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..arithmetic import narrow
@@ -117,6 +118,8 @@ class CardBackend:
             return None
         if table.dtype is DType.FIXED:
             return finish_bags(table, raw, counted_keys(table, result.bags[name]))
+        if table.pooling is Pooling.NONE:
+            return _stored_bits(raw, table.dtype)
         half_up = (
             table.dtype is DType.BF16 and table.pooling is Pooling.SUM and not table.mul_then_add
         )
@@ -165,3 +168,17 @@ class CardBackend:
                 do="Name a table that was given at the start.",
             )
         return self.tables[name]
+
+
+def _stored_bits(wide: NDArray[Any], dtype: DType) -> NDArray[Any]:
+    """Return rows that the card widened as they are stored, NaNs with their payload."""
+    if dtype is DType.BF16:
+        high: NDArray[np.uint16] = (wide.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
+        return high
+    narrowed = narrow(wide, dtype)
+    if dtype is DType.FP16:
+        bits, nan = wide.view(np.uint32), np.isnan(wide)
+        halves = (bits >> np.uint32(16) & np.uint32(0x8000)) | np.uint32(0x7C00)
+        halves |= bits >> np.uint32(13) & np.uint32(0x3FF)
+        narrowed.view(np.uint16)[nan] = halves[nan].astype(np.uint16)
+    return narrowed
