@@ -5,7 +5,7 @@
 // Back-pressure  s_axis_rx is never held up: what finds no room is dropped whole and counted. m_axis_tx and m_axi may stall any cycle.
 // Throughput     one row beat per cycle through cache and pool when enough bags are open.
 // Errors         every frame is either answered (REPLY, PARTIAL, ACK, ERROR) or counted as a drop by reason.
-// Not handled    VLAN tags, IPv6, IP options and fragments (counted as not ours), quantised rows, remote rows.
+// Not handled    VLAN tags, IPv6, IP options and fragments (counted as not ours), remote rows.
 //
 // docs/architecture.md has the picture; parameters are the columns of spec/configs.toml.
 `default_nettype none
@@ -361,6 +361,7 @@ module embnic_core
     assign lookup_idle = iss_idle && cache_idle && !bag_valid;
 
     logic [ADDR_W-1:0] upd_awaddr;
+    logic upd_row_open;
     logic dp_awvalid, dp_awready, dp_wlast, dp_wvalid, dp_wready, dp_bvalid, dp_bready;  // behind embnic_axi_gate
     logic [DATA_W/8-1:0] dp_wstrb;
     logic evt_update, evt_update_duplicate, evt_update_row;
@@ -398,6 +399,7 @@ module embnic_core
         .m_axi_bresp,
         .m_axi_bvalid          (dp_bvalid),
         .m_axi_bready          (dp_bready),
+        .sts_row_open          (upd_row_open),
         .sts_active            (upd_active),
         .evt_update, .evt_update_duplicate, .evt_update_row
     );
@@ -588,6 +590,7 @@ module embnic_core
         .s_axi_bready (dp_bready),
         .m_axi_arvalid, .m_axi_arready, .m_axi_rvalid, .m_axi_rready, .m_axi_rlast,
         .m_axi_awvalid, .m_axi_awready, .m_axi_wvalid, .m_axi_wready, .m_axi_wlast,
+        .s_axi_row_open(upd_row_open),
         .m_axi_wvoid  (dp_wvoid),
         .m_axi_bvalid, .m_axi_bready
     );
@@ -728,7 +731,7 @@ module embnic_core
         counter_inc[CNT_ABANDONED]         = 32'(evt_abandoned);
         counter_inc[CNT_SOFT_RESETS]       = 32'(evt_reset);
         counter_inc[CNT_RESET_TIMEOUTS]    = 32'(evt_timeout);
-        counter_inc[CNT_TABLE_COMMITS]     = 32'(table_commit);
+        counter_inc[CNT_TABLE_COMMITS]     = 32'(table_commit && table_sel < 32'(TABLES));
         counter_inc[CNT_GEN_SENT]          = 32'(evt_gen[0]);
         counter_inc[CNT_GEN_REPLIES]       = 32'(evt_gen[1]);
         counter_inc[CNT_GEN_ERRORS]        = 32'(evt_gen[2]);

@@ -719,87 +719,87 @@ package embnic_csr_pkg;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_856f2e71__LO__value__in_t;
+    } counter_rf_desc_fe7dd0b7__LO__value__in_t;
 
     typedef struct {
-        counter_rf_desc_856f2e71__LO__value__in_t value;
-    } counter_rf_desc_856f2e71__LO__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } counter_rf_desc_856f2e71__HI__value__in_t;
-
-    typedef struct {
-        counter_rf_desc_856f2e71__HI__value__in_t value;
-    } counter_rf_desc_856f2e71__HI__in_t;
-
-    typedef struct {
-        counter_rf_desc_856f2e71__LO__in_t LO;
-        counter_rf_desc_856f2e71__HI__in_t HI;
-    } counter_rf_desc_856f2e71__in_t;
+        counter_rf_desc_fe7dd0b7__LO__value__in_t value;
+    } counter_rf_desc_fe7dd0b7__LO__in_t;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_d5de9d77__LO__value__in_t;
+    } counter_rf_desc_fe7dd0b7__HI__value__in_t;
 
     typedef struct {
-        counter_rf_desc_d5de9d77__LO__value__in_t value;
-    } counter_rf_desc_d5de9d77__LO__in_t;
+        counter_rf_desc_fe7dd0b7__HI__value__in_t value;
+    } counter_rf_desc_fe7dd0b7__HI__in_t;
 
     typedef struct {
-        logic [31:0] next;
-    } counter_rf_desc_d5de9d77__HI__value__in_t;
-
-    typedef struct {
-        counter_rf_desc_d5de9d77__HI__value__in_t value;
-    } counter_rf_desc_d5de9d77__HI__in_t;
-
-    typedef struct {
-        counter_rf_desc_d5de9d77__LO__in_t LO;
-        counter_rf_desc_d5de9d77__HI__in_t HI;
-    } counter_rf_desc_d5de9d77__in_t;
+        counter_rf_desc_fe7dd0b7__LO__in_t LO;
+        counter_rf_desc_fe7dd0b7__HI__in_t HI;
+    } counter_rf_desc_fe7dd0b7__in_t;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_a0399e58__LO__value__in_t;
+    } counter_rf_desc_93fe82b3__LO__value__in_t;
 
     typedef struct {
-        counter_rf_desc_a0399e58__LO__value__in_t value;
-    } counter_rf_desc_a0399e58__LO__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } counter_rf_desc_a0399e58__HI__value__in_t;
-
-    typedef struct {
-        counter_rf_desc_a0399e58__HI__value__in_t value;
-    } counter_rf_desc_a0399e58__HI__in_t;
-
-    typedef struct {
-        counter_rf_desc_a0399e58__LO__in_t LO;
-        counter_rf_desc_a0399e58__HI__in_t HI;
-    } counter_rf_desc_a0399e58__in_t;
+        counter_rf_desc_93fe82b3__LO__value__in_t value;
+    } counter_rf_desc_93fe82b3__LO__in_t;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_7d5ebff6__LO__value__in_t;
+    } counter_rf_desc_93fe82b3__HI__value__in_t;
 
     typedef struct {
-        counter_rf_desc_7d5ebff6__LO__value__in_t value;
-    } counter_rf_desc_7d5ebff6__LO__in_t;
+        counter_rf_desc_93fe82b3__HI__value__in_t value;
+    } counter_rf_desc_93fe82b3__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_93fe82b3__LO__in_t LO;
+        counter_rf_desc_93fe82b3__HI__in_t HI;
+    } counter_rf_desc_93fe82b3__in_t;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_7d5ebff6__HI__value__in_t;
+    } counter_rf_desc_416addab__LO__value__in_t;
 
     typedef struct {
-        counter_rf_desc_7d5ebff6__HI__value__in_t value;
-    } counter_rf_desc_7d5ebff6__HI__in_t;
+        counter_rf_desc_416addab__LO__value__in_t value;
+    } counter_rf_desc_416addab__LO__in_t;
 
     typedef struct {
-        counter_rf_desc_7d5ebff6__LO__in_t LO;
-        counter_rf_desc_7d5ebff6__HI__in_t HI;
-    } counter_rf_desc_7d5ebff6__in_t;
+        logic [31:0] next;
+    } counter_rf_desc_416addab__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_416addab__HI__value__in_t value;
+    } counter_rf_desc_416addab__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_416addab__LO__in_t LO;
+        counter_rf_desc_416addab__HI__in_t HI;
+    } counter_rf_desc_416addab__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_61d33bae__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_61d33bae__LO__value__in_t value;
+    } counter_rf_desc_61d33bae__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_61d33bae__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_61d33bae__HI__value__in_t value;
+    } counter_rf_desc_61d33bae__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_61d33bae__LO__in_t LO;
+        counter_rf_desc_61d33bae__HI__in_t HI;
+    } counter_rf_desc_61d33bae__in_t;
 
     typedef struct {
         logic [31:0] next;
@@ -1013,24 +1013,24 @@ package embnic_csr_pkg;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_9b19ce9d__LO__value__in_t;
+    } counter_rf_desc_be3b0114__LO__value__in_t;
 
     typedef struct {
-        counter_rf_desc_9b19ce9d__LO__value__in_t value;
-    } counter_rf_desc_9b19ce9d__LO__in_t;
+        counter_rf_desc_be3b0114__LO__value__in_t value;
+    } counter_rf_desc_be3b0114__LO__in_t;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_9b19ce9d__HI__value__in_t;
+    } counter_rf_desc_be3b0114__HI__value__in_t;
 
     typedef struct {
-        counter_rf_desc_9b19ce9d__HI__value__in_t value;
-    } counter_rf_desc_9b19ce9d__HI__in_t;
+        counter_rf_desc_be3b0114__HI__value__in_t value;
+    } counter_rf_desc_be3b0114__HI__in_t;
 
     typedef struct {
-        counter_rf_desc_9b19ce9d__LO__in_t LO;
-        counter_rf_desc_9b19ce9d__HI__in_t HI;
-    } counter_rf_desc_9b19ce9d__in_t;
+        counter_rf_desc_be3b0114__LO__in_t LO;
+        counter_rf_desc_be3b0114__HI__in_t HI;
+    } counter_rf_desc_be3b0114__in_t;
 
     typedef struct {
         logic [31:0] next;
@@ -1331,10 +1331,10 @@ package embnic_csr_pkg;
         counter_rf_desc_3a6fdc25__in_t LINE_MISSES;
         counter_rf_desc_8155cb2a__in_t EVICTIONS;
         counter_rf_desc_b407e3d2__in_t FETCH_BEATS;
-        counter_rf_desc_856f2e71__in_t EXEC_BEATS;
-        counter_rf_desc_d5de9d77__in_t EXEC_EMPTY;
-        counter_rf_desc_a0399e58__in_t EXEC_FETCH;
-        counter_rf_desc_7d5ebff6__in_t EXEC_HAZARD;
+        counter_rf_desc_fe7dd0b7__in_t EXEC_BEATS;
+        counter_rf_desc_93fe82b3__in_t EXEC_EMPTY;
+        counter_rf_desc_416addab__in_t EXEC_FETCH;
+        counter_rf_desc_61d33bae__in_t EXEC_HAZARD;
         counter_rf_desc_9d966743__in_t STALL_REPLY_SPACE;
         counter_rf_desc_b034f7e9__in_t TX_FRAMES;
         counter_rf_desc_bbc76d5e__in_t TX_BYTES;
@@ -1345,7 +1345,7 @@ package embnic_csr_pkg;
         counter_rf_desc_7ff68ce3__in_t UPDATES;
         counter_rf_desc_ce8e4e27__in_t UPDATE_ROWS;
         counter_rf_desc_ccee92fb__in_t UPDATE_DUPLICATES;
-        counter_rf_desc_9b19ce9d__in_t MEMORY_ERRORS;
+        counter_rf_desc_be3b0114__in_t MEMORY_ERRORS;
         counter_rf_desc_4712237a__in_t KEYS_REFUSED;
         counter_rf_desc_b560e64d__in_t ERRORS_BUSY;
         counter_rf_desc_cb4d8c6c__in_t ABANDONED;

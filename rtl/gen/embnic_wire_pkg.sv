@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'hD1AE3FFE;
+    localparam logic [31:0] CONTRACT_HASH = 32'h92CD7EC7;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -182,7 +182,7 @@ package embnic_wire_pkg;
         dtype_e            dtype;            // storage type
         pooling_e          pooling;          // pooling
         logic              has_padding;      // padding_row is skipped and not counted
-        logic              mul_then_add;     // round weighted products; FP32, FP16, BF16
+        logic              mul_then_add;     // round weighted products, and BF16 sums to even; FP32, FP16, BF16
         logic [15:0]       dim;              // elements of a row
         order_e            order;            // order of the additions
         logic [3:0]        tree_k_log2;      // log2 of a TREE's sums, 1 to 4; else 0
@@ -270,10 +270,10 @@ package embnic_wire_pkg;
         CNT_LINE_MISSES       = 21, // lines not found in the cache
         CNT_EVICTIONS         = 22, // valid lines replaced
         CNT_FETCH_BEATS       = 23, // bus beats read from card memory
-        CNT_EXEC_BEATS        = 24, // cycles in which the pool was given a row beat
-        CNT_EXEC_EMPTY        = 25, // cycles without an operation
-        CNT_EXEC_FETCH        = 26, // cycles waiting for card memory
-        CNT_EXEC_HAZARD       = 27, // cycles waiting for an accumulator
+        CNT_EXEC_BEATS        = 24, // cycles in which the cache gave a beat of a row, headers of quantised rows included
+        CNT_EXEC_EMPTY        = 25, // cycles without an operation to give, those on their way through the cache included
+        CNT_EXEC_FETCH        = 26, // cycles in which all there is waits for card memory or an older operation of its line
+        CNT_EXEC_HAZARD       = 27, // cycles waiting for an accumulator, or for an adder that a quantised row takes
         CNT_STALL_REPLY_SPACE = 28, // cycles a request waited for room for its reply
         CNT_TX_FRAMES         = 29, // frames sent
         CNT_TX_BYTES          = 30, // bytes sent, without preamble and frame check sequence
@@ -284,7 +284,7 @@ package embnic_wire_pkg;
         CNT_UPDATES           = 35, // UPDATE and INVALIDATE requests applied
         CNT_UPDATE_ROWS       = 36, // rows written or invalidated
         CNT_UPDATE_DUPLICATES = 37, // UPDATE and INVALIDATE requests acknowledged without being applied again
-        CNT_MEMORY_ERRORS     = 38, // row beats consumed that memory had answered with an error; failed writes are not in it
+        CNT_MEMORY_ERRORS     = 38, // beats given to the pool that memory had answered with an error; failed writes are not in it
         CNT_KEYS_REFUSED      = 39, // keys that failed a check: no such table, row beyond it, not the frame's dim, dtype or pooling
         CNT_ERRORS_BUSY       = 40, // of ERRORS: requests refused with BUSY
         CNT_ABANDONED         = 41, // accepted requests that a soft reset threw away

@@ -11,7 +11,7 @@
 //                two bags are open.
 // Errors         a key that fails a check is reported once on err_* and then treated as null: its
 //                row is never read.
-// Not handled    tables in the order TREE or MEMO, or on another card: reported as UNSUPPORTED. In
+// Not handled    tables in the order TREE or MEMO, of memo rows, or on another card: UNSUPPORTED. In
 //                the order SPLIT the rows of this card are added in key order; partial sums of
 //                others follow later.
 //
@@ -419,7 +419,7 @@ module embnic_bag_issue
         if (!s7_exists_q || !s7_desc.valid) begin
             s7_status = STATUS_UNKNOWN_TABLE;
         end else if (s7_desc.order == ORDER_TREE || s7_desc.order == ORDER_MEMO ||
-                s7_desc.remote) begin
+                s7_desc.remote || s7_desc.memo) begin
             s7_status = STATUS_UNSUPPORTED;
         end else if (s7_desc.dim != s7_q.dim || s7_desc.dtype != s7_q.dtype ||
                      (s7_q.weighted && s7_desc.pooling != POOLING_SUM)) begin

@@ -69,6 +69,7 @@ module embnic_update
     input  wire logic [1:0]                      m_axi_bresp,
     input  wire logic                            m_axi_bvalid,
     output      logic                            m_axi_bready,
+    output      logic                            sts_row_open,           // a row is half written
     output      logic                            sts_active,             // ports above are in use
     output      logic                            evt_update,             // a frame was applied
     output      logic                            evt_update_duplicate,   // acknowledged only
@@ -339,6 +340,8 @@ module embnic_update
     assign m_axi_wvalid  = state_q == DATA && data_valid;
     assign data_ready    = state_q == DATA && m_axi_wready;
     assign m_axi_bready  = state_q == RESP;
+    assign sts_row_open  = state_q == DATA || state_q == RESP ||
+        (state_q == ADDR && write_left_q != row_beats);
 
     assign data_rd   = read_left_q != '0 && credit_q != '0;
     assign word_idx  = 17'(row_idx_q) + 17'(SEQUENCE_BYTES / 8);

@@ -2,15 +2,16 @@
 // Stands between the core and card memory: closes at a boundary, and keeps answers that belong to nobody away.
 //
 // Order          as given; only valid and ready pass through here, all payload goes around.
-// Closing        while cfg_close is high no new address leaves (an address on offer is first taken, as AXI demands);
-//                what is outstanding is answered to the core as ever. sts_rest: closed, and nothing outstanding.
+// Closing        while cfg_close is high no new address leaves (an address on offer is first taken, as AXI demands, and
+//                a row that is half written is first finished); what is outstanding is answered to the core as ever.
+//                sts_rest: closed, and nothing outstanding.
 // Reset          dp_rst resets the core but not memory. What is outstanding then is stale: its answers are taken and
 //                thrown away, the beats still owed to a write burst are sent with empty strobes, and no address leaves
 //                until all of it came (sts_stuck), so that an old answer never meets a new request. Memory that never
-//                answers again keeps the gate shut for ever: the core then serves what needs no memory.
+//                answers again keeps the gate shut for ever: what waits for memory waits, and what is behind it.
 // Latency        none: valid and ready pass combinationally, both ways.
 // Binds caller   one write burst at a time; write beats follow their address. An address on offer when dp_rst rises
-//                (after a timeout only) is withdrawn.
+//                (after a timeout only) is withdrawn, the data of a write beat change, and a row may stay half written.
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_axi_gate #(
@@ -35,6 +36,7 @@ module embnic_axi_gate #(
     input  wire logic       s_axi_wlast,
     output      logic       s_axi_bvalid,
     input  wire logic       s_axi_bready,
+    input  wire logic       s_axi_row_open,  // a row is half written: further bursts of it follow
     // memory
     output      logic       m_axi_arvalid,
     input  wire logic       m_axi_arready,
@@ -98,7 +100,8 @@ module embnic_axi_gate #(
             owed_q      <= owed_d;
             stale_q     <= void_all && (reads_d != '0 || write_d);
             ar_closed_q <= void_all || (cfg_close && (ar_closed_q || !s_axi_arvalid || ar_take));
-            aw_closed_q <= void_all || (cfg_close && (aw_closed_q || !s_axi_awvalid || aw_take));
+            aw_closed_q <= void_all ||
+                (cfg_close && !s_axi_row_open && (aw_closed_q || !s_axi_awvalid || aw_take));
         end
     end
 

@@ -181,7 +181,7 @@ class GateBench(Bench):
         self.resetting = False
         self.ar_beats = 1
         self.board = self.scoreboard("rest")
-        self.drive(dp_rst=0, cfg_close=0)
+        self.drive(dp_rst=0, cfg_close=0, s_axi_row_open=0)
         self.memory = self.add(Memory(self))
         self.core = self.add(Core(self))
 

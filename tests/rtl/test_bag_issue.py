@@ -207,7 +207,7 @@ class IssueBench(Bench):
             return UNKNOWN_TABLE
         pooling = desc.get("pooling", SUM)
         request_pooling = self.poolings.setdefault(bag.fields["ctx"], pooling)
-        if desc.get("order", 0) in (TREE, MEMO) or desc.get("remote"):
+        if desc.get("order", 0) in (TREE, MEMO) or desc.get("remote") or desc.get("memo"):
             return UNSUPPORTED
         mismatch = (desc["dim"], desc.get("dtype", 0)) != (bag.fields["dim"], bag.fields["dtype"])
         if mismatch or (bag.fields.get("weighted") and pooling != SUM):
@@ -467,6 +467,7 @@ async def every_refusal(dut: Any) -> None:
         ({"order": TREE}, {}, Entry(1, 0), UNSUPPORTED),
         ({"order": MEMO}, {}, Entry(1, 0), UNSUPPORTED),
         ({"order": SPLIT}, {}, Entry(1, 0), 0),
+        ({"memo": 1}, {}, Entry(1, 0), UNSUPPORTED),
         ({"remote": 1}, {}, Entry(1, 0), UNSUPPORTED),
         ({"dim": 15}, {}, Entry(1, 0), TABLE_MISMATCH),
         ({"dtype": 1}, {}, Entry(1, 0), TABLE_MISMATCH),

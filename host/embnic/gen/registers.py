@@ -441,13 +441,13 @@ COUNTERS: Final[tuple[Counter, ...]] = (
     Counter("evictions", 0x1B0),
     # bus beats read from card memory
     Counter("fetch_beats", 0x1B8),
-    # cycles in which the pool was given a row beat
+    # cycles in which the cache gave a beat of a row, headers of quantised rows included
     Counter("exec_beats", 0x1C0),
-    # cycles without an operation
+    # cycles without an operation to give, those on their way through the cache included
     Counter("exec_empty", 0x1C8),
-    # cycles waiting for card memory
+    # cycles in which all there is waits for card memory or an older operation of its line
     Counter("exec_fetch", 0x1D0),
-    # cycles waiting for an accumulator
+    # cycles waiting for an accumulator, or for an adder that a quantised row takes
     Counter("exec_hazard", 0x1D8),
     # cycles a request waited for room for its reply
     Counter("stall_reply_space", 0x1E0),
@@ -469,7 +469,7 @@ COUNTERS: Final[tuple[Counter, ...]] = (
     Counter("update_rows", 0x220),
     # UPDATE and INVALIDATE requests acknowledged without being applied again
     Counter("update_duplicates", 0x228),
-    # row beats consumed that memory had answered with an error; failed writes are not in it
+    # beats given to the pool that memory had answered with an error; failed writes are not in it
     Counter("memory_errors", 0x230),
     # keys that failed a check: no such table, row beyond it, not the frame's dim, dtype or pooling
     Counter("keys_refused", 0x238),
