@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Print how fast the simulated card runs with all lanes busy, and how much of the time is the host's.
 
-python bench/bench_card.py [config]
+python bench/rtl/bench_card.py [config]
 
 Bags of 20 rows of 64 fp32 elements are read from a table that fits the cache: after a warm-up every lookup hits. The
 keys are sent at the full rate of the card's port as long as its reply keeps up (a window of outstanding requests).

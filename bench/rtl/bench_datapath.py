@@ -60,6 +60,8 @@ STEADY_BAGS = 128  # four times the open bags of line100
 STALL = 0.25  # of reply cycles, where the reply is not the limit
 FORMATS = ("fp32", "fp16", "bf16", "int8", "int4", "fixed")
 CLOCK_MHZ = 250.0  # assumed for lookups per second
+LINE_GBPS = 100.0
+WIRE_OVERHEAD = 24  # bytes of preamble, frame check sequence and gap, as the harness counts them
 EXEC_TO_BEAT = 3  # cycles from evt_exec_beat to beat_valid in embnic_cache_exec
 
 
@@ -132,10 +134,20 @@ def lengths_of(rng: np.random.Generator, length: int | str, bags: int) -> NDArra
     return np.full(bags, length)
 
 
-def hits(rig: Rig, rng: np.random.Generator, length: int | str, *, beats: int, stall: float) -> Run:
-    """Run bags over all tables of a rig whose rows are in the cache; `beats` of a row on average."""
+def hits(
+    rig: Rig,
+    rng: np.random.Generator,
+    length: int | str,
+    *,
+    beats: int,
+    stall: float,
+    least: int = STEADY_BEATS,
+) -> Run:
+    """Run bags over all tables of a rig whose rows are in the cache: `least` beats or more, with
+    `beats` of a row on average.
+    """
     mean = float(np.mean(MIXED)) if isinstance(length, str) else float(length)
-    bags = max(int(STEADY_BEATS / (mean * beats)), STEADY_BAGS) // len(rig.tables) + 1
+    bags = max(int(least / (mean * beats)), STEADY_BAGS) // len(rig.tables) + 1
     parts = {}
     for name, table in rig.tables.items():
         lengths = lengths_of(rng, length, bags)
@@ -159,7 +171,7 @@ def part_hits(bench: Bench) -> Iterator[Row]:
             name = f"hits, rows of {beats} beats, bags of {length}"
             yield rate_row("hits", name, run)
             if beats == 1 and length != "mixed":
-                yield lookups_row(f"bags of {length}, MTU 1,500", run, 240.0)
+                yield lookups_row(f"bags of {length}, MTU 1,500", run.rate(BEAT), run, 240.0)
     shapes = [
         {"dim": beats * 16, "pooling": pooling}
         for beats in bench.beats
@@ -180,12 +192,12 @@ def rate_row(part: str, name: str, run: Run, target: float | None = 0.98) -> Row
     )
 
 
-def lookups_row(what: str, run: Run, target: float) -> Row:
+def lookups_row(what: str, rate: float, run: Run, target: float) -> Row:
     """Return lookups per second of one-beat rows, if the core were clocked so."""
     return Row(
         "hits",
         f"lookups at {CLOCK_MHZ:g} MHz, if clocked so: {what}",
-        run.rate(BEAT) * CLOCK_MHZ,
+        rate * CLOCK_MHZ,
         "M/s",
         target,
         note="simulated cycles x clock",
@@ -194,33 +206,52 @@ def lookups_row(what: str, run: Run, target: float) -> Row:
 
 
 def part_single(bench: Bench) -> Iterator[Row]:
-    """Bags of one key: as many reply beats as row beats, so the reply is the limit."""
-    for mtu in (1500, 9000):
-        for beats in bench.beats:
+    """Bags of one key: as many reply beats as row beats, so the reply is the limit.
+
+    Measured at the reply, as the pool runs ahead of it until the reply buffer is full. Requests ask
+    for whole reply frames, and for at most an eighth of the reply buffer: two whole replies fit it.
+    """
+    unit_beats = 512 // bench.config.data_w
+    for mtu, gbps in ((1500, 0.0), (9000, 0.0), (1500, LINE_GBPS)):
+        for beats in bench.beats if not gbps else (1,):
             tables = bench.hot_tables([{"dim": beats * 16, "pooling": "sum"}] * 4)
             rng = rng_of(bench.seed, "single", beats, mtu)
-            # Two whole replies fit the reply buffer; requests of an eighth of it keep both sides busy.
-            small = bench.config.rsp_beats // (512 // bench.config.data_w) // 8
+            payload = max((mtu - 54) // 64 // beats, 1) * beats  # whole vectors, of 64 bytes
+            small = min(bench.config.rsp_beats // unit_beats // 8, (mtu - 60) // 8 * beats)
+            small = max(small // payload, 1) * payload
             with bench.rig(tables, mtu=mtu, frame_vec64=small) as rig:
                 rig.load(rng)
                 rig.warm()
-                run = hits(rig, rng, 1, beats=beats, stall=0.0)
-            payload = (mtu - 54) // 64 // beats * beats  # whole vectors
-            if not payload:
-                payload = beats
-            header, wire = payload / (payload + 1), payload / (payload + 2)
+                rig.card.set_line_rate(gbps)
+                run = hits(rig, rng, 1, beats=beats, stall=0.0, least=2 * STEADY_BEATS)
+            rate, clock = run.reply_rate(unit_beats + 1), bench.config.clock_mhz
+            if gbps:
+                line = (payload + 1) * 64 + 4 + WIRE_OVERHEAD
+                most = payload / beats * gbps * 1e3 / 8 / line
+                yield Row(
+                    "single",
+                    f"lookups at {gbps:g} Gb/s, bags of 1, MTU {mtu:,}, {clock:g} MHz",
+                    rate * clock,
+                    "M/s",
+                    0.98 * most,
+                    note=f"limit of the line {most:.1f}; bus taken {run.rate(TX):.3f}",
+                    compared=run.compared,
+                )
+                continue
+            wire = payload / (payload + 1 + 1 / unit_beats)
             yield Row(
                 "single",
                 f"hits, rows of {beats} beats, bags of 1, MTU {mtu:,}",
-                run.rate(BEAT),
+                rate,
                 "beats/cycle",
-                0.98 * header,
-                note=f"limit {wire:.3f} with the CRC's beat ({run.rate(BEAT) / wire:.1%} of it); "
-                f"reply beats {run.rate(TX):.3f}; {run.waits()}",
+                0.98 * payload / (payload + 1),
+                note=f"limit {wire:.3f} with the beat of the CRC; bus taken {run.rate(TX):.3f}",
                 compared=run.compared,
             )
             if beats == 1:
-                yield lookups_row(f"bags of 1, MTU {mtu:,}", run, 234.0 if mtu == 1500 else 240.0)
+                yield lookups_row(
+                    f"bags of 1, MTU {mtu:,}", rate, run, 234.0 if mtu == 1500 else 240.0
+                )
 
 
 def part_latency(bench: Bench) -> Iterator[Row]:
@@ -423,11 +454,15 @@ def part_formats(bench: Bench) -> Iterator[Row]:
             yield rate_row("formats", f"hits, {dtype}, dim {dim}, bags of 20", run)
     for dim in (64, 128):
         rng = rng_of(bench.seed, "formats", dim, "mixed")
-        with bench.rig(bench.hot_tables([shape_of(dtype, dim) for dtype in FORMATS], share=8)) as rig:
+        with bench.rig(
+            bench.hot_tables([shape_of(dtype, dim) for dtype in FORMATS], share=8)
+        ) as rig:
             rig.load(rng)
             rig.warm()
             run = hits(rig, rng, 20, beats=dim // 16, stall=STALL)
-        yield rate_row("formats", f"hits, all formats by turns, dim {dim}, bags of 20", run)
+        yield rate_row(
+            "formats", f"hits, all formats by turns, dim {dim}, bags of 20", run, target=None
+        )
 
 
 def part_traces(bench: Bench) -> Iterator[Row]:

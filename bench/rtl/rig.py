@@ -64,9 +64,21 @@ class Run:
     def rate(self, bit: int) -> float:
         """Return how often a bit was set per cycle of the steady part of the run."""
         times = self.at(bit)
-        edge = int(len(times) * EDGE)
-        part = times[edge : len(times) - edge]
+        cut = int(len(times) * EDGE)
+        part = times[cut : len(times) - cut]
         return (len(part) - 1) / float(part[-1] - part[0])
+
+    def reply_rate(self, frame_beats: int) -> float:
+        """Return beats of pooled vectors sent per cycle of the steady part; a frame has `frame_beats`
+        beats beside them.
+        """
+        times = self.at(TX)
+        cut = int(len(times) * EDGE)
+        first, last = times[cut], times[len(times) - 1 - cut]
+        # The probe shows what happened the cycle before.
+        begun = self.sent + 1 - self.start
+        frames = int(((begun > first) & (begun <= last)).sum())
+        return (len(times) - 2 * cut - 1 - frames * frame_beats) / float(last - first)
 
     @property
     def busy_rate(self) -> float:
