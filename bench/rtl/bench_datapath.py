@@ -52,14 +52,13 @@ from embnic.traffic import BagLengths, Trace, read_bags, read_rows
 from embnic_sim.card import DramModel
 
 TRACES = ROOT.parent / "shared" / "traces"
-BEATS = (1, 2, 4, 8, 16)  # of 64 bytes a row
+BEATS = (1, 2, 4, 8, 16)  # 64-byte units of a row: its bus beats in line100
 LENGTHS: tuple[int | str, ...] = (2, 20, 80, "mixed")
 MIXED = (1, 2, 20, 80)  # bag lengths of "mixed", drawn with the same chance
 STEADY_BEATS = 30_000  # of a run, at least
 STEADY_BAGS = 128  # four times the open bags of line100
 STALL = 0.25  # of reply cycles, where the reply is not the limit
 FORMATS = ("fp32", "fp16", "bf16", "int8", "int4", "fixed")
-CLOCK_MHZ = 250.0  # assumed for lookups per second
 LINE_GBPS = 100.0
 WIRE_OVERHEAD = 24  # bytes of preamble, frame check sequence and gap, as the harness counts them
 EXEC_TO_BEAT = 3  # cycles from evt_exec_beat to beat_valid in embnic_cache_exec
@@ -108,8 +107,18 @@ class Bench:
 
     @property
     def beats(self) -> list[int]:
-        """Return the row sizes that the configuration takes."""
-        return [beats for beats in BEATS if beats <= self.config.max_vec64]
+        """Return the row sizes of which a quarter of the cache holds four tables."""
+        return [
+            beats
+            for beats in BEATS
+            if beats <= self.config.max_vec64
+            and -(-beats * 64 // self.config.line_bytes) <= self.lines // 16
+        ]
+
+    @property
+    def unit_beats(self) -> int:
+        """Return the bus beats of 64 bytes."""
+        return 512 // self.config.data_w
 
     @property
     def lines(self) -> int:
@@ -168,10 +177,10 @@ def part_hits(bench: Bench) -> Iterator[Row]:
                 rig.load(rng)
                 rig.warm()
                 run = hits(rig, rng, length, beats=beats, stall=STALL)
-            name = f"hits, rows of {beats} beats, bags of {length}"
+            name = f"hits, rows of {beats * 64} bytes, bags of {length}"
             yield rate_row("hits", name, run)
             if beats == 1 and length != "mixed":
-                yield lookups_row(f"bags of {length}, MTU 1,500", run.rate(BEAT), run, 240.0)
+                yield lookups_row(bench, f"bags of {length}, MTU 1,500", run.rate(BEAT), run)
     shapes = [
         {"dim": beats * 16, "pooling": pooling}
         for beats in bench.beats
@@ -192,14 +201,15 @@ def rate_row(part: str, name: str, run: Run, target: float | None = 0.98) -> Row
     )
 
 
-def lookups_row(what: str, rate: float, run: Run, target: float) -> Row:
-    """Return lookups per second of one-beat rows, if the core were clocked so."""
+def lookups_row(bench: Bench, what: str, rate: float, run: Run, target: float = 240.0) -> Row:
+    """Return lookups per second of 64-byte rows, if the core were clocked as its configuration says."""
+    clock = bench.config.clock_mhz
     return Row(
         "hits",
-        f"lookups at {CLOCK_MHZ:g} MHz, if clocked so: {what}",
-        rate * CLOCK_MHZ,
+        f"lookups of 64 bytes at {clock:g} MHz, if clocked so: {what}",
+        rate * clock / bench.unit_beats,
         "M/s",
-        target,
+        target if bench.config.name == "line100" else None,
         note="simulated cycles x clock",
         compared=run.compared,
     )
@@ -211,7 +221,7 @@ def part_single(bench: Bench) -> Iterator[Row]:
     Measured at the reply, as the pool runs ahead of it until the reply buffer is full. Requests ask
     for whole reply frames, and for at most an eighth of the reply buffer: two whole replies fit it.
     """
-    unit_beats = 512 // bench.config.data_w
+    unit_beats = bench.unit_beats
     for mtu, gbps in ((1500, 0.0), (9000, 0.0), (1500, LINE_GBPS)):
         for beats in bench.beats if not gbps else (1,):
             tables = bench.hot_tables([{"dim": beats * 16, "pooling": "sum"}] * 4)
@@ -227,11 +237,11 @@ def part_single(bench: Bench) -> Iterator[Row]:
             rate, clock = run.reply_rate(unit_beats + 1), bench.config.clock_mhz
             if gbps:
                 line = (payload + 1) * 64 + 4 + WIRE_OVERHEAD
-                most = payload / beats * gbps * 1e3 / 8 / line
+                most = payload / beats * gbps * 1e3 / 8 / line  # millions a second
                 yield Row(
                     "single",
                     f"lookups at {gbps:g} Gb/s, bags of 1, MTU {mtu:,}, {clock:g} MHz",
-                    rate * clock,
+                    rate * clock / unit_beats,
                     "M/s",
                     0.98 * most,
                     note=f"limit of the line {most:.1f}; bus taken {run.rate(TX):.3f}",
@@ -241,7 +251,7 @@ def part_single(bench: Bench) -> Iterator[Row]:
             wire = payload / (payload + 1 + 1 / unit_beats)
             yield Row(
                 "single",
-                f"hits, rows of {beats} beats, bags of 1, MTU {mtu:,}",
+                f"hits, rows of {beats * 64} bytes, bags of 1, MTU {mtu:,}",
                 rate,
                 "beats/cycle",
                 0.98 * payload / (payload + 1),
