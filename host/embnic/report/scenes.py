@@ -215,7 +215,8 @@ def _overlap(run: RunRecord) -> str:
     )
     return chart + (
         f"{share}<p>A bag that waits for memory holds up no other bag. In <b>{o.both / max(o.waiting, 1):.1%}"
-        f"</b> of the {o.waiting:,} cycles in which a miss was outstanding a row beat was pooled. The lanes "
+        f"</b> of the {o.waiting:,} cycles in which a miss was outstanding a row beat was pooled, of a hit or of "
+        "a miss that had come. The lanes "
         f"show {length:,} cycles in the middle of the run's reads, the bar all {o.cycles:,} recorded "
         "cycles, the time between batches included.</p>"
     )
