@@ -180,7 +180,7 @@ def part_hits(bench: Bench) -> Iterator[Row]:
             name = f"hits, rows of {beats * 64} bytes, bags of {length}"
             yield rate_row("hits", name, run)
             if beats == 1 and length != "mixed":
-                yield lookups_row(bench, f"bags of {length}, MTU 1,500", run.rate(BEAT), run)
+                yield lookups_row(bench, f"bags of {length}, MTU 1,500", run.pool_rate, run)
     shapes = [
         {"dim": beats * 16, "pooling": pooling}
         for beats in bench.beats
@@ -198,7 +198,7 @@ def part_hits(bench: Bench) -> Iterator[Row]:
 def rate_row(part: str, name: str, run: Run, target: float | None = 0.98) -> Row:
     """Return vector beats per cycle at the pool."""
     return Row(
-        part, name, run.rate(BEAT), "beats/cycle", target, note=run.waits(), compared=run.compared
+        part, name, run.pool_rate, "beats/cycle", target, note=run.waits(), compared=run.compared
     )
 
 
@@ -424,11 +424,11 @@ def part_overlap(bench: Bench) -> Iterator[Row]:
     yield Row(
         "overlap",
         "hits while misses are outstanding, share of the hit-only rate",
-        hit / alone.rate(BEAT),
+        hit / alone.pool_rate,
         "",
         0.9,
         note=f"hits {hit:.3f} and misses {pooled - hit:.3f} of {pooled:.3f} beats/cycle, hit-only "
-        f"{alone.rate(BEAT):.3f}; {flying.mean():.0f} of {misses} fetches outstanding on average; "
+        f"{alone.pool_rate:.3f}; {flying.mean():.0f} of {misses} fetches outstanding on average; "
         f"{both.counters['row_misses'] - cold} hot rows missed; {both.waits()}",
         compared=alone.compared + both.compared,
     )

@@ -47,7 +47,8 @@ class Run:
     """What one run left: differences of the card's counters, the probe word of every cycle, comparisons.
 
     `received` and `sent` are cycles of request frames (last beat) and reply frames (first beat);
-    `start` is the cycle of the first word of `probe`.
+    `start` is the cycle of the first word of `probe`; `vector_beats` are those of all rows looked up,
+    as they are accumulated.
     """
 
     counters: dict[str, int]
@@ -56,6 +57,7 @@ class Run:
     received: NDArray[np.int64]
     sent: NDArray[np.int64]
     compared: int
+    vector_beats: int
 
     def at(self, bit: int) -> NDArray[np.int64]:
         """Return in which cycles of the probe a bit was set."""
@@ -67,6 +69,13 @@ class Run:
         cut = int(len(times) * EDGE)
         part = times[cut : len(times) - cut]
         return (len(part) - 1) / float(part[-1] - part[0])
+
+    @property
+    def pool_rate(self) -> float:
+        """Return vector beats per cycle at the pool; what is issued beside them (headers of quantised
+        rows on a narrow bus, empty bags) does not count.
+        """
+        return self.rate(BEAT) * self.vector_beats / self.counters["exec_beats"]
 
     def reply_rate(self, frame_beats: int) -> float:
         """Return beats of pooled vectors sent per cycle of the steady part; a frame has `frame_beats`
@@ -211,6 +220,10 @@ class Rig:
             received=received,
             sent=sent,
             compared=sum(len(expected) for expected in wanted.values()),
+            vector_beats=sum(
+                len(part.values) * self.tables[name].vec64 for name, part in bags.items()
+            )
+            * (512 // self.card.config.data_w),
         )
 
     def _interleave(self, queues: list[list[Pending]]) -> list[Pending]:

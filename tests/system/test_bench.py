@@ -27,12 +27,13 @@ def run_of(bits: dict[int, list[int]], *, length: int, sent: list[int], start: i
     counters = {
         "exec_beats": 30, "exec_fetch": 6, "exec_hazard": 4, "row_hits": 3, "row_misses": 1
     }  # fmt: skip
-    return rig.Run(counters, probe, start, none, np.array(sent, np.int64), 1)
+    return rig.Run(counters, probe, start, none, np.array(sent, np.int64), 1, 27)
 
 
 def test_a_rate_is_of_the_cycles_between_its_beats() -> None:
     every_second = run_of({rig.BEAT: list(range(0, 400, 2))}, length=1_000, sent=[])
     assert every_second.rate(rig.BEAT) == pytest.approx(0.5)
+    assert every_second.pool_rate == pytest.approx(0.45)  # 27 of 30 beats are of vectors
     assert every_second.busy_rate == 0.75 and every_second.hit_share == 0.75
 
 
