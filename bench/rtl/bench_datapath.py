@@ -277,7 +277,8 @@ def part_latency(bench: Bench) -> Iterator[Row]:
                 rig.load(rng)
                 rig.warm()
                 runs = [rig.run({"t0": bags_of(np.array([row]), [1])}) for row in range(8)]
-            key = [key_latency(run, rows=pooling == "none", dim=dim) for run in runs]
+            beats = table.vec64 * bench.unit_beats
+            key = [key_latency(run, rows=pooling == "none", beats=beats) for run in runs]
             yield Row(
                 "latency",
                 f"key into the cache to first beat, dim {dim}, {pooling}",
@@ -301,12 +302,12 @@ def part_latency(bench: Bench) -> Iterator[Row]:
             )
 
 
-def key_latency(run: Run, *, rows: bool, dim: int) -> int:
-    """Return cycles from the operation to its first beat out of the cache (rows) or the pool."""
+def key_latency(run: Run, *, rows: bool, beats: int) -> int:
+    """Return cycles from the operation to its first of `beats` out of the cache (rows) or the pool."""
     begin = int(run.at(OP)[0])
     if rows:
         return int(run.at(BEAT)[0]) + EXEC_TO_BEAT - begin
-    return int(run.at(DONE)[0]) - (-(-dim // 16) - 1) - begin  # the bag's last beat says done
+    return int(run.at(DONE)[0]) - (beats - 1) - begin  # the bag's last beat says done
 
 
 def frame_latency(run: Run) -> int:

@@ -152,7 +152,7 @@ class Rig:
         self._exchange = Exchange(
             self.card,
             rtl_timing(config),
-            Window(frames=capabilities.ctxs, bytes=capabilities.ks_bytes),
+            Window(capabilities.ctxs, capabilities.ks_bytes, capabilities.data_w // 8),
             LinkCounters(),
         )
 
@@ -206,15 +206,19 @@ class Rig:
         self.card.record_frames(False)
         self.card.configure(tx_stall=0.0)
         after = driver.counters()
+        counters = {name: value - before[name] for name, value in after.items()}
         if link.retries or result.too_long:
-            raise RuntimeError(f"{link.retries} frames were lost, {result.too_long} bags left out")
+            drops = {name: n for name, n in counters.items() if name.startswith("drop_") and n}
+            raise RuntimeError(
+                f"{link.retries} frames were sent again ({drops}), {result.too_long} bags left out"
+            )
         wanted = self._cpu.lookup(bags)
         for name, expected in wanted.items():
             got = self._backend.vectors(result, name)
             if got is None or not np.array_equal(_bits(got), _bits(expected)):
                 raise RuntimeError(f"table {name}: the card's vectors differ from the cpu's")
         return Run(
-            counters={name: value - before[name] for name, value in after.items()},
+            counters=counters,
             probe=probe,
             start=start,
             received=received,
