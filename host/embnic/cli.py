@@ -186,6 +186,8 @@ def verdict(run: RunRecord, trace: Trace) -> str:
             f"{run.reply_bytes_without / max(c['tx_bytes'], 1):.2f}x fewer",
             f"pipeline   {run.beats_per_cycle:.3f} row beats per busy cycle, "
             f"{run.cycles / max(run.bags, 1):,.1f} simulated cycles per bag",
+            f"formats    {', '.join(f'{f.dtype} {f.fetched_bytes:,}' for f in run.formats)} bytes from card memory "
+            f"for the same {min((f.bags for f in run.formats), default=0):,} bags",
             f"time       {run.seconds_total:.1f} s, {run.seconds_model:.1f} s of it simulating",
         ]
     )

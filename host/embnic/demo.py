@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Send a trace through the simulated card, check every answer, and write the report."""
+"""Send a trace through the simulated card, check every answer, and write the report.
+
+Beside the trace a few of its bags are pooled from a table of each stored format.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +23,19 @@ from .config import Table
 from .engine import Engine
 from .errors import ConfigError
 from .framing import check_mtu
-from .gen.configs import CONFIGS
-from .report import Check, RunRecord, render_page, render_trace
+from .gen.configs import CONFIGS, CoreConfig
+from .gen.wire import DType
+from .report import Check, FormatRun, Overlap, RunRecord, render_page, render_trace
 from .traffic import Trace
 
 __all__ = ["DemoOptions", "DemoResult", "run_demo"]
 
 BATCH_BAGS = 128
-PROBE_CYCLES = 1000
+PROBE_CYCLES = 1000  # shown
+OVERLAP_CYCLES = 4_000_000  # recorded at most, to see memory and pool overlap: 16 MB
+FORMAT_BAGS = 200
+FORMATS = (DType.FP32, DType.FP16, DType.BF16, DType.INT8, DType.INT4, DType.FIXED)
+FIXED_SCALE_EXP = -16  # a step of 2**-16
 MOST_BYTES = (
     4 << 30
 )  # of the demo's table: it lies in host memory twice and in the simulated card's once
@@ -85,15 +94,16 @@ def run_demo(trace: Trace, options: DemoOptions, progress: Progress) -> DemoResu
         progress(0, len(trace), "loading the table")
         engine.load("demo", weights)
         before = dict(engine.stats().card)
-        card.record_probe(PROBE_CYCLES)
+        card.record_probe(OVERLAP_CYCLES)
         card.record_frames(True)
         pooled, batches = _send(engine, trace, before, progress)
         counters = _difference(dict(engine.stats().card), before)
-        probe_start, probe = card.probe()
+        probe_start, probe = card.probe()  # begins at rest: nothing is read yet
         latency = request_latency(*card.frame_stamps())
         seconds_model = float(card.model_seconds)
         build = str(card.build_name)
     checks = check(table, weights, trace, pooled, progress)
+    formats = run_formats(trace.head(FORMAT_BAGS), weights, options, progress)
     config = CONFIGS[options.config]
     run = RunRecord(
         title="embnic: embedding traffic through the card",
@@ -114,8 +124,10 @@ def run_demo(trace: Trace, options: DemoOptions, progress: Progress) -> DemoResu
         batches=tuple(batches),
         checks=tuple(checks),
         latency=latency,
-        probe=probe,
+        probe=probe[:PROBE_CYCLES],
         probe_start=probe_start,
+        overlap=overlap(table, config, probe, probe_start),
+        formats=tuple(formats),
         seconds_total=time.perf_counter() - started,
         seconds_model=seconds_model,
         command=options.command,
@@ -145,6 +157,86 @@ def _send(
 
 def _difference(after: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
     return {name: value - before.get(name, 0) for name, value in after.items()}
+
+
+def overlap(
+    table: Table, config: CoreConfig, probe: NDArray[np.uint32], start: int
+) -> Overlap | None:
+    """Return what memory and pool did at the same time; None when not all bursts of the table's rows
+    are equally long.
+    """
+    beats = burst_beats(table, config)
+    if beats is None:
+        return None
+    return Overlap.of(probe, start=start, burst_beats=beats, window=PROBE_CYCLES)
+
+
+def burst_beats(table: Table, config: CoreConfig) -> int | None:
+    """Return the beats of each read burst for rows of `table`; None when they differ.
+
+    >>> item = Table("item", rows=1, dim=64, pooling="sum")
+    >>> burst_beats(item, CONFIGS["line100"]), burst_beats(item, CONFIGS["tiny"])
+    (4, 2)
+    """
+    most = config.max_burst * config.data_w // 8
+    found = {
+        min(most, line - at)
+        for line in _cut(table.stride_bytes, config.line_bytes)
+        for at in range(0, line, most)
+    }
+    return found.pop() * 8 // config.data_w if len(found) == 1 else None
+
+
+def _cut(nbytes: int, part: int) -> list[int]:
+    return [min(part, nbytes - at) for at in range(0, nbytes, part)]
+
+
+def run_formats(
+    trace: Trace, weights: NDArray[np.float32], options: DemoOptions, progress: Progress
+) -> list[FormatRun]:
+    """Pool the bags of `trace` from a table of each stored format on one card, from an empty cache,
+    and compare them with the reference.
+    """
+    used, values = np.unique(trace.values, return_inverse=True)
+    tables = [
+        Table(
+            dtype.name.lower(),
+            rows=max(len(used), 1),
+            dim=options.dim,
+            dtype=dtype,
+            pooling=options.pooling,
+            fixed_scale_exp=FIXED_SCALE_EXP if dtype is DType.FIXED else None,
+        )
+        for dtype in FORMATS
+    ]
+    rows = weights[used] if len(used) else weights[:1]
+    card = open_card(options.config)
+    backend = attach_rtl(tables, card, config=options.config, mtu=options.mtu)
+    found = []
+    with Engine(tables, backend, fallback=False) as engine:
+        for table in tables:
+            reference = ReferenceBackend([table])
+            reference.load(table.name, rows)
+            engine.load(table.name, rows)
+            bags = Bags.from_torch({table.name: (values, trace.offsets)}, include_last_offset=True)
+            before = dict(engine.stats().card)
+            pooled = engine.lookup(bags)[table.name]
+            counted = _difference(dict(engine.stats().card), before)
+            expected = reference.lookup(bags)[table.name]
+            found.append(
+                FormatRun(
+                    dtype=table.name,
+                    stride_bytes=table.stride_bytes,
+                    bags=len(trace),
+                    keys=len(values),
+                    fetched_bytes=counted["fetch_beats"] * card.config.data_w // 8,
+                    request_bytes=counted["rx_bytes"],
+                    reply_bytes=counted["tx_bytes"],
+                    mismatches=_unequal(pooled, expected),
+                )
+            )
+            progress(len(found), len(tables), "formats")
+    return found
 
 
 def request_latency(
@@ -205,8 +297,9 @@ def check(
     return checks
 
 
-def _unequal(one: NDArray[np.float32], other: NDArray[np.float32]) -> int:
-    return int(np.any(one.view(np.uint32) != other.view(np.uint32), axis=1).sum())
+def _unequal(one: NDArray[Any], other: NDArray[Any]) -> int:
+    bits = f"u{one.dtype.itemsize}"
+    return int(np.any(one.view(bits) != other.view(bits), axis=1).sum())
 
 
 def _torch(

@@ -187,7 +187,9 @@ class Driver(Operations):
         self._limits = FrameLimits(
             payload=payload, reply_vec64=found.reply_vec64, reply_units=units
         )
-        window = Window(frames=max(found.ctxs, 1), bytes=found.ks_bytes)
+        window = Window(
+            frames=max(found.ctxs, 1), bytes=found.ks_bytes, beat=max(found.data_w // 8, 1)
+        )
         self._exchange = Exchange(self._link, self._timing, window, self.link_counters)
 
     def _new_session(self) -> None:

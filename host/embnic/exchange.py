@@ -68,10 +68,21 @@ class Timing:
 
 @dataclass(frozen=True)
 class Window:
-    """How much may be in flight: frames, and bytes of their payloads."""
+    """How much may be in flight: frames, and bytes of their payloads, each rounded up to `beat` bytes as
+    the card stores them.
+    """
 
     frames: int
     bytes: int
+    beat: int = 1
+
+    def taken(self, size: int) -> int:
+        """Return the bytes that a payload of `size` bytes takes.
+
+        >>> Window(frames=8, bytes=4096, beat=64).taken(1400)
+        1408
+        """
+        return -(-size // self.beat) * self.beat
 
 
 class Reply:
@@ -175,14 +186,15 @@ class Exchange:
         lowest = min((item.sequence for item in self._flying.values() if item.sequence), default=0)
         while queue and len(self._flying) < self._window.frames:
             item = queue[0]
-            if self._flying and self._flying_bytes + item.size > self._window.bytes:
+            taken = self._window.taken(item.size)
+            if self._flying and self._flying_bytes + taken > self._window.bytes:
                 break
             if lowest and item.sequence >= lowest + SEQUENCE_WINDOW:
                 break
             lowest = lowest or item.sequence
             queue.popleft()
             self._flying[item.request_id] = item
-            self._flying_bytes += item.size
+            self._flying_bytes += taken
             chosen.append(item)
         if chosen:
             self.counters.requests += len(chosen)
@@ -267,7 +279,7 @@ class Exchange:
             self.counters.duplicates += 1
         if item.complete:
             del self._flying[item.request_id]
-            self._flying_bytes -= item.size
+            self._flying_bytes -= self._window.taken(item.size)
             self._answered_serial = max(self._answered_serial, item.serial)
             self.counters.answered += 1
             queue.extendleft(item.follow())

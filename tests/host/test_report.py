@@ -14,7 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embnic.report import SCENES, Check, RunRecord, render_page, render_trace
+from embnic.config import Table
+from embnic.demo import burst_beats
+from embnic.gen.configs import CONFIGS
+from embnic.report import (
+    SCENES,
+    Check,
+    FormatRun,
+    Overlap,
+    RunRecord,
+    render_page,
+    render_trace,
+)
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -39,6 +50,13 @@ def make_run() -> RunRecord:
         checks=(Check("reference", 1_000, 0), Check("torch 2.13", 1_000, 0, "EmbeddingBag")),
         latency=rng.integers(200, 2_000, 500), probe=rng.integers(0, 1 << 20, 400).astype(np.uint32), probe_start=7_000,
         seconds_total=3.0, seconds_model=2.5, command="embnic demo", versions={"embnic": "0.1.0"},
+        formats=(
+            FormatRun("fp32", 256, 200, 3_000, 700_000, 26_000, 55_000, 0),
+            FormatRun("int8", 128, 200, 3_000, 350_000, 26_000, 55_000, 0),
+        ),
+        overlap=Overlap.of(
+            rng.integers(0, 1 << 20, 400).astype(np.uint32), start=7_000, burst_beats=1, window=200
+        ),
     )  # fmt: skip
 
 
@@ -80,6 +98,55 @@ def test_a_mismatch_is_shouted() -> None:
     assert not run.equal
     assert "NOT ALL" in render_page(run) and "<b>997</b>of 1,000 bags" in render_page(run)
     assert not dataclasses.replace(make_run(), checks=()).equal
+
+
+def test_a_format_that_differs_is_shouted() -> None:
+    run = make_run()
+    assert run.equal and "all are equal, bit for bit" in render_page(run)
+    wrong = dataclasses.replace(run.formats[1], mismatches=7)
+    run = dataclasses.replace(run, formats=(run.formats[0], wrong))
+    assert not run.equal
+    page = render_page(run)
+    assert "7 are NOT" in page and "193 of 200" in page and "NOT ALL" in page
+
+
+def test_overlap_counts_what_is_outstanding_by_hand() -> None:
+    """Two reads of two beats: asked in cycles 1 and 2, beats in 4, 5 and 7, 8; rows pooled in 0, 3, 8, 9."""
+    words = np.zeros(10, np.uint32)
+    for bit, cycles in ((6, (1, 2)), (7, (4, 5, 7, 8)), (8, (0, 3, 8, 9))):
+        words[list(cycles)] |= np.uint32(1 << bit)
+    overlap = Overlap.of(words, start=100, burst_beats=2, window=10)
+    assert overlap.outstanding.tolist() == [0, 1, 2, 2, 2, 1, 1, 1, 0, 0]
+    assert (overlap.cycles, overlap.waiting, overlap.pooling, overlap.both) == (10, 7, 4, 1)
+    assert (overlap.start, overlap.pooled.tolist()[:4]) == (100, [True, False, False, True])
+    part = Overlap.of(words, start=100, burst_beats=2, window=4)
+    assert len(part.outstanding) == 4 and part.waiting == 7
+    assert part.outstanding.tolist() == overlap.outstanding.tolist()[part.start - 100 :][:4]
+
+
+def test_overlap_of_a_run_without_reads_is_drawn() -> None:
+    overlap = Overlap.of(np.full(50, 1 << 8, np.uint32), start=0, burst_beats=4, window=20)
+    assert (overlap.waiting, overlap.both, overlap.pooling) == (0, 0, 50)
+    page = render_page(dataclasses.replace(make_run(), overlap=overlap))
+    assert "0.0%</b> of the 0 cycles" in page
+    assert "Not shown" in render_page(dataclasses.replace(make_run(), overlap=None))
+
+
+@pytest.mark.parametrize(
+    ("config", "dim", "beats"),
+    [
+        ("line100", 64, 4),
+        ("line100", 16, 1),
+        ("line100", 80, None),
+        ("tiny", 16, 2),
+        ("edge", 64, 16),
+    ],
+)
+def test_burst_beats_are_those_of_every_read_of_a_row(
+    config: str, dim: int, beats: int | None
+) -> None:
+    table = Table("item", rows=1, dim=dim, pooling="sum")
+    assert burst_beats(table, CONFIGS[config]) == beats
 
 
 def test_trace_is_chrome_trace_json() -> None:

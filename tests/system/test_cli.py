@@ -47,6 +47,10 @@ def test_demo_on_a_small_trace_writes_the_report(tmp_path: Path) -> None:
     )
     assert "bit-equal  yes" in said
     assert counted(out / "report.html") == (301, 301)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    for dtype in ("fp32", "fp16", "bf16", "int8", "int4", "fixed"):
+        assert re.search(rf"<td>{dtype}</td>.*?>200 of 200</td>", page), dtype
+    assert re.search(r"In <b>\d+\.\d%</b> of the [\d,]+ cycles in which a miss", page)
     events = json.loads((out / "trace.json").read_text(encoding="utf-8"))["traceEvents"]
     assert any(e["ph"] == "X" and e["name"] == "pool" for e in events)
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 
 from .page import render_page
 from .perfetto import render_trace
-from .run import Check, RunRecord
+from .run import Check, FormatRun, Overlap, RunRecord
 from .scenes import SCENES, Scene
 
-__all__ = ["SCENES", "Check", "RunRecord", "Scene", "render_page", "render_trace"]
+__all__ = [
+    "SCENES",
+    "Check",
+    "FormatRun",
+    "Overlap",
+    "RunRecord",
+    "Scene",
+    "render_page",
+    "render_trace",
+]

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["PROBE_STAGES", "Check", "RunRecord"]
+__all__ = ["PROBE_STAGES", "Check", "FormatRun", "Overlap", "RunRecord"]
+
+AR_BIT, R_BIT, POOL_BIT = 6, 7, 8  # of the same port, see below
 
 # Bits of the core's `sts_probe` port (rtl/embnic_core.sv), top to bottom as drawn: name, bit, meaning.
 PROBE_STAGES: tuple[tuple[str, int, str], ...] = (
@@ -39,12 +41,73 @@ class Check:
 
 
 @dataclass(frozen=True)
+class FormatRun:
+    """The same bags pooled from one stored format: bytes read from card memory, bytes of frames in
+    and out, and bags that are not equal bit for bit to the reference of this format.
+    """
+
+    dtype: str
+    stride_bytes: int  # of a row in card memory
+    bags: int
+    keys: int
+    fetched_bytes: int
+    request_bytes: int
+    reply_bytes: int
+    mismatches: int
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Memory and pool at work at the same time, by cycle, over a whole run.
+
+    ``waiting`` counts the cycles with a read outstanding (its address went to memory, its data is
+    not all there), ``both`` those of them in which a row beat was pooled, ``pooling`` all cycles with
+    a row beat, ``cycles`` all. The window from cycle ``start`` shows a part of it: ``outstanding``
+    int64 reads, ``pooled`` bool, one a cycle.
+    """
+
+    cycles: int
+    waiting: int
+    pooling: int
+    both: int
+    start: int
+    outstanding: npt.NDArray[np.int64]
+    pooled: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls, probe: npt.NDArray[np.uint32], *, start: int, burst_beats: int, window: int
+    ) -> Overlap:
+        """Return the overlap in a probe that begins at rest, all its reads being bursts of
+        ``burst_beats`` beats; the window is the one around the middle read.
+        """
+        asked = np.cumsum(probe >> np.uint32(AR_BIT) & np.uint32(1), dtype=np.int64)
+        came = np.cumsum(probe >> np.uint32(R_BIT) & np.uint32(1), dtype=np.int64)
+        outstanding = asked - came // burst_beats
+        pooled = probe >> np.uint32(POOL_BIT) & np.uint32(1) == 1
+        reads = int(asked[-1]) if len(asked) else 0
+        middle = int(np.searchsorted(asked, reads // 2)) if reads else 0
+        first = min(max(middle - window // 2, 0), max(len(probe) - window, 0))
+        return cls(
+            cycles=len(probe),
+            waiting=int((outstanding > 0).sum()),
+            pooling=int(pooled.sum()),
+            both=int((pooled & (outstanding > 0)).sum()),
+            start=start + first,
+            outstanding=outstanding[first : first + window],
+            pooled=pooled[first : first + window],
+        )
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """Everything a scene may draw. Cycles are simulated cycles, never measured time.
 
     ``counters`` are the card's counters over the whole run; ``batches`` the differences per batch of bags
     (same names); ``latency`` int64 cycles from the last beat of a request frame to its reply's first beat;
-    ``probe`` uint32, one word a cycle of a window that starts at cycle ``probe_start``.
+    ``probe`` uint32, one word a cycle of a window that starts at cycle ``probe_start``. ``formats`` is a small
+    run of each stored format beside it; ``overlap`` is None when reads are bursts of different lengths, which
+    the probe does not tell apart.
     """
 
     title: str
@@ -69,6 +132,8 @@ class RunRecord:
     seconds_model: float
     command: str
     versions: Mapping[str, str] = field(default_factory=dict)
+    formats: tuple[FormatRun, ...] = ()
+    overlap: Overlap | None = None
 
     @property
     def row_bytes(self) -> int:
@@ -103,7 +168,10 @@ class RunRecord:
     @property
     def equal(self) -> bool:
         """Whether every comparison that ran found no difference, and at least one compared something."""
-        return any(c.compared for c in self.checks) and not any(c.mismatches for c in self.checks)
+        different = any(c.mismatches for c in self.checks) or any(
+            f.mismatches for f in self.formats
+        )
+        return any(c.compared for c in self.checks) and not different
 
     @property
     def beats_per_cycle(self) -> float:

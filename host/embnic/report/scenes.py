@@ -146,6 +146,82 @@ def _timeline(run: RunRecord) -> str:
     )
 
 
+def _formats(run: RunRecord) -> str:
+    if not run.formats:
+        return "<p>No run of the formats was made.</p>"
+    chart = svg.bar_chart(
+        [
+            (
+                f.dtype,
+                [
+                    ("read from card memory", float(f.fetched_bytes)),
+                    ("requests", float(f.request_bytes)),
+                    ("replies", float(f.reply_bytes)),
+                ],
+            )
+            for f in run.formats
+        ],
+        unit="bytes",
+        label="bytes from card memory and on the wire by stored format",
+    )
+    rows = "".join(
+        f"<tr><td>{escape(f.dtype)}</td><td class=num>{f.stride_bytes:,}</td>"
+        f"<td class=num>{f.fetched_bytes:,}</td><td class=num>{f.request_bytes + f.reply_bytes:,}</td>"
+        f"<td class=num>{f.bags - f.mismatches:,} of {f.bags:,}</td></tr>"
+        for f in run.formats
+    )
+    one = run.formats[0]
+    wrong = sum(f.mismatches for f in run.formats)
+    verdict = "all are" if not wrong else f"<b>{wrong:,} are NOT</b>"
+    return chart + (
+        "<table><tr><th>stored as<th>bytes a row<th>bytes from card memory<th>bytes on the wire"
+        f"<th>bags bit-equal</tr>{rows}</table>"
+        f"<p>The same {one.bags:,} bags of {one.keys:,} rows, pooled from a table of each format, the cache "
+        "empty at first. The requests and the vectors that are sent back are the same size whatever "
+        f"the rows are stored as. Every vector is compared with the reference of its format: {verdict} "
+        "equal, bit for bit.</p>"
+    )
+
+
+def _overlap(run: RunRecord) -> str:
+    o = run.overlap
+    if o is None:
+        return (
+            "<p>Not shown: rows of this shape are read in bursts of different lengths, which the "
+            "recorded cycles do not tell apart.</p>"
+        )
+    waiting = o.outstanding > 0
+    lanes = (
+        ("misses out", runs_of(waiting), "a read is at card memory"),
+        ("row beats", runs_of(o.pooled), "a row beat is pooled"),
+        ("both", runs_of(waiting & o.pooled), "a beat is pooled while a miss is outstanding"),
+    )
+    length = len(o.outstanding)
+    label = "misses outstanding and row beats by cycle"
+    chart = svg.area_chart(
+        [("reads outstanding", o.outstanding.astype(float).tolist())],
+        x_label=f"cycles {o.start:,} to {o.start + length:,}",
+        y_label="reads",
+        label="reads outstanding at card memory by cycle",
+    ) + svg.lanes(lanes, length=length, start=o.start, label=label)
+    share = svg.share_bar(
+        [
+            ("misses outstanding, a beat pooled", float(o.both)),
+            ("misses outstanding, no beat", float(o.waiting - o.both)),
+            ("a beat pooled, no miss outstanding", float(o.pooling - o.both)),
+            ("neither", float(o.cycles - o.waiting - o.pooling + o.both)),
+        ],
+        label="cycles of the run by what memory and pool did",
+    )
+    return chart + (
+        f"{share}<p>A bag that waits for memory holds up no other bag. In <b>{o.both / max(o.waiting, 1):.1%}"
+        f"</b> of the {o.waiting:,} cycles in which a miss was outstanding a row beat was pooled, of a hit or of "
+        "a miss that had come. The lanes "
+        f"show {length:,} cycles in the middle of the run's reads, the bar all {o.cycles:,} recorded "
+        "cycles, the time between batches included.</p>"
+    )
+
+
 def _line_rate(run: RunRecord) -> str:
     c = run.counters
     bags = max(run.bags, 1)
@@ -185,6 +261,8 @@ SCENES: dict[str, Scene] = {
     "cache": Scene("Hits and misses", _cache),
     "cycles": Scene("Where the cycles go", _cycles),
     "latency": Scene("Request latency", _latency),
+    "overlap": Scene("Hits and misses overlap", _overlap),
+    "formats": Scene("Stored formats", _formats),
     "timeline": Scene("Inside the pipeline", _timeline),
     "line-rate": Scene("What 100 Gb/s would need", _line_rate),
 }
