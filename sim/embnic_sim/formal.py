@@ -298,9 +298,20 @@ def _call(command: Sequence[str], folder: Path) -> str:
         except subprocess.TimeoutExpired as error:
             raise FormalError(f"{folder.name}: no end after {TIMEOUT_S + 60} s") from error
         finally:
-            # Also when this process is interrupted: the tools start solvers that would go on.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End SymbiYosys and what it started, also when this process is interrupted."""
+    if process.poll() is not None:
+        return
+    # It gives every engine a process group of its own, and passes SIGTERM on to them.
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _read(
@@ -362,6 +373,8 @@ def main() -> int:
     if not chosen:
         print(f"no formal task is named {given.only!r}", file=sys.stderr)
         return 2
+    # As an exception, so that a run under way is ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     runs = failures = 0
     for task in chosen:
         steps = [lambda task=task: check_proof(task), lambda task=task: check_cover(task)]
