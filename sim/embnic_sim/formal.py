@@ -14,9 +14,11 @@ A run without a single assertion (or cover) is an error, not a success.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -276,16 +278,40 @@ def _run(
             *("-f", "-d", "run", "task.sby"),
         ]
         _tool(SOLVER)
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=os.environ | {"PATH": _path()},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=TIMEOUT_S + 60,
-        )
-        return _read(task, label, mode, depth, folder, done.stdout, time.monotonic() - started)
+        log = _call(command, folder)
+        return _read(task, label, mode, depth, folder, log, time.monotonic() - started)
+
+
+def _call(command: Sequence[str], folder: Path) -> str:
+    """Run `command` in `folder` and return what it printed; whatever ends this call ends its solvers, too."""
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=os.environ | {"PATH": _path()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            return process.communicate(timeout=TIMEOUT_S + 60)[0]
+        except subprocess.TimeoutExpired as error:
+            raise FormalError(f"{folder.name}: no end after {TIMEOUT_S + 60} s") from error
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End SymbiYosys and what it started, also when this process is interrupted."""
+    if process.poll() is not None:
+        return
+    # It gives every engine a process group of its own, and passes SIGTERM on to them.
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _read(
@@ -347,6 +373,8 @@ def main() -> int:
     if not chosen:
         print(f"no formal task is named {given.only!r}", file=sys.stderr)
         return 2
+    # As an exception, so that a run under way is ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     runs = failures = 0
     for task in chosen:
         steps = [lambda task=task: check_proof(task), lambda task=task: check_cover(task)]

@@ -11,7 +11,7 @@ module embnic_counters_fv (
     `EMBNIC_FV_RESET
 
     logic [1:0][63:0] values;
-    logic [1:0][64:0] sum_q, before_q;  // of all increments of the cycles before this one, before the last one
+    logic [1:0][63:0] sum_q, before_q;  // of all increments of the cycles before this one, before the last one
     logic [1:0][63:0] wanted_q;
 
     embnic_counters #(.N(2)) u_dut (.*);
@@ -23,9 +23,9 @@ module embnic_counters_fv (
                 before_q[i] <= '0;
                 wanted_q[i] <= '0;
             end else begin
-                sum_q[i]    <= sum_q[i] + 65'(inc[i]);
+                sum_q[i]    <= sum_q[i] + 64'(inc[i]);
                 before_q[i] <= sum_q[i];
-                if (snapshot) wanted_q[i] <= before_q[i][63:0];
+                if (snapshot) wanted_q[i] <= before_q[i];
             end
         end
     end
@@ -33,9 +33,11 @@ module embnic_counters_fv (
     for (genvar i = 0; i < 2; i++) begin : gen_counter
         `EMBNIC_ASSERT(complete, values[i] == wanted_q[i], "a snapshot holds every increment until two cycles before it")
         // What makes the proof inductive.
-        `EMBNIC_FV_HELP(counted, u_dut.count_q[i] == before_q[i][63:0], "the counter holds all but the newest increment")
-        `EMBNIC_FV_HELP(newest, u_dut.count_q[i] + 64'(u_dut.inc_q[i]) == sum_q[i][63:0], "which waits in a register")
+        `EMBNIC_FV_HELP(counted, {u_dut.high_d[i], u_dut.low_q[i]} == before_q[i],
+            "the halves, with the carry that waits between them, hold all but the newest increment")
+        `EMBNIC_FV_HELP(newest, before_q[i] + 64'(u_dut.inc_q[i]) == sum_q[i], "which waits in a register")
     end
     `EMBNIC_COVER(upper_half, values[0] > 64'h1_0000_0000 && values[1] == 64'd1, "a count beyond 32 bits beside a small one")
+    `EMBNIC_COVER(on_carry, snapshot && u_dut.carry_q[0] && u_dut.carry_d[0], "a snapshot between two carries")
 endmodule
 `default_nettype wire

@@ -276,7 +276,8 @@ module embnic_rsp_buffer_fv
     `EMBNIC_FV_HELP(ring_waiting, IDX_W'(u_dut.alloc_ptr_q - u_dut.send_ptr_q) == IDX_W'(in_table), "those that wait are its end")
     `EMBNIC_FV_HELP(shown_counts, !shown || asked != '0, "the reply shown is one of those asked for")
     `EMBNIC_FV_HELP(beats_count, 8'(kept) == 8'(used) + 8'(ks_free_valid), "beats come back a cycle after their context")
-    `EMBNIC_FV_HELP(space_sum, SUM_W'(u_dut.used_space_q) == all_space, "the space in use is what the requests in flight reserved")
+    `EMBNIC_FV_HELP(space_sum, SUM_W'(u_dut.room_q) + all_space == SUM_W'(RSP_BEATS),
+        "the room is what the requests in flight did not reserve")
     `EMBNIC_FV_HELP(release_ahead, passed_q == '0 || u_dut.done_release
         == u_dut.u_release.gen_distributed.mem[done_ptr], "what the next reply to leave gives back is known")
     `EMBNIC_FV_HELP(need_known, !u_dut.need_valid_q || (waiting_q && 32'(u_dut.need_q)

@@ -3,6 +3,7 @@
 `default_nettype none
 module embnic_fp32_div_uint
     import embnic_pkg::*;
+    import embnic_fp32_pkg::*;
 #(
     parameter int unsigned LANES = 4
 ) (
@@ -11,6 +12,7 @@ module embnic_fp32_div_uint
     input  wire logic                valid_in,
     input  wire logic [LANES*32-1:0] a,
     input  wire logic [31:0]         count,
+    input  wire fp32_round_e         storage,
     output      logic                valid_out,
     output      logic [LANES*32-1:0] result
 );
