@@ -40,7 +40,9 @@ __all__ = [
     "SynthError",
     "Synthesis",
     "by_module",
+    "check_memories",
     "core_parameters",
+    "describe",
     "figures",
     "load_budgets",
     "over_budget",
@@ -48,6 +50,7 @@ __all__ = [
     "save_budget",
     "synthesise",
     "synthesise_modules",
+    "table",
     "wheel_tool",
     "yosys",
 ]
@@ -57,13 +60,19 @@ ALLOWED_GROWTH = 0.05  # of a figure over its baseline
 PATHS_SHOWN = 10
 
 _CLASSES: tuple[tuple[str, str], ...] = (
-    ("lut", r"LUT[1-6]$|SRL|RAM(32|64|128|256|512)(M|X|\d)"),
+    ("lut", r"LUT[1-6]$|SRL|RAM(32|64|128|256|512)(M|X)"),
     ("ff", r"FD[CPRS]E"),
     ("bram18", r"RAMB18"),
     ("bram36", r"RAMB36"),
     ("uram", r"URAM288"),
     ("dsp", r"DSP48"),
     ("carry", r"CARRY"),
+)
+# LUTs that a LUT RAM of several bits or ports occupies (UG574); every other cell is one.
+_LUT_RAMS: tuple[tuple[str, int], ...] = (
+    (r"RAM(32M16|64M8|64X8SW|32X16DR8|256X1D|512X1S)", 8),
+    (r"RAM(32M|64M|128X1D|256X1S)$", 4),
+    (r"RAM(32X1D|64X1D|32X2S|128X1S)", 2),
 )
 
 
@@ -178,7 +187,7 @@ def synthesise(module: str, parameters: Mapping[str, int], *, seconds: float = 3
         folder / "synth.ys",
         seconds=seconds,
     )
-    _check_memories(module, folder / "memories.txt")
+    check_memories(module, folder / "memories.txt")
     cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
     netlist = json.loads((folder / "netlist.json").read_text())
     made = Synthesis(
@@ -242,9 +251,15 @@ def by_module(stat: Mapping[str, Any], top: str) -> tuple[ModuleArea, ...]:
 
 def _counts(cells: Mapping[str, int]) -> dict[str, int]:
     return {
-        field: sum(count for cell, count in cells.items() if re.match(pattern, cell))
+        field: sum(
+            count * _weight(cell) for cell, count in cells.items() if re.match(pattern, cell)
+        )
         for field, pattern in _CLASSES
     }
+
+
+def _weight(cell: str) -> int:
+    return next((luts for pattern, luts in _LUT_RAMS if re.match(pattern, cell)), 1)
 
 
 # ---- budgets ------------------------------------------------------------------------------------
@@ -298,7 +313,7 @@ def save_budget(config: str, found: Mapping[str, int]) -> None:
 # ---- memories -----------------------------------------------------------------------------------
 
 
-def _check_memories(module: str, file: Path) -> None:
+def check_memories(module: str, file: Path) -> None:
     """What is still a memory cell after RAM mapping would become flip-flops."""
     left = []
     for cell in file.read_text().split("cell $mem")[1:]:
@@ -322,7 +337,8 @@ def _number(cell: str, field: str) -> int:
 # ---- command line -------------------------------------------------------------------------------
 
 
-def _table(areas: Iterable[ModuleArea]) -> list[str]:
+def table(areas: Iterable[ModuleArea]) -> list[str]:
+    """Return the lines of a table of modules."""
     names = [field.name for field in fields(ModuleArea) if field.name not in ("name", "instances")]
     lines = [f"{'module':<28}{'x':>4}" + "".join(f"{name:>8}" for name in names)]
     lines += [
@@ -333,7 +349,8 @@ def _table(areas: Iterable[ModuleArea]) -> list[str]:
     return lines
 
 
-def _describe(path: TimingPath) -> list[str]:
+def describe(path: TimingPath) -> list[str]:
+    """Return the lines that show a path."""
     lines = [f"{path.levels:>3} levels  {path.source}  ->  {path.end}"]
     if path.nets:
         lines.append(f"            by {', '.join(path.nets)}")
@@ -361,12 +378,12 @@ def main() -> int:
     )
     if not (given.flat or given.accept):
         print("each module with everything below it, mapped by itself, all instances together:")
-        print("\n".join(_table(synthesise_modules(given.module, parameters))))
+        print("\n".join(table(synthesise_modules(given.module, parameters))))
     print(
         f"the deepest of the paths from register to register, {PATHS_SHOWN} ends (LUT levels, not a clock):"
     )
     for path in made.paths:
-        print("\n".join(_describe(path)))
+        print("\n".join(describe(path)))
     if given.accept:
         save_budget(given.config, figures(made))
         print(f"accepted as the baseline of {given.config}: bench/synth/budgets.toml")

@@ -91,6 +91,12 @@ def test_modules_are_added_up_with_everything_below_them_over_all_instances() ->
     assert (areas["leaf"].lut, areas["leaf"].instances, areas["leaf"].bram36) == (30, 3, 3)
 
 
+def test_a_lut_ram_counts_the_luts_that_it_occupies() -> None:
+    cells = {"RAM32M16": 1, "RAM64M8": 2, "RAM64X8SW": 1, "RAM32M": 1, "RAM64X1D": 1}
+    (area,) = by_module({"top": {"num_cells_by_type": cells | {"SRL16E": 3, "LUT6": 5}}}, "top")
+    assert area.lut == 8 + 16 + 8 + 4 + 2 + 3 + 5
+
+
 def test_modules_of_a_small_module() -> None:
     needs_yosys()
     areas = synthesise_modules("embnic_fifo", {"WIDTH": 16, "DEPTH": 16, "STYLE": 1})
