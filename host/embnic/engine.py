@@ -118,6 +118,10 @@ def _create(
         from .backends.reference import ReferenceBackend
 
         return ReferenceBackend(tables)
+    if name == "gpu":
+        from .backends.gpu import GpuBackend
+
+        return GpuBackend(tables)
     if name == "rtl":
         from .backends.rtl import open_rtl
 

@@ -16,12 +16,17 @@ A target may carry a configuration after a colon: `rtl:line100`. Plain `rtl` is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .errors import BackendUnavailable, ConfigError
+from .gpu_probe import gpu_missing
 
 __all__ = ["AUTO_ORDER", "TARGETS", "Choice", "Target", "choose"]
+
+
+def _usable() -> str:
+    return ""
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Target:
     """One thing that can execute lookups.
 
     `missing` is empty when the backend is built; else it says what to do instead. `asked_only` targets are never
-    chosen by `auto`.
+    chosen by `auto`. `unusable` returns why this machine cannot run it, or an empty string.
     """
 
     name: str
@@ -37,6 +42,7 @@ class Target:
     missing: str = ""
     asked_only: bool = False
     configurations: bool = False
+    unusable: Callable[[], str] = _usable
 
     def check_built(self) -> None:
         """Raise `BackendUnavailable` when this version of embnic has no such backend."""
@@ -50,7 +56,7 @@ TARGETS: Mapping[str, Target] = {
         Target("reference", "plain loops: the meaning of every result", asked_only=True),
         Target("cpu", "native code when it was compiled, else numpy"),
         Target("rtl", "the core, simulated cycle by cycle", asked_only=True, configurations=True),
-        Target("gpu", "torch on a GPU", missing="open target='cpu', or 'auto'."),
+        Target("gpu", "one fused kernel on a CUDA GPU (torch and triton)", unusable=gpu_missing),
         Target(
             "pynq",
             "the core on an FPGA board",
@@ -67,8 +73,8 @@ AUTO_ORDER = ("pynq", "rtl", "gpu", "cpu")
 class Choice:
     """Which target executes, why, and why those before it in the order do not.
 
-    >>> print(choose("auto", {}))
-    target cpu (auto); not pynq: not built yet; not rtl: only when asked for by name; not gpu: not built yet
+    >>> print(choose("auto", {}))  # doctest: +SKIP
+    target cpu (auto); not pynq: not built yet; not rtl: only when asked for by name; not gpu: no CUDA driver
     >>> print(choose("auto", {"EMBNIC_TARGET": "rtl:line100"}))
     target rtl:line100 (EMBNIC_TARGET)
     """
@@ -111,6 +117,8 @@ def _automatic() -> Choice:
             skipped.append(f"{name}: not built yet")
         elif target.asked_only:
             skipped.append(f"{name}: only when asked for by name")
+        elif reason := target.unusable():
+            skipped.append(f"{name}: {reason}")
         else:
             return Choice(name, "", "auto", tuple(skipped))
     raise BackendUnavailable("auto", reason="no target is available.", remedy="open target='cpu'.")

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hold the rows in GPU memory, all tables in one allocation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import Table
+from ..gen.wire import DType
+from .gpu_device import Device
+from .gpu_layout import UNIT, FlatBags, Layout, row_units
+
+__all__ = ["DeviceMemory", "Memory", "Resolved", "torch_dtype", "typed_rows", "write_rows"]
+
+_CHUNK_BYTES = 64 << 20  # of rows that are copied to the device at a time
+
+
+class Resolved(NamedTuple):
+    """Where the rows of a request are: a kernel adds `keys` to `memory`.
+
+    Plain row numbers when `direct` is false; else units from the start of `memory`.
+    """
+
+    memory: Any
+    keys: Any
+    direct: bool
+
+
+class Memory(Protocol):
+    """What holds the rows: GPU memory, or a cache of pinned host memory."""
+
+    mode: str
+
+    def load(self, table: Table, stored: Any) -> None:
+        """Set all rows of a table from its storage type: a numpy array or a tensor [rows, dim]."""
+        ...
+
+    def update(self, table: Table, ids: NDArray[np.int64], stored: NDArray[Any]) -> None:
+        """Overwrite rows; `ids` are all different."""
+        ...
+
+    def rows(self, table: Table) -> Any:
+        """Return the rows as a tensor [rows, dim] that shares their memory."""
+        ...
+
+    def resolve(self, flat: FlatBags) -> Resolved:
+        """Return where the rows of a request are."""
+        ...
+
+    def counters(self) -> Mapping[str, int]:
+        """Return what is counted, by name."""
+        ...
+
+
+def torch_dtype(torch: Any, dtype: DType) -> Any:
+    """Return the torch type of a stored element."""
+    return {DType.FP32: torch.float32, DType.FP16: torch.float16, DType.BF16: torch.bfloat16}[dtype]
+
+
+def typed_rows(torch: Any, memory: Any, table: Table, base: int) -> Any:
+    """Return the rows of a table that lie from unit `base` of `memory` (uint8) as a tensor [rows, dim]."""
+    per_unit = UNIT // table.element_bytes
+    return torch.as_strided(
+        memory.view(torch_dtype(torch, table.dtype)),
+        (table.rows, table.dim),
+        (row_units(table) * per_unit, 1),
+        base * per_unit,
+    )
+
+
+def write_rows(torch: Any, rows: Any, stored: Any) -> None:
+    """Copy a numpy array or a tensor of stored rows [n, dim] into the tensor `rows` [n, dim], a piece at a time."""
+    step = max(1, _CHUNK_BYTES // max(1, rows.shape[1] * rows.element_size()))
+    for first in range(0, rows.shape[0], step):
+        part = stored[first : first + step]
+        if isinstance(part, np.ndarray):
+            part = torch.from_numpy(np.ascontiguousarray(part))
+            if part.dtype != rows.dtype:
+                part = part.view(rows.dtype)  # bf16 comes as its bits
+        rows[first : first + step].copy_(part)
+
+
+class DeviceMemory:
+    """Hold all rows in GPU memory."""
+
+    mode = "device"
+
+    def __init__(self, device: Device, layout: Layout) -> None:
+        """Allocate the memory of all tables; torch's OutOfMemoryError passes through."""
+        self._device, self._layout = device, layout
+        self.memory = device.empty(layout.units * UNIT, device.torch.uint8)
+
+    def load(self, table: Table, stored: Any) -> None:
+        """Set all rows of a table."""
+        write_rows(self._device.torch, self.rows(table), stored)
+        self._device.synchronize()
+
+    def update(self, table: Table, ids: NDArray[np.int64], stored: NDArray[Any]) -> None:
+        """Overwrite rows, behind everything that was asked for before."""
+        self._device.synchronize()
+        rows = self.rows(table)
+        fresh = self._device.put(stored)
+        rows[self._device.put(ids)] = fresh if fresh.dtype == rows.dtype else fresh.view(rows.dtype)
+        self._device.synchronize()
+
+    def rows(self, table: Table) -> Any:
+        """Return the rows as a tensor [rows, dim] that shares their memory."""
+        return typed_rows(self._device.torch, self.memory, table, self._layout.base[table.name])
+
+    def resolve(self, flat: FlatBags) -> Resolved:
+        """Return where the rows of a request are: at their row numbers."""
+        return Resolved(self.memory, flat.ids, direct=False)
+
+    def counters(self) -> Mapping[str, int]:
+        """Return the bytes held."""
+        return {"device_bytes": self._layout.units * UNIT}
