@@ -21,7 +21,7 @@ SIM = ROOT / "sim" / "embnic_sim"
 # One line a layer; a module may import from its own layer (no cycles) and from the lines above.
 LAYERS = (
     ("errors", "gen", "stats"),
-    ("config", "arithmetic", "ports", "_native"),
+    ("config", "arithmetic", "quantised", "ports", "_native"),
     ("gpu_probe",),
     ("bags", "targets"),
     ("rows", "placement", "frames", "keys", "wire", "wire_numpy", "registers", "traffic"),

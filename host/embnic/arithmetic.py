@@ -17,6 +17,7 @@ from .gen.wire import DType
 
 __all__ = [
     "NAN_BITS",
+    "OUTPUT",
     "STORAGE",
     "as_numpy",
     "canonical",
@@ -32,6 +33,17 @@ STORAGE: dict[DType, np.dtype[Any]] = {
     DType.FP32: np.dtype("<f4"),
     DType.FP16: np.dtype("<f2"),
     DType.BF16: np.dtype("<u2"),
+    DType.INT8: np.dtype("u1"),  # whole rows: scale, bias and elements; see quantised.py
+    DType.INT8_FRONT: np.dtype("u1"),
+    DType.INT4: np.dtype("u1"),
+    DType.INT4_END: np.dtype("u1"),
+    DType.FIXED: np.dtype("<i4"),
+}
+
+# The type of a result: that of the rows where they are floating-point numbers, else float32.
+OUTPUT: dict[DType, np.dtype[Any]] = {
+    dtype: storage if dtype in (DType.FP16, DType.BF16) else np.dtype("<f4")
+    for dtype, storage in STORAGE.items()
 }
 
 
@@ -78,7 +90,7 @@ def canonical(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def widen(stored: NDArray[Any], dtype: DType) -> NDArray[np.float32]:
-    """Return stored elements as float32, exactly; a float32 array is returned as it is."""
+    """Return fp32, fp16 or bf16 elements as float32, exactly; a float32 array as it is."""
     if dtype is DType.BF16:
         wide: NDArray[np.uint32] = stored.astype(np.uint32) << np.uint32(16)
         return wide.view(np.float32)
@@ -86,12 +98,13 @@ def widen(stored: NDArray[Any], dtype: DType) -> NDArray[np.float32]:
 
 
 def narrow(values: NDArray[np.float32], dtype: DType, *, half_up: bool = False) -> NDArray[Any]:
-    """Round float32 to the storage type, nearest even; a float32 array is returned as it is.
+    """Round float32 to the type of a table's results (`OUTPUT`), nearest even; where that is
+    float32, the array is returned as it is.
 
     `half_up` is torch's other rule for bf16: add half a unit to the bits and cut, so that ties go
     away from zero.
     """
-    if dtype is DType.FP32:
+    if OUTPUT[dtype] == np.float32:
         return values
     nan = np.isnan(values)
     if dtype is DType.FP16:
@@ -114,7 +127,7 @@ def narrow(values: NDArray[np.float32], dtype: DType, *, half_up: bool = False) 
 
 
 def storage_count(counts: NDArray[np.int64], dtype: DType) -> NDArray[np.float32]:
-    """Return the divisors of a mean: the counts rounded to the storage type, as float32.
+    """Return the divisors of a mean: the counts rounded to the type of the results, as float32.
 
     torch divides by a tensor of that type. So an fp16 mean of 2,049 rows divides by 2,048, and of
     65,520 rows by infinity.

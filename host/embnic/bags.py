@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .arithmetic import as_numpy
 from .config import OutOfRange, Table, tables_by_name
 from .errors import ConfigError
-from .gen.wire import Pooling
+from .gen.wire import NULL_ROW, DType, Pooling
 
 __all__ = ["Bags", "TableBags"]
 
@@ -210,7 +210,8 @@ class Bags(Mapping[str, TableBags]):
         """Return bags that fit the tables: `self`, or a copy in which `out_of_range` was applied.
 
         Every name must be one of the tables; a table without bags is simply not looked up. Weights
-        are refused where the pooling is not a sum, as in torch.
+        are refused where the pooling is not a sum, as in torch, and for `fixed` tables. In bags of a
+        table without pooling an id may be the null key's row, 2**48 - 1: its row is zeros.
         """
         known = tables_by_name(tables)
         checked: dict[str, TableBags] = {}
@@ -228,6 +229,12 @@ class Bags(Mapping[str, TableBags]):
                     f"{table.pooling.name.lower()!r}.",
                     allowed="weights with pooling='sum' only, as in torch.",
                     do="Leave the weights out, or declare the table with pooling='sum'.",
+                )
+            if bags.weights is not None and table.dtype is DType.FIXED:
+                raise ConfigError(
+                    f"Table {name!r}: weights are given with dtype 'fixed'.",
+                    allowed="weights with the other dtypes: a product would have to be rounded.",
+                    do="Leave the weights out, or store the table in another dtype.",
                 )
             checked[name] = _in_range(table, bags, out_of_range)
         if all(checked[name] is self._tables[name] for name in checked):
@@ -247,8 +254,15 @@ def _in_range(table: Table, bags: TableBags, policy: OutOfRange) -> TableBags:
     if int(bags.values.max()) < table.rows:
         return bags
     bad = bags.values >= table.rows
+    unpooled = table.pooling is Pooling.NONE
+    if unpooled:
+        bad &= bags.values != NULL_ROW
+        if not bad.any():
+            return bags
     if policy is OutOfRange.CLAMP:
-        return replace(bags, values=np.minimum(bags.values, table.rows - 1))
+        return replace(bags, values=np.where(bad, table.rows - 1, bags.values))
+    if policy is OutOfRange.ZERO and unpooled:  # every id keeps its row
+        return replace(bags, values=np.where(bad, NULL_ROW, bags.values))
     if policy is OutOfRange.ZERO:
         kept = ~bad
         before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept, dtype=np.int64)])

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from .errors import ConfigError
-from .gen.wire import DType, Pooling
+from .gen.wire import DType, Order, Pooling
 
 __all__ = [
+    "HEADER_BYTES",
     "MAX_DIM",
     "MAX_ROWS",
     "MAX_TABLES",
+    "QUANTISED",
     "OutOfRange",
     "Table",
     "enum_member",
@@ -25,8 +27,22 @@ MAX_ROWS = (1 << 48) - 1  # row numbers are 48 bits and the all-ones row is the 
 MAX_DIM = (1 << 16) - 1  # the wire's `dim` field
 MAX_TABLES = 1 << 15  # table numbers are 15 bits
 
-_ELEMENT_BYTES = {DType.FP32: 4, DType.FP16: 2, DType.BF16: 2}
-_POOLINGS = (Pooling.SUM, Pooling.MEAN, Pooling.MAX)
+
+QUANTISED = frozenset({DType.INT8, DType.INT8_FRONT, DType.INT4, DType.INT4_END})
+HEADER_BYTES = 16  # of a quantised row on the card: fp32 scale, fp32 bias, 8 zero bytes
+RESULT_BYTES = 4  # of an element of a pooled vector on the card: fp32, or int32 for `fixed`
+
+_ELEMENT_BITS = {
+    DType.FP32: 32,
+    DType.FP16: 16,
+    DType.BF16: 16,
+    DType.INT8: 8,
+    DType.INT8_FRONT: 8,
+    DType.INT4: 4,
+    DType.INT4_END: 4,
+    DType.FIXED: 32,
+}
+_TREE_LEAVES = (2, 4, 8, 16)
 
 _E = TypeVar("_E", bound=enum.IntEnum)
 
@@ -35,7 +51,8 @@ class OutOfRange(enum.IntEnum):
     """Say what happens to an id that is `rows` or larger.
 
     RAISE refuses the whole lookup. ZERO lets the id contribute nothing: it leaves its bag and is
-    not counted by a mean. CLAMP uses the last row. A negative id is always refused.
+    not counted by a mean; a table without pooling answers it with a row of zeros. CLAMP uses the
+    last row. A negative id is always refused.
     """
 
     RAISE = 0
@@ -49,13 +66,17 @@ class Table:
 
     `pooling` has no default, because the conventions differ: torch's EmbeddingBag says mean,
     torchrec says sum. A negative `padding_idx` counts from the end, as in torch; the stored value
-    is the row.
+    is the row. `order` is the order of the additions; `tree_k` the leaves of `order="tree"`.
+    `fixed_scale_exp` is the scale of a `fixed` table: a row element `i` means `i * 2**exp`.
 
     >>> item = Table("item", rows=1_000_000, dim=24, pooling="sum", padding_idx=-1)
     >>> item
     Table('item', rows=1000000, dim=24, dtype='fp32', pooling='sum', padding_idx=999999)
-    >>> item.row_bytes, item.vec64, item.stride_bytes, item.nbytes
-    (96, 2, 128, 128000000)
+    >>> item.row_bytes, item.vec64, item.stored_vec64, item.stride_bytes, item.nbytes
+    (96, 2, 2, 128, 128000000)
+    >>> small = Table("small", rows=1_000_000, dim=24, pooling="sum", dtype="int4")
+    >>> small.row_bytes, small.vec64, small.stored_vec64, small.nbytes
+    (28, 2, 1, 64000000)
     """
 
     name: str
@@ -64,6 +85,9 @@ class Table:
     dtype: DType
     pooling: Pooling
     padding_idx: int | None
+    order: Order
+    tree_k: int | None
+    fixed_scale_exp: int | None
 
     def __init__(
         self,
@@ -74,6 +98,9 @@ class Table:
         dtype: DType | str = DType.FP32,
         pooling: Pooling | str | None = None,
         padding_idx: int | None = None,
+        order: Order | str = Order.SEQUENTIAL,
+        tree_k: int | None = None,
+        fixed_scale_exp: int | None = None,
     ) -> None:
         """Check every value and keep it in its final type."""
         if not isinstance(name, str) or not name:
@@ -82,25 +109,41 @@ class Table:
                 allowed="a string that is not empty.",
                 do="Name the table; bags and results are found by that name.",
             )
+        stored, pooled = _dtype(name, dtype), _pooling(name, pooling)
+        added = _order(name, order, pooled)
         values = {
             "name": name,
             "rows": _whole(name, "rows", rows, MAX_ROWS),
             "dim": _whole(name, "dim", dim, MAX_DIM),
-            "dtype": _dtype(name, dtype),
-            "pooling": _pooling(name, pooling),
+            "dtype": stored,
+            "pooling": pooled,
+            "order": added,
+            "tree_k": _tree_k(name, tree_k, added),
+            "fixed_scale_exp": _fixed_scale_exp(name, fixed_scale_exp, stored),
         }
         values["padding_idx"] = _padding(name, padding_idx, rows)
         for field, value in values.items():
             object.__setattr__(self, field, value)
 
     def __repr__(self) -> str:
-        """Show the call that makes this table."""
-        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        """Show the call that makes this table; what has its default is left out."""
+        optional = {
+            "padding_idx": self.padding_idx,
+            "order": None if self.order is Order.SEQUENTIAL else self.order.name.lower(),
+            "tree_k": self.tree_k,
+            "fixed_scale_exp": self.fixed_scale_exp,
+        }
+        rest = "".join(f", {key}={value!r}" for key, value in optional.items() if value is not None)
         return (
             f"Table({self.name!r}, rows={self.rows}, dim={self.dim}, "
             f"dtype={self.dtype.name.lower()!r}, "
-            f"pooling={self.pooling.name.lower()!r}{padding})"
+            f"pooling={self.pooling.name.lower()!r}{rest})"
         )
+
+    @property
+    def quantised(self) -> bool:
+        """Tell whether rows are integers with a scale and a bias of their own."""
+        return self.dtype in QUANTISED
 
     @property
     def mul_then_add(self) -> bool:
@@ -108,29 +151,31 @@ class Table:
 
         torch fuses the two, except when the table has a `padding_idx` (even one that no bag
         contains): then another of its kernels runs, which rounds the product and rounds bf16
-        results to nearest even.
+        results to nearest even. Quantised tables have one rule, with and without padding; `fixed`
+        ones take no weights.
         """
-        return self.padding_idx is not None
-
-    @property
-    def element_bytes(self) -> int:
-        """Bytes of one element as stored."""
-        return _ELEMENT_BYTES[self.dtype]
+        return self.padding_idx is not None and self.dtype in (DType.FP32, DType.FP16, DType.BF16)
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one row without padding."""
-        return self.dim * self.element_bytes
+        """Bytes of one row in card memory without padding: header, if it has one, and elements."""
+        header = HEADER_BYTES if self.quantised else 0
+        return header + -(-self.dim * _ELEMENT_BITS[self.dtype] // 8)
 
     @property
     def vec64(self) -> int:
-        """Units of 64 bytes that a stored row takes."""
+        """Units of 64 bytes that a result takes on the wire: fp32 (int32 for `fixed`) elements."""
+        return -(-self.dim * RESULT_BYTES // 64)
+
+    @property
+    def stored_vec64(self) -> int:
+        """Units of 64 bytes that a stored row takes in card memory."""
         return -(-self.row_bytes // 64)
 
     @property
     def stride_bytes(self) -> int:
         """Bytes from one row to the next in card memory."""
-        return self.vec64 * 64
+        return self.stored_vec64 * 64
 
     @property
     def nbytes(self) -> int:
@@ -202,20 +247,12 @@ def _index(value: object) -> int | None:
 
 
 def _dtype(table: str, dtype: DType | str) -> DType:
-    found = enum_member(DType, dtype, f"Table {table!r}: dtype", do="Use dtype='fp32'.")
-    if found not in _ELEMENT_BYTES:
-        works = ", ".join(repr(d.name.lower()) for d in _ELEMENT_BYTES)
-        raise ConfigError(
-            f"Table {table!r}: dtype {found.name.lower()!r} is not built yet.",
-            allowed=f"{works}.",
-            do="Store the table in one of these.",
-        )
-    return found
+    return enum_member(DType, dtype, f"Table {table!r}: dtype", do="Use dtype='fp32'.")
 
 
 def _pooling(table: str, pooling: Pooling | str | None) -> Pooling:
-    works = ", ".join(repr(p.name.lower()) for p in _POOLINGS)
     if pooling is None:
+        works = ", ".join(repr(p.name.lower()) for p in Pooling)
         raise ConfigError(
             f"Table {table!r}: no pooling is given, and there is no default: "
             "torch's EmbeddingBag means 'mean', "
@@ -223,14 +260,50 @@ def _pooling(table: str, pooling: Pooling | str | None) -> Pooling:
             allowed=f"{works}.",
             do="Say which one the model was trained with.",
         )
-    found = enum_member(Pooling, pooling, f"Table {table!r}: pooling", do="Choose one of these.")
-    if found not in _POOLINGS:
+    return enum_member(Pooling, pooling, f"Table {table!r}: pooling", do="Choose one of these.")
+
+
+def _order(table: str, order: Order | str, pooling: Pooling) -> Order:
+    found = enum_member(Order, order, f"Table {table!r}: order", do="Choose one of these.")
+    if found is Order.MEMO:
         raise ConfigError(
-            f"Table {table!r}: pooling {found.name.lower()!r} (rows unpooled) is not built yet.",
-            allowed=f"{works}.",
-            do="Look rows up as bags of one id, with pooling='sum'.",
+            f"Table {table!r}: order 'memo' is not built yet.",
+            allowed="'sequential', 'tree', 'split'.",
+            do="Choose one of these.",
+        )
+    if pooling is Pooling.NONE and found is not Order.SEQUENTIAL:
+        raise ConfigError(
+            f"Table {table!r}: order {found.name.lower()!r} with pooling 'none'.",
+            allowed="'sequential': nothing is added.",
+            do="Leave the order out.",
         )
     return found
+
+
+def _tree_k(table: str, tree_k: int | None, order: Order) -> int | None:
+    if tree_k is None and order is not Order.TREE:
+        return None
+    if order is not Order.TREE or _index(tree_k) not in _TREE_LEAVES:
+        leaves = ", ".join(str(k) for k in _TREE_LEAVES)
+        raise ConfigError(
+            f"Table {table!r}: tree_k is {tree_k!r} with order {order.name.lower()!r}.",
+            allowed=f"{leaves} with order='tree', None with the others.",
+            do="Say how many running sums the tree has.",
+        )
+    return _index(tree_k)
+
+
+def _fixed_scale_exp(table: str, exponent: int | None, dtype: DType) -> int | None:
+    if exponent is None and dtype is not DType.FIXED:
+        return None
+    whole = _index(exponent)
+    if dtype is not DType.FIXED or whole is None or not -128 <= whole <= 127:
+        raise ConfigError(
+            f"Table {table!r}: fixed_scale_exp is {exponent!r} with dtype {dtype.name.lower()!r}.",
+            allowed="-128 to 127 with dtype='fixed', None with the others.",
+            do="Give the power of two that one unit of a row stands for.",
+        )
+    return whole
 
 
 def _padding(table: str, padding_idx: int | None, rows: int) -> int | None:

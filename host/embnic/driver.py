@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,6 @@ from .gen.wire import (
     UNIT_BYTES,
     WIRE_VERSION,
     DType,
-    Order,
     Status,
 )
 from .lookup import LookupPlanner, PartialResult
@@ -283,7 +282,9 @@ class Driver:
             has_padding=int(table.padding_idx is not None),
             mul_then_add=int(table.mul_then_add),
             dim=table.dim,
-            order=int(Order.SEQUENTIAL),
+            order=int(table.order),
+            tree_k_log2=0 if table.tree_k is None else table.tree_k.bit_length() - 1,
+            fixed_scale_exp=table.fixed_scale_exp or 0,
             base=self._addresses[name],
             rows=table.rows,
             padding_row=table.padding_idx or 0,
@@ -293,8 +294,8 @@ class Driver:
             regs.TABLE_WORD[at].write(word)
         regs.TABLE_COMMIT.write(1)
 
-    def load(self, name: str, weights: NDArray[np.float32]) -> None:
-        """Write all rows of a table, float32 [rows, D], and empty the row cache."""
+    def load(self, name: str, weights: NDArray[Any]) -> None:
+        """Write all stored rows of a table [rows, columns], and empty the row cache."""
         table = self._tables[name]
         with self._errors(f"loading table {name!r}"), self._quiet():
             base = self._addresses[name]
@@ -340,8 +341,8 @@ class Driver:
 
     # -- updates ------------------------------------------------------------------------------------------------------
 
-    def update(self, name: str, ids: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
-        """Overwrite the rows `ids` [n] with `rows` [n, D]; a repeated id keeps its last row.
+    def update(self, name: str, ids: NDArray[np.int64], rows: NDArray[Any]) -> None:
+        """Overwrite the rows `ids` [n] with stored rows [n, columns]; a repeated id keeps its last.
 
         Returns when the card acknowledged all of it. When this raises, some rows may have been written: write them
         again, or reload the table.
@@ -351,13 +352,13 @@ class Driver:
         ids, packed = ids[last], pack(table, rows[last])
         if not len(ids):
             return
-        per_frame = self.limits.rows(table.vec64)
+        per_frame = self.limits.rows(table.stored_vec64)
         with self._errors(f"updating table {name!r}"):
             if per_frame and not self._clients_full:
                 keys = ids.view(np.uint64) | np.uint64(self._numbers[name] << KEY_TABLE_SHIFT)
                 exchange = _attached(self._exchange)
                 try:
-                    self._updates.write(exchange, keys, packed, dim=table.dim, per_frame=per_frame)
+                    self._updates.write(exchange, keys, packed, table=table, per_frame=per_frame)
                     return
                 except ClientsFull:
                     self._clients_full = True
@@ -383,8 +384,8 @@ class Driver:
         """Make sure that no update from before can still take effect."""
         if self._tables and not self._clients_full:
             try:
-                dim = next(iter(self._tables.values())).dim
-                self._updates.settle(_attached(self._exchange), dim=dim)
+                first = next(iter(self._tables.values()))
+                self._updates.settle(_attached(self._exchange), table=first)
             except ClientsFull:
                 self._clients_full = True
 

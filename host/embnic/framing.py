@@ -60,15 +60,16 @@ class FrameLimits:
         return min(max((self.payload - used) // (16 if weighted else 8), 0), MAX_FRAME_KEYS)
 
     def bags(self, vec64: int) -> int:
-        """Return how many bags of `vec64` a frame may ask for."""
+        """Return how many bags with results of `vec64` units a frame may ask for."""
         return min(self.reply_vec64 // vec64, MAX_FRAME_BAGS)
 
-    def rows(self, vec64: int) -> int:
-        """Return how many rows an UPDATE frame carries: client, sequence, keys, padding to 64 bytes, rows."""
-        count = max((self.payload - SEQUENCE_BYTES) // (8 + vec64 * UNIT_BYTES), 0)
-        while (
-            count and _up64(SEQUENCE_BYTES + 8 * count) + count * vec64 * UNIT_BYTES > self.payload
-        ):
+    def rows(self, stored_vec64: int) -> int:
+        """Return how many rows of `stored_vec64` units an UPDATE frame carries: client, sequence, keys,
+        padding to 64 bytes, rows.
+        """
+        row_bytes = stored_vec64 * UNIT_BYTES
+        count = max((self.payload - SEQUENCE_BYTES) // (8 + row_bytes), 0)
+        while count and _up64(SEQUENCE_BYTES + 8 * count) + count * row_bytes > self.payload:
             count -= 1
         return count
 

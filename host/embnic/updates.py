@@ -8,6 +8,7 @@ import secrets
 import numpy as np
 from numpy.typing import NDArray
 
+from .config import Table
 from .exchange import Exchange, Pending, Reply
 from .gen.wire import FRAME_OVERHEAD, Opcode, Status
 from .wire import Entries, FrameBatch, Route, encode_invalidate, encode_update, new_headers
@@ -96,10 +97,10 @@ class UpdateSession:
         keys: NDArray[np.uint64],
         rows: NDArray[np.uint8],
         *,
-        dim: int,
+        table: Table,
         per_frame: int,
     ) -> None:
-        """Write `rows` uint8 [n, stride] to `keys` [n], all different, so that the order of the frames is free."""
+        """Write `rows` uint8 [n, stride] to `keys` [n] of `table`; all differ, so the order of the frames is free."""
         starts = range(0, len(keys), per_frame)
         requests = []
         for request_id, start in zip(exchange.next_ids(len(starts)).tolist(), starts, strict=True):
@@ -108,25 +109,25 @@ class UpdateSession:
             self._unanswered.add(self._sequence)
             requests.append(
                 self._request(
-                    request_id, self._sequence, dim=dim, keys=keys[chosen], rows=rows[chosen]
+                    request_id, self._sequence, table=table, keys=keys[chosen], rows=rows[chosen]
                 )
             )
         exchange.run(requests, doing="waiting for updates")
         self._unanswered.difference_update(request.sequence for request in requests)
         exchange.counters.updates += len(requests)
 
-    def settle(self, exchange: Exchange, *, dim: int) -> None:
+    def settle(self, exchange: Exchange, *, table: Table) -> None:
         """Use up the sequences whose fate is unknown, so that a late copy of such a frame is never applied.
 
-        Each is sent as an INVALIDATE of row 0 of table 0, of dim `dim`: any row will do, and the card acknowledges it
-        whether or not the update was applied before.
+        Each is sent as an INVALIDATE of row 0 of table 0, which is `table`: any row will do, and the card acknowledges
+        it whether or not the update was applied before.
         """
         sequences = sorted(self._unanswered)
         ids = exchange.next_ids(len(sequences)).tolist()
         key = np.zeros(1, np.uint64)
         exchange.run(
             [
-                self._request(at, sequence, dim=dim, keys=key)
+                self._request(at, sequence, table=table, keys=key)
                 for at, sequence in zip(ids, sequences, strict=True)
             ],
             doing="settling updates",
@@ -138,7 +139,7 @@ class UpdateSession:
         request_id: int,
         sequence: int,
         *,
-        dim: int,
+        table: Table,
         keys: NDArray[np.uint64],
         rows: NDArray[np.uint8] | None = None,
     ) -> UpdateRequest:
@@ -147,7 +148,8 @@ class UpdateSession:
         stamps = np.array([[self._client, sequence]], np.uint64)
         headers = new_headers(1, Opcode.UPDATE)
         headers["request_id"] = request_id
-        headers["dim"] = dim
+        headers["dtype"] = table.dtype
+        headers["dim"] = table.dim
         if rows is None:
             frame = encode_invalidate(self._route, headers, entries, stamps=stamps)
         else:

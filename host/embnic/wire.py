@@ -182,8 +182,8 @@ def encode_update(
 ) -> FrameBatch:
     """Return UPDATE frames that write `rows` to the keys of `entries`.
 
-    `stamps` uint64 [n, 2]: client and sequence of every frame; `rows` uint8 [K, vec64 * 64], as
-    stored.
+    `stamps` uint64 [n, 2]: client and sequence of every frame; `rows` uint8 [K, stored_vec64 * 64],
+    as stored.
     """
     headers = _with_counts(headers, Opcode.UPDATE, entries, np.zeros(len(headers), np.int64))
     if rows.ndim != 2 or len(rows) != len(entries.keys) or rows.shape[1] % UNIT_BYTES:

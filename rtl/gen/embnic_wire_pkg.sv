@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'h984B472F;
+    localparam logic [31:0] CONTRACT_HASH = 32'hB3F78B54;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -31,7 +31,7 @@ package embnic_wire_pkg;
         OPCODE_PING       = 8'd1,   // request: are you there; answered by REPLY without vectors
         OPCODE_LOOKUP     = 8'd2,   // request: bags of keys; answered by REPLY, PARTIAL or ERROR
         OPCODE_REPLY      = 8'd3,   // reply: pooled, normalised vectors
-        OPCODE_PARTIAL    = 8'd4,   // reply: an unnormalised fp32 accumulator and its count
+        OPCODE_PARTIAL    = 8'd4,   // reply: an unnormalised fp32 (FIXED: int32) accumulator and its count
         OPCODE_ROWS       = 8'd5,   // request and reply: rows without pooling (reserved)
         OPCODE_UPDATE     = 8'd6,   // request: write rows; answered by ACK or ERROR
         OPCODE_ACK        = 8'd7,   // reply: an UPDATE or INVALIDATE took effect
@@ -41,16 +41,16 @@ package embnic_wire_pkg;
         OPCODE_ERROR      = 8'd15   // reply: the request was refused; see the status
     } opcode_e;
 
-    // How a row is stored.
+    // How a row is given. Card memory holds quantised rows of all layouts alike: f32 scale, f32 bias, 8 zero bytes, elements.
     typedef enum logic [3:0] {
         DTYPE_FP32       = 4'd0,   // IEEE 754 binary32
         DTYPE_FP16       = 4'd1,   // IEEE 754 binary16
         DTYPE_BF16       = 4'd2,   // bfloat16
-        DTYPE_INT8       = 4'd3,   // row-wise int8, fp32 scale and bias at the end of the row
-        DTYPE_INT8_FRONT = 4'd4,   // row-wise int8, fp16 scale and bias at the front of the row
-        DTYPE_INT4       = 4'd5,   // row-wise int4, fp16 scale and bias at the front of the row
-        DTYPE_INT4_END   = 4'd6,   // row-wise int4, fp16 scale and bias at the end of the row
-        DTYPE_FIXED      = 4'd7    // int32 with a power-of-two scale per table
+        DTYPE_INT8       = 4'd3,   // uint8 elements q, then fp32 scale and bias; an element is scale * q + bias
+        DTYPE_INT8_FRONT = 4'd4,   // fp16 scale and bias, then uint8 elements
+        DTYPE_INT4       = 4'd5,   // fp16 scale and bias, then 4-bit elements, the first of a byte in its low half
+        DTYPE_INT4_END   = 4'd6,   // 4-bit elements as INT4, then fp16 scale and bias
+        DTYPE_FIXED      = 4'd7    // int32 elements in units of 2**fixed_scale_exp of the table; the card answers unscaled int32
     } dtype_e;
 
     // Why a request was refused.
@@ -72,16 +72,16 @@ package embnic_wire_pkg;
     // How the rows of a bag become one vector.
     typedef enum logic [1:0] {
         POOLING_SUM  = 2'd0,   // sum, weighted when the frame says so
-        POOLING_MEAN = 2'd1,   // sum divided by the number of keys that contributed
+        POOLING_MEAN = 2'd1,   // sum divided by the number of keys that contributed; a FIXED sum is divided by the host
         POOLING_MAX  = 2'd2,   // elementwise maximum
-        POOLING_NONE = 2'd3    // no pooling: rows
+        POOLING_NONE = 2'd3    // no pooling: the row of every key, zeros for a null key and the padding row
     } pooling_e;
 
-    // The order of the additions.
+    // The order of the additions; a partial or a mean is divided and rounded once, after the last of them.
     typedef enum logic [1:0] {
-        ORDER_SEQUENTIAL = 2'd0,   // key order
-        ORDER_TREE       = 2'd1,   // a tree of 2**tree_k_log2 keys
-        ORDER_SPLIT      = 2'd2,   // local rows in key order, then the owners' partials by owner number
+        ORDER_SEQUENTIAL = 2'd0,   // key order: acc = acc + row, from +0
+        ORDER_TREE       = 2'd1,   // the j-th key that counts goes to running sum j mod 2**tree_k_log2; these are added pairwise, halves first, those without a key left out
+        ORDER_SPLIT      = 2'd2,   // local rows in key order, then the owners' partials by ascending owner number
         ORDER_MEMO       = 2'd3    // as the plan's memo rows say
     } order_e;
 
@@ -114,7 +114,7 @@ package embnic_wire_pkg;
         logic [7:0]   version;     // version of the wire format
         opcode_e      opcode;      // what the frame is
         logic [7:0]   flags;       // see the flags; bits 6 and 7 are zero
-        dtype_e       dtype;       // storage type of the tables; FP32 in a reply
+        dtype_e       dtype;       // storage type of the tables; in a reply FP32, or FIXED when the tables are
         status_e      status;      // zero in a request
         logic [15:0]  tenant;      // tenant
         logic [31:0]  request_id;  // chosen by the requester, copied to the reply
@@ -182,11 +182,11 @@ package embnic_wire_pkg;
         dtype_e            dtype;            // storage type
         pooling_e          pooling;          // pooling
         logic              has_padding;      // padding_row is skipped and not counted
-        logic              mul_then_add;     // round the weighted product before adding
+        logic              mul_then_add;     // round the weighted product before adding; FP32, FP16 and BF16 only
         logic [15:0]       dim;              // elements of a row
         order_e            order;            // order of the additions
-        logic [3:0]        tree_k_log2;      // log2 of the leaves of a TREE
-        logic signed [7:0] fixed_scale_exp;  // log2 of the scale of FIXED rows
+        logic [3:0]        tree_k_log2;      // log2 of the running sums of a TREE, 1 to 4; 0 with the other orders
+        logic signed [7:0] fixed_scale_exp;  // log2 of the unit of FIXED rows, for the host; 0 with the other dtypes
         logic              remote;           // the rows live on another card
         logic              memo;             // rows are stored partial sums
         logic [7:0]        owner;            // which owner holds the rows

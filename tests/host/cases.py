@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from embnic.arithmetic import STORAGE, narrow
 from embnic.bags import Bags
-from embnic.config import Table
+from embnic.config import QUANTISED, Table
 from embnic.gen.wire import DType
+from embnic.quantised import LAYOUTS, QuantisedRows, join
 
 DTYPES = (DType.FP32, DType.FP16, DType.BF16)
+FORMATS = tuple(DType)
 
 
 def seeded() -> np.random.Generator:
@@ -62,9 +64,59 @@ def difficult_fp32(rng: np.random.Generator, shape: tuple[int, ...], kind: str) 
     return np.where(rng.random(shape) < 0.15, picked, normal).astype(np.float32)
 
 
+def table_of(dtype: DType, **changes: Any) -> Table:
+    """Return a table `t` of any dtype; a `fixed` one gets a scale where none is given."""
+    if dtype is DType.FIXED:
+        changes = {"fixed_scale_exp": -8, **changes}
+    return Table("t", dtype=dtype, **changes)
+
+
+def difficult_fixed(rng: np.random.Generator, shape: tuple[int, int], kind: str) -> NDArray[Any]:
+    """Return int32 elements: `wide` and `special` ones saturate soon."""
+    limits = np.iinfo(np.int32)
+    bound = {"normal": 1 << 20, "ties": 9, "subnormal": 2}.get(kind)
+    if bound is not None:
+        return rng.integers(-bound, bound, shape, np.int32, endpoint=True)
+    whole = rng.integers(limits.min, limits.max, shape, np.int32, endpoint=True)
+    corner = np.array([limits.min, limits.max, 0, -1, 1], np.int32)
+    picked = corner[rng.integers(0, len(corner), shape)]
+    return np.where(rng.random(shape) < (0.3 if kind == "special" else 0), picked, whole)
+
+
+def difficult_affine(
+    rng: np.random.Generator, dtype: DType, rows: int, kind: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return finite scales and biases float32 [rows] of a quantised dtype; `normal` ones cancel
+    elements against the bias.
+    """
+    half = LAYOUTS[dtype].scale == np.float16
+    if kind == "normal":
+        scale = np.exp2(rng.uniform(-12, 0, rows)).astype(np.float32)
+        bias = -scale * rng.uniform(0, 1 << LAYOUTS[dtype].bits, rows).astype(np.float32)
+    elif half and kind in ("wide", "subnormal"):  # every finite pattern of fp16
+        patterns = rng.integers(0, 1 << 16, (2, rows), dtype=np.uint16)
+        patterns &= np.uint16(0x83FF if kind == "subnormal" else 0xFFFF)
+        patterns[(patterns & 0x7C00) == 0x7C00] = 0
+        scale, bias = patterns.view(np.float16).astype(np.float32)
+    else:
+        scale, bias = difficult_fp32(rng, (2, rows), kind)
+    with np.errstate(all="ignore"):
+        if half:
+            scale, bias = (a.astype(np.float16).astype(np.float32) for a in (scale, bias))
+    for part in (scale, bias):
+        part[~np.isfinite(part)] = 0
+    return scale, bias
+
+
 def difficult_rows(rng: np.random.Generator, table: Table, kind: str) -> NDArray[Any]:
-    """Return rows [rows, dim] in the table's storage type."""
+    """Return rows [rows, columns] in the table's storage type."""
     shape = (table.rows, table.dim)
+    if table.dtype is DType.FIXED:
+        return difficult_fixed(rng, shape, kind)
+    if table.dtype in QUANTISED:
+        scale, bias = difficult_affine(rng, table.dtype, table.rows, kind)
+        q = rng.integers(0, 1 << LAYOUTS[table.dtype].bits, shape, np.uint8)
+        return join(QuantisedRows(scale, bias, q), table.dtype)
     if table.dtype is DType.FP32:
         return difficult_fp32(rng, shape, kind)
     if kind in ("wide", "subnormal"):  # every bit pattern of the type, NaNs left out
@@ -96,7 +148,7 @@ def random_bags(
 
 def bits(array: NDArray[Any]) -> NDArray[Any]:
     """View an array as unsigned integers of its width."""
-    return array.view({2: np.uint16, 4: np.uint32}[array.dtype.itemsize])
+    return array.view({1: np.uint8, 2: np.uint16, 4: np.uint32}[array.dtype.itemsize])
 
 
 def same_bits(got: NDArray[Any], expected: NDArray[Any]) -> bool:

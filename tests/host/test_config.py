@@ -38,21 +38,31 @@ def test_only_the_name_is_positional() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "dim", "row_bytes", "vec64"),
+    ("dtype", "dim", "row_bytes", "stored", "vec64"),
     [
-        ("fp32", 1, 4, 1),
-        ("fp32", 16, 64, 1),
-        ("fp32", 17, 68, 2),
-        ("fp16", 32, 64, 1),
-        ("bf16", 33, 66, 2),
+        ("fp32", 1, 4, 1, 1),
+        ("fp32", 16, 64, 1, 1),
+        ("fp32", 17, 68, 2, 2),
+        ("fp16", 32, 64, 1, 2),
+        ("bf16", 33, 66, 2, 3),
+        ("int8", 48, 64, 1, 3),
+        ("int8_front", 49, 65, 2, 4),
+        ("int4", 95, 64, 1, 6),
+        ("int4", 96, 64, 1, 6),
+        ("int4_end", 97, 65, 2, 7),
+        ("fixed", 17, 68, 2, 2),
     ],
 )
-def test_sizes(dtype: str, dim: int, row_bytes: int, vec64: int) -> None:
-    """A stored row takes whole units of 64 bytes."""
-    made = table(dtype=dtype, dim=dim)
-    assert (made.row_bytes, made.vec64, made.stride_bytes) == (row_bytes, vec64, 64 * vec64)
-    assert made.nbytes == 10 * 64 * vec64
-    assert made.element_bytes * dim == row_bytes
+def test_sizes(dtype: str, dim: int, row_bytes: int, stored: int, vec64: int) -> None:
+    """A stored row takes whole units of 64 bytes, and a result those of 4-byte elements."""
+    made = table(dtype=dtype, dim=dim, fixed_scale_exp=0 if dtype == "fixed" else None)
+    assert (made.row_bytes, made.stored_vec64, made.stride_bytes) == (
+        row_bytes,
+        stored,
+        64 * stored,
+    )
+    assert made.vec64 == vec64
+    assert made.nbytes == 10 * 64 * stored
 
 
 def test_padding_wraps_as_in_torch_and_selects_the_rounding() -> None:
@@ -62,6 +72,8 @@ def test_padding_wraps_as_in_torch_and_selects_the_rounding() -> None:
     assert table(padding_idx=np.int64(3)).padding_idx == 3
     assert table(padding_idx=0).mul_then_add
     assert not table().mul_then_add
+    for dtype in ("int8", "int8_front", "int4", "int4_end"):  # one rule, with and without padding
+        assert not table(padding_idx=0, dtype=dtype).mul_then_add
 
 
 def test_a_table_is_a_value() -> None:
@@ -71,7 +83,14 @@ def test_a_table_is_a_value() -> None:
     assert len({made, table(padding_idx=9, dtype="fp16")}) == 1
     assert pickle.loads(pickle.dumps(made)) == made
     assert dataclasses.replace(made, dim=8).dim == 8
-    assert eval(repr(made)) == made
+    for other in (
+        made,
+        table(order="tree", tree_k=8, padding_idx=0),
+        table(order="split", dtype="int4"),
+        table(dtype="fixed", fixed_scale_exp=-20),
+    ):
+        assert eval(repr(other)) == other
+        assert dataclasses.replace(other) == other
     with pytest.raises(dataclasses.FrozenInstanceError):
         made.rows = 3  # type: ignore[misc]
 
@@ -93,14 +112,24 @@ def test_a_table_is_a_value() -> None:
         ({"dtype": "fp64"}, "dtype is 'fp64'.*'fp32'"),
         ({"dtype": None}, "dtype is None"),
         ({"dtype": 99}, "dtype is 99"),
-        ({"dtype": "int8"}, "dtype 'int8' is not built yet.*'fp32', 'fp16', 'bf16'"),
-        ({"dtype": DType.FIXED}, "dtype 'fixed' is not built yet"),
+        ({"dtype": "fixed"}, "fixed_scale_exp is None with dtype 'fixed'.*-128 to 127"),
+        ({"dtype": "fixed", "fixed_scale_exp": 128}, "fixed_scale_exp is 128"),
+        ({"dtype": "fixed", "fixed_scale_exp": -129}, "fixed_scale_exp is -129"),
+        ({"dtype": "fixed", "fixed_scale_exp": 0.5}, "fixed_scale_exp is 0.5"),
+        ({"fixed_scale_exp": 0}, "fixed_scale_exp is 0 with dtype 'fp32'"),
+        ({"order": "memo"}, "order 'memo' is not built yet.*'sequential', 'tree', 'split'"),
+        ({"order": "random"}, "order is 'random'"),
+        ({"order": "tree"}, "tree_k is None with order 'tree'.*2, 4, 8, 16"),
+        ({"order": "tree", "tree_k": 3}, "tree_k is 3"),
+        ({"order": "tree", "tree_k": 32}, "tree_k is 32"),
+        ({"order": "tree", "tree_k": True}, "tree_k is True"),
+        ({"tree_k": 4}, "tree_k is 4 with order 'sequential'"),
+        ({"pooling": "none", "order": "split"}, "order 'split' with pooling 'none'"),
         (
             {"pooling": None},
             "torch's EmbeddingBag means 'mean', torchrec's EmbeddingBagConfig means 'sum'",
         ),
-        ({"pooling": "average"}, "pooling is 'average'.*'sum', 'mean', 'max'"),
-        ({"pooling": "none"}, "pooling 'none' .* is not built yet.*'sum', 'mean', 'max'"),
+        ({"pooling": "average"}, "pooling is 'average'.*'sum', 'mean', 'max', 'none'"),
         ({"pooling": DType.FP32}, "pooling is <DType.FP32"),
         ({"padding_idx": 10}, "padding_idx is 10.*from -10 to 9"),
         ({"padding_idx": -11}, "padding_idx is -11"),

@@ -8,7 +8,17 @@ import threading
 
 import numpy as np
 import pytest
-from cases import DTYPES, bits, difficult_fp32, difficult_rows, random_bags, same_bits, seeded
+from cases import (
+    DTYPES,
+    FORMATS,
+    bits,
+    difficult_fp32,
+    difficult_rows,
+    random_bags,
+    same_bits,
+    seeded,
+    table_of,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -100,6 +110,49 @@ def test_every_half_precision_pattern_widens_alike() -> None:
                 assert same_bits(out, right), (dtype, mode, isa)
 
 
+WAYS = (
+    ("sum", False, {}),
+    ("sum", True, {}),
+    ("sum", True, {"order": "split"}),
+    ("sum", False, {"order": "tree", "tree_k": 4}),
+    ("sum", True, {"order": "tree", "tree_k": 2}),
+    ("mean", False, {}),
+    ("mean", False, {"order": "tree", "tree_k": 16}),
+    ("max", False, {}),
+    ("max", False, {"order": "tree", "tree_k": 8}),
+    ("none", False, {}),
+)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_every_format_pooling_and_order_equals_the_reference(
+    engine: str, dtype: DType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All formats, poolings and orders, with and without padding, in chunks of a few bags; the
+    saturations are counted alike.
+    """
+    rng = seeded()
+    monkeypatch.setattr(cpu_module, "CHUNK_BYTES", 5000)
+    compared = saturations = 0
+    for (mode, weighted, order), padding, kind in itertools.product(WAYS, (None, 1), KINDS):
+        weighted = weighted and dtype is not DType.FIXED
+        dim = int(rng.choice([1, 2, 7, 16, 33, 64]))
+        table = table_of(dtype, rows=40, dim=dim, pooling=mode, padding_idx=padding, **order)
+        rows = difficult_rows(rng, table, kind)
+        bags = random_bags(rng, table, 12, longest=20, weighted=kind if weighted else None)
+        slow, fast = ReferenceBackend([table]), CpuBackend([table], engine=engine)
+        slow.load("t", rows)
+        fast.load("t", rows)
+        right = slow.lookup(bags)["t"]
+        assert same_bits(fast.lookup(bags)["t"], right), (table, kind)
+        assert fast.stats() == slow.stats()
+        saturations += slow.stats()["saturations"]
+        compared += len(right)
+    assert compared >= 1000
+    assert (saturations > 0) == (dtype is DType.FIXED)
+
+
 bag_lists = st.lists(st.lists(st.integers(0, 5), max_size=6), max_size=8)
 
 
@@ -153,7 +206,14 @@ def test_life_of_the_backend(engine: str) -> None:
     assert out["t"].tolist() == [[3.0, 5.5], [0.0, 0.0]]
     backend.update("t", np.array([3, 3], np.int32), np.array([[9, 9], [2, 2]], np.float32))
     assert backend.lookup(bags)["t"].tolist() == [[1.0, 3.0], [0.0, 0.0]]
-    assert backend.stats() == {"lookups": 2, "bags": 4, "keys": 4, "updates": 1, "update_rows": 2}
+    assert backend.stats() == {
+        "lookups": 2,
+        "bags": 4,
+        "keys": 4,
+        "updates": 1,
+        "update_rows": 2,
+        "saturations": 0,
+    }
     backend.close()
     backend.close()
     with pytest.raises(ClosedError, match=r"CpuBackend\.update"):

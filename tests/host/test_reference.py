@@ -5,21 +5,41 @@ from __future__ import annotations
 
 import doctest
 import math
+from collections import Counter
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from cases import DTYPES, bits, difficult_fp32, difficult_rows, random_bags, same_bits, seeded
+from cases import (
+    DTYPES,
+    FORMATS,
+    bits,
+    difficult_fp32,
+    difficult_rows,
+    random_bags,
+    same_bits,
+    seeded,
+    table_of,
+)
 
 import embnic.backends.base as base_module
 import embnic.backends.reference as reference_module
-from embnic.arithmetic import NAN_BITS, fma, narrow, storage_count, widen
+from embnic.arithmetic import NAN_BITS, OUTPUT, fma, narrow, storage_count, widen
 from embnic.backends.base import Backend, Capabilities
-from embnic.backends.reference import ReferenceBackend, accumulate, finish, pool_bag
+from embnic.backends.reference import (
+    ReferenceBackend,
+    RowKeys,
+    accumulate,
+    finish,
+    merge,
+    pool_bag,
+    pool_product,
+)
 from embnic.bags import Bags
 from embnic.config import Table
 from embnic.errors import ClosedError, ConfigError
-from embnic.gen.wire import DType, Pooling
+from embnic.gen.wire import NULL_ROW, DType, Pooling
+from embnic.quantised import QuantisedRows, join
 
 INF, NAN = float("inf"), float("nan")
 
@@ -328,7 +348,14 @@ def test_backend_lookup_update_stats_close() -> None:
     out = {"item": np.empty((3, 2), np.float32)}
     assert backend.lookup(bags, out)["item"] is out["item"]
     assert out["item"].tolist() == [[13, 14], [0, 0], [6, 6]]
-    assert backend.stats() == {"lookups": 2, "bags": 6, "keys": 6, "updates": 1, "update_rows": 3}
+    assert backend.stats() == {
+        "lookups": 2,
+        "bags": 6,
+        "keys": 6,
+        "updates": 1,
+        "update_rows": 3,
+        "saturations": 0,
+    }
     with pytest.raises(ConfigError, match=r"'user' has no rows yet"):
         backend.lookup(Bags.from_lists({"user": [[0]]}))
     with pytest.raises(ConfigError, match=r"'shop' does not exist"):
@@ -414,6 +441,259 @@ def test_capabilities_refuse_in_plain_words() -> None:
             Table("t", rows=1, dim=8, pooling="sum", dtype="bf16"),
             r"dtype 'bf16' is not built for 'tiny'.*'fp32'",
         ),
+        (
+            Table("t", rows=1, dim=8, pooling="sum", order="tree", tree_k=2),
+            r"order 'tree' is not built for 'tiny'.*'sequential'",
+        ),
     ):
         with pytest.raises(ConfigError, match=said):
             few.check(table, "tiny")
+
+
+# --- quantised rows ---
+
+
+def quantised_table(
+    rows: list[tuple[float, float, list[int]]], dtype: str = "int8", **table: object
+) -> tuple[Table, np.ndarray]:
+    """Return a table and its stored rows, each given as scale, bias, elements."""
+    scale, bias, q = (list(part) for part in zip(*rows, strict=True))
+    made = Table("t", rows=len(rows), dim=len(q[0]), dtype=dtype, **{"pooling": "sum", **table})  # type: ignore[arg-type]
+    return made, join(QuantisedRows(f32(*scale), f32(*bias), np.array(q, np.uint8)), made.dtype)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int8_front", "int4", "int4_end"])
+def test_quantised_sum_mean_max_and_rows(dtype: str) -> None:
+    """Two rows of three elements by hand, in every layout."""
+    rows = [(0.5, -1.0, [0, 3, 15]), (2.0, 0.25, [1, 0, 7])]
+    for pooling, expected in (
+        ("sum", [1.25, 0.75, 20.75]),
+        ("mean", [0.625, 0.375, 10.375]),
+        ("max", [2.25, 0.5, 14.25]),
+        ("none", [[-1.0, 0.5, 6.5], [2.25, 0.25, 14.25]]),
+    ):
+        table, stored = quantised_table(rows, dtype, pooling=pooling)
+        got = pooled(table, stored, [0, 1])
+        assert got.dtype == np.float32
+        assert got.tolist() == expected
+    table, stored = quantised_table(rows, dtype)
+    assert pooled(table, stored, [0, 1], [2.0, -1.0]).tolist() == [-4.25, 0.75, -1.25]
+
+
+def test_a_quantised_bias_is_added_before_the_element() -> None:
+    """`fma(s, q, acc + b)`: the bias meets the sum first, and the product is not rounded."""
+    table, stored = quantised_table([(1.0, -(2.0**24), [1]), (1.0, 2.0**24, [0])])
+    # 2^24, then 2^24 - 2^24 + 1: adding the product first would lose it.
+    assert pooled(table, stored, [1, 0])[0] == 1.0
+    table, stored = quantised_table([(1.0 + 2.0**-23, -1.0, [3]), (0.0, -2.0, [0])])
+    # -2 - 1 + 3 * (1 + 2^-23): rounding the product would give 2^-21.
+    assert pooled(table, stored, [1, 0])[0] == np.float32(3 * 2.0**-23)
+
+
+def test_weights_multiply_a_quantised_rows_scale_and_bias_and_round() -> None:
+    """`fma(round(s * w), q, acc + round(b * w))`, with and without a padding row."""
+    w = 1.0 + 2.0**-12
+    for padding_idx in (None, 1):
+        table, stored = quantised_table([(w, -w, [1]), (1.0, 0.0, [0])], padding_idx=padding_idx)
+        assert pooled(table, stored, [0], [w])[0] == 0.0  # both products round to the same
+    table, stored = quantised_table([(w, -(w * w), [1])], pooling="none")
+    assert pooled(table, stored, [0])[0, 0] == f32(w)[0] - f32(w * w)[0]
+
+
+# --- fixed ---
+
+
+def test_fixed_adds_integers_and_scales_at_the_end() -> None:
+    """Sum, mean, max and rows of int32 elements; the unit is 1/4."""
+    for pooling, expected in (
+        ("sum", [-1.0]),
+        ("mean", [-1.0 / 3]),
+        ("max", [1.25]),
+        ("none", [[0.5], [-2.75], [1.25]]),
+    ):
+        table = Table("t", rows=3, dim=1, dtype="fixed", pooling=pooling, fixed_scale_exp=-2)
+        rows = np.array([[2], [-11], [5]], np.int32)
+        assert same_bits(
+            pooled(table, rows, [0, 1, 2]),
+            f32(*expected) if pooling != "none" else np.array(expected, np.float32),
+        )
+
+
+def test_fixed_is_exact_where_float32_is_not() -> None:
+    """Integer sums keep every bit until the one rounding to float32, nearest even."""
+    table = Table("t", rows=3, dim=1, dtype="fixed", pooling="sum", fixed_scale_exp=0)
+    rows = np.array([[1 << 24], [1], [-(1 << 24)]], np.int32)
+    assert pooled(table, rows, [0, 1, 2])[0] == 1.0
+    assert pooled(table, rows, [0, 1])[0] == 2.0**24  # 2^24 + 1 is a tie
+    assert pooled(table, rows, [0, 1, 1, 1])[0] == 2.0**24 + 4
+
+
+def test_fixed_saturates_counted_and_then_depends_on_the_order() -> None:
+    """Each element of each addition that does not fit 32 bits counts once."""
+    table = Table("t", rows=2, dim=2, dtype="fixed", pooling="sum", fixed_scale_exp=0)
+    top = (1 << 31) - 1
+    rows = np.array([[top, 5], [-7, -5]], np.int32)
+    tally: Counter[str] = Counter()
+    acc, count = accumulate(table, rows, np.array([0, 0, 1]), tally=tally)
+    assert (acc.tolist(), count, acc.dtype) == ([top - 7, 5], 3, np.int32)
+    assert tally["saturations"] == 1
+    acc, _ = accumulate(table, rows, np.array([0, 1, 0]), tally=tally)
+    assert acc.tolist() == [top, 5]
+    assert tally["saturations"] == 2
+
+
+def test_fixed_does_not_depend_on_the_order_without_saturation() -> None:
+    """Any order of keys and any tree gives one result."""
+    rng = seeded()
+    tables = [table_of(DType.FIXED, rows=50, dim=6, pooling="sum")] + [
+        table_of(DType.FIXED, rows=50, dim=6, pooling="sum", order="tree", tree_k=k)
+        for k in (2, 4, 8, 16)
+    ]
+    rows = difficult_rows(rng, tables[0], "normal")
+    for _ in range(20):
+        ids = rng.integers(0, 50, 30)
+        results = [pooled(t, rows, rng.permutation(ids).tolist()) for t in tables]
+        assert all(same_bits(one, results[0]) for one in results)
+
+
+@pytest.mark.parametrize(("exp", "expected"), [(127, INF), (-128, 3 * 2.0**-128)])
+def test_the_fixed_scale_at_its_ends(exp: int, expected: float) -> None:
+    """Subnormal results are exact; too large ones are infinite."""
+    table = Table("t", rows=1, dim=1, dtype="fixed", pooling="sum", fixed_scale_exp=exp)
+    assert pooled(table, np.array([[3]], np.int32), [0])[0] == np.float32(expected)
+
+
+# --- no pooling ---
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_rows_come_out_as_stored_and_zeros_for_padding_and_null_keys(dtype: DType) -> None:
+    """One row for every key, in key order; float rows keep every bit, NaNs too."""
+    rng = seeded()
+    table = table_of(dtype, rows=9, dim=5, pooling="none", padding_idx=4)
+    rows = difficult_rows(rng, table, "special")
+    ids = [3, 4, 8, NULL_ROW, 3]
+    backend = ReferenceBackend([table])
+    backend.load("t", rows)
+    got = backend.lookup(Bags.from_lists({"t": [ids[:2], [], ids[2:]]}))["t"]
+    assert got.shape == (5, 5)
+    assert got.dtype == OUTPUT[dtype]
+    assert not bits(got[[1, 3]]).any()
+    if dtype in DTYPES:
+        assert same_bits(got[[0, 2, 4]], rows[[3, 8, 3]])
+    else:
+        one = table_of(dtype, rows=9, dim=5, pooling="max")
+        expected = np.stack([pooled(one, rows, [row]) for row in (3, 8, 3)])
+        assert same_bits(got[[0, 2, 4]], expected)
+
+
+def test_null_keys_contribute_nothing_to_a_bag() -> None:
+    """Not to the sum, not to the count."""
+    table, rows = column(1.0, 2.0, pooling="mean")
+    assert pooled(table, rows, [NULL_ROW, 0, NULL_ROW, 1])[0] == 1.5
+    assert pooled(table, rows, [NULL_ROW])[0] == 0.0
+
+
+# --- orders ---
+
+
+def test_tree_adds_running_sums_pairwise() -> None:
+    """Seven keys on four sums: ((0, 4) + (2, 6)) + ((1, 5) + (3)); 1 is lost beside 2**24."""
+    values = [2.0**24, 1.0, -(2.0**24), 1.0, 1.0, 1.0, 1.0]
+    table, rows = column(*values, order="tree", tree_k=4)
+    # sums: 2^24 + 1 -> 2^24, 2, -2^24 + 1, 1; pairs: 1, 3; all: 4
+    assert pooled(table, rows, list(range(7)))[0] == 4.0
+    plain, _ = column(*values)
+    assert pooled(table, rows, [0, 1, 4, 5])[0] == 2.0**24 + 2  # (2^24 + 1) + (1 + 1)
+    assert pooled(plain, rows, [0, 1, 4, 5])[0] == 2.0**24
+
+
+@pytest.mark.parametrize("k", [2, 4, 8, 16])
+def test_tree_against_its_definition(k: int) -> None:
+    """Any bag: j mod k, each sequential, then s = k/2 .. 1, absent sums left out; padding does not
+    take a place.
+    """
+    rng = seeded()
+    flat = Table("t", rows=40, dim=5, pooling="sum", padding_idx=7)
+    tree = Table("t", rows=40, dim=5, pooling="sum", padding_idx=7, order="tree", tree_k=k)
+    rows = difficult_rows(rng, flat, "ties")
+    for length in range(40):
+        ids = rng.integers(0, 40, length)
+        held = ids[ids != 7]
+        sums = {j: accumulate(flat, rows, held[j::k])[0] for j in range(k) if len(held[j::k])}
+        s = k // 2
+        while s:
+            for i in range(s):
+                if i + s in sums:
+                    sums[i] = sums[i] + sums[i + s]
+            s //= 2
+        expected = sums[0] if sums else f32(0, 0, 0, 0, 0)
+        assert same_bits(pooled(tree, rows, ids.tolist()), expected)
+    with pytest.raises(ConfigError, match="a bag of order 'tree' is continued"):
+        accumulate(tree, rows, ids, init=(f32(0, 0, 0, 0, 0), 1))
+
+
+def test_split_is_sequential_until_there_are_partials() -> None:
+    """Local keys in key order; then `merge` adds the owners' partials as whole numbers."""
+    rng = seeded()
+    for dtype in FORMATS:
+        for pooling in ("sum", "mean", "max"):
+            plain = table_of(dtype, rows=40, dim=5, pooling=pooling)
+            split_table = table_of(dtype, rows=40, dim=5, pooling=pooling, order="split")
+            rows = difficult_rows(rng, plain, "special")
+            ids = rng.integers(0, 40, 9)
+            local = accumulate(split_table, rows, ids)
+            assert same_bits(finish(split_table, *local), pool_bag(plain, rows, ids))
+            assert same_bits(
+                finish(split_table, *merge(split_table, [local])), pool_bag(plain, rows, ids)
+            )
+
+
+def test_merge_adds_in_the_given_order_and_skips_what_is_empty() -> None:
+    """The first that holds a key is taken as it is, a -0 too; finish divides once."""
+    table = Table("t", rows=1, dim=1, pooling="mean", order="split")
+    big, one, empty = (f32(2.0**24), 1), (f32(1.0), 2), (f32(9.0), 0)
+    assert merge(table, [empty, big, one, one, empty]) == (f32(2.0**24), 5)
+    assert merge(table, [one, one, big]) == (f32(2.0**24 + 2), 5)
+    assert finish(table, *merge(table, [one, one]))[0] == 0.5
+    assert same_bits(merge(table, [(f32(-0.0), 1), empty])[0], f32(-0.0))
+    acc, count = merge(table, [empty])
+    assert (acc.tolist(), count) == ([0.0], 0)
+
+
+def test_merge_of_max_and_fixed() -> None:
+    """max replaces where greater and keeps a first NaN; int32 saturates and counts."""
+    table = Table("t", rows=1, dim=2, pooling="max")
+    acc, count = merge(table, [(f32(NAN, 1.0), 2), (f32(3.0, 2.0), 1), (f32(4.0, NAN), 1)])
+    assert np.isnan(acc[0])
+    assert (acc[1], count) == (2.0, 4)
+    fixed = Table("t", rows=1, dim=1, dtype="fixed", pooling="sum", fixed_scale_exp=0)
+    top, tally = np.array([(1 << 31) - 1], np.int32), Counter[str]()
+    acc, count = merge(fixed, [(top, 1), (top, 1)], tally=tally)
+    assert (acc.tolist(), count, tally["saturations"]) == (top.tolist(), 2, 1)
+
+
+# --- products ---
+
+
+def test_a_product_of_rows_is_rounded_and_then_summed() -> None:
+    """Quotient and remainder rows by hand; weights multiply the rounded product, fused."""
+    value = 1.0 + 2.0**-12
+    table, rows = column(value, -1.0)
+    q = RowKeys(table, rows, np.array([1, 0]))
+    r = RowKeys(table, f32(1.0, value).reshape(-1, 1)[::-1], np.array([1, 0]))
+    assert pool_product(q, r)[0] == f32(-1.0)[0] + f32(value * value)[0]
+    scaled = pool_product(q, r, f32(1.0, value))
+    exact = Fraction(-1) + Fraction(value) * Fraction(float(f32(value * value)[0]))
+    assert scaled[0] == f32(exact_round(exact))[0]
+
+
+def test_a_product_skips_a_pair_with_a_padding_or_null_key() -> None:
+    """Either side counts, even where the other is infinite."""
+    table, rows = column(2.0, INF, padding_idx=0)
+    plain, others = column(3.0, 5.0)
+    ids = np.array([0, 1, 1])
+    q = RowKeys(table, rows, ids)
+    r = RowKeys(plain, others, np.array([1, NULL_ROW, 0]))
+    assert pool_product(q, r)[0] == INF
+    assert pool_product(q._replace(ids=ids[:2]), r._replace(ids=r.ids[:2]))[0] == 0.0

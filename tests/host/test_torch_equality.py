@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import bits, difficult_rows, random_bags, seeded
+from cases import bits, difficult_rows, random_bags, same_bits, seeded
 
 from embnic.arithmetic import narrow, widen
 from embnic.backends.reference import ReferenceBackend
 from embnic.config import Table
 from embnic.gen.wire import DType
+from embnic.quantised import QuantisedRows, join, split
 
 pytestmark = pytest.mark.torch
 
@@ -204,3 +205,144 @@ def test_a_changed_rule_is_noticed() -> None:
         a.load("t", stored[:50].copy())
         b.load("t", stored)
         assert (bits(a.lookup(bags)["t"]) != bits(b.lookup(bags)["t"])).any()
+
+
+# --- quantised rows ---
+
+QUANTISED_OP = {
+    DType.INT8: torch.ops.quantized.embedding_bag_byte_rowwise_offsets,
+    DType.INT4_END: torch.ops.quantized.embedding_bag_4bit_rowwise_offsets,
+}
+KINDS = ("normal", "wide", "ties", "subnormal", "special")
+
+
+def quantised_by_torch(table: Table, stored: Any, bags: Any) -> Any:
+    """Return torch's pooled bags of quantised rows; its op always sums."""
+    given = bags[table.name]
+    return QUANTISED_OP[table.dtype](
+        torch.from_numpy(stored),
+        torch.from_numpy(given.values.copy()),
+        torch.from_numpy(given.offsets.copy()),
+        per_sample_weights=None
+        if given.weights is None
+        else torch.from_numpy(given.weights.copy()),
+        include_last_offset=True,
+    )
+
+
+def wrong_elements(got: Any, expected: torch.Tensor) -> int:
+    """Return the number of float32 elements that differ, NaNs compared by position."""
+    both_nan = np.isnan(got) & torch.isnan(expected).numpy()
+    return int((~both_nan & (bits(got) != torch_bits(expected))).sum())
+
+
+def test_quantised_bags_equal_torch() -> None:
+    """int8 and int4 over dims, weights, empty bags and difficult scales: 0 mismatches."""
+    rng = seeded()
+    compared = 0
+    for dtype, weighted, kind in itertools.product(QUANTISED_OP, (False, True), KINDS):
+        for _ in range(16):
+            dim = int(rng.choice(DIMS)) if rng.random() < 0.7 else int(rng.integers(1, 769))
+            dim += dim % 2 if dtype is DType.INT4_END else 0  # torch's op knows whole bytes only
+            table = Table("t", rows=50, dim=dim, dtype=dtype, pooling="sum")
+            stored = difficult_rows(rng, table, kind)
+            bags = random_bags(
+                rng, table, BAGS_PER_CASE, longest=9, weighted=kind if weighted else None
+            )
+            backend = ReferenceBackend([table])
+            backend.load("t", stored)
+            expected = quantised_by_torch(table, stored, bags)
+            got = backend.lookup(bags)["t"]
+            assert wrong_elements(got, expected) == 0, (table, kind, weighted)
+            compared += len(got)
+    print(f"{compared} quantised bags compared with torch")
+    assert compared >= 10_000
+
+
+def test_a_quantised_layout_does_not_change_the_numbers() -> None:
+    """INT4 and INT8_FRONT hold the rows of the layouts that torch knows, and give its bits."""
+    rng = seeded()
+    for other, known in ((DType.INT8_FRONT, DType.INT8), (DType.INT4, DType.INT4_END)):
+        for weighted in (None, "normal"):
+            table = Table("t", rows=50, dim=64, dtype=other, pooling="sum")
+            stored = difficult_rows(rng, table, "normal")
+            bags = random_bags(rng, table, 100, longest=9, weighted=weighted)
+            backend = ReferenceBackend([table])
+            backend.load("t", stored)
+            rows = join(split(stored, other, 64), known)
+            same = Table("t", rows=50, dim=64, dtype=known, pooling="sum")
+            expected = quantised_by_torch(same, rows, bags)
+            assert wrong_elements(backend.lookup(bags)["t"], expected) == 0
+
+
+def test_a_changed_quantised_rule_is_noticed() -> None:
+    """The comparison can fail: unfused multiply and add differ, and so does the bias added last."""
+    rng = seeded()
+    table = Table("t", rows=50, dim=64, dtype="int8", pooling="sum")
+    stored = difficult_rows(rng, table, "normal")
+    bags = random_bags(rng, table, 100, longest=9)
+    expected = quantised_by_torch(table, stored, bags).numpy()
+    rows: QuantisedRows = split(stored, DType.INT8, 64)
+    unfused, late = np.zeros_like(expected), np.zeros_like(expected)
+    for index in range(len(bags["t"])):
+        for row in bags["t"].bag(index)[0]:
+            product = rows.scale[row] * rows.q[row].astype(np.float32)
+            unfused[index] = (unfused[index] + rows.bias[row]) + product
+            late[index] = (late[index] + product) + rows.bias[row]
+    assert not same_bits(unfused, expected)
+    assert not same_bits(late, expected)
+
+
+# --- FBGEMM ---
+
+
+def fbgemm_tables(dtype: DType, stored: Any, dim: int, pooling: Any) -> Any:
+    """Return FBGEMM's inference tables with one table that holds `stored`, output float32."""
+    from fbgemm_gpu.split_embedding_configs import SparseType
+    from fbgemm_gpu.split_table_batched_embeddings_ops_common import EmbeddingLocation
+    from fbgemm_gpu.split_table_batched_embeddings_ops_inference import (
+        IntNBitTableBatchedEmbeddingBagsCodegen,
+    )
+
+    kind = SparseType.INT8 if dtype is DType.INT8_FRONT else SparseType.INT4
+    made = IntNBitTableBatchedEmbeddingBagsCodegen(
+        [("t", len(stored), dim, kind, EmbeddingLocation.HOST)],
+        pooling_mode=pooling,
+        device="cpu",
+        output_dtype=SparseType.FP32,
+        indices_dtype=torch.int64,
+    )
+    made.fill_random_weights()
+    rows = made.split_embedding_weights(split_scale_shifts=False)[0][0]
+    rows.zero_()
+    rows[:, : stored.shape[1]] = torch.from_numpy(stored)
+    return made
+
+
+def test_quantised_bags_equal_fbgemm() -> None:
+    """FBGEMM's inference tables in both layouts: sum, weighted sum and rows without pooling."""
+    try:
+        from fbgemm_gpu.split_table_batched_embeddings_ops_common import PoolingMode
+    except (ImportError, OSError) as error:
+        pytest.skip(f"fbgemm-gpu-cpu is not installed or does not fit torch: {error}")
+    rng = seeded()
+    compared = 0
+    for dtype, kind in itertools.product((DType.INT8_FRONT, DType.INT4), KINDS):
+        for mode, weighted in (("sum", False), ("sum", True), ("none", False)):
+            dim = int(rng.choice([4, 8, 24, 64, 100, 128, 256]))
+            table = Table("t", rows=50, dim=dim, dtype=dtype, pooling=mode)
+            stored = difficult_rows(rng, table, kind)
+            bags = random_bags(rng, table, 300, longest=9, weighted=kind if weighted else None)
+            backend = ReferenceBackend([table])
+            backend.load("t", stored)
+            given = bags["t"]
+            expected = fbgemm_tables(dtype, stored, dim, PoolingMode[mode.upper()])(
+                torch.from_numpy(given.values.copy()),
+                torch.from_numpy(given.offsets.copy()),
+                None if given.weights is None else torch.from_numpy(given.weights.copy()),
+            )
+            got = backend.lookup(bags)["t"]
+            assert wrong_elements(got, expected) == 0, (table, kind, weighted)
+            compared += len(given)
+    print(f"{compared} quantised bags compared with FBGEMM")
+    assert compared >= 5_000

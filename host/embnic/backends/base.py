@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -10,14 +11,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arithmetic import STORAGE
+from ..arithmetic import OUTPUT
 from ..bags import Bags
 from ..config import MAX_DIM, Table, tables_by_name
 from ..errors import ClosedError, ConfigError
-from ..gen.wire import DType, Pooling
+from ..gen.wire import DType, Order, Pooling
 from ..rows import check_ids, to_storage
 
-__all__ = ["Backend", "Capabilities", "HostTables", "output_arrays"]
+__all__ = ["EVERYTHING", "Backend", "Capabilities", "HostTables", "output_arrays"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Capabilities:
 
     dtypes: frozenset[DType] = frozenset({DType.FP32})
     poolings: frozenset[Pooling] = frozenset({Pooling.SUM, Pooling.MEAN, Pooling.MAX})
+    orders: frozenset[Order] = frozenset({Order.SEQUENTIAL})
     weighted: bool = True
     max_dim: int = MAX_DIM
     peer_to_peer: bool = False  # a card writes GPU memory by itself; no backend claims it
@@ -39,18 +41,17 @@ class Capabilities:
         """Refuse a table that the backend cannot hold."""
         do = "Choose a target that takes it, such as 'cpu'."
         where = f"Table {table.name!r}:"
-        if table.dtype not in self.dtypes:
-            raise ConfigError(
-                f"{where} dtype {table.dtype.name.lower()!r} is not built for {target!r}.",
-                allowed=f"{_names(self.dtypes)}.",
-                do=do,
-            )
-        if table.pooling not in self.poolings:
-            raise ConfigError(
-                f"{where} pooling {table.pooling.name.lower()!r} is not built for {target!r}.",
-                allowed=f"{_names(self.poolings)}.",
-                do=do,
-            )
+        for what, member, taken in (
+            ("dtype", table.dtype, self.dtypes),
+            ("pooling", table.pooling, self.poolings),
+            ("order", table.order, self.orders),
+        ):
+            if member not in taken:
+                raise ConfigError(
+                    f"{where} {what} {member.name.lower()!r} is not built for {target!r}.",
+                    allowed=f"{_names(taken)}.",
+                    do=do,
+                )
         if table.dim > self.max_dim:
             raise ConfigError(
                 f"{where} dim {table.dim} does not fit the target {target!r}.",
@@ -59,13 +60,20 @@ class Capabilities:
             )
 
 
+EVERYTHING = Capabilities(
+    dtypes=frozenset(DType),
+    poolings=frozenset(Pooling),
+    orders=frozenset(Order) - {Order.MEMO},
+)
+
+
 @runtime_checkable
 class Backend(Protocol):
     """Hold tables and answer lookups.
 
     Rows go in and vectors come out in the table's storage type, as with torch: float32, float16,
-    and for bf16 uint16 bit patterns. `load` and `update` also take float32 and round it to nearest
-    even.
+    and for bf16 uint16 bit patterns. Quantised rows go in as uint8 and `fixed` ones as int32; their
+    vectors are float32. `load` and `update` also take float32 and round or quantise it.
     """
 
     name: str
@@ -82,7 +90,10 @@ class Backend(Protocol):
     def lookup(
         self, bags: Bags, out: Mapping[str, NDArray[Any]] | None = None
     ) -> dict[str, NDArray[Any]]:
-        """Pool every bag: for each table of `bags` an array [B, dim], in `out` where given."""
+        """Pool every bag: for each table of `bags` an array [B, dim], in `out` where given.
+
+        A table without pooling gives the row of every id: [L, dim], in the order of the ids.
+        """
         ...
 
     def stats(self) -> dict[str, int]:
@@ -95,7 +106,8 @@ class Backend(Protocol):
 
 
 class HostTables:
-    """Hold tables in host memory, each as one array [rows, dim] of its storage type.
+    """Hold tables in host memory, each as one array [rows, columns] of its storage type; columns
+    are the dim, or the bytes of a quantised row.
 
     What every backend that computes on the host shares: checks, load, update, counters.
     """
@@ -103,7 +115,14 @@ class HostTables:
     def __init__(self, tables: Iterable[Table], owner: str) -> None:
         """Take the tables; no memory is used before `load`."""
         self.tables = tables_by_name(tables)
-        self.counters = {"lookups": 0, "bags": 0, "keys": 0, "updates": 0, "update_rows": 0}
+        self.counters = {
+            "lookups": 0,
+            "bags": 0,
+            "keys": 0,
+            "updates": 0,
+            "update_rows": 0,
+            "saturations": 0,
+        }
         self._owner = owner
         self._rows: dict[str, NDArray[Any]] = {}
         self._closed = False
@@ -144,7 +163,7 @@ class HostTables:
         self.counters["update_rows"] += len(checked)
 
     def rows(self, name: str) -> NDArray[Any]:
-        """Return the stored rows of a table: [rows, dim]."""
+        """Return the stored rows of a table: [rows, columns]."""
         self.table(name)
         if name not in self._rows:
             raise ConfigError(
@@ -154,11 +173,12 @@ class HostTables:
             )
         return self._rows[name]
 
-    def count(self, bags: Bags) -> None:
-        """Count one lookup."""
+    def count(self, bags: Bags, *, saturations: int = 0) -> None:
+        """Count one lookup, and the elements of its additions that saturated."""
         self.counters["lookups"] += 1
         self.counters["bags"] += bags.bags_total
         self.counters["keys"] += bags.keys_total
+        self.counters["saturations"] += saturations
 
     def close(self) -> None:
         """Free the rows."""
@@ -169,7 +189,9 @@ class HostTables:
 def output_arrays(
     tables: Mapping[str, Table], bags: Bags, out: Mapping[str, NDArray[Any]] | None
 ) -> dict[str, NDArray[Any]]:
-    """Return an array [B, dim] of the storage type for each table, from `out` where given."""
+    """Return an array [B, dim], or [L, dim] without pooling, of the type of its results for each
+    table, from `out` where given.
+    """
     given = {} if out is None else out
     for name in given:
         if name not in bags:
@@ -180,8 +202,9 @@ def output_arrays(
             )
     arrays: dict[str, NDArray[Any]] = {}
     for name in bags:
-        table = tables[name]
-        shape, dtype = (len(bags[name]), table.dim), STORAGE[table.dtype]
+        table, part = tables[name], bags[name]
+        count = len(part.values) if table.pooling is Pooling.NONE else len(part)
+        shape, dtype = (count, table.dim), OUTPUT[table.dtype]
         if name not in given:
             arrays[name] = np.empty(shape, dtype)
             continue
@@ -207,5 +230,5 @@ def output_arrays(
     return arrays
 
 
-def _names(members: Iterable[DType] | Iterable[Pooling]) -> str:
+def _names(members: Iterable[enum.IntEnum]) -> str:
     return ", ".join(repr(m.name.lower()) for m in sorted(members))

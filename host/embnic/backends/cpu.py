@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answer lookups on the CPU: native code when the extension was compiled, else numpy; the same bits
-with both.
+with both. The native code pools fp32, fp16 and bf16 in key order; numpy does the rest: quantised and
+`fixed` tables, tables without pooling, the order `tree`.
 
 The numpy twin handles all bags of a table together: first the first key of every bag, then the
 second of every bag that has one, and so on. So each bag still sees its keys in order, and the
@@ -11,25 +12,39 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arithmetic import STORAGE, canonical, fma, narrow, storage_count, widen
+from ..arithmetic import canonical, fma, narrow, storage_count, widen
 from ..bags import Bags, TableBags
 from ..config import Table
 from ..errors import ConfigError
-from ..gen.wire import DType, Pooling
-from .base import Capabilities, HostTables, output_arrays
+from ..gen.wire import NULL_ROW, DType, Order, Pooling
+from ..quantised import QuantisedRows, dequantise, split
+from .base import EVERYTHING, HostTables, output_arrays
 
-__all__ = ["CpuBackend", "native_module", "pool_native", "pool_numpy"]
+__all__ = [
+    "CpuBackend",
+    "finish_bags",
+    "native_module",
+    "pool_native",
+    "pool_numpy",
+    "unpool_numpy",
+]
 
 _log = logging.getLogger("embnic.cpu")
 
 CHUNK_BYTES = 8 << 20  # accumulators that the numpy twin works on at a time
+NATIVE_DTYPES = frozenset({DType.FP32, DType.FP16, DType.BF16})
+SATURATIONS = "saturations"
+INT32 = np.iinfo(np.int32)
+
+Accumulators = NDArray[Any]  # float32, or int32 for `fixed`: [B, dim]
 
 
 def native_module() -> ModuleType | None:
@@ -47,7 +62,7 @@ class CpuBackend:
     """
 
     name = "cpu"
-    capabilities = Capabilities(dtypes=frozenset(STORAGE))
+    capabilities = EVERYTHING
 
     def __init__(self, tables: Iterable[Table], *, engine: str = "auto") -> None:
         """Take the tables; `load` gives them rows."""
@@ -67,23 +82,26 @@ class CpuBackend:
         self._host.update(table, ids, rows)
 
     def rows(self, table: str) -> NDArray[Any]:
-        """Return the stored rows of a table, [rows, dim]: a view, do not change it."""
+        """Return the stored rows of a table, [rows, columns]: a view, do not change it."""
         return self._host.rows(table)
 
     def lookup(
         self, bags: Bags, out: Mapping[str, NDArray[Any]] | None = None
     ) -> dict[str, NDArray[Any]]:
-        """Pool every bag: for each table of `bags` an array [B, dim]."""
+        """Pool every bag: for each table of `bags` an array [B, dim]; [L, dim] without pooling."""
         self._host.check_open("lookup")
         bags = bags.validate_against(self._host.tables.values())
         pooled = output_arrays(self._host.tables, bags, out)
+        saturations = 0
         for name, given in bags.items():
             table, weights = self._host.table(name), self._host.rows(name)
-            if self._native is None:
-                pool_numpy(table, weights, given, pooled[name])
-            else:
+            if table.pooling is Pooling.NONE:
+                unpool_numpy(table, weights, given.values, pooled[name])
+            elif self._native is not None and _native_pools(table):
                 pool_native(self._native, table, weights, given, pooled[name])
-        self._host.count(bags)
+            else:
+                saturations += pool_numpy(table, weights, given, pooled[name])
+        self._host.count(bags, saturations=saturations)
         return pooled
 
     def stats(self) -> dict[str, int]:
@@ -125,18 +143,44 @@ def pool_native(
         isa=isa,
     )
     if not direct:
-        out[...] = _finish(table, acc, counts)
+        out[...] = finish_bags(table, acc, counts)
 
 
-def pool_numpy(table: Table, weights: NDArray[Any], bags: TableBags, out: NDArray[Any]) -> None:
-    """Pool every bag into `out` [B, dim] with numpy alone."""
-    ids, starts, w = _without_padding(table, bags)
+def _native_pools(table: Table) -> bool:
+    """Tell whether the native kernels know the table's arithmetic."""
+    return table.dtype in NATIVE_DTYPES and table.order is not Order.TREE
+
+
+def unpool_numpy(
+    table: Table, weights: NDArray[Any], ids: NDArray[np.int64], out: NDArray[Any]
+) -> None:
+    """Write the row of every id into `out` [L, dim]; zeros for null keys and the padding row."""
+    absent = ids == NULL_ROW
+    if table.padding_idx is not None:
+        absent |= ids == table.padding_idx
     step = max(1, CHUNK_BYTES // (4 * table.dim))
+    for first in range(0, len(ids), step):
+        part = slice(first, first + step)
+        stored = weights[np.where(absent[part], 0, ids[part])]
+        if table.quantised or table.dtype is DType.FIXED:
+            ones = np.ones(len(stored), np.int64)
+            out[part] = finish_bags(table, _elements(table, stored), ones)
+        else:
+            out[part] = stored
+        out[part][absent[part]] = 0
+
+
+def pool_numpy(table: Table, weights: NDArray[Any], bags: TableBags, out: NDArray[Any]) -> int:
+    """Pool every bag into `out` [B, dim] with numpy alone; return the additions that saturated."""
+    ids, starts, w = _without_padding(table, bags)
+    tally: Counter[str] = Counter()
+    step = max(1, CHUNK_BYTES // (4 * table.dim * (table.tree_k or 1)))
     for first in range(0, len(bags), step):
         part = slice(first, min(first + step, len(bags)))
         lengths = np.diff(starts[part.start : part.stop + 1])
-        acc = _accumulate(table, weights, ids, w, starts[part], lengths)
-        out[part] = _finish(table, acc, lengths)
+        run = _Run(table, weights, ids, w, tally)
+        out[part] = finish_bags(table, run.accumulate(starts[part], lengths), lengths)
+    return tally[SATURATIONS]
 
 
 def _without_padding(
@@ -154,42 +198,97 @@ def _without_padding(
     )
 
 
-def _accumulate(
-    table: Table,
-    weights: NDArray[Any],
-    ids: NDArray[np.int64],
-    w: NDArray[np.float32] | None,
-    starts: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-) -> NDArray[np.float32]:
-    """Return the accumulators [B, dim] of bags of which bag b has the ids from `starts[b]`,
-    `lengths[b]` of them.
-    """
-    longest_first = np.argsort(-lengths, kind="stable")
-    starts, lengths = starts[longest_first], lengths[longest_first]
-    acc = np.zeros((len(starts), table.dim), np.float32)
-    with np.errstate(all="ignore"):
-        for k in range(int(lengths[0]) if len(lengths) else 0):
-            live = int(np.searchsorted(-lengths, -k, side="left"))  # bags with more than k keys
-            at = starts[:live] + k
-            x = widen(weights[ids[at]], table.dtype)
-            if table.pooling is Pooling.MAX:
-                acc[:live] = x if k == 0 else np.where(x > acc[:live], x, acc[:live])
-            elif w is None:
-                acc[:live] += x
-            elif table.mul_then_add:
-                acc[:live] += w[at, np.newaxis] * x
-            else:
-                acc[:live] = fma(w[at, np.newaxis], x, acc[:live])
-    in_order = np.empty_like(acc)
-    in_order[longest_first] = acc
-    return in_order if table.pooling is Pooling.MAX else canonical(in_order)
+class _Run(NamedTuple):
+    """Hold what the bags of a table are made of; padding has been left out."""
+
+    table: Table
+    weights: NDArray[Any]  # stored rows
+    ids: NDArray[np.int64]
+    w: NDArray[np.float32] | None
+    tally: Counter[str]
+
+    def accumulate(self, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Accumulators:
+        """Return the accumulators of bags of which bag b has `lengths[b]` ids from `starts[b]`."""
+        longest_first = np.argsort(-lengths, kind="stable")
+        starts, lengths = starts[longest_first], lengths[longest_first]
+        leaves = self.table.tree_k or 1
+        kind = np.int32 if self.table.dtype is DType.FIXED else np.float32
+        sums = [np.zeros((len(starts), self.table.dim), kind) for _ in range(leaves)]
+        with np.errstate(all="ignore"):
+            for k in range(int(lengths[0]) if len(lengths) else 0):
+                live = int(np.searchsorted(-lengths, -k, side="left"))  # bags with more than k keys
+                acc = sums[k % leaves]
+                acc[:live] = self._add(starts[:live] + k, acc[:live], first=k < leaves)
+            while len(sums) > 1:
+                half = len(sums) // 2
+                sums = [
+                    self._merge(sums[at], sums[at + half], lengths > at + half)
+                    for at in range(half)
+                ]
+        in_order: Accumulators = np.empty_like(sums[0])
+        in_order[longest_first] = sums[0]
+        if self.table.pooling is Pooling.MAX or self.table.dtype is DType.FIXED:
+            return in_order
+        return canonical(in_order)
+
+    def _add(self, at: NDArray[np.int64], acc: Accumulators, *, first: bool) -> Accumulators:
+        """Return `acc` with the key at position `at[b]` added to bag b."""
+        table, stored = self.table, self.weights[self.ids[at]]
+        w = None if self.w is None else self.w[at, np.newaxis]
+        if table.pooling is Pooling.MAX:
+            x = _elements(table, stored)
+            return x if first else np.where(x > acc, x, acc)
+        if table.dtype is DType.FIXED:
+            return self._saturated(acc, stored)
+        if table.quantised:
+            rows = _apart(table, stored)
+            scale, bias = rows.scale[:, np.newaxis], rows.bias[:, np.newaxis]
+            if w is not None:
+                scale, bias = scale * w, bias * w
+            return fma(scale, rows.q.astype(np.float32), acc + bias)
+        x = widen(stored, table.dtype)
+        if w is None:
+            return acc + x
+        return acc + w * x if table.mul_then_add else fma(w, x, acc)
+
+    def _merge(
+        self, acc: Accumulators, other: Accumulators, present: NDArray[np.bool_]
+    ) -> Accumulators:
+        """Return `acc` with `other` merged in the bags where that holds a key."""
+        if self.table.pooling is Pooling.MAX:
+            return np.where(present[:, np.newaxis] & (other > acc), other, acc)
+        if self.table.dtype is DType.FIXED:
+            return self._saturated(acc, other)  # an absent one is zero
+        return np.where(present[:, np.newaxis], acc + other, acc)
+
+    def _saturated(self, acc: NDArray[np.int32], addend: NDArray[np.int32]) -> NDArray[np.int32]:
+        exact = acc.astype(np.int64) + addend
+        held = np.clip(exact, INT32.min, INT32.max)
+        self.tally[SATURATIONS] += int((held != exact).sum())
+        narrowed: NDArray[np.int32] = held.astype(np.int32)
+        return narrowed
 
 
-def _finish(table: Table, acc: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[Any]:
-    """Return the vectors [B, dim] in the storage type; an empty bag's accumulator is zeros and
-    stays so.
+def _apart(table: Table, stored: NDArray[Any]) -> QuantisedRows:
+    return split(stored, table.dtype, table.dim)
+
+
+def _elements(table: Table, stored: NDArray[Any]) -> NDArray[Any]:
+    """Return stored rows as the numbers that are compared: float32, or int32 for `fixed`."""
+    if table.dtype is DType.FIXED:
+        return stored
+    if table.quantised:
+        return canonical(dequantise(_apart(table, stored)))
+    return widen(stored, table.dtype)
+
+
+def finish_bags(table: Table, acc: Accumulators, counts: NDArray[np.int64]) -> NDArray[Any]:
+    """Return the vectors [B, dim] in the type of the results: scaled if `fixed`, divided for a
+    mean, rounded. `counts` [B] leave padding out; an empty bag's accumulator is zeros and stays so.
     """
+    if table.fixed_scale_exp is not None:
+        with np.errstate(all="ignore"):
+            acc = np.ldexp(acc.astype(np.float32), table.fixed_scale_exp)
     half_up = (
         table.dtype is DType.BF16 and table.pooling is not Pooling.MAX and not table.mul_then_add
     )

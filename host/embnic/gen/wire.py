@@ -54,7 +54,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0x984B472F
+CONTRACT_HASH: Final = 0xB3F78B54
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
@@ -84,7 +84,7 @@ class Opcode(IntEnum):
     PING = 1  # request: are you there; answered by REPLY without vectors
     LOOKUP = 2  # request: bags of keys; answered by REPLY, PARTIAL or ERROR
     REPLY = 3  # reply: pooled, normalised vectors
-    PARTIAL = 4  # reply: an unnormalised fp32 accumulator and its count
+    PARTIAL = 4  # reply: an unnormalised fp32 (FIXED: int32) accumulator and its count
     ROWS = 5  # request and reply: rows without pooling (reserved)
     UPDATE = 6  # request: write rows; answered by ACK or ERROR
     ACK = 7  # reply: an UPDATE or INVALIDATE took effect
@@ -95,16 +95,16 @@ class Opcode(IntEnum):
 
 
 class DType(IntEnum):
-    """How a row is stored."""
+    """How a row is given. Card memory holds quantised rows of all layouts alike: f32 scale, f32 bias, 8 zero bytes, elements."""
 
     FP32 = 0  # IEEE 754 binary32
     FP16 = 1  # IEEE 754 binary16
     BF16 = 2  # bfloat16
-    INT8 = 3  # row-wise int8, fp32 scale and bias at the end of the row
-    INT8_FRONT = 4  # row-wise int8, fp16 scale and bias at the front of the row
-    INT4 = 5  # row-wise int4, fp16 scale and bias at the front of the row
-    INT4_END = 6  # row-wise int4, fp16 scale and bias at the end of the row
-    FIXED = 7  # int32 with a power-of-two scale per table
+    INT8 = 3  # uint8 elements q, then fp32 scale and bias; an element is scale * q + bias
+    INT8_FRONT = 4  # fp16 scale and bias, then uint8 elements
+    INT4 = 5  # fp16 scale and bias, then 4-bit elements, the first of a byte in its low half
+    INT4_END = 6  # 4-bit elements as INT4, then fp16 scale and bias
+    FIXED = 7  # int32 elements in units of 2**fixed_scale_exp of the table; the card answers unscaled int32
 
 
 class Status(IntEnum):
@@ -128,17 +128,17 @@ class Pooling(IntEnum):
     """How the rows of a bag become one vector."""
 
     SUM = 0  # sum, weighted when the frame says so
-    MEAN = 1  # sum divided by the number of keys that contributed
+    MEAN = 1  # sum divided by the number of keys that contributed; a FIXED sum is divided by the host
     MAX = 2  # elementwise maximum
-    NONE = 3  # no pooling: rows
+    NONE = 3  # no pooling: the row of every key, zeros for a null key and the padding row
 
 
 class Order(IntEnum):
-    """The order of the additions."""
+    """The order of the additions; a partial or a mean is divided and rounded once, after the last of them."""
 
-    SEQUENTIAL = 0  # key order
-    TREE = 1  # a tree of 2**tree_k_log2 keys
-    SPLIT = 2  # local rows in key order, then the owners' partials by owner number
+    SEQUENTIAL = 0  # key order: acc = acc + row, from +0
+    TREE = 1  # the j-th key that counts goes to running sum j mod 2**tree_k_log2; these are added pairwise, halves first, those without a key left out
+    SPLIT = 2  # local rows in key order, then the owners' partials by ascending owner number
     MEMO = 3  # as the plan's memo rows say
 
 
@@ -259,11 +259,11 @@ DESCRIPTOR_FIELDS: Final = {
     "dtype": BitField(1, 4, False),  # storage type
     "pooling": BitField(5, 2, False),  # pooling
     "has_padding": BitField(7, 1, False),  # padding_row is skipped and not counted
-    "mul_then_add": BitField(8, 1, False),  # round the weighted product before adding
+    "mul_then_add": BitField(8, 1, False),  # round the weighted product before adding; FP32, FP16 and BF16 only
     "dim": BitField(16, 16, False),  # elements of a row
     "order": BitField(32, 2, False),  # order of the additions
-    "tree_k_log2": BitField(34, 4, False),  # log2 of the leaves of a TREE
-    "fixed_scale_exp": BitField(38, 8, True),  # log2 of the scale of FIXED rows
+    "tree_k_log2": BitField(34, 4, False),  # log2 of the running sums of a TREE, 1 to 4; 0 with the other orders
+    "fixed_scale_exp": BitField(38, 8, True),  # log2 of the unit of FIXED rows, for the host; 0 with the other dtypes
     "remote": BitField(46, 1, False),  # the rows live on another card
     "memo": BitField(47, 1, False),  # rows are stored partial sums
     "owner": BitField(48, 8, False),  # which owner holds the rows

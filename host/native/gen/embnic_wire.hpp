@@ -8,7 +8,7 @@
 
 namespace embnic::wire {
 
-inline constexpr std::uint32_t kContractHash = 0x984B472Fu;
+inline constexpr std::uint32_t kContractHash = 0xB3F78B54u;
 
 inline constexpr std::uint16_t kMagic = 0xEB1Cu;
 inline constexpr std::uint8_t kVersion = 1u;
@@ -30,7 +30,7 @@ enum class Opcode : std::uint8_t {
     PING = 1,  // request: are you there; answered by REPLY without vectors
     LOOKUP = 2,  // request: bags of keys; answered by REPLY, PARTIAL or ERROR
     REPLY = 3,  // reply: pooled, normalised vectors
-    PARTIAL = 4,  // reply: an unnormalised fp32 accumulator and its count
+    PARTIAL = 4,  // reply: an unnormalised fp32 (FIXED: int32) accumulator and its count
     ROWS = 5,  // request and reply: rows without pooling (reserved)
     UPDATE = 6,  // request: write rows; answered by ACK or ERROR
     ACK = 7,  // reply: an UPDATE or INVALIDATE took effect
@@ -40,16 +40,16 @@ enum class Opcode : std::uint8_t {
     ERROR = 15,  // reply: the request was refused; see the status
 };
 
-// How a row is stored.
+// How a row is given. Card memory holds quantised rows of all layouts alike: f32 scale, f32 bias, 8 zero bytes, elements.
 enum class DType : std::uint8_t {
     FP32 = 0,  // IEEE 754 binary32
     FP16 = 1,  // IEEE 754 binary16
     BF16 = 2,  // bfloat16
-    INT8 = 3,  // row-wise int8, fp32 scale and bias at the end of the row
-    INT8_FRONT = 4,  // row-wise int8, fp16 scale and bias at the front of the row
-    INT4 = 5,  // row-wise int4, fp16 scale and bias at the front of the row
-    INT4_END = 6,  // row-wise int4, fp16 scale and bias at the end of the row
-    FIXED = 7,  // int32 with a power-of-two scale per table
+    INT8 = 3,  // uint8 elements q, then fp32 scale and bias; an element is scale * q + bias
+    INT8_FRONT = 4,  // fp16 scale and bias, then uint8 elements
+    INT4 = 5,  // fp16 scale and bias, then 4-bit elements, the first of a byte in its low half
+    INT4_END = 6,  // 4-bit elements as INT4, then fp16 scale and bias
+    FIXED = 7,  // int32 elements in units of 2**fixed_scale_exp of the table; the card answers unscaled int32
 };
 
 // Why a request was refused.
@@ -71,16 +71,16 @@ enum class Status : std::uint8_t {
 // How the rows of a bag become one vector.
 enum class Pooling : std::uint8_t {
     SUM = 0,  // sum, weighted when the frame says so
-    MEAN = 1,  // sum divided by the number of keys that contributed
+    MEAN = 1,  // sum divided by the number of keys that contributed; a FIXED sum is divided by the host
     MAX = 2,  // elementwise maximum
-    NONE = 3,  // no pooling: rows
+    NONE = 3,  // no pooling: the row of every key, zeros for a null key and the padding row
 };
 
-// The order of the additions.
+// The order of the additions; a partial or a mean is divided and rounded once, after the last of them.
 enum class Order : std::uint8_t {
-    SEQUENTIAL = 0,  // key order
-    TREE = 1,  // a tree of 2**tree_k_log2 keys
-    SPLIT = 2,  // local rows in key order, then the owners' partials by owner number
+    SEQUENTIAL = 0,  // key order: acc = acc + row, from +0
+    TREE = 1,  // the j-th key that counts goes to running sum j mod 2**tree_k_log2; these are added pairwise, halves first, those without a key left out
+    SPLIT = 2,  // local rows in key order, then the owners' partials by ascending owner number
     MEMO = 3,  // as the plan's memo rows say
 };
 
