@@ -20,15 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arithmetic import STORAGE
 from ..bags import Bags, TableBags
 from ..config import Table
 from ..errors import ConfigError
-from ..gen.wire import Pooling
+from ..gen.wire import DType, Pooling
 from ..rows import check_ids, to_storage
-from .base import Capabilities, HostTables, output_arrays
+from .base import EVERYTHING, HostTables, output_arrays
 from .gpu_device import Device, open_device
-from .gpu_layout import FORMATS, FlatBags, Layout, Plan, Tuning, make_plan
+from .gpu_layout import FlatBags, Layout, Plan, Tuning, make_plan, vector_bytes
 from .gpu_memory import DeviceMemory, Memory, Resolved, torch_dtype
 
 __all__ = ["GpuBackend", "GpuTables", "stage"]
@@ -60,7 +59,7 @@ class GpuTables:
         self._loaded: set[str] = set()
         self._plans: OrderedDict[Any, Plan] = OrderedDict()
         torch = self.device.torch
-        self._wrong = torch.zeros(1, dtype=torch.int32, device=self.device.torch_device)
+        self._flags = torch.zeros(2, dtype=torch.int64, device=self.device.torch_device)
         self._no_weights = torch.zeros(4, dtype=torch.float32, device=self.device.torch_device)
 
     # -- rows ---------------------------------------------------------------------------------------------------------
@@ -101,7 +100,8 @@ class GpuTables:
     def _stored(self, table: Table, weights: Any, rows: int) -> Any:
         """Return weights in the storage type: a tensor of it as it is, everything else as a numpy array."""
         torch = self.device.torch
-        if isinstance(weights, torch.Tensor) and weights.dtype == torch_dtype(torch, table.dtype):
+        kind = torch_dtype(torch, table.dtype)
+        if isinstance(weights, torch.Tensor) and weights.dtype == kind and not table.quantised:
             if tuple(weights.shape) != (rows, table.dim):
                 raise ConfigError(
                     f"Table {table.name!r}: rows have shape {list(weights.shape)}.",
@@ -349,9 +349,9 @@ class GpuTables:
 
     def check_errors(self, flat: FlatBags | None = None) -> None:
         """Wait for the device and refuse ids or offsets that a lookup since the last check found to be wrong."""
-        if not int(self._wrong.item()):
+        if not int(self._flags[0].item()):
             return
-        self._wrong.zero_()
+        self._flags[0] = 0
         if flat is not None:
             self._explain(flat)
         raise ConfigError(
@@ -389,7 +389,7 @@ class GpuTables:
             out,
             plan.first_bags,
             plan.out_starts,
-            self._wrong,
+            self._flags,
             int(flat.ids.shape[0]),
             plan.variants,
             plan.variant_count,
@@ -406,30 +406,40 @@ class GpuTables:
     def _plan(self, flat: FlatBags) -> Plan:
         for name in flat.names:
             self._check_loaded(name)
-        key = (flat.names, flat.counts, flat.weights is not None)
+        outputs = self._outputs(flat)
+        key = (flat.names, flat.counts, outputs, flat.weights is not None)
         plan = self._plans.get(key)
         if plan is None:
-            plan = make_plan(
-                self.device,
-                self.layout,
-                (flat.names, flat.counts),
-                weighted=flat.weights is not None,
-                tuning=self.tuning,
-            )
+            plan = make_plan(self.device, self.layout, flat, outputs=outputs, tuning=self.tuning)
             self._plans[key] = plan
             while len(self._plans) > _PLANS:
                 self._plans.popitem(last=False)
         return plan
 
+    def _outputs(self, flat: FlatBags) -> tuple[int, ...]:
+        """Return the vectors of each table; where nothing is pooled they are its keys, which the offsets say."""
+        if all(self.tables[name].pooling is not Pooling.NONE for name in flat.names):
+            return flat.counts
+        ends = np.cumsum((0, *flat.counts))
+        edges = flat.offsets[self.device.put(ends)].cpu().numpy().clip(0, int(flat.ids.shape[0]))
+        keys = np.diff(edges).clip(0).tolist()
+        return tuple(
+            keys[at] if self.tables[name].pooling is Pooling.NONE else count
+            for at, (name, count) in enumerate(zip(flat.names, flat.counts, strict=True))
+        )
+
     def _views(self, plan: Plan, out: Any) -> dict[str, Any]:
         torch = self.device.torch
         views = {}
-        for name, count, start in zip(plan.names, plan.counts, plan.starts, strict=True):
+        for name, count, start in zip(plan.names, plan.outputs, plan.starts, strict=True):
             table = self.tables[name]
-            end = start + count * table.row_bytes
-            views[name] = (
-                out[start:end].view(torch_dtype(torch, table.dtype)).view(count, table.dim)
+            end = start + count * vector_bytes(table)
+            kind = (
+                torch_dtype(torch, table.dtype)
+                if table.dtype in (DType.FP16, DType.BF16)
+                else torch.float32
             )
+            views[name] = out[start:end].view(kind).view(count, table.dim)
         return views
 
     def _count(self, flat: FlatBags) -> None:
@@ -441,7 +451,8 @@ class GpuTables:
     # -- the rest -----------------------------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, int]:
-        """Return the counters since the start."""
+        """Return the counters since the start; waits for the device."""
+        self._host.counters["saturations"] = int(self._flags[1].item())
         memory = {} if self._memory is None else self._memory.counters()
         return {**self._host.counters, "launches": self.launches, **memory}
 
@@ -456,7 +467,7 @@ class GpuBackend:
     """Answer the engine's lookups on the GPU."""
 
     name = "gpu"
-    capabilities = Capabilities(dtypes=frozenset(FORMATS) & frozenset(STORAGE))
+    capabilities = EVERYTHING
 
     def __init__(self, tables: Iterable[Table], *, device: str | None = None) -> None:
         """Take the tables; `load` gives them rows."""

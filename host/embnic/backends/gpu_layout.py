@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arithmetic import OUTPUT
 from ..config import Table
 from ..gen.wire import DType, Pooling
 from .gpu_device import Device
@@ -25,14 +26,28 @@ __all__ = [
     "Layout",
     "Plan",
     "Tuning",
-    "element_bytes",
     "make_plan",
     "row_units",
+    "vector_bytes",
 ]
 
 UNIT = 16
-FORMATS: Mapping[DType, int] = {DType.FP32: 0, DType.FP16: 1, DType.BF16: 2}  # codes of the kernels
+# Codes of the kernels. All quantised rows of as many bits are stored in one layout, the card's.
+FORMATS: Mapping[DType, int] = {
+    DType.FP32: 0,
+    DType.FP16: 1,
+    DType.BF16: 2,
+    DType.INT8: 3,
+    DType.INT8_FRONT: 3,
+    DType.INT4: 4,
+    DType.INT4_END: 4,
+    DType.FIXED: 5,
+}
+POOLINGS: Mapping[Pooling, int] = {Pooling.SUM: 0, Pooling.MEAN: 0, Pooling.MAX: 1, Pooling.NONE: 2}
+VARIANT_BITS = 14
+_PER_UNIT = (4, 8, 8, 16, 32, 4)  # elements in 16 bytes, by format code
 _WIDEST = 1024  # bytes of a row that one program takes; longer rows are cut into column blocks
+_MOST_COLUMNS = 512
 
 
 def row_units(table: Table) -> int:
@@ -40,9 +55,9 @@ def row_units(table: Table) -> int:
     return -(-table.row_bytes // UNIT)
 
 
-def element_bytes(table: Table) -> int:
-    """Return the bytes of an element of a pooled vector."""
-    return table.element_bytes
+def vector_bytes(table: Table) -> int:
+    """Return the bytes of a pooled vector."""
+    return int(table.dim * OUTPUT[table.dtype].itemsize)
 
 
 @dataclass(frozen=True)
@@ -104,71 +119,77 @@ class Plan:
     table: Any  # device int64 [T, FIELDS]
     first_bags: Any  # device int64 [T + 1]
     out_starts: Any  # device int64 [T], in units
+    outputs: tuple[int, ...]  # vectors of each table: its bags, or its keys where nothing is pooled
     out_bytes: int
     starts: tuple[int, ...]  # of the vectors of each table, in bytes
 
 
 def _block(table: Table) -> int:
     """Return the columns that a program takes: a power of two, at least a unit and at most `_WIDEST` bytes."""
-    size = table.element_bytes
-    return min(max(1 << (table.dim - 1).bit_length(), UNIT // size), _WIDEST // size)
+    unit = _PER_UNIT[FORMATS[table.dtype]]
+    most = min(_WIDEST // UNIT * unit, _MOST_COLUMNS)
+    return min(max(1 << (table.dim - 1).bit_length(), unit), most)
 
 
 def _variant(table: Table, *, weighted: bool) -> int:
     """Return the code that `gpu_kernels.pool_kernel` reads."""
     weighted = weighted and table.pooling is Pooling.SUM
     wide = table.dim % 8 == 0
-    code = FORMATS[table.dtype] | (table.pooling is Pooling.MAX) << 3 | weighted << 4 | wide << 5
-    return code | (_block(table).bit_length() - 1) << 6
+    leaves = (table.tree_k or 1).bit_length() - 1
+    code = FORMATS[table.dtype] | POOLINGS[table.pooling] << 3 | weighted << 5 | wide << 6
+    return code | leaves << 7 | (_block(table).bit_length() - 1) << 10
 
 
-def _tiles(table: Table, bags: int, tuning: Tuning) -> int:
+def _tiles(table: Table, outputs: int, tuning: Tuning) -> int:
     block = _block(table)
-    per_tile = max(1, tuning.tile_bytes // (block * table.element_bytes))
-    return -(-bags // per_tile) * -(-table.dim // block)
+    per_tile = max(1, tuning.tile_bytes // (block * UNIT // _PER_UNIT[FORMATS[table.dtype]]))
+    return -(-outputs // per_tile) * -(-table.dim // block)
+
+
+def _line(table: Table, layout: Layout, variant: int) -> list[int]:
+    """Return the descriptor of a table, as `gpu_kernels` names its fields."""
+    scale = np.ldexp(np.float32(1), table.fixed_scale_exp or 0).astype(np.float32)
+    return [
+        layout.base[table.name],
+        row_units(table),
+        table.dim,
+        -1 if table.padding_idx is None else table.padding_idx,
+        table.pooling is Pooling.MEAN,
+        table.mul_then_add,
+        variant,
+        table.rows,
+        int(scale.view(np.uint32)),
+        0,
+    ]
 
 
 def make_plan(
-    device: Device,
-    layout: Layout,
-    bags: tuple[tuple[str, ...], tuple[int, ...]],
-    *,
-    weighted: bool,
-    tuning: Tuning,
+    device: Device, layout: Layout, bags: FlatBags, *, outputs: tuple[int, ...], tuning: Tuning
 ) -> Plan:
-    """Return the plan of the launch for `bags` (names and numbers of bags of the tables of a request)."""
-    names, counts = bags
-    tables = [layout.tables[name] for name in names]
-    codes = [_variant(table, weighted=weighted) for table in tables]
+    """Return the plan of the launch for `bags`; `outputs` are the vectors of each table."""
+    tables = [layout.tables[name] for name in bags.names]
+    codes = [_variant(table, weighted=bags.weights is not None) for table in tables]
     variants = sorted(set(codes))
     lines = [
-        [
-            layout.base[table.name],
-            row_units(table),
-            table.dim,
-            -1 if table.padding_idx is None else table.padding_idx,
-            table.pooling is Pooling.MEAN,
-            table.mul_then_add,
-            variants.index(code),
-            table.rows,
-        ]
+        _line(table, layout, variants.index(code))
         for table, code in zip(tables, codes, strict=True)
     ]
     sizes = [
-        -(-count * table.dim * element_bytes(table) // UNIT)
-        for table, count in zip(tables, counts, strict=True)
+        -(-count * vector_bytes(table) // UNIT)
+        for table, count in zip(tables, outputs, strict=True)
     ]
-    first_bags, starts = _running(counts), _running(sizes)
-    tiles = [_tiles(table, count, tuning) for table, count in zip(tables, counts, strict=True)]
+    starts = _running(sizes)
+    tiles = [_tiles(table, count, tuning) for table, count in zip(tables, outputs, strict=True)]
     return Plan(
-        names,
-        counts,
-        sum(code << (12 * at) for at, code in enumerate(variants)),
+        bags.names,
+        bags.counts,
+        sum(code << (VARIANT_BITS * at) for at, code in enumerate(variants)),
         len(variants),
         (max(tiles), len(tables)),
         device.put(np.array(lines, np.int64)),
-        device.put(first_bags),
+        device.put(_running(bags.counts)),
         device.put(starts[:-1]),
+        outputs,
         int(starts[-1]) * UNIT,
         tuple((starts[:-1] * UNIT).tolist()),
     )

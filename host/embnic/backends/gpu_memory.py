@@ -11,10 +11,19 @@ from numpy.typing import NDArray
 
 from ..config import Table
 from ..gen.wire import DType
+from ..rows import pack
 from .gpu_device import Device
 from .gpu_layout import UNIT, FlatBags, Layout, row_units
 
-__all__ = ["DeviceMemory", "Memory", "Resolved", "torch_dtype", "typed_rows", "write_rows"]
+__all__ = [
+    "DeviceMemory",
+    "Memory",
+    "Resolved",
+    "packed",
+    "torch_dtype",
+    "typed_rows",
+    "write_rows",
+]
 
 _CHUNK_BYTES = 64 << 20  # of rows that are copied to the device at a time
 
@@ -57,28 +66,43 @@ class Memory(Protocol):
 
 
 def torch_dtype(torch: Any, dtype: DType) -> Any:
-    """Return the torch type of a stored element."""
-    return {DType.FP32: torch.float32, DType.FP16: torch.float16, DType.BF16: torch.bfloat16}[dtype]
+    """Return the torch type of a stored element; quantised rows are bytes."""
+    kinds = {
+        DType.FP32: torch.float32,
+        DType.FP16: torch.float16,
+        DType.BF16: torch.bfloat16,
+        DType.FIXED: torch.int32,
+    }
+    return kinds.get(dtype, torch.uint8)
+
+
+def packed(table: Table, stored: NDArray[Any]) -> NDArray[Any]:
+    """Return rows of the storage type as they lie in memory: quantised ones uint8 [n, row_bytes], others as they are."""
+    return pack(table, stored)[:, : table.row_bytes] if table.quantised else stored
 
 
 def typed_rows(torch: Any, memory: Any, table: Table, base: int) -> Any:
-    """Return the rows of a table that lie from unit `base` of `memory` (uint8) as a tensor [rows, dim]."""
-    per_unit = UNIT // table.element_bytes
+    """Return the rows of a table that lie from unit `base` of `memory` (uint8) as a tensor [rows, dim].
+
+    Quantised rows are uint8 [rows, row_bytes], in the card's layout.
+    """
+    typed = memory.view(torch_dtype(torch, table.dtype))
+    per_unit = UNIT // typed.element_size()
     return torch.as_strided(
-        memory.view(torch_dtype(torch, table.dtype)),
-        (table.rows, table.dim),
+        typed,
+        (table.rows, table.row_bytes // typed.element_size()),
         (row_units(table) * per_unit, 1),
         base * per_unit,
     )
 
 
-def write_rows(torch: Any, rows: Any, stored: Any) -> None:
-    """Copy a numpy array or a tensor of stored rows [n, dim] into the tensor `rows` [n, dim], a piece at a time."""
+def write_rows(torch: Any, rows: Any, table: Table, stored: Any) -> None:
+    """Copy rows of the storage type, a numpy array or a tensor, into the tensor `rows` of `typed_rows`, piece by piece."""
     step = max(1, _CHUNK_BYTES // max(1, rows.shape[1] * rows.element_size()))
     for first in range(0, rows.shape[0], step):
         part = stored[first : first + step]
         if isinstance(part, np.ndarray):
-            part = torch.from_numpy(np.ascontiguousarray(part))
+            part = torch.from_numpy(np.ascontiguousarray(packed(table, part)))
             if part.dtype != rows.dtype:
                 part = part.view(rows.dtype)  # bf16 comes as its bits
         rows[first : first + step].copy_(part)
@@ -96,14 +120,14 @@ class DeviceMemory:
 
     def load(self, table: Table, stored: Any) -> None:
         """Set all rows of a table."""
-        write_rows(self._device.torch, self.rows(table), stored)
+        write_rows(self._device.torch, self.rows(table), table, stored)
         self._device.synchronize()
 
     def update(self, table: Table, ids: NDArray[np.int64], stored: NDArray[Any]) -> None:
         """Overwrite rows, behind everything that was asked for before."""
         self._device.synchronize()
         rows = self.rows(table)
-        fresh = self._device.put(stored)
+        fresh = self._device.put(packed(table, stored))
         rows[self._device.put(ids)] = fresh if fresh.dtype == rows.dtype else fresh.view(rows.dtype)
         self._device.synchronize()
 
