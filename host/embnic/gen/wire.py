@@ -128,9 +128,7 @@ class Pooling(IntEnum):
     """How the rows of a bag become one vector."""
 
     SUM = 0  # sum, weighted when the frame says so
-    MEAN = (
-        1  # sum divided by the number of keys that contributed; a FIXED sum is divided by the host
-    )
+    MEAN = 1  # sum divided by the number of keys that contributed; a FIXED sum is divided by the host
     MAX = 2  # elementwise maximum
     NONE = 3  # no pooling: the row of every key, zeros for a null key and the padding row
 
@@ -261,17 +259,11 @@ DESCRIPTOR_FIELDS: Final = {
     "dtype": BitField(1, 4, False),  # storage type
     "pooling": BitField(5, 2, False),  # pooling
     "has_padding": BitField(7, 1, False),  # padding_row is skipped and not counted
-    "mul_then_add": BitField(
-        8, 1, False
-    ),  # round the weighted product before adding; FP32, FP16 and BF16 only
+    "mul_then_add": BitField(8, 1, False),  # round the weighted product before adding; FP32, FP16 and BF16 only
     "dim": BitField(16, 16, False),  # elements of a row
     "order": BitField(32, 2, False),  # order of the additions
-    "tree_k_log2": BitField(
-        34, 4, False
-    ),  # log2 of the running sums of a TREE, 1 to 4; 0 with the other orders
-    "fixed_scale_exp": BitField(
-        38, 8, True
-    ),  # log2 of the unit of FIXED rows, for the host; 0 with the other dtypes
+    "tree_k_log2": BitField(34, 4, False),  # log2 of the running sums of a TREE, 1 to 4; 0 with the other orders
+    "fixed_scale_exp": BitField(38, 8, True),  # log2 of the unit of FIXED rows, for the host; 0 with the other dtypes
     "remote": BitField(46, 1, False),  # the rows live on another card
     "memo": BitField(47, 1, False),  # rows are stored partial sums
     "owner": BitField(48, 8, False),  # which owner holds the rows
