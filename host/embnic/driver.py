@@ -48,6 +48,7 @@ from .gen.wire import (
     UNIT_BYTES,
     WIRE_VERSION,
     DType,
+    Order,
     Status,
 )
 from .lookup import LookupPlanner, PartialResult
@@ -96,7 +97,8 @@ class Capabilities:
 class Driver:
     """Drive one card over its three ports.
 
-    `config` is the configuration the card must have been built as; None accepts any that this package knows.
+    `config` is the configuration the card must have been built as; None accepts any that this package knows. `dtypes`
+    and `orders` are what the card pools.
     """
 
     def __init__(
@@ -109,6 +111,8 @@ class Driver:
         mtu: int = 1500,
         config: str | None = None,
         route: Route = DEFAULT_ROUTE,
+        dtypes: frozenset[DType] = frozenset({DType.FP32}),
+        orders: frozenset[Order] = frozenset({Order.SEQUENTIAL}),
     ) -> None:
         check_mtu(mtu)
         if config is not None and config not in CONFIGS:
@@ -121,6 +125,7 @@ class Driver:
         self._mtu = mtu
         self._route = route
         self._config = config
+        self.dtypes, self.orders = dtypes, orders
         self._tables: dict[str, Table] = {}
         self._numbers: dict[str, int] = {}
         self._addresses: dict[str, int] = {}
@@ -260,11 +265,11 @@ class Driver:
                 do="Use a larger configuration.",
             )
         for table in tables:
-            if table.dtype != DType.FP32:
+            if table.dtype not in self.dtypes:
                 raise ConfigError(
                     f"Table {table.name!r}: dtype {table.dtype.name.lower()!r} on a card.",
-                    allowed="'fp32' in this version.",
-                    do="Store it as fp32, or open target='cpu'.",
+                    allowed=", ".join(repr(d.name.lower()) for d in sorted(self.dtypes)) + ".",
+                    do="Store it as one of these, or open target='cpu'.",
                 )
             if table.vec64 > min(limits.max_vec64, limits.reply_vec64):
                 raise ConfigError(

@@ -287,7 +287,7 @@ class Engine:
         if result.too_long:
             self._count_too_long(result.too_long)
         for name in bags:
-            values, done = result.values(name), result.done(name)
+            values, done = card.vectors(result, name), result.done(name)
             if values is not None:
                 arrays[name][...] = values
             if not done.all():

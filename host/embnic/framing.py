@@ -3,9 +3,10 @@
 
 Letters in shapes: `B` bags of a group, `L` keys of a group, `F` frames.
 
-Tables of one (dim, dtype, pooling) and the same kind of entries form a `Group`: its bags lie one after the other, table
-by table, in one array of keys, and share frames. A frame holds whole bags; a bag with more keys than fit is *long* and
-is continued over several frames by the requester, which carries the running accumulator.
+Tables of one (dim, dtype, pooling, order) and the same kind of entries form a `Group`: its bags lie one after the
+other, table by table, in one array of keys, and share frames. A frame holds whole bags; a bag with more keys than fit
+is *long* and is continued over several frames by the requester, which carries the running accumulator. A bag of the
+order `tree` has no such accumulator and cannot be continued.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from .bags import Bags, TableBags
 from .config import Table
 from .errors import ConfigError
-from .gen.wire import FRAME_OVERHEAD, SEQUENCE_BYTES, UNIT_BYTES, DType, Pooling
+from .gen.wire import FRAME_OVERHEAD, SEQUENCE_BYTES, UNIT_BYTES, DType, Order, Pooling
 from .wire import make_keys
 
 __all__ = [
@@ -112,6 +113,7 @@ class Group:
     vec64: int
     dtype: DType
     pooling: Pooling
+    order: Order
     keys: NDArray[np.uint64]  # [L]
     offsets: NDArray[np.int64]  # [B + 1]
     weights: NDArray[np.float32] | None  # [L]
@@ -130,11 +132,12 @@ class Group:
 
 def groups(bags: Bags, tables: Mapping[str, Table], numbers: Mapping[str, int]) -> list[Group]:
     """Return the bags by shape; `numbers` gives the card's table numbers. Empty batches are left out."""
-    found: dict[tuple[int, DType, Pooling, bool], list[str]] = {}
+    found: dict[tuple[int, DType, Pooling, Order, bool], list[str]] = {}
     for name, part in bags.items():
         table = tables[name]
         if len(part):
-            shape = (table.dim, table.dtype, table.pooling, part.weights is not None)
+            weighted = part.weights is not None
+            shape = (table.dim, table.dtype, table.pooling, table.order, weighted)
             found.setdefault(shape, []).append(name)
     return [_group(bags, names, tables[names[0]], numbers) for names in found.values()]
 
@@ -150,6 +153,7 @@ def _group(bags: Bags, names: list[str], table: Table, numbers: Mapping[str, int
         vec64=table.vec64,
         dtype=table.dtype,
         pooling=table.pooling,
+        order=table.order,
         keys=np.concatenate([keys for keys, _, _ in entries]),
         offsets=np.concatenate([*offsets, starts[-1:]]).astype(np.int64, copy=False),
         weights=np.concatenate(weights) if weights else None,

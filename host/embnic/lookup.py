@@ -8,7 +8,7 @@ middle of a call, so that the rest can be answered by somebody else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,21 @@ from .bags import Bags
 from .errors import ConfigError, DeviceFault
 from .exchange import Exchange, Pending, Reply
 from .framing import FrameLimits, Group, Span, cut, spans
-from .gen.wire import FRAME_OVERHEAD, KEY_LAST_SHIFT, UNIT_BYTES, Flag, Opcode, Status
+from .gen.wire import (
+    FRAME_OVERHEAD,
+    KEY_LAST_SHIFT,
+    UNIT_BYTES,
+    DType,
+    Flag,
+    Opcode,
+    Order,
+    Status,
+)
 from .wire import Entries, FrameBatch, Route, encode_lookup, new_headers
 
 __all__ = ["LookupPlanner", "PartialResult", "Sink", "beats_of"]
 
-FLOATS = UNIT_BYTES // 4  # fp32 elements of a wire beat
+FLOATS = UNIT_BYTES // 4  # fp32 or int32 elements of a wire beat
 
 
 class Piece(NamedTuple):
@@ -39,11 +48,14 @@ MakeFrame = Callable[[Piece], tuple[FrameBatch, int, int]]  # frame, request id,
 
 
 class Sink:
-    """Collect the vectors of a group: `values` float32 [B, D], `done` bool [B]."""
+    """Collect the vectors of a group as the card sends them: `values` float32 (`fixed`: int32) [B, D],
+    `done` bool [B].
+    """
 
     def __init__(self, group: Group) -> None:
         self.group = group
-        self.values = np.zeros((group.bags, group.dim), np.float32)
+        kind = np.int32 if group.dtype is DType.FIXED else np.float32
+        self.values: NDArray[Any] = np.zeros((group.bags, group.dim), kind)
         self.done = np.zeros(group.bags, np.bool_)
         self._cut: dict[int, int] = {}  # bag -> bits of the wire beats that arrived
 
@@ -57,7 +69,7 @@ class Sink:
         if reply.keys == 0 and len(payload) == count * vec64 * UNIT_BYTES:
             if self.done[at : at + count].all():
                 return False
-            vectors = payload.view(np.float32).reshape(count, vec64 * FLOATS)
+            vectors = payload.view(self.values.dtype).reshape(count, vec64 * FLOATS)
             self.values[at : at + count] = vectors[:, : self.group.dim]
             self.done[at : at + count] = True
             return True
@@ -72,7 +84,7 @@ class Sink:
         if self.done[bag] or beats & ~have == 0:
             return False
         start = reply.keys * FLOATS
-        piece = reply.payload.view(np.float32)[: max(self.group.dim - start, 0)]
+        piece = reply.payload.view(self.values.dtype)[: max(self.group.dim - start, 0)]
         self.values[bag, start : start + len(piece)] = piece
         self._cut[bag] = have | beats
         self.done[bag] = self._cut[bag] == (1 << self.group.vec64) - 1
@@ -203,7 +215,7 @@ class ContinuedRequest(Pending):
 class PartialResult:
     """Hold what the card has answered of a lookup; stays valid when the card fails in the middle.
 
-    `too_long` counts the bags that do not fit the card's frames at this MTU and are left undone.
+    `too_long` counts the bags that cannot be cut over the card's frames at this MTU and are left undone.
     """
 
     def __init__(self, bags: Bags, found: list[Group]) -> None:
@@ -212,8 +224,8 @@ class PartialResult:
         self.too_long = 0
         self._where = {name: sink for sink in self.sinks for name in sink.group.parts}
 
-    def values(self, name: str) -> NDArray[np.float32] | None:
-        """Return the vectors of a table, float32 [B, D]; those not done are zeros. None: no bags."""
+    def values(self, name: str) -> NDArray[Any] | None:
+        """Return the vectors of a table as the card sent them [B, D]; those not done are zeros. None: no bags."""
         sink = self._where.get(name)
         return None if sink is None else sink.values[sink.group.parts[name]]
 
@@ -243,7 +255,10 @@ class LookupPlanner:
             max_keys=limits.keys(weighted=weighted),
             max_bags=limits.bags(group.vec64),
         )
-        fits = limits.keys(weighted=weighted, accumulator_vec64=group.vec64) > 0
+        fits = (
+            group.order is not Order.TREE
+            and limits.keys(weighted=weighted, accumulator_vec64=group.vec64) > 0
+        )
         keep = set(long_bags)
         self._exchange.counters.continued_bags += len(keep) if fits else 0
         result.too_long += 0 if fits else len(keep)

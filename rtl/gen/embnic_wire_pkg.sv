@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'hB3F78B54;
+    localparam logic [31:0] CONTRACT_HASH = 32'hAE4F7C1F;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -41,7 +41,7 @@ package embnic_wire_pkg;
         OPCODE_ERROR      = 8'd15   // reply: the request was refused; see the status
     } opcode_e;
 
-    // How a row is given. Card memory holds quantised rows of all layouts alike: f32 scale, f32 bias, 8 zero bytes, elements.
+    // How a row is given; card memory holds all quantised layouts alike (see the payloads).
     typedef enum logic [3:0] {
         DTYPE_FP32       = 4'd0,   // IEEE 754 binary32
         DTYPE_FP16       = 4'd1,   // IEEE 754 binary16
@@ -72,7 +72,7 @@ package embnic_wire_pkg;
     // How the rows of a bag become one vector.
     typedef enum logic [1:0] {
         POOLING_SUM  = 2'd0,   // sum, weighted when the frame says so
-        POOLING_MEAN = 2'd1,   // sum divided by the number of keys that contributed; a FIXED sum is divided by the host
+        POOLING_MEAN = 2'd1,   // sum divided by the keys that contributed; by the host for FIXED
         POOLING_MAX  = 2'd2,   // elementwise maximum
         POOLING_NONE = 2'd3    // no pooling: the row of every key, zeros for a null key and the padding row
     } pooling_e;
@@ -80,7 +80,7 @@ package embnic_wire_pkg;
     // The order of the additions; a partial or a mean is divided and rounded once, after the last of them.
     typedef enum logic [1:0] {
         ORDER_SEQUENTIAL = 2'd0,   // key order: acc = acc + row, from +0
-        ORDER_TREE       = 2'd1,   // the j-th key that counts goes to running sum j mod 2**tree_k_log2; these are added pairwise, halves first, those without a key left out
+        ORDER_TREE       = 2'd1,   // the j-th key that counts goes to sum j mod k, k = 2**tree_k_log2; sums are then added pairwise
         ORDER_SPLIT      = 2'd2,   // local rows in key order, then the owners' partials by ascending owner number
         ORDER_MEMO       = 2'd3    // as the plan's memo rows say
     } order_e;
@@ -182,11 +182,11 @@ package embnic_wire_pkg;
         dtype_e            dtype;            // storage type
         pooling_e          pooling;          // pooling
         logic              has_padding;      // padding_row is skipped and not counted
-        logic              mul_then_add;     // round the weighted product before adding; FP32, FP16 and BF16 only
+        logic              mul_then_add;     // round weighted products; FP32, FP16, BF16
         logic [15:0]       dim;              // elements of a row
         order_e            order;            // order of the additions
-        logic [3:0]        tree_k_log2;      // log2 of the running sums of a TREE, 1 to 4; 0 with the other orders
-        logic signed [7:0] fixed_scale_exp;  // log2 of the unit of FIXED rows, for the host; 0 with the other dtypes
+        logic [3:0]        tree_k_log2;      // log2 of a TREE's sums, 1 to 4; else 0
+        logic signed [7:0] fixed_scale_exp;  // log2 of the unit of FIXED; else 0
         logic              remote;           // the rows live on another card
         logic              memo;             // rows are stored partial sums
         logic [7:0]        owner;            // which owner holds the rows

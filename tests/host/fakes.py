@@ -11,9 +11,11 @@ import random
 import struct
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from embnic.arithmetic import widen
 from embnic.backends.card import CardBackend
 from embnic.backends.reference import accumulate, finish
 from embnic.config import Table
@@ -29,9 +31,11 @@ from embnic.gen.wire import (
     DType,
     Flag,
     Opcode,
+    Order,
     Pooling,
     Status,
 )
+from embnic.rows import unpack
 from embnic.wire import FrameBatch
 
 REQUESTS = (1, 2, 5, 6, 8, 9, 10)
@@ -377,9 +381,10 @@ class FakeCard:
 
     def _reply(self, frame, opcode, body, *, flags, status=0, first=0, bags=0, beat=0) -> bytes:
         dim = struct.unpack_from("<H", frame, 60)[0]
-        ours = struct.pack(
-            "<HBBBBH", 0xEB1C, 1, opcode, flags, status << 4, struct.unpack_from("<H", frame, 48)[0]
-        )
+        vectors = opcode in (Opcode.REPLY, Opcode.PARTIAL)
+        dtype = DType.FIXED if vectors and frame[47] & 15 == DType.FIXED else DType.FP32
+        tenant = struct.unpack_from("<H", frame, 48)[0]
+        ours = struct.pack("<HBBBBH", 0xEB1C, 1, opcode, flags, status << 4 | dtype, tenant)
         ours += frame[50:54] + struct.pack("<HHHHH", first, bags, beat, dim, 0)
         ours += body
         ours += struct.pack("<I", crc32c(ours))
@@ -404,14 +409,13 @@ class FakeCard:
         vec64 = -(-dim * 4 // SUM64)
         self.counters["requests"] += 1
         special = flags & (Flag.ACCUMULATOR | Flag.CONTINUES | Flag.PARTIAL_WANTED)
-        if dtype != DType.FP32:
-            return [self._error(frame, Status.UNSUPPORTED)]
         if vec64 > self.config.max_vec64 or bags * vec64 > self.config.reply_vec64:
             return [self._error(frame, Status.TOO_LARGE)]
         init = None
         if flags & Flag.ACCUMULATOR:
             held = struct.unpack_from("<I", payload)[0]
-            init = (np.frombuffer(payload, "<f4", dim, 64).copy(), held)
+            kind = "<i4" if dtype == DType.FIXED else "<f4"
+            init = (np.frombuffer(payload, kind, dim, 64).copy(), held)
             payload = payload[64 + 64 * vec64 :]
         size = 16 if flags & Flag.WEIGHTED else 8
         if len(payload) != size * count or bags < 1 or count < bags or (special and bags != 1):
@@ -424,9 +428,8 @@ class FakeCard:
             return [self._error(frame, Status.BAD_REQUEST)]
         vectors, start = [], 0
         for end in ends.tolist():
-            found = self._pool(
-                keys[start:end], None if weights is None else weights[start:end], init, dim
-            )
+            part = None if weights is None else weights[start:end]
+            found = self._pool(keys[start:end], part, init, (dim, dtype, special))
             if isinstance(found, Status):
                 return [self._error(frame, found)]
             vectors.append(found)
@@ -441,29 +444,26 @@ class FakeCard:
             return replies[: len(replies) // 2]
         return replies
 
-    def _pool(self, keys, weights, init, dim):
+    def _pool(self, keys, weights, init, header):
+        dim, dtype, special = header
         number = int(keys[0] >> np.uint64(48)) & 0x7FFF
         rows = keys & np.uint64(NULL_ROW)
         descriptor = self.descriptors.get(number)
         if descriptor is None or not descriptor["valid"]:
             return Status.UNKNOWN_TABLE
-        if (
-            descriptor["dim"] != dim
-            or (((keys >> np.uint64(48)) & np.uint64(0x7FFF)) != number).any()
-        ):
+        if (descriptor["dim"], descriptor["dtype"]) != (dim, dtype) or (
+            ((keys >> np.uint64(48)) & np.uint64(0x7FFF)) != number
+        ).any():
             return Status.TABLE_MISMATCH
         real = rows != NULL_ROW
         ids = rows[real].astype(np.int64)
         if (ids >= descriptor["rows"]).any():
             return Status.OUT_OF_RANGE
         table = self._table(descriptor)
-        stride = table.stride_bytes
+        if table.order is Order.TREE and special & (Flag.ACCUMULATOR | Flag.CONTINUES):
+            return Status.UNSUPPORTED
         base = descriptor["base"]
-        stored = (
-            self.memory[base : base + descriptor["rows"] * stride]
-            .view("<f4")
-            .reshape(-1, stride // 4)[:, :dim]
-        )
+        stored = unpack(table, self.memory[base : base + table.nbytes])
         acc, count = accumulate(
             table, stored, ids, None if weights is None else weights[real], init
         )
@@ -472,14 +472,20 @@ class FakeCard:
     @staticmethod
     def _table(descriptor: dict[str, int]) -> Table:
         padding = descriptor["padding_row"] if descriptor["has_padding"] else None
-        assert descriptor["has_padding"] == descriptor["mul_then_add"]
-        return Table(
+        dtype, exponent = DType(descriptor["dtype"]), descriptor["fixed_scale_exp"]
+        made = Table(
             "card",
             rows=descriptor["rows"],
             dim=descriptor["dim"],
+            dtype=dtype,
             pooling=Pooling(descriptor["pooling"]),
             padding_idx=padding,
+            order=Order(descriptor["order"]),
+            tree_k=1 << descriptor["tree_k_log2"] if descriptor["order"] == Order.TREE else None,
+            fixed_scale_exp=(exponent ^ 128) - 128 if dtype is DType.FIXED else None,
         )
+        assert descriptor["mul_then_add"] == made.mul_then_add
+        return made
 
     def _replies(self, frame, vectors, first, vec64, partial) -> list[bytes]:
         self.counters["partials" if partial else "replies"] += 1
@@ -495,14 +501,15 @@ class FakeCard:
             ]
         elif vec64 > units:
             for at, (table, acc, count) in enumerate(vectors):
-                body = self._padded(finish(table, acc, count), vec64)
+                body = self._padded(self._answer(table, acc, count), vec64)
                 pieces += [
                     (first + at, 1, b, body[64 * b : 64 * (b + units)])
                     for b in range(0, vec64, units)
                 ]
         else:
             bodies = [
-                self._padded(finish(table, acc, count), vec64) for table, acc, count in vectors
+                self._padded(self._answer(table, acc, count), vec64)
+                for table, acc, count in vectors
             ]
             step = units // vec64
             pieces = [
@@ -524,15 +531,32 @@ class FakeCard:
         ]
 
     @staticmethod
+    def _answer(table: Table, acc: np.ndarray, count: int) -> np.ndarray:
+        """Return a bag's result as it is sent: fp32, or the raw int32 of a `fixed` table."""
+        if table.dtype is DType.FIXED:
+            return acc
+        return widen(finish(table, acc, count), table.dtype)
+
+    @staticmethod
     def _padded(vector: np.ndarray, vec64: int) -> bytes:
-        return vector.astype("<f4", copy=False).tobytes().ljust(64 * vec64, b"\0")
+        return vector.tobytes().ljust(64 * vec64, b"\0")
+
+    @staticmethod
+    def _row_bytes(dtype: int, dim: int) -> int:
+        """Return the bytes of a row in card memory, as spec/wire.toml says."""
+        if dtype in (DType.FP32, DType.FIXED):
+            return 4 * dim
+        if dtype in (DType.FP16, DType.BF16):
+            return 2 * dim
+        return 16 + (dim if dtype in (DType.INT8, DType.INT8_FRONT) else -(-dim // 2))
 
     def _update(self, frame: bytes, payload: bytes, *, rows: bool) -> list[bytes]:
         client, sequence = struct.unpack_from("<QQ", payload)
         count, dim = struct.unpack_from("<HH", frame, 58)
-        vec64 = -(-dim * 4 // SUM64)
+        dtype = frame[47] & 15
+        stride = -(-self._row_bytes(dtype, dim) // 64) * 64
         head = -(-(16 + 8 * count) // 64) * 64
-        if len(payload) != head + (count * vec64 * 64 if rows else 0):
+        if len(payload) != head + (count * stride if rows else 0):
             return [self._error(frame, Status.BAD_REQUEST)]
         high, seen = self.clients.get(client, (0, set()))
         if client not in self.clients and len(self.clients) >= self.config.clients:
@@ -550,12 +574,14 @@ class FakeCard:
             descriptor = self.descriptors.get(key >> 48 & 0x7FFF)
             if descriptor is None:
                 return [self._error(frame, Status.UNKNOWN_TABLE)]
+            if (descriptor["dim"], descriptor["dtype"]) != (dim, dtype):
+                return [self._error(frame, Status.TABLE_MISMATCH)]
             if key & NULL_ROW >= descriptor["rows"]:
                 return [self._error(frame, Status.OUT_OF_RANGE)]
         if rows:
             for at, key in enumerate(keys.tolist()):
-                addr = self.descriptors[key >> 48 & 0x7FFF]["base"] + (key & NULL_ROW) * vec64 * 64
-                body = payload[head + at * vec64 * 64 : head + (at + 1) * vec64 * 64]
+                addr = self.descriptors[key >> 48 & 0x7FFF]["base"] + (key & NULL_ROW) * stride
+                body = payload[head + at * stride : head + (at + 1) * stride]
                 self.memory[addr : addr + len(body)] = np.frombuffer(body, np.uint8)
         seen = seen | {sequence}
         while high + 1 in seen:
@@ -570,9 +596,14 @@ class FakeCard:
 FAKE_TIMING = Timing(retry=2e-4, patience=4e-3)
 
 
-def fake_driver(card: FakeCard, *, timing: Timing = FAKE_TIMING, mtu: int = 1500) -> Driver:
-    """Return a driver of a fake card, not attached yet."""
-    return Driver(card, card, card, timing=timing, mtu=mtu, config=card.config.name)
+def fake_driver(
+    card: FakeCard, *, timing: Timing = FAKE_TIMING, mtu: int = 1500, **pools: Any
+) -> Driver:
+    """Return a driver of a fake card, not attached yet; `pools` are the driver's dtypes and orders."""
+    return Driver(card, card, card, timing=timing, mtu=mtu, config=card.config.name, **pools)
+
+
+EVERY_FORMAT = {"dtypes": frozenset(DType), "orders": frozenset(Order) - {Order.MEMO}}
 
 
 def fake_engine(

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import shutil
 
 import numpy as np
 import pytest
-from cases import bits, difficult_rows, random_bags, same_bits, seeded
-from fakes import FakeCard, fake_driver
+from cases import FORMATS, bits, difficult_rows, random_bags, same_bits, seeded, table_of
+from fakes import EVERY_FORMAT, FakeCard, fake_driver
 
 import embnic
 from embnic.backends.base import Backend
@@ -37,6 +38,12 @@ KINDS = ("normal", "wide", "ties", "subnormal", "special")
 def _fake(tables):
     card = FakeCard()
     return CardBackend(tables, fake_driver(card), name="fake", release=card.close)
+
+
+def _fake_of_every_format(tables):
+    card = FakeCard()
+    driver = fake_driver(card, **EVERY_FORMAT)
+    return CardBackend(tables, driver, name="fake", release=card.close)
 
 
 def _native(tables):
@@ -68,13 +75,22 @@ MAKERS = {
 }
 
 
+# What knows the formats, poolings and orders beyond those of TABLES; a card pools, it does not answer rows.
+FORMAT_MAKERS = {
+    "reference": ReferenceBackend,
+    "cpu-native": _native,
+    "cpu-numpy": MAKERS["cpu-numpy"],
+    "fake-formats": _fake_of_every_format,
+}
+
+
 @pytest.fixture(params=MAKERS)
 def make(request):
     """Return a maker of backends; whatever it made is closed at the end."""
     made = []
 
     def maker(tables=TABLES):
-        backend = MAKERS[request.param](tables)
+        backend = {**MAKERS, **FORMAT_MAKERS}[request.param](tables)
         made.append(backend)
         return backend
 
@@ -131,6 +147,86 @@ def test_random_bags_have_the_bits_of_the_reference(make, kind, weighted):
         for t in TABLES
     ]
     check(backend, rows, Bags({name: part[name] for part in parts for name in part}))
+
+
+FORMAT_WAYS = (
+    {"pooling": "sum"},
+    {"pooling": "sum", "padding_idx": 3},
+    {"pooling": "sum", "order": "tree", "tree_k": 4},
+    {"pooling": "sum", "order": "split"},
+    {"pooling": "mean", "padding_idx": 3},
+    {"pooling": "max"},
+    {"pooling": "none", "padding_idx": 3},
+)
+
+
+@pytest.mark.parametrize(
+    ("make", "way"),
+    [
+        pytest.param(maker, way, id="-".join(map(str, (maker, *way.values()))))
+        for maker, way in itertools.product(FORMAT_MAKERS, FORMAT_WAYS)
+        if way["pooling"] != "none" or maker != "fake-formats"
+    ],
+    indirect=["make"],
+)
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_every_format_pooling_and_order_has_the_bits_of_the_reference(make, dtype, way):
+    rng = seeded()
+    table = table_of(dtype, rows=40, dim=21, **way)
+    weighted = table.pooling is Pooling.SUM and dtype is not DType.FIXED
+    backend = make([table])
+    for kind in KINDS:
+        rows = load(backend, rng, kind, [table])
+        for w in (None, kind) if weighted else (None,):
+            bags = random_bags(rng, table, 15, longest=30, weighted=w)
+            pooled = [pool_bag(table, rows["t"], *bags["t"].bag(n)) for n in range(15)]
+            join = np.concatenate if table.pooling is Pooling.NONE else np.stack
+            assert same_bits(backend.lookup(bags)["t"], join(pooled))
+
+
+@pytest.mark.parametrize("make", FORMAT_MAKERS, indirect=True)
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_updates_of_every_format_are_seen(make, dtype):
+    rng = seeded()
+    tables = [
+        table_of(dtype, rows=40, dim=dim, pooling="sum", padding_idx=3) for dim in (1, 21, 77)
+    ]
+    for table in tables:
+        backend = make([table])
+        rows = load(backend, rng, "normal", [table])["t"]
+        ids = rng.permutation(40)[:25]
+        fresh = difficult_rows(rng, table, "wide")[:25]
+        backend.update("t", ids, fresh)
+        rows[ids] = fresh
+        everything = Bags.from_lists({"t": [[n] for n in range(40)] + [list(range(40))]})
+        got = backend.lookup(everything)["t"]
+        want = [pool_bag(table, rows, *everything["t"].bag(n)) for n in range(41)]
+        assert same_bits(got, np.stack(want))
+
+
+@pytest.mark.parametrize("make", FORMAT_MAKERS, indirect=True)
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_long_bags_of_every_format(make, dtype):
+    """A card continues them over frames; the unit tests of the driver count the frames."""
+    rng = seeded()
+    for pooling in ("sum", "mean", "max"):
+        table = table_of(dtype, rows=40, dim=21, pooling=pooling, padding_idx=3)
+        backend = make([table])
+        rows = load(backend, rng, "wide", [table])["t"]
+        ids = rng.integers(0, 40, 700)
+        bags = Bags.from_lists({"t": [ids[:n].tolist() for n in (0, 179, 180, 700)]})
+        want = [pool_bag(table, rows, *bags["t"].bag(n)) for n in range(4)]
+        assert same_bits(backend.lookup(bags)["t"], np.stack(want))
+
+
+@pytest.mark.parametrize("make", ["fake", "rtl"], indirect=True)
+def test_a_card_refuses_what_it_does_not_pool_in_the_engines_words(make):
+    for dtype in set(FORMATS) - {DType.FP32}:
+        with pytest.raises(ConfigError, match=f"'{dtype.name.lower()}' is not built for .*'fp32'"):
+            make([table_of(dtype, rows=4, dim=4, pooling="sum")])
+    for way in ({"pooling": "none"}, {"pooling": "sum", "order": "split"}):
+        with pytest.raises(ConfigError, match=r"is not built for .*Do: Choose a target"):
+            make([table_of(DType.FP32, rows=4, dim=4, **way)])
 
 
 def test_the_example_of_the_readme(make):

@@ -15,6 +15,7 @@ import embnic.bags as bags_module
 from embnic.bags import Bags, TableBags
 from embnic.config import OutOfRange, Table
 from embnic.errors import ConfigError
+from embnic.gen.wire import NULL_ROW
 
 LISTS = [[3, 8, 8], [], [5]]
 
@@ -335,6 +336,27 @@ def test_out_of_range_policies() -> None:
     clamp = bags.validate_against([table()], out_of_range=OutOfRange.CLAMP)
     check(clamp, "t", [[1, 5], [], [5], [2]])
     check(bags, "t", [[1, 6], [], [9], [2]])
+
+
+def test_out_of_range_without_pooling_keeps_every_id_in_its_place() -> None:
+    """ZERO makes it a null key, whose row is zeros; a null key that was given passes every policy."""
+    rows = Table("t", rows=6, dim=2, pooling="none")
+    bags = Bags.from_lists({"t": [[1, 6], [NULL_ROW], [2]]})
+    refused(r"id 6 at position 1 is out of range \(1 such", bags.validate_against, [rows])
+    zero = bags.validate_against([rows], out_of_range=OutOfRange.ZERO)
+    check(zero, "t", [[1, NULL_ROW], [NULL_ROW], [2]])
+    assert zero.validate_against([rows]) is zero
+    clamp = bags.validate_against([rows], out_of_range=OutOfRange.CLAMP)
+    check(clamp, "t", [[1, 5], [NULL_ROW], [2]])
+    refused("is out of range", bags.validate_against, [table()])
+
+
+def test_weights_are_refused_for_fixed_tables() -> None:
+    """A product would have to be rounded."""
+    fixed = Table("t", rows=6, dim=2, pooling="sum", dtype="fixed", fixed_scale_exp=0)
+    weighted = Bags.from_lists({"t": [[1]]}, {"t": [[1.0]]})
+    refused("weights are given with dtype 'fixed'", weighted.validate_against, [fixed])
+    Bags.from_lists({"t": [[1]]}).validate_against([fixed])
 
 
 def test_validate_against_refuses() -> None:

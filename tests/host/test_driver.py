@@ -6,9 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from cases import difficult_rows, random_bags, same_bits, seeded
-from fakes import FAKE_TIMING, FakeCard, Faults, ListedBus, fake_driver
+from fakes import EVERY_FORMAT, FAKE_TIMING, FakeCard, Faults, ListedBus, fake_driver
 
-from embnic.backends.reference import ReferenceBackend
+from embnic.backends.reference import ReferenceBackend, pool_bag
 from embnic.bags import Bags
 from embnic.config import Table
 from embnic.driver import Driver
@@ -22,7 +22,8 @@ from embnic.errors import (
 from embnic.exchange import Timing
 from embnic.framing import FrameLimits, cut, payload_limit
 from embnic.gen.configs import CONFIGS
-from embnic.gen.wire import CONTRACT_HASH, Status
+from embnic.gen.wire import CONTRACT_HASH, DType, Order, Status
+from embnic.rows import unpack
 
 TABLES = [
     Table("sum", rows=60, dim=20, pooling="sum"),
@@ -155,6 +156,73 @@ def test_tables_the_card_cannot_hold_are_refused():
         driver.define([Table("t", rows=2, dim=4, pooling="sum", dtype="fp16")])
     with pytest.raises(ConfigError, match=r"9 tables are given.*at most 8"):
         driver.define([Table(f"t{n}", rows=2, dim=4, pooling="sum") for n in range(9)])
+
+
+def test_the_descriptor_says_order_and_scale():
+    card = FakeCard()
+    driver = fake_driver(card, **EVERY_FORMAT)
+    driver.attach()
+    driver.define(
+        [
+            Table("a", rows=2, dim=4, pooling="sum", order="tree", tree_k=8),
+            Table("b", rows=2, dim=4, pooling="sum", dtype="fixed", fixed_scale_exp=-3),
+            Table("c", rows=2, dim=4, pooling="sum", dtype="int4", order="split", padding_idx=1),
+        ]
+    )
+    said = [
+        [
+            card.descriptors[at][name]
+            for name in ("order", "tree_k_log2", "fixed_scale_exp", "dtype")
+        ]
+        for at in range(3)
+    ]
+    assert said == [
+        [Order.TREE, 3, 0, DType.FP32],
+        [Order.SEQUENTIAL, 0, 256 - 3, DType.FIXED],
+        [Order.SPLIT, 0, 0, DType.INT4],
+    ]
+    assert card.descriptors[2]["has_padding"]
+    assert not card.descriptors[2]["mul_then_add"]
+
+
+def test_long_tree_bags_are_left_out_and_counted():
+    rng = seeded()
+    plain = Table("plain", rows=40, dim=8, pooling="sum")
+    tree = Table("tree", rows=40, dim=8, pooling="sum", order="tree", tree_k=4)
+    driver = fake_driver(FakeCard(), **EVERY_FORMAT)
+    driver.attach()
+    driver.define([plain, tree])
+    rows = difficult_rows(rng, plain, "normal")
+    lists = [rng.integers(0, 40, length).tolist() for length in (9, 500, 0, 30)]
+    bags = Bags.from_lists({"plain": lists, "tree": lists})
+    for table in (plain, tree):
+        driver.load(table.name, rows)
+    result = driver.prepare(bags)
+    driver.lookup(result)
+    assert result.too_long == 1
+    assert result.done("plain").tolist() == [True] * 4
+    assert result.done("tree").tolist() == [True, False, True, True]
+    for table in (plain, tree):
+        for at in np.flatnonzero(result.done(table.name)):
+            expected = pool_bag(table, rows, np.array(lists[at], np.int64))
+            assert same_bits(result.values(table.name)[at], expected)
+
+
+def test_updates_carry_rows_of_the_stored_size():
+    """An int4 row of 88 elements takes one unit of 64 bytes, its result six."""
+    card = FakeCard()
+    driver = fake_driver(card, **EVERY_FORMAT)
+    driver.attach()
+    table = Table("t", rows=40, dim=88, pooling="sum", dtype="int4")
+    assert (table.stored_vec64, table.vec64) == (1, 6)
+    driver.define([table])
+    rows = difficult_rows(seeded(), table, "normal")
+    before = driver.link_counters.updates
+    driver.update("t", np.arange(40), rows)
+    per_frame = driver.limits.rows(1)
+    assert driver.link_counters.updates - before == -(-40 // per_frame)
+    base = card.descriptors[0]["base"]
+    assert same_bits(unpack(table, card.memory[base : base + table.nbytes]), rows)
 
 
 def test_defining_the_same_tables_again_takes_no_more_memory():

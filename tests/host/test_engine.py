@@ -64,6 +64,38 @@ def test_the_six_lines_of_the_readme(target):
     assert (stats.bags, stats.bags_by_card, stats.bags_by_cpu) == (90, 0, 90)
 
 
+@pytest.mark.parametrize("target", ["cpu", "reference"])
+def test_a_table_without_pooling_gives_a_row_for_every_id(target):
+    item = embnic.Table("item", rows=4, dim=2, pooling="none", padding_idx=0)
+    rows = np.arange(8, dtype=np.float32).reshape(4, 2)
+    bags = embnic.Bags.from_lists({"item": [[3, 0], [], [7, 1]]})
+    with embnic.open([item], target=target) as engine:
+        engine.load("item", rows)
+        out = {"item": np.full((4, 2), 9, np.float32)}
+        assert engine.lookup(bags, out, out_of_range="zero")["item"] is out["item"]
+        assert out["item"].tolist() == [[6, 7], [0, 0], [0, 0], [2, 3]]
+        with pytest.raises(embnic.ConfigError, match=r"out\['item'\].*\[4, 2\]"):
+            engine.lookup(bags, {"item": np.zeros((3, 2), np.float32)}, out_of_range="zero")
+        empty = embnic.Bags.from_lists({"item": [[], []]})
+        assert engine.lookup(empty)["item"].shape == (0, 2)
+        assert engine.stats().bags == 5
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int8_front", "int4", "int4_end", "fixed"])
+@pytest.mark.parametrize("target", ["cpu", "reference"])
+def test_load_and_update_quantise_float32(target, dtype):
+    exponent = -4 if dtype == "fixed" else None
+    item = embnic.Table("item", rows=3, dim=2, pooling="sum", dtype=dtype, fixed_scale_exp=exponent)
+    with embnic.open([item], target=target) as engine:
+        engine.load("item", np.array([[1, -2], [3, 4], [0, 0]], np.float32))
+        bags = embnic.Bags.from_lists({"item": [[0, 1], [2]]})
+        assert engine.lookup(bags)["item"] == pytest.approx(np.array([[4, 2], [0, 0]]), abs=0.01)
+        engine.update("item", [2], np.array([[5, -6]], np.float32))
+        pooled = engine.lookup(bags)["item"]
+        assert pooled.dtype == np.float32
+        assert pooled == pytest.approx(np.array([[4, 2], [5, -6]]), abs=0.01)
+
+
 def test_open_logs_one_line_that_says_which_and_why(caplog, monkeypatch):
     monkeypatch.setitem(TARGETS, "gpu", replace(TARGETS["gpu"], unusable=lambda: "no CUDA driver"))
     with caplog.at_level(logging.INFO, logger="embnic.engine"):

@@ -275,6 +275,27 @@ def test_a_quantised_layout_does_not_change_the_numbers() -> None:
             assert wrong_elements(backend.lookup(bags)["t"], expected) == 0
 
 
+def test_elements_are_those_of_torch() -> None:
+    """Rows without pooling: the stored floats, and what torch's unpack makes of quantised rows."""
+    rng = seeded()
+    unpacks = {
+        DType.INT8: torch.ops.quantized.embedding_bag_byte_unpack,
+        DType.INT4_END: torch.ops.quantized.embedding_bag_4bit_unpack,
+    }
+    for dtype, kind in itertools.product((*TORCH_DTYPE, *unpacks), KINDS):
+        table = Table("t", rows=60, dim=34, dtype=dtype, pooling="none")
+        stored = difficult_rows(rng, table, kind)
+        bags = random_bags(rng, table, 100, longest=9)
+        ids = torch.from_numpy(bags["t"].values.copy())
+        whole = unpacks.get(dtype, torch.Tensor.clone)(tensor(stored, dtype))
+        backend = ReferenceBackend([table])
+        backend.load("t", stored)
+        got = backend.lookup(bags)["t"]
+        expected = functional.embedding(ids, whole)
+        both_nan = np.isnan(widen(got, dtype)) & torch.isnan(expected).numpy()
+        assert not (~both_nan & (bits(got) != torch_bits(expected))).any(), (dtype, kind)
+
+
 def test_a_changed_quantised_rule_is_noticed() -> None:
     """The comparison can fail: unfused multiply and add differ, and so does the bias added last."""
     rng = seeded()

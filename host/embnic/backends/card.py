@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ..arithmetic import narrow
 from ..bags import Bags
 from ..config import Table, tables_by_name
 from ..driver import Driver, PartialResult
@@ -16,6 +17,7 @@ from ..gen.wire import DType
 from ..rows import check_ids, to_storage
 from ..stats import LinkCounters
 from .base import Capabilities, output_arrays
+from .cpu import counted_keys, finish_bags
 
 __all__ = ["CardBackend"]
 
@@ -44,7 +46,9 @@ class CardBackend:
         self._closed = False
         driver.attach()
         self.capabilities = Capabilities(
-            dtypes=frozenset({DType.FP32}), max_dim=driver.capabilities.max_vec64 * 16
+            dtypes=driver.dtypes,
+            orders=driver.orders,
+            max_dim=driver.capabilities.max_vec64 * 16,
         )
         for table in self.tables.values():
             self.capabilities.check(table, name)
@@ -56,7 +60,7 @@ class CardBackend:
         return self.driver.link_counters
 
     def load(self, table: str, weights: Any) -> None:
-        """Set all rows of a table: float32 [rows, D]."""
+        """Set all rows of a table: [rows, D], float32 or the table's storage type."""
         self._check_open("load")
         described = self._table(table)
         self.driver.load(table, to_storage(described, weights, rows=described.rows))
@@ -94,8 +98,18 @@ class CardBackend:
                 do="Raise mtu.",
             )
         for name, array in arrays.items():
-            array[...] = result.values(name)
+            array[...] = self.vectors(result, name)
         return arrays
+
+    def vectors(self, result: PartialResult, name: str) -> NDArray[Any] | None:
+        """Return the vectors of a table in the type of its results [B, D]; None: no bags.
+
+        The card sends what it has rounded to fp16 or bf16 widened to fp32, and raw sums for `fixed`.
+        """
+        raw, table = result.values(name), self._table(name)
+        if raw is None or table.dtype is not DType.FIXED:
+            return None if raw is None else narrow(raw, table.dtype)
+        return finish_bags(table, raw, counted_keys(table, result.bags[name]))
 
     def refresh_counters(self) -> None:
         """Read the card's counters into `card_counters`."""

@@ -30,6 +30,7 @@ from .base import EVERYTHING, HostTables, output_arrays
 
 __all__ = [
     "CpuBackend",
+    "counted_keys",
     "finish_bags",
     "native_module",
     "pool_native",
@@ -181,6 +182,11 @@ def pool_numpy(table: Table, weights: NDArray[Any], bags: TableBags, out: NDArra
         run = _Run(table, weights, ids, w, tally)
         out[part] = finish_bags(table, run.accumulate(starts[part], lengths), lengths)
     return tally[SATURATIONS]
+
+
+def counted_keys(table: Table, bags: TableBags) -> NDArray[np.int64]:
+    """Return how many keys of each bag count, padding left out: int64 [B]."""
+    return np.diff(_without_padding(table, bags)[1])
 
 
 def _without_padding(

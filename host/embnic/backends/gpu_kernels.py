@@ -10,8 +10,8 @@ bytes. Rows are laid out as on the card: elements from byte 0, or for quantised 
 then the elements.
 
 One launch pools all bags of all tables. Its grid is (tiles, T): a tile is `NB` bags times `BD` columns of one table.
-What differs between tables is a *variant* (format, pooling, weights, tree, column block), and the launch is compiled for
-the variants that its tables have; the branch between them is the same for a whole program. The keys of a bag are
+What differs between tables is a *variant* (format, pooling, weights, tree, column block), and the launch is compiled
+for the variants that its tables have; the branch between them is the same for a whole program. The keys of a bag are
 added in order. Only their loads overlap: `U` rows are loaded before the first of them is added.
 """
 
@@ -34,6 +34,7 @@ _VARIANT = tl.constexpr(6)  # index into the launch's variants
 _ROWS = tl.constexpr(7)
 _SCALE = tl.constexpr(8)  # of `fixed`: the bits of 2**fixed_scale_exp as float32
 
+NULL_ROW = tl.constexpr((1 << 48) - 1)  # the row number of a null key: it contributes nothing
 ABSENT = tl.constexpr(-(1 << 62))  # instead of where a row starts: this key contributes nothing
 
 # A variant, 14 bits: format [2:0], pooling [4:3], weighted [5], vector stores [6], log2 of the leaves of a tree [9:7],
@@ -121,7 +122,7 @@ def _load_affine(memory, units, ok, FMT: tl.constexpr):
 
 @triton.jit
 def _element(raw, FMT: tl.constexpr):
-    """Return stored elements as numbers [NB, BD]: float32, or int32 for `fixed`; quantised ones without their scale."""
+    """Return stored elements as numbers [NB, BD]: float32, `fixed` ones int32; quantised ones without their scale."""
     if FMT == _FP32 or FMT == _FIXED:
         x = raw
     elif FMT == _FP16:
@@ -217,14 +218,8 @@ def _add_leaf(
 
 @triton.jit
 def _merge_leaves(
-    leaves,
-    count,
-    FMT: tl.constexpr,
-    POOL: tl.constexpr,
-    H: tl.constexpr,
-    NB: tl.constexpr,
-    BD: tl.constexpr,
-):
+    leaves, count, FMT: tl.constexpr, POOL: tl.constexpr, H: tl.constexpr, NB: tl.constexpr, BD: tl.constexpr
+):  # fmt: skip
     """Merge running sum i + H into sum i, for i < H, where it holds a key: [2 H, NB, BD] to [H, NB, BD]."""
     low, high = tl.split(tl.permute(tl.reshape(leaves, (2, H, NB, BD)), (1, 2, 3, 0)))
     present = (count[None, :] > tl.arange(0, H)[:, None] + H)[:, :, None]
@@ -312,7 +307,7 @@ def _store(done, out, out_units, bag, live, dim, cols, FMT: tl.constexpr, WIDE: 
 
 @triton.jit
 def _locate(ids, at, has, base, stride, rows, padding, RESOLVED: tl.constexpr):
-    """Return where the rows of the keys at `at` start, whether they contribute, and whether they are outside the table."""
+    """Return where the rows of the keys at `at` start, whether they contribute, whether they are outside the table."""
     key = tl.load(ids + at, mask=has, other=0).to(tl.int64)
     if RESOLVED:
         ok = has & (key != ABSENT)
@@ -321,7 +316,7 @@ def _locate(ids, at, has, base, stride, rows, padding, RESOLVED: tl.constexpr):
     else:
         known = (key >= 0) & (key < rows)
         ok = has & known & (key != padding)
-        outside = has & (known == 0)
+        outside = has & (known == 0) & (key != NULL_ROW)
         units = base + key * stride
     return units, ok, outside.to(tl.int32)
 
@@ -439,7 +434,8 @@ def _pool_tile(
                     if WEIGHTED:
                         w = w[:, None]
                     acc, over = _add(
-                        acc, raws[u], scale, bias, w, ok[:, None], (count == 0)[:, None], mul_then_add, FMT, POOL, WEIGHTED
+                        acc, raws[u], scale, bias, w, ok[:, None], (count == 0)[:, None], mul_then_add,
+                        FMT, POOL, WEIGHTED,
                     )  # fmt: skip
                     if FMT == _FIXED and POOL != _MAX:
                         held += over.to(tl.int32)
@@ -472,9 +468,9 @@ def pool_kernel(
     `memory` uint8: the rows. `table` int64 [T, FIELDS]: descriptors. `ids` [L]: row numbers, or with RESOLVED where
     each row starts, in units from `memory` (ABSENT: contributes nothing). `offsets` [bags of all tables + 1]. `weights`
     float32 [L] (unread when no variant is weighted). `out` uint8. `first_bags` int64 [T + 1]: the first bag of each
-    table. `out_starts` int64 [T]: where the vectors of each table start in `out`, in units. `flags` int64 [2]: the first
-    is set to 1 when an id is outside its table, to 2 or 3 when offsets decrease or go beyond `keys` = L (such ids are
-    never read); additions of elements that saturated are added to the second.
+    table. `out_starts` int64 [T]: where the vectors of each table start in `out`, in units. `flags` int64 [2]: the
+    first is set to 1 when an id is outside its table, to 2 or 3 when offsets decrease or go beyond `keys` = L (such ids
+    are never read); additions of elements that saturated are added to the second.
     """
     at = tl.program_id(1)
     line = table + at * FIELDS

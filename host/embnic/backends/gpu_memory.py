@@ -77,7 +77,7 @@ def torch_dtype(torch: Any, dtype: DType) -> Any:
 
 
 def packed(table: Table, stored: NDArray[Any]) -> NDArray[Any]:
-    """Return rows of the storage type as they lie in memory: quantised ones uint8 [n, row_bytes], others as they are."""
+    """Return rows of the storage type as they lie in memory: quantised ones uint8 [n, row_bytes]."""
     return pack(table, stored)[:, : table.row_bytes] if table.quantised else stored
 
 
@@ -97,7 +97,7 @@ def typed_rows(torch: Any, memory: Any, table: Table, base: int) -> Any:
 
 
 def write_rows(torch: Any, rows: Any, table: Table, stored: Any) -> None:
-    """Copy rows of the storage type, a numpy array or a tensor, into the tensor `rows` of `typed_rows`, piece by piece."""
+    """Copy rows of the storage type, a numpy array or a tensor, into what `typed_rows` returned, in pieces."""
     step = max(1, _CHUNK_BYTES // max(1, rows.shape[1] * rows.element_size()))
     for first in range(0, rows.shape[0], step):
         part = stored[first : first + step]

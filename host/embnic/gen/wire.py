@@ -54,7 +54,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0xB3F78B54
+CONTRACT_HASH: Final = 0xAE4F7C1F
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
@@ -95,7 +95,7 @@ class Opcode(IntEnum):
 
 
 class DType(IntEnum):
-    """How a row is given. Card memory holds quantised rows of all layouts alike: f32 scale, f32 bias, 8 zero bytes, elements."""
+    """How a row is given; card memory holds all quantised layouts alike (see the payloads)."""
 
     FP32 = 0  # IEEE 754 binary32
     FP16 = 1  # IEEE 754 binary16
@@ -128,7 +128,7 @@ class Pooling(IntEnum):
     """How the rows of a bag become one vector."""
 
     SUM = 0  # sum, weighted when the frame says so
-    MEAN = 1  # sum divided by the number of keys that contributed; a FIXED sum is divided by the host
+    MEAN = 1  # sum divided by the keys that contributed; by the host for FIXED
     MAX = 2  # elementwise maximum
     NONE = 3  # no pooling: the row of every key, zeros for a null key and the padding row
 
@@ -137,7 +137,7 @@ class Order(IntEnum):
     """The order of the additions; a partial or a mean is divided and rounded once, after the last of them."""
 
     SEQUENTIAL = 0  # key order: acc = acc + row, from +0
-    TREE = 1  # the j-th key that counts goes to running sum j mod 2**tree_k_log2; these are added pairwise, halves first, those without a key left out
+    TREE = 1  # the j-th key that counts goes to sum j mod k, k = 2**tree_k_log2; sums are then added pairwise
     SPLIT = 2  # local rows in key order, then the owners' partials by ascending owner number
     MEMO = 3  # as the plan's memo rows say
 
@@ -259,11 +259,11 @@ DESCRIPTOR_FIELDS: Final = {
     "dtype": BitField(1, 4, False),  # storage type
     "pooling": BitField(5, 2, False),  # pooling
     "has_padding": BitField(7, 1, False),  # padding_row is skipped and not counted
-    "mul_then_add": BitField(8, 1, False),  # round the weighted product before adding; FP32, FP16 and BF16 only
+    "mul_then_add": BitField(8, 1, False),  # round weighted products; FP32, FP16, BF16
     "dim": BitField(16, 16, False),  # elements of a row
     "order": BitField(32, 2, False),  # order of the additions
-    "tree_k_log2": BitField(34, 4, False),  # log2 of the running sums of a TREE, 1 to 4; 0 with the other orders
-    "fixed_scale_exp": BitField(38, 8, True),  # log2 of the unit of FIXED rows, for the host; 0 with the other dtypes
+    "tree_k_log2": BitField(34, 4, False),  # log2 of a TREE's sums, 1 to 4; else 0
+    "fixed_scale_exp": BitField(38, 8, True),  # log2 of the unit of FIXED; else 0
     "remote": BitField(46, 1, False),  # the rows live on another card
     "memo": BitField(47, 1, False),  # rows are stored partial sums
     "owner": BitField(48, 8, False),  # which owner holds the rows

@@ -8,7 +8,7 @@
 
 namespace embnic::wire {
 
-inline constexpr std::uint32_t kContractHash = 0xB3F78B54u;
+inline constexpr std::uint32_t kContractHash = 0xAE4F7C1Fu;
 
 inline constexpr std::uint16_t kMagic = 0xEB1Cu;
 inline constexpr std::uint8_t kVersion = 1u;
@@ -40,7 +40,7 @@ enum class Opcode : std::uint8_t {
     ERROR = 15,  // reply: the request was refused; see the status
 };
 
-// How a row is given. Card memory holds quantised rows of all layouts alike: f32 scale, f32 bias, 8 zero bytes, elements.
+// How a row is given; card memory holds all quantised layouts alike (see the payloads).
 enum class DType : std::uint8_t {
     FP32 = 0,  // IEEE 754 binary32
     FP16 = 1,  // IEEE 754 binary16
@@ -71,7 +71,7 @@ enum class Status : std::uint8_t {
 // How the rows of a bag become one vector.
 enum class Pooling : std::uint8_t {
     SUM = 0,  // sum, weighted when the frame says so
-    MEAN = 1,  // sum divided by the number of keys that contributed; a FIXED sum is divided by the host
+    MEAN = 1,  // sum divided by the keys that contributed; by the host for FIXED
     MAX = 2,  // elementwise maximum
     NONE = 3,  // no pooling: the row of every key, zeros for a null key and the padding row
 };
@@ -79,7 +79,7 @@ enum class Pooling : std::uint8_t {
 // The order of the additions; a partial or a mean is divided and rounded once, after the last of them.
 enum class Order : std::uint8_t {
     SEQUENTIAL = 0,  // key order: acc = acc + row, from +0
-    TREE = 1,  // the j-th key that counts goes to running sum j mod 2**tree_k_log2; these are added pairwise, halves first, those without a key left out
+    TREE = 1,  // the j-th key that counts goes to sum j mod k, k = 2**tree_k_log2; sums are then added pairwise
     SPLIT = 2,  // local rows in key order, then the owners' partials by ascending owner number
     MEMO = 3,  // as the plan's memo rows say
 };
