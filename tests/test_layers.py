@@ -45,8 +45,10 @@ NEVER_AT_MODULE_LEVEL = (
     "redis",
     "rocksdict",
 )
-# Triton reads kernels as the source of module-level functions; this file is itself imported inside functions only.
-KERNELS = {"backends/gpu_kernels.py": "triton"}
+# Triton reads kernels as the source of module-level functions; these files are themselves imported inside functions only.
+KERNELS = {
+    f"backends/gpu{part}_kernels.py": "triton" for part in ("", "_cache", "_train")
+}
 
 
 def modules(root: Path) -> list[Path]:

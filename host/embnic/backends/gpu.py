@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,20 +23,31 @@ from numpy.typing import NDArray
 
 from ..bags import Bags, TableBags
 from ..config import Table
-from ..errors import ConfigError
+from ..errors import BackendUnavailable, ConfigError, DeviceError
 from ..gen.wire import DType, Pooling
 from ..rows import check_ids, to_storage
 from .base import EVERYTHING, HostTables, output_arrays
 from .gpu_device import Device, open_device
-from .gpu_layout import FlatBags, Layout, Plan, Tuning, make_plan, vector_bytes
+from .gpu_cache import CachedMemory
+from .gpu_layout import UNIT, FlatBags, Layout, Plan, Tuning, make_plan, vector_bytes
 from .gpu_memory import DeviceMemory, Memory, Resolved, torch_dtype
+from .gpu_train import Optimizer, Trainer
 
-__all__ = ["GpuBackend", "GpuTables", "stage"]
+__all__ = ["GpuBackend", "GpuTables", "Prefetched", "stage"]
 
 _log = logging.getLogger("embnic.gpu")
 
+_CACHE_SHARE = 0.8  # of the free device memory, for a cache that nobody gave a size
 _PLANS = 256  # launches whose tables of descriptors stay on the device
 _INTERPRETED = Tuning(tile_bytes=8192, unroll=2)  # few, large programs: each is a Python loop
+
+
+@dataclass(frozen=True)
+class Prefetched:
+    """A request whose rows are on their way to the device, and locked there."""
+
+    flat: FlatBags
+    batch: Any
 
 
 class GpuTables:
@@ -46,16 +58,28 @@ class GpuTables:
     """
 
     def __init__(
-        self, tables: Iterable[Table], *, device: str | None = None, tuning: Tuning | None = None
+        self,
+        tables: Iterable[Table],
+        *,
+        device: str | None = None,
+        device_bytes: int | None = None,
+        tuning: Tuning | None = None,
     ) -> None:
-        """Take the tables; no device memory is used before `load`."""
+        """Take the tables; no device memory is used before `load`.
+
+        `device_bytes` is what the rows may take of the device's memory. Tables that need more, or more than there is,
+        are held in pinned host memory behind a row cache of that size (see `gpu_cache`).
+        """
         self._host = HostTables(tables, "GpuTables")
+        self._host.counters["backwards"] = 0
         self.tables: Mapping[str, Table] = self._host.tables
         self.device: Device = open_device(device)
         self.tuning = tuning or (_INTERPRETED if self.device.interpreted else Tuning())
         self.layout = Layout.of(self.tables.values())
         self.launches = 0
+        self._device_bytes = _checked_bytes(device_bytes)
         self._memory: Memory | None = None
+        self._trainer: Trainer | None = None
         self._loaded: set[str] = set()
         self._plans: OrderedDict[Any, Plan] = OrderedDict()
         torch = self.device.torch
@@ -68,8 +92,30 @@ class GpuTables:
     def memory(self) -> Memory:
         """Return what holds the rows; it is allocated at the first use."""
         if self._memory is None:
-            self._memory = DeviceMemory(self.device, self.layout)
+            self._memory = self._allocate()
         return self._memory
+
+    def _allocate(self) -> Memory:
+        needed, given = self.layout.units * UNIT, self._device_bytes
+        if given is None or needed <= given:
+            try:
+                return DeviceMemory(self.device, self.layout)
+            except RuntimeError as error:
+                if not self.device.out_of_memory(error):
+                    raise
+            given, why = int(self.device.free_bytes() * _CACHE_SHARE), "the GPU's memory is used up"
+        else:
+            why = f"device_bytes={given}"
+        try:
+            memory = CachedMemory(self.device, self.layout, given)
+        except RuntimeError as error:
+            raise BackendUnavailable(
+                "gpu",
+                reason=f"{needed} bytes of rows fit neither the GPU ({why}) nor pinned host memory ({error}).",
+                remedy="open fewer or smaller tables, or target='cpu'.",
+            ) from error
+        _log.warning("%d bytes of rows are cached: %s; the cache has %d bytes", needed, why, given)
+        return memory
 
     def load(self, name: str, weights: Any) -> None:
         """Set all rows of a table [rows, dim]: numpy or a tensor (on this device it stays there)."""
@@ -310,19 +356,42 @@ class GpuTables:
 
     # -- lookups ------------------------------------------------------------------------------------------------------
 
-    def lookup_flat(self, flat: FlatBags, *, check: bool = True) -> dict[str, Any]:
+    def prefetch(self, bags: Bags | FlatBags, *, change: bool = False) -> Prefetched:
+        """Begin to bring the rows of a request to the device and lock them there; look it up later, in the same order.
+
+        Of tables that are wholly on the device nothing is brought. With `change` the rows will be changed by `backward`.
+        """
+        self._host.check_open("prefetch")
+        flat = (
+            self.put(bags.validate_against(self.tables.values()))
+            if isinstance(bags, Bags)
+            else bags
+        )
+        for name in flat.names:
+            self._check_loaded(name)
+        return Prefetched(flat, self.memory.prefetch(flat, self._flags, change=change))
+
+    def lookup_flat(
+        self, bags: FlatBags | Prefetched, *, check: bool = True, keep: bool = False
+    ) -> dict[str, Any]:
         """Pool every bag in one launch; return for each table a tensor [B, dim] of its storage type.
+
+        With `keep` a prefetched request stays locked until `backward`.
 
         The tensors are views of one buffer. Without `check` nothing waits for the device, and ids outside their table
         are reported by the next `check_errors` only (they are never read).
         """
         self._host.check_open("lookup")
+        held = bags if isinstance(bags, Prefetched) else self.prefetch(bags)
+        flat = held.flat
         plan = self._plan(flat)
-        torch = self.device.torch
-        out = self.device.empty(plan.out_bytes, torch.uint8)
+        out = self._vectors(plan.out_bytes)
+        found = self.memory.use(held.batch)
         if plan.grid[0]:
             with self.device.scope():
-                self._launch(plan, flat, self.memory.resolve(flat), out)
+                self._launch(plan, flat, found, out)
+        if not keep:
+            self.memory.release(held.batch)
         self._count(flat)
         if check:
             self.check_errors(flat)
@@ -346,6 +415,38 @@ class GpuTables:
             bits = found.view(torch.int16) if found.dtype == torch.bfloat16 else found
             array[...] = bits.numpy().view(array.dtype)
         return arrays
+
+    def backward(
+        self, bags: FlatBags | Prefetched, grads: Mapping[str, Any], *, optimizer: Optimizer
+    ) -> None:
+        """Change the rows of a request by the gradients of its vectors: a tensor [B, dim] for each table.
+
+        A request that was looked up with `keep=True` is unlocked. See `gpu_train` for the formulas.
+        """
+        self._host.check_open("backward")
+        held = bags if isinstance(bags, Prefetched) else self.prefetch(bags, change=True)
+        found = self.memory.use(held.batch)
+        self._flags += self.trainer.step(held.flat, found, grads, optimizer, memory=self.memory)
+        self.memory.release(held.batch)
+        self._host.counters["backwards"] += 1
+
+    @property
+    def trainer(self) -> Trainer:
+        """Return what changes rows and holds the optimizer's state."""
+        if self._trainer is None:
+            self._trainer = Trainer(self.device, self.layout)
+        return self._trainer
+
+    def _vectors(self, size: int) -> Any:
+        try:
+            return self.device.empty(size, self.device.torch.uint8)
+        except RuntimeError as error:
+            if not self.device.out_of_memory(error):
+                raise
+            raise DeviceError(
+                f"The GPU has no memory for {size} bytes of vectors. "
+                "Do: look fewer bags up at a time, or give the rows less with device_bytes."
+            ) from error
 
     def check_errors(self, flat: FlatBags | None = None) -> None:
         """Wait for the device and refuse ids or offsets that a lookup since the last check found to be wrong."""
@@ -451,15 +552,17 @@ class GpuTables:
     # -- the rest -----------------------------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, int]:
-        """Return the counters since the start; waits for the device."""
+        """Return the counters since the start; waits for the device. `cached` is 1 when rows are cached."""
         self._host.counters["saturations"] = int(self._flags[1].item())
         memory = {} if self._memory is None else self._memory.counters()
-        return {**self._host.counters, "launches": self.launches, **memory}
+        cached = int(self._memory is not None and self._memory.mode == "cached")
+        return {**self._host.counters, "launches": self.launches, "cached": cached, **memory}
 
     def close(self) -> None:
         """Give the device memory back; may be called twice."""
         self._host.close()
         self._memory = None
+        self._trainer = None
         self._plans.clear()
 
 
@@ -516,6 +619,16 @@ def stage(pooled: Mapping[str, NDArray[Any]], *, device: str | None = None) -> d
         )
         staged[name] = pinned.to(target.torch_device).view(kind).view(*array.shape)
     return staged
+
+
+def _checked_bytes(given: int | None) -> int | None:
+    if given is None or (isinstance(given, int) and not isinstance(given, bool) and given > 0):
+        return given
+    raise ConfigError(
+        f"device_bytes is {given!r}.",
+        allowed="a whole number of bytes, or None for as much as there is.",
+        do="Leave it out.",
+    )
 
 
 def _joined(torch: Any, parts: list[Any]) -> Any:

@@ -35,6 +35,10 @@ class Lane(Protocol):
         """Let later work of this lane begin after `point` is reached."""
         ...
 
+    def keep(self, tensor: Any) -> None:
+        """Keep the memory of a tensor that another lane made until this lane is done with it."""
+        ...
+
 
 class _InOrder:
     """The lane of an interpreter: work is done when it is asked for."""
@@ -47,6 +51,9 @@ class _InOrder:
 
     def wait(self, point: Any) -> None:
         del point
+
+    def keep(self, tensor: Any) -> None:
+        del tensor
 
 
 class _Stream:
@@ -72,6 +79,9 @@ class _Stream:
     def wait(self, point: Any) -> None:
         if point is not None:
             self._current().wait_event(point)
+
+    def keep(self, tensor: Any) -> None:
+        tensor.record_stream(self._current())
 
 
 class Device:

@@ -37,6 +37,7 @@ class Resolved(NamedTuple):
     memory: Any
     keys: Any
     direct: bool
+    batch: Any = None
 
 
 class Memory(Protocol):
@@ -56,8 +57,16 @@ class Memory(Protocol):
         """Return the rows as a tensor [rows, dim] that shares their memory."""
         ...
 
-    def resolve(self, flat: FlatBags) -> Resolved:
-        """Return where the rows of a request are."""
+    def prefetch(self, flat: FlatBags, flags: Any, *, change: bool = False) -> Any:
+        """Begin to bring the rows of a request to the device; with `change` they will be changed."""
+        ...
+
+    def use(self, batch: Any) -> Resolved:
+        """Return where the rows of a prefetched request are."""
+        ...
+
+    def release(self, batch: Any) -> None:
+        """End the use of a prefetched request."""
         ...
 
     def counters(self) -> Mapping[str, int]:
@@ -135,9 +144,18 @@ class DeviceMemory:
         """Return the rows as a tensor [rows, dim] that shares their memory."""
         return typed_rows(self._device.torch, self.memory, table, self._layout.base[table.name])
 
-    def resolve(self, flat: FlatBags) -> Resolved:
+    def prefetch(self, flat: FlatBags, flags: Any, *, change: bool = False) -> FlatBags:
+        """Return the request: the rows are there."""
+        del flags, change
+        return flat
+
+    def use(self, batch: FlatBags) -> Resolved:
         """Return where the rows of a request are: at their row numbers."""
-        return Resolved(self.memory, flat.ids, direct=False)
+        return Resolved(self.memory, batch.ids, direct=False)
+
+    def release(self, batch: FlatBags) -> None:
+        """Do nothing: rows never move."""
+        del batch
 
     def counters(self) -> Mapping[str, int]:
         """Return the bytes held."""
