@@ -384,18 +384,18 @@ class GpuTables:
         self._host.check_open("lookup")
         held = bags if isinstance(bags, Prefetched) else self.prefetch(bags)
         flat = held.flat
-        plan = self._plan(flat)
+        plan = self.plan(flat)
         out = self._vectors(plan.out_bytes)
         found = self.memory.use(held.batch)
         if plan.grid[0]:
             with self.device.scope():
-                self._launch(plan, flat, found, out)
+                self.launch(plan, flat, found, out)
         if not keep:
             self.memory.release(held.batch)
         self._count(flat)
         if check:
             self.check_errors(flat)
-        return self._views(plan, out)
+        return self.views(plan, out)
 
     def lookup_dlpack(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Pool bags given by `from_dlpack`'s inputs; return tensors, which have `__dlpack__` themselves."""
@@ -480,7 +480,7 @@ class GpuTables:
             check_ids(table, ids[int(cut[0]) : int(cut[-1])])
             TableBags(ids[int(cut[0]) : int(cut[-1])], cut - cut[0])
 
-    def _launch(self, plan: Plan, flat: FlatBags, found: Resolved, out: Any) -> None:
+    def launch(self, plan: Plan, flat: FlatBags, found: Resolved, out: Any) -> None:
         self.device.kernels.pool_kernel[plan.grid](
             found.memory,
             plan.table,
@@ -504,7 +504,8 @@ class GpuTables:
         )
         self.launches += 1
 
-    def _plan(self, flat: FlatBags) -> Plan:
+    def plan(self, flat: FlatBags) -> Plan:
+        """Return the plan of a launch; the last ones are kept on the device."""
         for name in flat.names:
             self._check_loaded(name)
         outputs = self._outputs(flat)
@@ -516,6 +517,10 @@ class GpuTables:
             while len(self._plans) > _PLANS:
                 self._plans.popitem(last=False)
         return plan
+
+    def forget_plans(self) -> None:
+        """Drop the plans that are kept: `tuning` was changed."""
+        self._plans.clear()
 
     def _outputs(self, flat: FlatBags) -> tuple[int, ...]:
         """Return the vectors of each table; where nothing is pooled they are its keys, which the offsets say."""
@@ -529,7 +534,8 @@ class GpuTables:
             for at, (name, count) in enumerate(zip(flat.names, flat.counts, strict=True))
         )
 
-    def _views(self, plan: Plan, out: Any) -> dict[str, Any]:
+    def views(self, plan: Plan, out: Any) -> dict[str, Any]:
+        """Return the vectors of each table as a view of `out`."""
         torch = self.device.torch
         views = {}
         for name, count, start in zip(plan.names, plan.outputs, plan.starts, strict=True):

@@ -106,14 +106,12 @@ class CachedMemory:
 
     def _table_lines(self, lines: Mapping[int, tuple[int, int]]) -> NDArray[np.int64]:
         """Return the descriptors that the kernels read."""
-        behind, rest = divmod(self.host.data_ptr() - self.memory.data_ptr(), UNIT)
-        assert rest == 0, "both allocations start on a unit"
         rows = []
         for name, table in self._layout.tables.items():
             stride = row_units(table)
             padding = -1 if table.padding_idx is None else table.padding_idx
             first, at = lines[stride]
-            host = behind + self._layout.base[name]
+            host = self.host_unit(table)
             rows.append(
                 [
                     self._layout.first_row[name],
@@ -127,6 +125,11 @@ class CachedMemory:
                 ]
             )
         return np.array(rows, np.int64)
+
+    def host_unit(self, table: Table) -> int:
+        """Return where row 0 of a table starts in host memory, in units from the start of `memory`."""
+        behind = (self.host.data_ptr() - self.memory.data_ptr()) // UNIT
+        return int(behind + self._layout.base[table.name])
 
     # -- rows ---------------------------------------------------------------------------------------------------------
 

@@ -195,6 +195,8 @@ def chunk_kernel(
     n = tl.minimum(size - within * 128, 128).to(tl.int32)
     line = lines + tl.load(tables + segment) * TRAIN_FIELDS
     dim = tl.load(line + _DIM).to(tl.int32)
+    if VEC:
+        dim = (dim // 4) * 4  # says to the compiler that rows of gradients start on 16 bytes
     if size > 128:
         row = tl.load(partial_at + segment) + within
         for first in range(0, dim, BD):
