@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import common
 import torch
+
 from embnic.backends.gpu import GpuTables
 from embnic.backends.gpu_layout import Tuning
 from embnic.config import Table

@@ -14,6 +14,7 @@ from __future__ import annotations
 import common
 import torch
 import torch.nn.functional as functional
+
 from embnic.backends.gpu import GpuTables
 from embnic.config import Table
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import common
 import torch
+
 from embnic.backends.gpu import GpuTables
 from embnic.backends.gpu_train import RowwiseAdagrad, Sgd
 from embnic.config import Table

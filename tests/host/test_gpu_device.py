@@ -234,7 +234,7 @@ def test_tables_that_do_not_fit_are_cached_and_say_so(caplog):
     from embnic.backends.gpu import GpuTables
 
     free, _ = torch.cuda.mem_get_info()
-    hog = torch.empty(int(free * 0.9) - (1 << 30), dtype=torch.uint8, device="cuda")
+    hog = torch.empty(free - (3 << 30), dtype=torch.uint8, device="cuda")
     free, _ = torch.cuda.mem_get_info()
     table = Table("a", rows=(free + (64 << 20)) // 512, dim=128, pooling="sum")
     held = GpuTables([table])

@@ -27,8 +27,8 @@ from ..errors import BackendUnavailable, ConfigError, DeviceError
 from ..gen.wire import DType, Pooling
 from ..rows import check_ids, to_storage
 from .base import EVERYTHING, HostTables, output_arrays
-from .gpu_device import Device, open_device
 from .gpu_cache import CachedMemory
+from .gpu_device import Device, open_device
 from .gpu_layout import UNIT, FlatBags, Layout, Plan, Tuning, make_plan, vector_bytes
 from .gpu_memory import DeviceMemory, Memory, Resolved, torch_dtype
 from .gpu_train import Optimizer, Trainer

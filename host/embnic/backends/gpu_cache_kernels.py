@@ -69,7 +69,10 @@ def _row_at(key, line):
     return tl.load(line + _HOST) + (key - tl.load(line + _FIRST_KEY)) * tl.load(line + _STRIDE)
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["total", "now", "key_bits"],
+    do_not_specialize_on_alignment=["ids", "key_starts"],
+)
 def probe_kernel(
     ids, key_starts, request, lines, tags, stamps, keys, slots, units, wanted, flags, total, now, key_bits,
     tables: tl.constexpr, STEPS: tl.constexpr, WAYS: tl.constexpr, BLOCK: tl.constexpr,
@@ -110,7 +113,7 @@ def probe_kernel(
         tl.store(flags, 1)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["oldest", "key_bits"], do_not_specialize_on_alignment=["wanted"])
 def choose_kernel(wanted, place, stamps, victims, oldest, key_bits, WAYS: tl.constexpr):
     """Choose a line for each missed key: the `place`-th of its set by last use that nobody uses, or none (-1).
 
@@ -144,7 +147,7 @@ def _copy(memory, source, target, stride, BLOCK: tl.constexpr):
         )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["now"], do_not_specialize_on_alignment=["slots", "keys"])
 def move_kernel(
     memory, slots, keys, lines, tags, stamps, dirty, counters, now,
     FETCH: tl.constexpr, STAMP: tl.constexpr, tables: tl.constexpr, STEPS: tl.constexpr, WAYS: tl.constexpr, BLOCK: tl.constexpr,
@@ -187,7 +190,7 @@ def move_kernel(
                 tl.store(stamps + slot, now)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["total"], do_not_specialize_on_alignment=["missed"])
 def fill_kernel(
     missed, inverse, victims, keys, lines, slots, units, total,
     tables: tl.constexpr, STEPS: tl.constexpr, WAYS: tl.constexpr, BLOCK: tl.constexpr,
@@ -207,7 +210,7 @@ def fill_kernel(
     )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["total"], do_not_specialize_on_alignment=["keys"])
 def find_kernel(
     keys, lines, tags, slots, total,
     tables: tl.constexpr, STEPS: tl.constexpr, WAYS: tl.constexpr, BLOCK: tl.constexpr,

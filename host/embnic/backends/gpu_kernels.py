@@ -457,7 +457,9 @@ def _pool_tile(
             tl.store(flags, worst)
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["keys"], do_not_specialize_on_alignment=["ids", "offsets", "weights"]
+)
 def pool_kernel(
     memory, table, ids, offsets, weights, out, first_bags, out_starts, flags, keys,
     VARIANTS: tl.constexpr, VARIANT_COUNT: tl.constexpr, TILE_BYTES: tl.constexpr, U: tl.constexpr,

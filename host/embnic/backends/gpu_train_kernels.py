@@ -28,7 +28,7 @@ _WEIGHTED = tl.constexpr(10)
 CHUNK = tl.constexpr(128)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["total"], do_not_specialize_on_alignment=["ids", "key_starts"])
 def keys_kernel(
     ids, key_starts, lines, keys, flags, total, tables: tl.constexpr, STEPS: tl.constexpr, BLOCK: tl.constexpr
 ):  # fmt: skip
@@ -173,7 +173,9 @@ def _step(state, key, squares, dim, rate, epsilon, ADAGRAD: tl.constexpr, INTERP
         return rate
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=[], do_not_specialize_on_alignment=["weights", "keys", "starts", "sizes"]
+)
 def chunk_kernel(
     memory, lines, order, vector_of, weights, counts, grads, keys, tables, starts, sizes, first_chunk, segment_of,
     units, slots, dirty, partials, partial_at, state, rate, epsilon,
@@ -253,7 +255,7 @@ def chunk_kernel(
                 _write(memory, unit, fmt, cols, cols < dim, x - factor * total, FP32, HALF)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=[], do_not_specialize_on_alignment=["keys", "starts", "sizes"])
 def merge_kernel(
     memory, lines, order, keys, tables, starts, sizes, long_segments, units, slots, dirty, partials, partial_at, state,
     rate, epsilon,
