@@ -36,7 +36,10 @@ def host_gather(held: GpuTables, flat: FlatBags, lines: list[list[int]]) -> dict
 
 def line(name: str, seconds: float, keys: int, row_bytes: int) -> str:
     """Return NVE's line."""
-    return f"{name}: Time: {seconds * 1e3:.3f} ms, MKPS: {keys / seconds / 1e6:,.1f}, Algo BW: {keys * row_bytes / seconds / 1e9:,.1f} GB/s"
+    mkps, bandwidth = keys / seconds / 1e6, keys * row_bytes / seconds / 1e9
+    return (
+        f"{name}: Time: {seconds * 1e3:.3f} ms, MKPS: {mkps:,.1f}, Algo BW: {bandwidth:,.1f} GB/s"
+    )
 
 
 def main() -> None:
@@ -114,7 +117,8 @@ def main() -> None:
         if asked:
             missed = end["cache_misses"] - start["cache_misses"]
             print(
-                f"   {missed:,} of {asked:,} keys missed ({missed / asked:.1%}); conflicts {end['cache_conflicts'] - start['cache_conflicts']:,}"
+                f"   {missed:,} of {asked:,} keys missed ({missed / asked:.1%}); "
+                f"conflicts {end['cache_conflicts'] - start['cache_conflicts']:,}"
             )
     best = min(found["cached"], found["cached, prefetched"])
     found["speedup"] = found["pinned-host gather"] / best

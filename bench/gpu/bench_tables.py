@@ -4,8 +4,8 @@
 
     python bench/gpu/bench_tables.py
 
-Both get ids and offsets that are on the device; ours as one key-major list, as a KeyedJaggedTensor holds them, torch's as
-views of it that were made before. Time is the wall clock of back-to-back calls, so what the host takes to launch
+Both get ids and offsets that are on the device; ours as one key-major list, as a KeyedJaggedTensor holds them, torch's
+as views of it that were made before. Time is the wall clock of back-to-back calls, so what the host takes to launch
 counts, for both. The vectors are compared too: torch's CUDA kernels may round otherwise.
 """
 

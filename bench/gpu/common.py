@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -63,10 +64,7 @@ def seconds(work: Callable[[], Any], *, repeats: int = 20, warm: int = 3) -> flo
         work()
         mark.record()
     synchronize()
-    return (
-        statistics.median(a.elapsed_time(b) for a, b in zip(marks[:-1], marks[1:], strict=True))
-        / 1e3
-    )
+    return statistics.median(a.elapsed_time(b) for a, b in itertools.pairwise(marks)) / 1e3
 
 
 def wall(work: Callable[[], Any], *, repeats: int = 20, warm: int = 3) -> float:

@@ -152,7 +152,8 @@ def test_rows_behind_a_cache_have_the_bits_of_the_cpu():
     rng = seeded()
     tables = [
         Table("a", rows=20_000, dim=64, pooling="sum"), Table("b", rows=9000, dim=8, pooling="mean", padding_idx=3),
-        Table("c", rows=9000, dim=48, pooling="max", dtype="bf16"), Table("d", rows=5000, dim=40, pooling="none", dtype="int8"),
+        Table("c", rows=9000, dim=48, pooling="max", dtype="bf16"),
+        Table("d", rows=5000, dim=40, pooling="none", dtype="int8"),
     ]  # fmt: skip
     held, cpu = GpuTables(tables, device_bytes=700_000), CpuBackend(tables, engine="numpy")
     for table in tables:

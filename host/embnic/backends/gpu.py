@@ -359,7 +359,7 @@ class GpuTables:
     def prefetch(self, bags: Bags | FlatBags, *, change: bool = False) -> Prefetched:
         """Begin to bring the rows of a request to the device and lock them there; look it up later, in the same order.
 
-        Of tables that are wholly on the device nothing is brought. With `change` the rows will be changed by `backward`.
+        Of tables that are wholly on the device nothing is brought. With `change` `backward` will change the rows.
         """
         self._host.check_open("prefetch")
         flat = (

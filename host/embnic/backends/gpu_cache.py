@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hold the rows in pinned host memory and the hot ones in a cache in GPU memory.
 
-The cache is flat over all tables and set-associative, 32 ways, least recently used first out. Tables whose rows have the
-same size share its sets; the bytes are shared out in proportion to theirs. A row that finds no free line is read from
-host memory by the pooling kernel itself.
+The cache is flat over all tables and set-associative, 32 ways, least recently used first out. Tables whose rows have
+the same size share its sets; the bytes are shared out in proportion to theirs. A row that finds no free line is read
+from host memory by the pooling kernel itself.
 
-Everything that changes tags, stamps and lines runs on one lane, the *side* lane, in the order of the requests: `prefetch`
-brings a batch's rows in while the caller's lane works on the batch before.
+Everything that changes tags, stamps and lines runs on one lane, the *side* lane, in the order of the requests:
+`prefetch` brings a batch's rows in while the caller's lane works on the batch before.
 
 ```text
  side    ──[prefetch 1]──[prefetch 2]────────[wait until 1 is released][prefetch 3]──
@@ -15,16 +15,16 @@ brings a batch's rows in while the caller's lane works on the batch before.
                             └─ released ─────────────┘
 ```
 
-A batch is numbered when it is prefetched, and its lines are stamped with that number. Until the batch is released, no line
-stamped with its number or a later one is given away: the lines are locked. Three hazards of prefetching (FBGEMM issue 1893)
-follow from the rules:
+A batch is numbered when it is prefetched, and its lines are stamped with that number. Until the batch is released, no
+line stamped with its number or a later one is given away: the lines are locked. So the three hazards of prefetching
+(FBGEMM issue 1893) cannot happen:
 
 * a prefetched line is evicted before its batch used it: impossible, it is locked;
 * a dirty line is written back after its row was read again: writing back and reading a row are on one lane, in order;
 * the lanes race: the main lane waits for `ready`, the side lane for what was released before it gives lines away.
 
-One more, when rows are trained: a row that found no line and is updated in host memory must not be brought into the cache
-meanwhile. Such rows of batches that are not released stay in host memory.
+One more, when rows are trained: a row that found no line and is changed in host memory must not be brought into the
+cache meanwhile. Such rows of batches that are not released stay in host memory.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Triton kernels of the row cache; see `gpu_cache` for what they do together.
 
-Letters: `T` tables, `L` keys of a request, `M` different keys that missed. A *key* is the number of a row among the rows
-of all tables; a *slot* is a line of the cache, `set * WAYS + way`; a *unit* is 16 bytes.
+Letters: `T` tables, `L` keys of a request, `M` different keys that missed. A *key* is the number of a row among the
+rows of all tables; a *slot* is a line of the cache, `set * WAYS + way`; a *unit* is 16 bytes.
 """
 
 from __future__ import annotations
@@ -150,7 +150,8 @@ def _copy(memory, source, target, stride, BLOCK: tl.constexpr):
 @triton.jit(do_not_specialize=["now"], do_not_specialize_on_alignment=["slots", "keys"])
 def move_kernel(
     memory, slots, keys, lines, tags, stamps, dirty, counters, now,
-    FETCH: tl.constexpr, STAMP: tl.constexpr, tables: tl.constexpr, STEPS: tl.constexpr, WAYS: tl.constexpr, BLOCK: tl.constexpr,
+    FETCH: tl.constexpr, STAMP: tl.constexpr, tables: tl.constexpr, STEPS: tl.constexpr, WAYS: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Write dirty lines back to host memory, and with FETCH bring the rows `keys` [M] into the lines `slots` [M].
 

@@ -109,7 +109,7 @@ class Trainer:
         *,
         memory: Any,
     ) -> Any:
-        """Change every row of the request once. `memory` has `dirty` flags when rows are cached. Returns bad-id flags."""
+        """Change every row of the request once; return its flags. `memory` holds the dirty flags."""
         tables = [self._layout.tables[name] for name in flat.names]
         _check(tables, optimizer)
         flags = self._device.torch.zeros(
@@ -287,17 +287,19 @@ class Trainer:
             float(epsilon),
         )
         kernels.chunk_kernel[(total,)](
-            found.memory, lines, segments.order, vector_of, self._nothing if flat.weights is None else flat.weights, counts,
-            gradients, segments.keys, which, segments.starts, segments.sizes, first_chunk, segment_of, *where,
+            found.memory, lines, segments.order, vector_of,
+            self._nothing if flat.weights is None else flat.weights, counts, gradients, segments.keys, which,
+            segments.starts, segments.sizes, first_chunk, segment_of, *where,
             WEIGHTED=flat.weights is not None, MEAN=any(table.pooling is Pooling.MEAN for table in tables),
-            VEC=all(table.dim % 4 == 0 for table in tables), ONE=widest <= block, U=2 if self._device.interpreted else 4,
+            VEC=all(table.dim % 4 == 0 for table in tables), ONE=widest <= block,
+            U=2 if self._device.interpreted else 4,
             num_warps=1, num_stages=1, **formats,
         )  # fmt: skip
         if partial:
             long_segments = long.nonzero().reshape(-1)
             kernels.merge_kernel[(int(long_segments.shape[0]),)](
-                found.memory, lines, segments.order, segments.keys, which, segments.starts, segments.sizes, long_segments,
-                *where, num_warps=1, num_stages=1, **formats,
+                found.memory, lines, segments.order, segments.keys, which, segments.starts, segments.sizes,
+                long_segments, *where, num_warps=1, num_stages=1, **formats,
             )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Triton kernels of the gradients; see `gpu_train` for what they do together.
 
-Letters: `T` tables of a request, `L` keys, `S` segments (different rows), `C` chunks of at most CHUNK keys of a segment.
+Letters: `T` tables of a request, `L` keys, `S` segments (different rows), `C` chunks of at most CHUNK keys of one.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def _quotient(a, b, INTERPRET: tl.constexpr):
 @triton.jit
 def _gradient(
     order, vector_of, weights, counts, grads, line, start, n, cols, inside,
-    WEIGHTED: tl.constexpr, MEAN: tl.constexpr, VEC: tl.constexpr, U: tl.constexpr, BD: tl.constexpr, INTERPRET: tl.constexpr,
+    WEIGHTED: tl.constexpr, MEAN: tl.constexpr, VEC: tl.constexpr, U: tl.constexpr, BD: tl.constexpr,
+    INTERPRET: tl.constexpr,
 ):  # fmt: skip
     """Sum the gradients [BD] of the keys `start` to `start + n` of the sorted order, one after the other."""
     dim = tl.load(line + _DIM)
@@ -179,9 +180,9 @@ def _step(state, key, squares, dim, rate, epsilon, ADAGRAD: tl.constexpr, INTERP
 def chunk_kernel(
     memory, lines, order, vector_of, weights, counts, grads, keys, tables, starts, sizes, first_chunk, segment_of,
     units, slots, dirty, partials, partial_at, state, rate, epsilon,
-    WEIGHTED: tl.constexpr, MEAN: tl.constexpr, VEC: tl.constexpr, FP32: tl.constexpr, HALF: tl.constexpr, ONE: tl.constexpr,
-    ADAGRAD: tl.constexpr, RESOLVED: tl.constexpr, U: tl.constexpr, BD: tl.constexpr, WIDTH: tl.constexpr,
-    INTERPRET: tl.constexpr,
+    WEIGHTED: tl.constexpr, MEAN: tl.constexpr, VEC: tl.constexpr, FP32: tl.constexpr, HALF: tl.constexpr,
+    ONE: tl.constexpr, ADAGRAD: tl.constexpr, RESOLVED: tl.constexpr, U: tl.constexpr, BD: tl.constexpr,
+    WIDTH: tl.constexpr, INTERPRET: tl.constexpr,
 ):  # fmt: skip
     """Sum the gradients of one chunk; a segment of one chunk changes its row at once, others leave partial sums.
 
