@@ -29,6 +29,7 @@ LAYERS = (
     ("lookup", "updates"),
     ("driver",),
     ("backends", "native"),
+    ("selector",),
     ("engine",),
     ("report", "bench", "selftest", "deploy", "demo", "info", "torch"),
     ("cli", "__init__", "__main__"),

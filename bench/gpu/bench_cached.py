@@ -34,6 +34,14 @@ def host_gather(held: GpuTables, flat: FlatBags, lines: list[list[int]]) -> dict
     return held.views(plan, out)
 
 
+def host_bytes_per_second() -> float:
+    """Return the bytes per second of a large copy from pinned host memory."""
+    size = 1 << (20 if common.TINY else 29)
+    source = torch.empty(size, dtype=torch.uint8, pin_memory=common.DEVICE == "cuda")
+    target = torch.empty(size, dtype=torch.uint8, device=common.DEVICE)
+    return size / common.seconds(lambda: target.copy_(source, non_blocking=True), repeats=5)
+
+
 def line(name: str, seconds: float, keys: int, row_bytes: int) -> str:
     """Return NVE's line."""
     mkps, bandwidth = keys / seconds / 1e6, keys * row_bytes / seconds / 1e9
@@ -62,6 +70,7 @@ def main() -> None:
     ]
     total = sum(table.rows * table.row_bytes for table in tables)
     held = GpuTables(tables, device_bytes=total // 10)
+
     common.fill(held)
     zipf = common.Zipf(given.rows, EXPONENT)
     orders = [torch.randperm(given.rows, device=common.DEVICE) for _ in tables]
@@ -74,6 +83,7 @@ def main() -> None:
     for _ in range(given.warm):
         held.lookup_flat(batch(), check=False)
     batches = [batch() for _ in range(2 if common.TINY else BATCHES)]
+    different = sum(int(part.unique().shape[0]) for part in batches[0].ids.view(given.tables, -1))
     lines = [[held.memory.host_unit(table), table.row_bytes // 16] for table in tables]
     before = held.stats()
     cached = held.lookup_flat(batches[0])
@@ -124,6 +134,11 @@ def main() -> None:
     found["speedup"] = found["pinned-host gather"] / best
     found["mkps"] = per_batch / best / 1e6
     found["counters"] = {name: held.stats()[name] - before.get(name, 0) for name in held.stats()}
+    link = host_bytes_per_second()
+    found["host_copy_gb_s"] = link / 1e9
+    print(
+        f"{different:,} different rows among the {per_batch:,} keys of a batch; copy from pinned memory {link / 1e9:,.1f} GB/s"
+    )
     print(
         f"cached against pinned-host gather: {found['speedup']:.2f}x; {differ} vectors differ in a bit"
     )

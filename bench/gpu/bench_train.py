@@ -58,7 +58,7 @@ def compare(count: int, shape: tuple[int, int, int, int], exponent: float) -> di
     theirs(forward())
     ours()
     worst = max(
-        float((m.weight - held.rows(t.name)).abs().max())
+        float((m.weight.detach() - held.rows(t.name)).abs().max())
         for (m, _), t in zip(modules, tables, strict=True)
     )
     repeats = 1 if common.TINY else 10

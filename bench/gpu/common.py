@@ -81,6 +81,18 @@ def wall(work: Callable[[], Any], *, repeats: int = 20, warm: int = 3) -> float:
     return (time.perf_counter() - start) / repeats
 
 
+def profile(work: Callable[[], Any], *, lines: int = 14) -> None:
+    """Print the device time of one call, by kernel."""
+    from torch.profiler import ProfilerActivity, profile as profiler
+
+    with profiler(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as found:
+        work()
+        synchronize()
+    events = [event for event in found.key_averages() if event.device_time_total]
+    for event in sorted(events, key=lambda event: -event.self_device_time_total)[:lines]:
+        print(f"   {event.self_device_time_total:9,.0f} us {event.count:5} x {event.key[:80]}")
+
+
 def copy_bytes_per_second() -> float:
     """Return the bytes read plus written per second by the device's copy of a large tensor."""
     size = 1 << (20 if TINY else 32)

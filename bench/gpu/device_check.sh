@@ -23,11 +23,11 @@ part() { # name, seconds, command
 }
 nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader
 python3 -c 'import torch, triton; print("torch", torch.__version__, "triton", triton.__version__)'
-part bits 150 python3 -m pytest -q -s -p no:cacheprovider -W ignore -m gpu -n 12 -rfE --tb=short -k 'not do_not_fit' \
+part bits 110 python3 -m pytest -q -s -p no:cacheprovider -W ignore -m gpu -n 12 -rfE --tb=short -k 'not do_not_fit' \
     tests/host/test_gpu_device.py
 part full 60 python3 -m pytest -q -s -p no:cacheprovider -W ignore -m gpu -n 0 -rfE --tb=short -k do_not_fit \
     tests/host/test_gpu_device.py
-part gather 80 python3 bench/gpu/bench_gather.py --sweep 1 --out "$OUT"
+part gather 40 python3 bench/gpu/bench_gather.py --out "$OUT"
 part tables 70 python3 bench/gpu/bench_tables.py --out "$OUT"
 part cached 70 python3 bench/gpu/bench_cached.py --out "$OUT"
 part train 70 python3 bench/gpu/bench_train.py --out "$OUT"

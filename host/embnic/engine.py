@@ -43,8 +43,9 @@ from .errors import (
     LinkError,
 )
 from .framing import check_mtu, select
+from .selector import Path, SelectBackend
 from .stats import Stats
-from .targets import choose
+from .targets import choose, select_paths
 
 __all__ = ["Engine", "open"]
 
@@ -118,6 +119,8 @@ def _create(
         from .backends.reference import ReferenceBackend
 
         return ReferenceBackend(tables)
+    if name == "select":
+        return _create_select(select_paths(configuration), tables, deadline, mtu)
     if name == "gpu":
         from .backends.gpu import GpuBackend
 
@@ -127,6 +130,21 @@ def _create(
 
         return open_rtl(tables, configuration or "tiny", deadline=deadline, mtu=mtu)
     raise BackendUnavailable(name, reason="nothing builds it.", remedy="open target='cpu'.")
+
+
+def _create_select(
+    names: list[str], tables: list[Table], deadline: float | None, mtu: int
+) -> SelectBackend:
+    """Open every path; one that cannot be opened closes the others and raises."""
+    paths: list[Path] = []
+    try:
+        for name in names:
+            paths.append(Path(name, _create(name, "", tables, deadline, mtu)))
+        return SelectBackend(tables, paths)
+    except BaseException:
+        for path in paths:
+            path.backend.close()
+        raise
 
 
 class Engine:
@@ -142,6 +160,7 @@ class Engine:
             backend.capabilities.check(table, backend.name)
         self._backend = backend
         self._card = backend if isinstance(backend, CardBackend) else None
+        self._select = backend if isinstance(backend, SelectBackend) else None
         self._master = CpuBackend(self.tables.values()) if self._card else None
         self._fallback = fallback
         self._state = "open"
@@ -233,10 +252,12 @@ class Engine:
         out: Mapping[str, NDArray[Any]] | None = None,
         *,
         out_of_range: OutOfRange | str = OutOfRange.RAISE,
+        deadline: float | None = None,
     ) -> dict[str, NDArray[Any]]:
         """Pool every bag; return for each table of `bags` an array [B, D] of its storage type.
 
         `out` gives arrays to fill, by table name. `out_of_range` says what becomes of an id the table does not have.
+        `deadline`, in seconds, is for the target `select`: it takes a path that answers in time, if one can.
         """
         self._check_open("lookup")
         if not isinstance(bags, Bags):
@@ -248,11 +269,31 @@ class Engine:
         policy = enum_member(OutOfRange, out_of_range, "out_of_range", do="Choose one of these.")
         checked = bags.validate_against(self.tables.values(), out_of_range=policy)
         if self._card is None or self._master is None:
-            pooled = self._backend.lookup(checked, out)
-            self._counts["bags_by_cpu"] += checked.bags_total
+            pooled = self._lookup_backend(checked, out, deadline)
         else:
             pooled = self._lookup_card(self._card, self._master, checked, out)
         self._counts["bags"] += checked.bags_total
+        return pooled
+
+    def _lookup_backend(
+        self, bags: Bags, out: Mapping[str, NDArray[Any]] | None, deadline: float | None
+    ) -> dict[str, NDArray[Any]]:
+        _check_deadline(deadline)
+        select = self._select
+        if select is None and deadline is not None:
+            raise ConfigError(
+                f"lookup(deadline={deadline:g}) on the target {self._backend.name!r}.",
+                allowed="deadlines of a lookup on the target 'select'.",
+                do="Open target='select', or give open() the deadline of a card.",
+            )
+        before = 0 if select is None else select.bags_by_card
+        if select is None:
+            pooled = self._backend.lookup(bags, out)
+        else:
+            pooled = select.lookup(bags, out, deadline=deadline)
+        by_card = 0 if select is None else select.bags_by_card - before
+        self._counts["bags_by_card"] += by_card
+        self._counts["bags_by_cpu"] += bags.bags_total - by_card
         return pooled
 
     def _lookup_card(
@@ -316,11 +357,15 @@ class Engine:
         Raises what is wrong when the card still does not serve; the CPU then goes on serving.
         """
         self._check_open("reattach")
+        if self._select is not None:
+            self._select.reattach()
+            self._counts["reattached"] += 1
+            return
         card = self._card
         if card is None:
             raise ConfigError(
                 f"reattach() on the target {self._backend.name!r}.",
-                allowed="targets with a card.",
+                allowed="targets with a card, and 'select'.",
                 do="Open target='rtl'.",
             )
         try:

@@ -11,7 +11,9 @@
 The environment is read when an engine is opened, never at import. `EMBNIC_DISABLE` accepts `1` (disable) and `0` or
 empty (do not); anything else is refused, so that a typing error does not silently keep the card in use.
 
-A target may carry a configuration after a colon: `rtl:line100`. Plain `rtl` is `rtl:tiny`.
+A target may carry a configuration after a colon: `rtl:line100`. Plain `rtl` is `rtl:tiny`. `select` takes the paths it
+may choose from, `select:rtl+gpu`; plain `select` takes those that `auto` would consider and this machine has. The CPU is
+always one of them.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from dataclasses import dataclass
 from .errors import BackendUnavailable, ConfigError
 from .gpu_probe import gpu_missing
 
-__all__ = ["AUTO_ORDER", "TARGETS", "Choice", "Target", "choose"]
+__all__ = ["AUTO_ORDER", "TARGETS", "Choice", "Target", "choose", "select_paths"]
 
 
 def _usable() -> str:
@@ -56,6 +58,12 @@ TARGETS: Mapping[str, Target] = {
         Target("reference", "plain loops: the meaning of every result", asked_only=True),
         Target("cpu", "native code when it was compiled, else numpy"),
         Target("rtl", "the core, simulated cycle by cycle", asked_only=True, configurations=True),
+        Target(
+            "select",
+            "per request the soonest of the others, by a cost model; 'select:gpu+cpu' names them",
+            asked_only=True,
+            configurations=True,
+        ),
         Target("gpu", "one fused kernel on a CUDA GPU (torch and triton)", unusable=gpu_missing),
         Target(
             "pynq",
@@ -124,6 +132,27 @@ def _automatic() -> Choice:
     raise BackendUnavailable("auto", reason="no target is available.", remedy="open target='cpu'.")
 
 
+def select_paths(configuration: str) -> list[str]:
+    """Return the targets that `select:<configuration>` chooses from; without one, all that this machine has.
+
+    >>> select_paths("rtl+cpu")
+    ['rtl', 'cpu']
+    """
+    if not configuration:
+        usable = [TARGETS[name] for name in AUTO_ORDER]
+        return [t.name for t in usable if not (t.missing or t.asked_only or t.unusable())]
+    names = configuration.split("+")
+    for name in names:
+        if name not in AUTO_ORDER or names.count(name) > 1:
+            raise ConfigError(
+                f"target is 'select:{configuration}'.",
+                allowed=f"different ones of {', '.join(AUTO_ORDER)}, joined by '+'.",
+                do="Write for example 'select:gpu+cpu'.",
+            )
+        TARGETS[name].check_built()
+    return names if "cpu" in names else [*names, "cpu"]
+
+
 def _named(text: str, source: str, why: str) -> Choice:
     name, configuration = _parse(text, source)
     TARGETS[name].check_built()
@@ -142,7 +171,7 @@ def _parse(text: str, source: str) -> tuple[str, str]:
     if colon and not (target.configurations and configuration):
         raise ConfigError(
             f"{source} is {text!r}.",
-            allowed="a configuration after the colon, for rtl and pynq only, as in 'rtl:tiny'.",
+            allowed="a configuration after the colon, for rtl, pynq and select only, as in 'rtl:tiny'.",
             do=f"Give {name!r} alone.",
         )
     return name, configuration

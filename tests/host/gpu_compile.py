@@ -22,10 +22,12 @@ from triton.compiler import ASTSource, compile
 from embnic.backends import gpu_cache_kernels, gpu_kernels, gpu_train_kernels
 
 POINTERS = {
-    "memory": "*u8", "out": "*u8", "dirty": "*u8", "weights": "*fp32", "grads": "*fp32", "partials": "*fp32",
-    "state": "*fp32", "counts": "*fp32", "tags": "*i32", "stamps": "*i32", "vector_of": "*i32",
+    "memory": "*u8", "out": "*u8", "dirty": "*u8", "weights": "*fp32", "grads": "*fp32", "parts": "*fp32",
+    "state": "*fp32", "stamps": "*i32", "where": "*i32", "vectors": "*i32",
 }  # fmt: skip
-SCALARS = {"total": "i64", "now": "i32", "key_bits": "i32", "oldest": "i32", "rate": "fp32", "epsilon": "fp32"}
+SCALARS = {
+    "total": "i32", "now": "i32", "oldest": "i32", "recent": "i32", "shift": "i32", "rate": "fp32", "epsilon": "fp32",
+}  # fmt: skip
 
 
 def variant(fmt: int, pool: int, *, weighted: int = 0, leaves: int = 0, block: int = 128) -> int:
@@ -39,10 +41,12 @@ def compiled(kernel: Any, constants: dict[str, Any], capability: int, *, warps: 
     names = kernel.arg_names
     signature = {}
     for name in names:
-        scalar = SCALARS.get(name)
-        if kernel is gpu_kernels.pool_kernel and name == "keys":
-            scalar = "i64"
-        signature[name] = "constexpr" if name in constants else scalar or POINTERS.get(name, "*i64")
+        kind = SCALARS.get(name) or POINTERS.get(name, "*i64")
+        if name == "counts":  # of a mean's keys, or of the lists of the cache
+            kind = "*fp32" if "grads" in names else "*i32"
+        if name == "keys" and kernel in (gpu_kernels.pool_kernel, gpu_train_kernels.run_kernel, gpu_train_kernels.join_kernel):
+            kind = "i64" if kernel is gpu_kernels.pool_kernel else "*i32"
+        signature[name] = "constexpr" if name in constants else kind
     aligned = {
         (at,): [["tt.divisibility", 16]] for at, name in enumerate(names) if signature[name].startswith("*")
     }
@@ -80,19 +84,19 @@ def pools() -> dict[str, list[int]]:
 
 def others() -> dict[str, tuple[Any, dict[str, Any]]]:
     """Return the other kernels with their constants."""
-    cache = {"tables": 8, "STEPS": 3, "WAYS": 32}
-    train = {"RESOLVED": True, "INTERPRET": False, "FP32": True, "HALF": True, "BD": 128, "WIDTH": 128}
+    cache = {"tables": 8, "STEPS": 3}
+    train = {"RESOLVED": True, "INTERPRET": False, "FP32": True, "HALF": True, "BD": 128, "WIDTH": 128, **cache}
     sums = {"WEIGHTED": True, "MEAN": True, "VEC": True, "U": 4}
     return {
-        "probe": (gpu_cache_kernels.probe_kernel, {**cache, "BLOCK": 32}),
-        "choose": (gpu_cache_kernels.choose_kernel, {"WAYS": 32}),
-        "move": (gpu_cache_kernels.move_kernel, {**cache, "BLOCK": 128, "FETCH": True, "STAMP": True}),
-        "fill": (gpu_cache_kernels.fill_kernel, {**cache, "BLOCK": 32}),
-        "find": (gpu_cache_kernels.find_kernel, {**cache, "BLOCK": 32}),
-        "keys": (gpu_train_kernels.keys_kernel, {"tables": 8, "STEPS": 3, "BLOCK": 256}),
-        "chunk-adagrad": (gpu_train_kernels.chunk_kernel, {**train, **sums, "ONE": True, "ADAGRAD": True}),
-        "chunk-sgd": (gpu_train_kernels.chunk_kernel, {**train, **sums, "ONE": False, "ADAGRAD": False}),
-        "merge": (gpu_train_kernels.merge_kernel, {**train, "ADAGRAD": True}),
+        "probe": (gpu_cache_kernels.probe_kernel, {**cache, "REGIONS": 4, "BLOCK": 128}),
+        "choose": (gpu_cache_kernels.choose_kernel, {"WAYS": 32, "PROGRAMS": 4096}),
+        "insert": (gpu_cache_kernels.insert_kernel, {**cache, "BLOCK": 128, "PROGRAMS": 4096}),
+        "fill": (gpu_cache_kernels.fill_kernel, {**cache, "BLOCK": 128, "CHANGE": True}),
+        "move": (gpu_cache_kernels.move_kernel, {**cache, "BLOCK": 128, "BACK": True}),
+        "keys": (gpu_train_kernels.keys_kernel, {**cache, "BLOCK": 256}),
+        "run-adagrad": (gpu_train_kernels.run_kernel, {**train, **sums, "ONE": True, "ADAGRAD": True}),
+        "run-sgd": (gpu_train_kernels.run_kernel, {**train, **sums, "ONE": False, "ADAGRAD": False}),
+        "join": (gpu_train_kernels.join_kernel, {**train, "ADAGRAD": True}),
     }
 
 

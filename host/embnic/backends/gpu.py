@@ -29,7 +29,7 @@ from ..rows import check_ids, to_storage
 from .base import EVERYTHING, HostTables, output_arrays
 from .gpu_cache import CachedMemory
 from .gpu_device import Device, open_device
-from .gpu_layout import UNIT, FlatBags, Layout, Plan, Tuning, make_plan, vector_bytes
+from .gpu_layout import UNIT, FlatBags, Layout, Plan, Tuning, make_plan
 from .gpu_memory import DeviceMemory, Memory, Resolved, torch_dtype
 from .gpu_train import Optimizer, Trainer
 
@@ -77,6 +77,7 @@ class GpuTables:
         self.tuning = tuning or (_INTERPRETED if self.device.interpreted else Tuning())
         self.layout = Layout.of(self.tables.values())
         self.launches = 0
+        self._unpooled = any(table.pooling is Pooling.NONE for table in self.tables.values())
         self._device_bytes = _checked_bytes(device_bytes)
         self._memory: Memory | None = None
         self._trainer: Trainer | None = None
@@ -157,6 +158,11 @@ class GpuTables:
             self._check_device(weights, f"Table {table.name!r}: rows", also_host=True)
             return weights.detach()
         return to_storage(table, weights, rows=rows)
+
+    def _check_all_loaded(self, flat: FlatBags) -> None:
+        if not self._loaded.issuperset(flat.names):
+            for name in flat.names:
+                self._check_loaded(name)
 
     def _check_loaded(self, name: str) -> None:
         if name not in self._loaded:
@@ -367,8 +373,7 @@ class GpuTables:
             if isinstance(bags, Bags)
             else bags
         )
-        for name in flat.names:
-            self._check_loaded(name)
+        self._check_all_loaded(flat)
         return Prefetched(flat, self.memory.prefetch(flat, self._flags, change=change))
 
     def lookup_flat(
@@ -506,8 +511,6 @@ class GpuTables:
 
     def plan(self, flat: FlatBags) -> Plan:
         """Return the plan of a launch; the last ones are kept on the device."""
-        for name in flat.names:
-            self._check_loaded(name)
         outputs = self._outputs(flat)
         key = (flat.names, flat.counts, outputs, flat.weights is not None)
         plan = self._plans.get(key)
@@ -524,7 +527,7 @@ class GpuTables:
 
     def _outputs(self, flat: FlatBags) -> tuple[int, ...]:
         """Return the vectors of each table; where nothing is pooled they are its keys, which the offsets say."""
-        if all(self.tables[name].pooling is not Pooling.NONE for name in flat.names):
+        if not self._unpooled:
             return flat.counts
         ends = np.cumsum((0, *flat.counts))
         edges = flat.offsets[self.device.put(ends)].cpu().numpy().clip(0, int(flat.ids.shape[0]))
@@ -535,19 +538,19 @@ class GpuTables:
         )
 
     def views(self, plan: Plan, out: Any) -> dict[str, Any]:
-        """Return the vectors of each table as a view of `out`."""
+        """Return the vectors of each table as a view of `out`; tables of one shape are cut apart together."""
         torch = self.device.torch
-        views = {}
-        for name, count, start in zip(plan.names, plan.outputs, plan.starts, strict=True):
-            table = self.tables[name]
-            end = start + count * vector_bytes(table)
+        views: list[Any] = []
+        for group in plan.groups:
+            table = self.tables[plan.names[group.first]]
             kind = (
                 torch_dtype(torch, table.dtype)
                 if table.dtype in (DType.FP16, DType.BF16)
                 else torch.float32
             )
-            views[name] = out[start:end].view(kind).view(count, table.dim)
-        return views
+            part = out[group.start : group.start + group.nbytes].view(kind)
+            views += part.view(group.tables, group.outputs, table.dim).unbind(0)
+        return dict(zip(plan.names, views, strict=True))
 
     def _count(self, flat: FlatBags) -> None:
         counters = self._host.counters
@@ -583,6 +586,11 @@ class GpuBackend:
         self.tables = GpuTables(tables, device=device)
         for table in self.tables.tables.values():
             self.capabilities.check(table, self.name)
+
+    @property
+    def tier(self) -> str:
+        """Return where the rows are: `device`, or `cached` (host memory behind a row cache)."""
+        return self.tables.memory.mode
 
     def load(self, table: str, weights: Any) -> None:
         """Set all rows of a table: [rows, dim]."""

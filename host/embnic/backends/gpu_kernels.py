@@ -336,7 +336,7 @@ def _pool_tile(
     PER_UNIT: tl.constexpr = (
         4 if FMT == 0 or FMT == 5 else (8 if FMT < 3 else (16 if FMT == 3 else 32))
     )
-    ROW_BYTES: tl.constexpr = BD * 16 // PER_UNIT
+    ROW_BYTES: tl.constexpr = BD * 16 // PER_UNIT * K  # a tree holds K rows of every bag
     NB: tl.constexpr = TILE_BYTES // ROW_BYTES if TILE_BYTES > ROW_BYTES else 1
     base = tl.load(line + _BASE)
     stride = tl.load(line + _STRIDE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +107,16 @@ class Layout:
         return cls(named, base, first, units, rows)
 
 
+class Group(NamedTuple):
+    """Tables of a request, one after the other, whose vectors have one shape and type and lie without gaps."""
+
+    first: int  # number of the first table
+    tables: int
+    outputs: int  # vectors of each
+    start: int  # of the first table's vectors, in bytes
+    nbytes: int  # of all of them
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything of a launch that depends on the tables and the numbers of bags only."""
@@ -121,7 +131,7 @@ class Plan:
     out_starts: Any  # device int64 [T], in units
     outputs: tuple[int, ...]  # vectors of each table: its bags, or its keys where nothing is pooled
     out_bytes: int
-    starts: tuple[int, ...]  # of the vectors of each table, in bytes
+    groups: tuple[Group, ...]
 
 
 def _block(table: Table) -> int:
@@ -142,7 +152,8 @@ def _variant(table: Table, *, weighted: bool) -> int:
 
 def _tiles(table: Table, outputs: int, tuning: Tuning) -> int:
     block = _block(table)
-    per_tile = max(1, tuning.tile_bytes // (block * UNIT // _PER_UNIT[FORMATS[table.dtype]]))
+    row_bytes = block * UNIT // _PER_UNIT[FORMATS[table.dtype]] * (table.tree_k or 1)
+    per_tile = max(1, tuning.tile_bytes // row_bytes)
     return -(-outputs // per_tile) * -(-table.dim // block)
 
 
@@ -191,8 +202,26 @@ def make_plan(
         device.put(starts[:-1]),
         outputs,
         int(starts[-1]) * UNIT,
-        tuple((starts[:-1] * UNIT).tolist()),
+        _groups(tables, outputs, starts),
     )
+
+
+def _groups(
+    tables: list[Table], outputs: tuple[int, ...], starts: NDArray[np.int64]
+) -> tuple[Group, ...]:
+    """Return which tables' vectors can be cut apart together; `starts` are in units."""
+    groups: list[Group] = []
+    kind: tuple[Any, ...] = ()
+    for at, (table, count) in enumerate(zip(tables, outputs, strict=True)):
+        size, start, last = count * vector_bytes(table), int(starts[at]) * UNIT, kind
+        kind = (OUTPUT[table.dtype], table.dim, count)
+        if last == kind and groups[-1].start + groups[-1].nbytes == start:
+            groups[-1] = groups[-1]._replace(
+                tables=groups[-1].tables + 1, nbytes=groups[-1].nbytes + size
+            )
+        else:
+            groups.append(Group(at, 1, count, start, size))
+    return tuple(groups)
 
 
 def _running(sizes: Iterable[int]) -> NDArray[np.int64]:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Change rows by the gradients of pooled vectors: sort by row, sum each row's gradients in order, change it once.
 
-There are no atomic additions: keys are sorted by row (stable), the keys of a row are a *segment*, and its gradients
-are added in the order of the keys, in chunks of 128 whose sums are added in order too. So the same request gives the
-same bits every time. They are not the bits of torch, whose order of additions is not defined; see `gradient_bound`.
+There are no atomic additions, and nothing waits for the host: keys are sorted by row (stable); the gradients of a row
+are added in the order of its keys, 128 sorted keys (a window) at a time, and the sums of the windows in order too. So
+the same request gives the same bits every time. They are not the bits of torch, whose order of additions is not
+defined; see `gradient_bound`.
 
 The formulas are FBGEMM's, `w` being a row, `g` the sum of its gradients over a request:
 
@@ -68,16 +69,6 @@ def gradient_bound(
     return (keys + 4) * unit * magnitude + 2 * unit * np.abs(row)
 
 
-@dataclass(frozen=True)
-class _Segments:
-    """Hold the keys of a request sorted by row: `order` [L], and for each row where its keys are."""
-
-    order: Any
-    keys: Any
-    starts: Any
-    sizes: Any
-
-
 class Trainer:
     """Change the rows of a memory; holds the state of the optimizer, float32 [rows of all tables]."""
 
@@ -112,61 +103,49 @@ class Trainer:
         """Change every row of the request once; return its flags. `memory` holds the dirty flags."""
         tables = [self._layout.tables[name] for name in flat.names]
         _check(tables, optimizer)
-        flags = self._device.torch.zeros(
-            2, dtype=self._device.torch.int64, device=self._device.torch_device
-        )
-        if not int(flat.ids.shape[0]):
+        torch, total = self._device.torch, int(flat.ids.shape[0])
+        flags = torch.zeros(2, dtype=torch.int64, device=self._device.torch_device)
+        if not total:
             return flags
         with self._device.scope():
-            starts, lines, request, vector_of = self._plan(flat, tables)
-            keys = self._numbered(flat, starts, lines, flags, len(tables))
-            found_segments = self._segments(keys)
-            if found_segments.keys.shape[0]:
-                gradients = self._joined(flat, tables, grads)
-                counts = self._counts(flat, keys, tables)
-                self._launch(
-                    tables,
-                    flat,
-                    found,
-                    found_segments,
-                    (lines, request, vector_of),
-                    (gradients, counts),
-                    optimizer,
-                    memory,
-                )
+            gradients = self._joined(flat, tables, grads)
+            lines, ranked, starts, bags = self._plan(flat, tables)
+            keys = self._numbered(flat, starts, lines, flags)
+            counts = self._counts(flat, keys, tables)
+            ordered, order = torch.sort(keys, stable=True)
+            lengths = flat.offsets[1:] - flat.offsets[:-1]
+            vectors = torch.repeat_interleave(bags, lengths, output_size=total)[order]
+            self._launch(
+                tables,
+                flat,
+                found,
+                (ranked, ordered, order, vectors, counts, gradients),
+                optimizer,
+                memory,
+            )
         return flags
 
     # -- the parts of a step ------------------------------------------------------------------------------------------
 
     def _plan(self, flat: FlatBags, tables: list[Table]) -> tuple[Any, Any, Any, Any]:
-        """Return where the keys of each table start, the tables' descriptors, their numbers, and each key's vector."""
+        """Return the tables' descriptors in the request's order and by first key, where their keys start, all bags."""
         torch = self._device.torch
         key = (flat.names, flat.counts, flat.weights is not None)
         if key not in self._plans:
-            if len(self._plans) > 64:
+            if len(self._plans) >= 64:
                 self._plans.clear()
             ends = np.cumsum((0, *flat.counts))
-            request = np.full(len(self._layout.tables), -1, np.int64)
-            index = {name: at for at, name in enumerate(self._layout.tables)}
-            for at, name in enumerate(flat.names):
-                request[index[name]] = at
             lines = self._table_lines(flat, tables, ends)
-            first_rows = self._device.put(np.array(list(self._layout.first_row.values()), np.int64))
+            bags = torch.arange(int(ends[-1]), dtype=torch.int32, device=self._device.torch_device)
+            ranked = lines[np.argsort(lines[:, 0], kind="stable")]
             self._plans[key] = (
-                self._device.put(ends),
                 self._device.put(lines),
-                self._device.put(request),
-                first_rows,
+                self._device.put(ranked),
+                self._device.put(ends),
+                bags,
             )
-        ends, lines, request, first_rows = self._plans[key]
-        bags = sum(flat.counts)
-        lengths = flat.offsets[1:] - flat.offsets[:-1]
-        vector_of = torch.repeat_interleave(
-            torch.arange(bags, dtype=torch.int32, device=self._device.torch_device),
-            lengths,
-            output_size=int(flat.ids.shape[0]),
-        )
-        return flat.offsets[ends], lines, (request, first_rows), vector_of
+        lines_put, ranked_put, ends_put, bags = self._plans[key]
+        return lines_put, ranked_put, flat.offsets[ends_put], bags
 
     def _table_lines(
         self, flat: FlatBags, tables: list[Table], ends: NDArray[np.int64]
@@ -191,9 +170,9 @@ class Trainer:
             grads += flat.counts[at] * table.dim
         return np.array(lines, np.int64)
 
-    def _numbered(self, flat: FlatBags, starts: Any, lines: Any, flags: Any, tables: int) -> Any:
+    def _numbered(self, flat: FlatBags, starts: Any, lines: Any, flags: Any) -> Any:
         """Return for every key its row among all rows, or -1."""
-        torch, total = self._device.torch, int(flat.ids.shape[0])
+        torch, total, tables = self._device.torch, int(flat.ids.shape[0]), len(flat.names)
         keys = self._device.empty(
             total, torch.int32 if self._layout.rows < 1 << 31 else torch.int64
         )
@@ -201,15 +180,6 @@ class Trainer:
             flat.ids, starts, lines, keys, flags, total, tables, (tables - 1).bit_length(), _PROBE
         )
         return keys
-
-    def _segments(self, keys: Any) -> _Segments:
-        torch = self._device.torch
-        ordered, order = torch.sort(keys, stable=True)
-        different, sizes = torch.unique_consecutive(ordered, return_counts=True)
-        starts = torch.cumsum(sizes, 0) - sizes
-        if different.shape[0] and int(different[0]) < 0:  # keys that contribute nothing come first
-            different, sizes, starts = different[1:], sizes[1:], starts[1:]
-        return _Segments(order, different.to(torch.int64), starts, sizes)
 
     def _joined(self, flat: FlatBags, tables: list[Table], grads: Mapping[str, Any]) -> Any:
         """Return the gradients of all tables in one float32 tensor."""
@@ -240,67 +210,49 @@ class Trainer:
         return (before[flat.offsets[1:]] - before[flat.offsets[:-1]]).clamp(min=1).to(torch.float32)
 
     def _launch(
-        self, tables: list[Table], flat: FlatBags, found: Resolved, segments: _Segments, plan: Any, sums: Any,
-        optimizer: Optimizer, memory: Any,
+        self, tables: list[Table], flat: FlatBags, found: Resolved, inputs: tuple[Any, ...], optimizer: Optimizer,
+        memory: Any,
     ) -> None:  # fmt: skip
-        torch, kernels = self._device.torch, self._kernels
-        lines, (request, first_rows), vector_of = plan
-        gradients, counts = sums
-        which = request[torch.searchsorted(first_rows, segments.keys, right=True) - 1]
-        chunk = kernels.CHUNK.value
-        chunks = (segments.sizes + (chunk - 1)) // chunk
-        first_chunk = torch.cumsum(chunks, 0) - chunks
-        long = chunks > 1
-        partial_at = torch.cumsum(chunks * long, 0) - chunks * long
-        total, partial = torch.stack([chunks.sum(), (chunks * long).sum()]).tolist()
-        segment_of = torch.repeat_interleave(
-            torch.arange(len(chunks), device=self._device.torch_device), chunks, output_size=total
-        )
+        kernels, total = self._kernels, int(flat.ids.shape[0])
+        lines, keys, order, vectors, counts, gradients = inputs
+        adagrad = isinstance(optimizer, RowwiseAdagrad)
+        if adagrad:
+            self.state(tables[0])
         widest = max(table.dim for table in tables)
         block = min(max(4, 1 << (widest - 1).bit_length()), _WIDEST)
-        partials = self._device.empty(max(partial, 1) * widest, torch.float32)
-        state = self._nothing
-        if isinstance(optimizer, RowwiseAdagrad):
-            self.state(tables[0])
-            state = self._state
-        resolved = found.direct
+        windows = -(-total // kernels.WINDOW.value)
         batch = found.batch
-        adagrad = isinstance(optimizer, RowwiseAdagrad)
-        epsilon = optimizer.epsilon if isinstance(optimizer, RowwiseAdagrad) else 0.0
-        formats = {
+        where = (
+            batch.units if found.direct else self._nothing,
+            batch.slots if found.direct else self._nothing,
+            memory.dirty if found.direct else self._nothing,
+            self._device.empty(windows * 2 * widest, self._device.torch.float32),
+            self._state if adagrad else self._nothing,
+            float(optimizer.rate),
+            float(optimizer.epsilon) if isinstance(optimizer, RowwiseAdagrad) else 0.0,
+            total,
+        )
+        constants = {
             "FP32": any(table.dtype is DType.FP32 for table in tables),
             "HALF": any(table.dtype is not DType.FP32 for table in tables),
             "ADAGRAD": adagrad,
-            "RESOLVED": resolved,
+            "RESOLVED": found.direct,
             "BD": block,
             "WIDTH": widest,
             "INTERPRET": self._device.interpreted,
+            "tables": len(tables),
+            "STEPS": (len(tables) - 1).bit_length(),
         }
-        where = (
-            batch.units if resolved else self._nothing,
-            batch.slots if resolved else self._nothing,
-            memory.dirty if resolved else self._nothing,
-            partials,
-            partial_at,
-            state,
-            float(optimizer.rate),
-            float(epsilon),
-        )
-        kernels.chunk_kernel[(total,)](
-            found.memory, lines, segments.order, vector_of,
-            self._nothing if flat.weights is None else flat.weights, counts, gradients, segments.keys, which,
-            segments.starts, segments.sizes, first_chunk, segment_of, *where,
-            WEIGHTED=flat.weights is not None, MEAN=any(table.pooling is Pooling.MEAN for table in tables),
-            VEC=all(table.dim % 4 == 0 for table in tables), ONE=widest <= block,
-            U=2 if self._device.interpreted else 4,
-            num_warps=1, num_stages=1, **formats,
+        kernels.run_kernel[(total,)](
+            found.memory, lines, keys, order, vectors, self._nothing if flat.weights is None else flat.weights, counts,
+            gradients, *where, WEIGHTED=flat.weights is not None,
+            MEAN=any(table.pooling is Pooling.MEAN for table in tables), VEC=all(table.dim % 4 == 0 for table in tables),
+            ONE=widest <= block, U=2 if self._device.interpreted else 4, num_warps=1, num_stages=1, **constants,
         )  # fmt: skip
-        if partial:
-            long_segments = long.nonzero().reshape(-1)
-            kernels.merge_kernel[(int(long_segments.shape[0]),)](
-                found.memory, lines, segments.order, segments.keys, which, segments.starts, segments.sizes,
-                long_segments, *where, num_warps=1, num_stages=1, **formats,
-            )  # fmt: skip
+        if windows > 1:
+            kernels.join_kernel[(windows - 1,)](
+                found.memory, lines, keys, order, *where, num_warps=1, num_stages=1, **constants
+            )
 
 
 def _check(tables: list[Table], optimizer: Optimizer) -> None:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Triton kernels of the gradients; see `gpu_train` for what they do together.
 
-Letters: `T` tables of a request, `L` keys, `S` segments (different rows), `C` chunks of at most CHUNK keys of one.
+Letters: `T` tables of a request, `L` keys, sorted by row, `W` windows of WINDOW sorted keys. A *run* is what lies in one
+window of the keys of a row.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["CHUNK", "TRAIN_FIELDS", "chunk_kernel", "keys_kernel", "merge_kernel"]
+__all__ = ["TRAIN_FIELDS", "WINDOW", "join_kernel", "keys_kernel", "run_kernel"]
 
 # Fields of a table of the request: int64 [T, TRAIN_FIELDS].
 TRAIN_FIELDS = tl.constexpr(11)
@@ -25,7 +26,7 @@ _GRADS = tl.constexpr(8)  # element of the gradients where those of the table st
 _MEAN = tl.constexpr(9)
 _WEIGHTED = tl.constexpr(10)
 
-CHUNK = tl.constexpr(128)
+WINDOW = tl.constexpr(128)
 
 
 @triton.jit(do_not_specialize=["total"], do_not_specialize_on_alignment=["ids", "key_starts"])
@@ -74,11 +75,11 @@ def _quotient(a, b, INTERPRET: tl.constexpr):
 
 @triton.jit
 def _gradient(
-    order, vector_of, weights, counts, grads, line, start, n, cols, inside,
+    order, vectors, weights, counts, grads, line, start, n, cols, inside,
     WEIGHTED: tl.constexpr, MEAN: tl.constexpr, VEC: tl.constexpr, U: tl.constexpr, BD: tl.constexpr,
     INTERPRET: tl.constexpr,
 ):  # fmt: skip
-    """Sum the gradients [BD] of the keys `start` to `start + n` of the sorted order, one after the other."""
+    """Sum the gradients [BD] of the sorted keys `start` to `start + n`, one after the other."""
     dim = tl.load(line + _DIM)
     base = tl.load(line + _GRADS)
     if VEC:
@@ -94,13 +95,13 @@ def _gradient(
         factors = ()
         for u in tl.static_range(U):
             has = k + u < n
-            at = tl.load(order + start + k + u, mask=has, other=0)
-            vector = tl.load(vector_of + at, mask=has, other=0).to(tl.int64)
+            vector = tl.load(vectors + start + k + u, mask=has, other=0).to(tl.int64)
             row = tl.load(
                 grads + base + (vector - first) * dim + cols, mask=k + u < limit, other=0.0
             )
             factor = 1.0
             if WEIGHTED:
+                at = tl.load(order + start + k + u, mask=has, other=0)
                 factor = tl.where(weighted & has, tl.load(weights + at, mask=has, other=1.0), 1.0)
             by = 1.0
             if MEAN:
@@ -174,122 +175,161 @@ def _step(state, key, squares, dim, rate, epsilon, ADAGRAD: tl.constexpr, INTERP
         return rate
 
 
-@triton.jit(
-    do_not_specialize=[], do_not_specialize_on_alignment=["weights", "keys", "starts", "sizes"]
-)
-def chunk_kernel(
-    memory, lines, order, vector_of, weights, counts, grads, keys, tables, starts, sizes, first_chunk, segment_of,
-    units, slots, dirty, partials, partial_at, state, rate, epsilon,
-    WEIGHTED: tl.constexpr, MEAN: tl.constexpr, VEC: tl.constexpr, FP32: tl.constexpr, HALF: tl.constexpr,
-    ONE: tl.constexpr, ADAGRAD: tl.constexpr, RESOLVED: tl.constexpr, U: tl.constexpr, BD: tl.constexpr,
-    WIDTH: tl.constexpr, INTERPRET: tl.constexpr,
-):  # fmt: skip
-    """Sum the gradients of one chunk; a segment of one chunk changes its row at once, others leave partial sums.
-
-    A program takes a chunk. `keys`, `tables`, `starts`, `sizes`, `first_chunk` [S]: of each segment its row among all
-    rows, its table in the request, where its keys start in `order`, how many there are, its first chunk. `segment_of`
-    [C]. `partial_at` [S]: where the partial sums of a segment start in `partials` [., WIDTH].
-    """
-    chunk = tl.program_id(0)
-    segment = tl.load(segment_of + chunk)
-    within = chunk - tl.load(first_chunk + segment)
-    size = tl.load(sizes + segment)
-    start = tl.load(starts + segment) + within * 128
-    n = tl.minimum(size - within * 128, 128).to(tl.int32)
-    line = lines + tl.load(tables + segment) * TRAIN_FIELDS
-    dim = tl.load(line + _DIM).to(tl.int32)
-    if VEC:
-        dim = (dim // 4) * 4  # says to the compiler that rows of gradients start on 16 bytes
-    if size > 128:
-        row = tl.load(partial_at + segment) + within
-        for first in range(0, dim, BD):
-            cols = first + tl.arange(0, BD)
-            total = _gradient(
-                order, vector_of, weights, counts, grads, line, start, n, cols, cols < dim,
-                WEIGHTED, MEAN, VEC, U, BD, INTERPRET,
-            )  # fmt: skip
-            tl.store(partials + row * WIDTH + cols, total, mask=cols < WIDTH)
-    else:
-        key = tl.load(keys + segment)
-        fmt = tl.load(line + _FORMAT)
-        if RESOLVED:
-            at = tl.load(order + start)
-            unit = tl.load(units + at)
-            slot = tl.load(slots + at)
-            if slot >= 0:
-                tl.store(dirty + slot, 1)
-        else:
-            unit = tl.load(line + _BASE) + (key - tl.load(line + _FIRST_KEY)) * tl.load(
-                line + _STRIDE
-            )
-        squares = 0.0
-        if ADAGRAD and not ONE:
-            for first in range(0, dim, BD):
-                cols = first + tl.arange(0, BD)
-                total = _gradient(
-                    order, vector_of, weights, counts, grads, line, start, n, cols, cols < dim,
-                    WEIGHTED, MEAN, VEC, U, BD, INTERPRET,
-                )  # fmt: skip
-                squares += tl.sum(total * total, axis=0)
-        if ONE:
-            cols = tl.arange(0, BD)
-            # Whole units are read and written: nobody sees what stands behind the last element of a row.
-            total = _gradient(
-                order, vector_of, weights, counts, grads, line, start, n, cols, cols < dim,
-                WEIGHTED, MEAN, VEC, U, BD, INTERPRET,
-            )  # fmt: skip
-            if ADAGRAD:
-                squares = tl.sum(total * total, axis=0)
-            factor = _step(state, key, squares, dim, rate, epsilon, ADAGRAD, INTERPRET)
-            room = tl.cdiv(dim, 4) * 4
-            x = _read(memory, unit, fmt, cols, cols < room, FP32, HALF)
-            _write(memory, unit, fmt, cols, cols < room, x - factor * total, FP32, HALF)
-        else:
-            factor = _step(state, key, squares, dim, rate, epsilon, ADAGRAD, INTERPRET)
-            for first in range(0, dim, BD):
-                cols = first + tl.arange(0, BD)
-                total = _gradient(
-                    order, vector_of, weights, counts, grads, line, start, n, cols, cols < dim,
-                    WEIGHTED, MEAN, VEC, U, BD, INTERPRET,
-                )  # fmt: skip
-                x = _read(memory, unit, fmt, cols, cols < dim, FP32, HALF)
-                _write(memory, unit, fmt, cols, cols < dim, x - factor * total, FP32, HALF)
-
-
-@triton.jit(do_not_specialize=[], do_not_specialize_on_alignment=["keys", "starts", "sizes"])
-def merge_kernel(
-    memory, lines, order, keys, tables, starts, sizes, long_segments, units, slots, dirty, partials, partial_at, state,
-    rate, epsilon,
-    FP32: tl.constexpr, HALF: tl.constexpr, ADAGRAD: tl.constexpr, RESOLVED: tl.constexpr, BD: tl.constexpr,
-    WIDTH: tl.constexpr, INTERPRET: tl.constexpr,
-):  # fmt: skip
-    """Add the partial sums of a segment in order and change its row; a program takes a segment."""
-    segment = tl.load(long_segments + tl.program_id(0))
-    line = lines + tl.load(tables + segment) * TRAIN_FIELDS
-    dim = tl.load(line + _DIM).to(tl.int32)
-    key = tl.load(keys + segment)
-    fmt = tl.load(line + _FORMAT)
-    chunks = tl.cdiv(tl.load(sizes + segment), 128).to(tl.int32)
-    row = tl.load(partial_at + segment)
+@triton.jit
+def _locate(key, at, line, units, slots, dirty, RESOLVED: tl.constexpr):
+    """Return the unit where a row starts; in a cache, note that its line is changed. `at`: one of its keys."""
     if RESOLVED:
-        at = tl.load(order + tl.load(starts + segment))
         unit = tl.load(units + at)
         slot = tl.load(slots + at)
         if slot >= 0:
             tl.store(dirty + slot, 1)
     else:
         unit = tl.load(line + _BASE) + (key - tl.load(line + _FIRST_KEY)) * tl.load(line + _STRIDE)
-    squares = 0.0
-    for first in range(0, dim, BD):
-        cols = first + tl.arange(0, BD)
-        total = tl.zeros((BD,), tl.float32)
-        for k in range(chunks):
-            total += tl.load(partials + (row + k) * WIDTH + cols, mask=cols < dim, other=0.0)
-        squares += tl.sum(total * total, axis=0)
-        tl.store(partials + row * WIDTH + cols, total, mask=cols < dim)
-    factor = _step(state, key, squares, dim, rate, epsilon, ADAGRAD, INTERPRET)
-    for first in range(0, dim, BD):
-        cols = first + tl.arange(0, BD)
-        total = tl.load(partials + row * WIDTH + cols, mask=cols < dim, other=0.0)
-        x = _read(memory, unit, fmt, cols, cols < dim, FP32, HALF)
-        _write(memory, unit, fmt, cols, cols < dim, x - factor * total, FP32, HALF)
+    return unit
+
+
+@triton.jit
+def _line_of(key, lines, STEPS: tl.constexpr, tables):
+    """Return the descriptor of the table that a key belongs to; `lines` are by ascending first key."""
+    low = key * 0
+    high = low + tables
+    for _ in tl.static_range(STEPS):
+        middle = (low + high) // 2
+        go = tl.load(lines + middle * TRAIN_FIELDS + _FIRST_KEY) <= key
+        low = tl.where(go, middle, low)
+        high = tl.where(go, high, middle)
+    return lines + low * TRAIN_FIELDS
+
+
+@triton.jit(do_not_specialize=["total"], do_not_specialize_on_alignment=["weights"])
+def run_kernel(
+    memory, lines, keys, order, vectors, weights, counts, grads, units, slots, dirty, parts, state, rate, epsilon, total,
+    WEIGHTED: tl.constexpr, MEAN: tl.constexpr, VEC: tl.constexpr, FP32: tl.constexpr, HALF: tl.constexpr,
+    ONE: tl.constexpr, ADAGRAD: tl.constexpr, RESOLVED: tl.constexpr, U: tl.constexpr, BD: tl.constexpr,
+    WIDTH: tl.constexpr, INTERPRET: tl.constexpr, tables: tl.constexpr, STEPS: tl.constexpr,
+):  # fmt: skip
+    """Sum the gradients of the run that begins at a sorted key (the program's number), if one does.
+
+    A row whose keys are all in this run is changed at once; else the sum is left in `parts` [W, 2, WIDTH]: first the
+    run that came from the window before, then the one that goes on in the next. `keys` [L] are sorted, `order` [L] says
+    where they were, `vectors` [L] whose gradient they get. `lines` are by ascending first key.
+    """
+    here = tl.program_id(0)
+    key = tl.load(keys + here).to(tl.int64)
+    before = tl.load(keys + here - 1, mask=here > 0, other=-1).to(tl.int64)
+    edge = here % 128 == 0
+    if (key >= 0) & (edge | (key != before)):
+        window = here // 128
+        end = tl.minimum((window + 1) * 128, total)
+        ahead = here + tl.arange(0, 128)
+        same = (ahead < end) & (
+            tl.load(keys + ahead, mask=ahead < end, other=-1).to(tl.int64) == key
+        )
+        n = tl.sum(same.to(tl.int32))
+        following = tl.load(keys + end, mask=end < total, other=-1).to(tl.int64)
+        goes_on = (here + n == end) & (following == key)
+        came = edge & (before == key)
+        line = _line_of(key, lines, STEPS, tables)
+        dim = tl.load(line + _DIM).to(tl.int32)
+        if VEC:
+            dim = (dim // 4) * 4  # says to the compiler that rows of gradients start on 16 bytes
+        if goes_on | came:
+            row = (window * 2 + (came == 0).to(tl.int32)).to(tl.int64)
+            for first in range(0, dim, BD):
+                cols = first + tl.arange(0, BD)
+                summed = _gradient(
+                    order, vectors, weights, counts, grads, line, here, n, cols, cols < dim,
+                    WEIGHTED, MEAN, VEC, U, BD, INTERPRET,
+                )  # fmt: skip
+                tl.store(parts + row * WIDTH + cols, summed, mask=cols < dim)
+        else:
+            fmt = tl.load(line + _FORMAT)
+            at = here.to(tl.int64)
+            if RESOLVED:
+                at = tl.load(order + here)
+            unit = _locate(key, at, line, units, slots, dirty, RESOLVED)
+            squares = 0.0
+            if ONE:
+                cols = tl.arange(0, BD)
+                # Whole units are read and written: nobody sees what stands behind the last element of a row.
+                room = tl.cdiv(dim, 4) * 4
+                x = _read(memory, unit, fmt, cols, cols < room, FP32, HALF)
+                summed = _gradient(
+                    order, vectors, weights, counts, grads, line, here, n, cols, cols < dim,
+                    WEIGHTED, MEAN, VEC, U, BD, INTERPRET,
+                )  # fmt: skip
+                if ADAGRAD:
+                    squares = tl.sum(summed * summed, axis=0)
+                factor = _step(state, key, squares, dim, rate, epsilon, ADAGRAD, INTERPRET)
+                _write(memory, unit, fmt, cols, cols < room, x - factor * summed, FP32, HALF)
+            else:
+                if ADAGRAD:
+                    for first in range(0, dim, BD):
+                        cols = first + tl.arange(0, BD)
+                        summed = _gradient(
+                            order, vectors, weights, counts, grads, line, here, n, cols, cols < dim,
+                            WEIGHTED, MEAN, VEC, U, BD, INTERPRET,
+                        )  # fmt: skip
+                        squares += tl.sum(summed * summed, axis=0)
+                factor = _step(state, key, squares, dim, rate, epsilon, ADAGRAD, INTERPRET)
+                for first in range(0, dim, BD):
+                    cols = first + tl.arange(0, BD)
+                    summed = _gradient(
+                        order, vectors, weights, counts, grads, line, here, n, cols, cols < dim,
+                        WEIGHTED, MEAN, VEC, U, BD, INTERPRET,
+                    )  # fmt: skip
+                    x = _read(memory, unit, fmt, cols, cols < dim, FP32, HALF)
+                    _write(memory, unit, fmt, cols, cols < dim, x - factor * summed, FP32, HALF)
+
+
+@triton.jit
+def _joined(parts, window, last, cols, inside, WIDTH: tl.constexpr):
+    """Add the parts of a row: the last run of a window and the first ones of the next, up to `last`."""
+    summed = tl.load(parts + (window * 2 + 1).to(tl.int64) * WIDTH + cols, mask=inside, other=0.0)
+    for w in range(window + 1, last + 1):
+        summed += tl.load(parts + tl.cast(w * 2, tl.int64) * WIDTH + cols, mask=inside, other=0.0)
+    return summed
+
+
+@triton.jit(do_not_specialize=["total"])
+def join_kernel(
+    memory, lines, keys, order, units, slots, dirty, parts, state, rate, epsilon, total,
+    FP32: tl.constexpr, HALF: tl.constexpr, ADAGRAD: tl.constexpr, RESOLVED: tl.constexpr, BD: tl.constexpr,
+    WIDTH: tl.constexpr, INTERPRET: tl.constexpr, tables: tl.constexpr, STEPS: tl.constexpr,
+):  # fmt: skip
+    """Change the row whose keys begin in a window (the program's number) and go on in the next, if there is one."""
+    window = tl.program_id(0)
+    end = (window + 1) * 128
+    if end < total:
+        key = tl.load(keys + end - 1).to(tl.int64)
+        goes_on = tl.load(keys + end).to(tl.int64) == key
+        came = tl.load(keys + end - 129, mask=window > 0, other=-1).to(tl.int64) == key
+        if (key >= 0) & goes_on & (came == 0):
+            # The first sorted key that is larger ends the row.
+            low = end
+            high = tl.cast(total, tl.int32)
+            while low < high:
+                middle = (low + high) // 2
+                equal = tl.load(keys + middle).to(tl.int64) == key
+                low = tl.where(equal, middle + 1, low)
+                high = tl.where(equal, high, middle)
+            last = (low - 1) // 128
+            line = _line_of(key, lines, STEPS, tables)
+            dim = tl.load(line + _DIM).to(tl.int32)
+            fmt = tl.load(line + _FORMAT)
+            at = (end - 1).to(tl.int64)
+            if RESOLVED:
+                at = tl.load(order + end - 1)
+            unit = _locate(key, at, line, units, slots, dirty, RESOLVED)
+            squares = 0.0
+            if ADAGRAD:
+                for first in range(0, dim, BD):
+                    cols = first + tl.arange(0, BD)
+                    summed = _joined(parts, window, last, cols, cols < dim, WIDTH)
+                    squares += tl.sum(summed * summed, axis=0)
+            factor = _step(state, key, squares, dim, rate, epsilon, ADAGRAD, INTERPRET)
+            for first in range(0, dim, BD):
+                cols = first + tl.arange(0, BD)
+                summed = _joined(parts, window, last, cols, cols < dim, WIDTH)
+                x = _read(memory, unit, fmt, cols, cols < dim, FP32, HALF)
+                _write(memory, unit, fmt, cols, cols < dim, x - factor * summed, FP32, HALF)
