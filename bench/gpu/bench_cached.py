@@ -53,7 +53,7 @@ def line(name: str, seconds: float, keys: int, row_bytes: int) -> str:
 def main() -> None:
     """Print a line a way."""
     given = common.options(
-        __doc__, rows=2_000_000, tables=8, bags=8192, length=20, dim=128, warm=40
+        __doc__, rows=2_000_000, tables=8, bags=8192, length=20, dim=128, warm=40, profile=0
     )
     torch.manual_seed(common.SEED)
     if common.TINY:
@@ -143,6 +143,8 @@ def main() -> None:
         f"cached against pinned-host gather: {found['speedup']:.2f}x; {differ} vectors differ in a bit"
     )
     common.save("cached", given.out, found)
+    if given.profile:
+        common.profile(ahead)
 
 
 if __name__ == "__main__":

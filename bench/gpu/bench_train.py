@@ -19,7 +19,9 @@ from embnic.config import Table
 RATE = 0.01
 
 
-def compare(count: int, shape: tuple[int, int, int, int], exponent: float) -> dict[str, float]:
+def compare(
+    count: int, shape: tuple[int, int, int, int], exponent: float, *, profile: bool
+) -> dict[str, float]:
     """Return seconds of a step of both for `count` tables of `rows` x `dim`, `bags` bags of `length` ids each."""
     rows, dim, bags, length = shape
     tables = [Table(f"t{at}", rows=rows, dim=dim, pooling="sum") for at in range(count)]
@@ -69,6 +71,8 @@ def compare(count: int, shape: tuple[int, int, int, int], exponent: float) -> di
         "embnic": common.wall(ours, repeats=repeats),
         "largest_difference": worst,
     }
+    if profile:
+        common.profile(ours)
     adagrad = RowwiseAdagrad(RATE)
     found["embnic_adagrad"] = common.wall(
         lambda: held.backward(flat, grads, optimizer=adagrad), repeats=repeats
@@ -79,7 +83,7 @@ def compare(count: int, shape: tuple[int, int, int, int], exponent: float) -> di
 
 def main() -> None:
     """Print a line a shape."""
-    given = common.options(__doc__)
+    given = common.options(__doc__, profile=0)
     torch.manual_seed(common.SEED)
     runs = []
     cases = (
@@ -89,7 +93,7 @@ def main() -> None:
     )
     for count, shape in cases if not common.TINY else ((2, (50, 8, 4, 6)),):
         for exponent in (0.0, 1.05):
-            one = compare(count, shape, exponent)
+            one = compare(count, shape, exponent, profile=bool(given.profile) and shape[1] == 128)
             runs.append({"tables": count, "shape": shape, "zipf": exponent, **one})
             print(
                 f"{count:4} tables {shape[0]:,} x {shape[1]}, B {shape[2]}, L {shape[3]}, "

@@ -83,9 +83,10 @@ def wall(work: Callable[[], Any], *, repeats: int = 20, warm: int = 3) -> float:
 
 def profile(work: Callable[[], Any], *, lines: int = 14) -> None:
     """Print the device time of one call, by kernel."""
-    from torch.profiler import ProfilerActivity, profile as profiler
+    from torch import profiler
 
-    with profiler(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as found:
+    activities = [profiler.ProfilerActivity.CUDA, profiler.ProfilerActivity.CPU]
+    with profiler.profile(activities=activities) as found:
         work()
         synchronize()
     events = [event for event in found.key_averages() if event.device_time_total]

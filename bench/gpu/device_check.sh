@@ -29,6 +29,6 @@ part full 60 python3 -m pytest -q -s -p no:cacheprovider -W ignore -m gpu -n 0 -
     tests/host/test_gpu_device.py
 part gather 40 python3 bench/gpu/bench_gather.py --out "$OUT"
 part tables 70 python3 bench/gpu/bench_tables.py --out "$OUT"
-part cached 70 python3 bench/gpu/bench_cached.py --out "$OUT"
-part train 70 python3 bench/gpu/bench_train.py --out "$OUT"
+part cached 70 python3 bench/gpu/bench_cached.py --profile 1 --out "$OUT"
+part train 70 python3 bench/gpu/bench_train.py --profile 1 --out "$OUT"
 echo "total $SECONDS s"

@@ -64,7 +64,8 @@ def everything(dtype, rng):
     shapes = [
         {"pooling": "sum"}, {"pooling": "sum", "padding_idx": 3}, {"pooling": "mean", "padding_idx": 0},
         {"pooling": "max"}, {"pooling": "none", "padding_idx": 2},
-        {"pooling": "mean", "order": "tree", "tree_k": 4, "padding_idx": 1}, {"pooling": "max", "order": "tree", "tree_k": 2},
+        {"pooling": "mean", "order": "tree", "tree_k": 4, "padding_idx": 1},
+        {"pooling": "max", "order": "tree", "tree_k": 2},
     ]  # fmt: skip
     dims = rng.choice([1, 3, 8, 17, 40, 64, 100], len(shapes))
     return [
@@ -374,9 +375,9 @@ def test_device_bytes_is_checked(size):
         GpuTables([Table("t", rows=4, dim=4, pooling="sum")], device_bytes=size)
 
 
-def test_a_cache_smaller_than_a_set_is_refused():
-    held = GpuTables([Table("t", rows=4000, dim=4, pooling="sum")], device_bytes=511)
-    with pytest.raises(ConfigError, match="at least 512"):
+def test_a_cache_smaller_than_two_windows_is_refused():
+    held = GpuTables([Table("t", rows=4000, dim=4, pooling="sum")], device_bytes=1023)
+    with pytest.raises(ConfigError, match="at least 1024"):
         held.load("t", np.zeros((4000, 4), np.float32))
 
 
@@ -442,7 +443,7 @@ def test_a_named_gpu_that_is_not_there_never_falls_back(monkeypatch):
 def test_the_interpreter_has_no_cuda_device(device):
     if device.on_gpu:
         pytest.skip("this is a GPU")
-    with pytest.raises(ConfigError, match="'cuda:0'.*TRITON_INTERPRET=1"):
+    with pytest.raises(ConfigError, match=r"'cuda:0'.*TRITON_INTERPRET=1"):
         GpuTables([Table("t", rows=4, dim=4, pooling="sum")], device="cuda:0")
 
 
