@@ -137,7 +137,8 @@ def main() -> None:
     link = host_bytes_per_second()
     found["host_copy_gb_s"] = link / 1e9
     print(
-        f"{different:,} different rows among the {per_batch:,} keys of a batch; copy from pinned memory {link / 1e9:,.1f} GB/s"
+        f"{different:,} different rows among the {per_batch:,} keys of a batch; "
+        f"copy from pinned memory {link / 1e9:,.1f} GB/s"
     )
     print(
         f"cached against pinned-host gather: {found['speedup']:.2f}x; {differ} vectors differ in a bit"

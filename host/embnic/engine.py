@@ -286,12 +286,13 @@ class Engine:
                 allowed="deadlines of a lookup on the target 'select'.",
                 do="Open target='select', or give open() the deadline of a card.",
             )
-        before = 0 if select is None else select.bags_by_card
-        if select is not None:
-            pooled = select.lookup(bags, out, deadline=deadline)
-        else:
+        if select is None:
             pooled = self._backend.lookup(bags, out)
-        by_card = 0 if select is None else select.bags_by_card - before
+            self._counts["bags_by_cpu"] += bags.bags_total
+            return pooled
+        before = select.bags_by_card
+        pooled = select.lookup(bags, out, deadline=deadline)
+        by_card = select.bags_by_card - before
         self._counts["bags_by_card"] += by_card
         self._counts["bags_by_cpu"] += bags.bags_total - by_card
         return pooled

@@ -7,14 +7,14 @@ What a path takes is predicted by a line through a few timed calls, made once ev
 
 `bytes` are those of the rows gathered and of the vectors returned. `load` follows how long the path really took,
 compared with the prediction, and goes back to 1 while the path is not used, so that a path that was busy once is tried
-again. `queued` is what the path itself says it still has to do. A path whose rows moved to another tier (a GPU that
-now caches them) is timed again.
+again. `queued` is what the path itself says it still has to do. A path whose rows moved to another tier (a GPU that now
+caches them) is timed again.
 
-With a deadline, a path must meet it even when it errs as much as it did in its timed calls; when none does, the soonest is
-taken and counted.
+With a deadline, a path must meet it even when it errs as much as it did in its timed calls. When none does, the soonest
+is taken, and counted.
 
-No choice changes a result: all paths give the same bits, and an update returns when all of them have it. The CPU is always
-one of the paths and updated first. A path that fails is left out from then on, and the request goes to another;
+No choice changes a result: all paths give the same bits, and an update returns when all of them have it. The CPU is
+always one of the paths and updated first. A path that fails is left out from then on, and the request goes to another;
 `reattach` reloads it from the CPU's rows.
 """
 
@@ -68,7 +68,7 @@ class Work(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What a path takes: seconds for a request, for a key, for a byte; `error` is the largest relative error of the fit."""
+    """What a path takes: seconds for a request, a key, a byte; `error` is the largest relative error of the fit."""
 
     fixed: float
     per_key: float
@@ -185,14 +185,13 @@ class SelectBackend:
                 do="Add the CPU: it holds the rows.",
             )
         self.paths = {"cpu": listed.pop("cpu"), **listed}
+        taken = [path.backend.capabilities for path in self.paths.values()]
         self.capabilities = Capabilities(
-            *(
-                frozenset.intersection(
-                    *(getattr(path.backend.capabilities, what) for path in self.paths.values())
-                )
-                for what in ("dtypes", "poolings", "orders")
-            ),
-            max_dim=min(path.backend.capabilities.max_dim for path in self.paths.values()),
+            dtypes=frozenset.intersection(*(each.dtypes for each in taken)),
+            poolings=frozenset.intersection(*(each.poolings for each in taken)),
+            orders=frozenset.intersection(*(each.orders for each in taken)),
+            weighted=all(each.weighted for each in taken),
+            max_dim=min(each.max_dim for each in taken),
         )
         self._clock = clock
         self._loaded: set[str] = set()

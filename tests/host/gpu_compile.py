@@ -44,8 +44,10 @@ def compiled(kernel: Any, constants: dict[str, Any], capability: int, *, warps: 
         kind = SCALARS.get(name) or POINTERS.get(name, "*i64")
         if name == "counts":  # of a mean's keys, or of the lists of the cache
             kind = "*fp32" if "grads" in names else "*i32"
-        if name == "keys" and kernel in (gpu_kernels.pool_kernel, gpu_train_kernels.run_kernel, gpu_train_kernels.join_kernel):
-            kind = "i64" if kernel is gpu_kernels.pool_kernel else "*i32"
+        if name == "keys" and kernel is gpu_kernels.pool_kernel:
+            kind = "i64"
+        if name == "keys" and "rate" in names:
+            kind = "*i32"
         signature[name] = "constexpr" if name in constants else kind
     aligned = {
         (at,): [["tt.divisibility", 16]] for at, name in enumerate(names) if signature[name].startswith("*")

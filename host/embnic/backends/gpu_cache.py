@@ -2,14 +2,13 @@
 """Hold the rows in pinned host memory and the hot ones in a cache in GPU memory.
 
 Every row of all tables has a word in GPU memory that says which line of the cache holds it, or when it was last asked
-for: so the cache is flat over all tables and any row may go to any line of its size. Tables whose rows have the same size
-share the lines; the bytes are shared out in proportion to theirs.
+for: so the cache is flat over all tables, and any row may go to any line of its size. Tables whose rows have the same
+size share the lines; the bytes are shared out in proportion to theirs.
 
-An eighth of the lines is for rows that were not asked for in the last four batches, the rest for those that were:
-a row that comes once does not push out one that comes often (the second chance of 2Q and W-TinyLFU; on ids Zipf 1.05 with a
-tenth of the rows cached 14.5 % of the keys miss instead of 17.7 %, 12.7 % being the least possible). The line given away
-is the one not used for longest among 32, a *window* that moves on with every row. A row that finds no free line is read
-from host memory by the pooling kernel itself.
+An eighth of the lines is for rows that were not asked for in the last four batches, the rest for those that were: a row
+that comes once does not push out one that comes often (Johnson and Shasha, "2Q", 1994). The line given away is the one
+not used for longest among 32, a *window* that moves on with every row. A row that finds no free line is read from host
+memory by the pooling kernel itself.
 
 Everything that changes the cache runs on one lane, the *side* lane, in the order of the requests, and nothing waits for
 the host: `prefetch` brings a batch's rows in while the caller's lane works on the batch before.

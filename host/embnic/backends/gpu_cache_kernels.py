@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Triton kernels of the row cache; see `gpu_cache` for what they do together.
 
-Letters: `T` tables, `L` keys of a request, `R` regions of the cache. A *key* is the number of a row among the rows of all
-tables; a *slot* is a line of the cache; a *window* is WAYS slots one after the other; a *unit* is 16 bytes.
+Letters: `T` tables, `L` keys of a request, `R` regions of the cache. A *key* is the number of a row among the rows of
+all tables; a *slot* is a line of the cache; a *window* is WAYS slots one after the other; a *unit* is 16 bytes.
 
-`where` int32 [rows of all tables] says of every row, in one number: 0 or more, the slot that holds it; -2 - n, it was last
-asked for by batch n (-1: never); MARK - n, batch n changes it in host memory.
+`where` int32 [rows of all tables] says of every row, in one number: 0 or more, the slot that holds it; -2 - n, it was
+last asked for by batch n (-1: never); MARK - n, batch n changes it in host memory.
 """
 
 from __future__ import annotations

@@ -246,8 +246,9 @@ class Trainer:
         kernels.run_kernel[(total,)](
             found.memory, lines, keys, order, vectors, self._nothing if flat.weights is None else flat.weights, counts,
             gradients, *where, WEIGHTED=flat.weights is not None,
-            MEAN=any(table.pooling is Pooling.MEAN for table in tables), VEC=all(table.dim % 4 == 0 for table in tables),
-            ONE=widest <= block, U=2 if self._device.interpreted else 4, num_warps=1, num_stages=1, **constants,
+            MEAN=any(table.pooling is Pooling.MEAN for table in tables),
+            VEC=all(table.dim % 4 == 0 for table in tables), ONE=widest <= block,
+            U=2 if self._device.interpreted else 4, num_warps=1, num_stages=1, **constants,
         )  # fmt: skip
         if windows > 1:
             kernels.join_kernel[(windows - 1,)](

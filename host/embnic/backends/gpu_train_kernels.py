@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Triton kernels of the gradients; see `gpu_train` for what they do together.
 
-Letters: `T` tables of a request, `L` keys, sorted by row, `W` windows of WINDOW sorted keys. A *run* is what lies in one
-window of the keys of a row.
+Letters: `T` tables of a request, `L` keys, sorted by row, `W` windows of WINDOW sorted keys. A *run* is what lies in
+one window of the keys of a row.
 """
 
 from __future__ import annotations
@@ -203,7 +203,8 @@ def _line_of(key, lines, STEPS: tl.constexpr, tables):
 
 @triton.jit(do_not_specialize=["total"], do_not_specialize_on_alignment=["weights"])
 def run_kernel(
-    memory, lines, keys, order, vectors, weights, counts, grads, units, slots, dirty, parts, state, rate, epsilon, total,
+    memory, lines, keys, order, vectors, weights, counts, grads, units, slots, dirty, parts, state, rate, epsilon,
+    total,
     WEIGHTED: tl.constexpr, MEAN: tl.constexpr, VEC: tl.constexpr, FP32: tl.constexpr, HALF: tl.constexpr,
     ONE: tl.constexpr, ADAGRAD: tl.constexpr, RESOLVED: tl.constexpr, U: tl.constexpr, BD: tl.constexpr,
     WIDTH: tl.constexpr, INTERPRET: tl.constexpr, tables: tl.constexpr, STEPS: tl.constexpr,
