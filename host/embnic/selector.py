@@ -56,8 +56,7 @@ SHAPES = (
 REPEATS = 3
 PATIENCE = 0.5  # seconds of timed calls after which a slow path is not asked for larger ones
 HALF_LIFE = 1.0  # seconds in which a load that is not seen any more goes half the way back to 1
-SMOOTHING = 0.3  # share of the newest call in the load
-LOADS = (0.25, 64.0)  # a load is kept within these
+CALLS = 5  # of which the load is the median: one call that was held up says nothing
 
 
 class Work(NamedTuple):
@@ -139,8 +138,10 @@ class Path:
     queued: Callable[[], float] = lambda: 0.0
     cost: Cost | None = None
     tier: str = ""
-    load: float = 1.0
-    seen: float = 0.0  # when the load was last measured
+    ratios: list[float] = field(
+        default_factory=lambda: [1.0] * CALLS
+    )  # seconds taken by those predicted
+    seen: float = 0.0  # when the last was measured
     lost: str = ""  # why it is left out
     answered: Counter[str] = field(default_factory=Counter)
 
@@ -150,13 +151,19 @@ class Path:
         return self.cost.seconds(work) * self.load_at(now) + self.queued()
 
     def load_at(self, now: float) -> float:
-        """Return the load, which goes back to 1 by half every HALF_LIFE seconds."""
-        return float(self.load ** (0.5 ** (max(now - self.seen, 0.0) / HALF_LIFE)))
+        """Return the load: the median of the last ratios, which goes back to 1 by half every HALF_LIFE seconds."""
+        return float(sorted(self.ratios)[CALLS // 2] ** self._fading(now))
+
+    def _fading(self, now: float) -> float:
+        return float(0.5 ** (max(now - self.seen, 0.0) / HALF_LIFE))
 
     def learn(self, predicted: float, took: float, now: float) -> None:
         """Take in how long a call took that was predicted without load."""
-        ratio = min(max(took / max(predicted, 1e-9), LOADS[0]), LOADS[1])
-        self.load = self.load_at(now) ** (1 - SMOOTHING) * ratio**SMOOTHING
+        fading = self._fading(now)
+        self.ratios = [
+            *(ratio**fading for ratio in self.ratios[1:]),
+            max(took, 1e-9) / max(predicted, 1e-9),
+        ]
         self.seen = now
 
 
@@ -327,7 +334,7 @@ class SelectBackend:
             )
             return
         path.cost, path.tier = fit(samples), _tier(path.backend)
-        path.load, path.seen = 1.0, self._clock()
+        path.ratios, path.seen = [1.0] * CALLS, self._clock()
         _log.info("path %s: %s", path.name, path.cost)
 
     def _timed(self, path: Path, request: Bags) -> float:

@@ -170,6 +170,19 @@ def test_a_busy_path_is_left_and_found_again_when_it_is_free():
     assert gpu.backend.calls == calls + 1
 
 
+def test_one_call_that_was_held_up_changes_nothing():
+    chosen, _, rng = selector(ALL)
+    gpu = chosen.paths["gpu"]
+    large = bags_of(400, 60, rng)
+    gpu.backend.slow = 1000.0
+    chosen.lookup(large)
+    gpu.backend.slow = 1.0
+    calls = gpu.backend.calls
+    for _ in range(3):
+        chosen.lookup(large)
+    assert gpu.backend.calls == calls + 3
+
+
 def test_queued_work_counts():
     chosen, _, rng = selector(ALL)
     large = work_of(chosen.tables, bags_of(400, 60, rng))
