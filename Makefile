@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all sim lint check synth bench clean
+.PHONY: help demo test test-all sim lint check synth pnr formal mutate bench clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,8 +64,17 @@ lint: $(VENV)/.test ## generated files, Python style and types, Verilog lint of 
 	@$(BIN)/mypy
 	@$(BIN)/python -m embnic_sim.lint
 
-synth: $(VENV)/.test ## open synthesis: make synth CFG=line100
-	@$(BIN)/python -m embnic_sim.synth --config $(or $(CFG),tiny)
+synth: $(VENV)/.test ## area by module, deepest paths: make synth CFG=line100 M=embnic_pool
+	@$(BIN)/python -m embnic_sim.synth --config $(or $(CFG),tiny) --module $(or $(M),embnic_core)
+
+pnr: $(VENV)/.test ## place-and-route for ECP5, Fmax: make pnr CFG=edge SEEDS="1 2 3"
+	@$(BIN)/python -m embnic_sim.pnr --config $(or $(CFG),edge) --seeds $(or $(SEEDS),1 2 3)
+
+mutate: $(VENV)/.test ## mutants of rtl/lookup and rtl/net: make mutate N=100 SEED=1; all without N
+	@$(BIN)/python -m embnic_sim.mutate --count $(or $(N),0) --seed $(or $(SEED),1)
+
+formal: $(VENV)/.test ## the formal proofs with their covers and broken twins: make formal [ARGS="--only skid"]
+	@$(BIN)/python -m embnic_sim.formal $(ARGS)
 
 bench: $(VENV)/.test ## the published figures
 	@for b in bench/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done

@@ -9,6 +9,7 @@
 //
 // docs/architecture.md has the picture; parameters are the columns of spec/configs.toml.
 `default_nettype none
+`include "embnic_assert.svh"
 module embnic_core
     import embnic_pkg::*;
     import embnic_wire_pkg::*;
@@ -21,8 +22,9 @@ module embnic_core
     parameter int unsigned LINE_BYTES  = 64,     // cache line
     parameter int unsigned WAYS        = 2,      // cache ways
     parameter int unsigned SETS        = 8,      // cache sets
-    parameter int unsigned FETCHES     = 4,      // row fetches outstanding
-    parameter int unsigned OPQ_DEPTH   = 8,      // operations between tag stage and pool
+    parameter int unsigned FETCHES     = 4,      // lines being fetched
+    parameter int unsigned MAX_BURST   = 2,      // beats of a read burst
+    parameter int unsigned OPQ_DEPTH   = 32,     // operations between tag stage and pool
     parameter int unsigned KS_BEATS    = 512,    // key store, beats
     parameter int unsigned RX_FRAMES   = 8,      // accepted frames waiting for decode
     parameter int unsigned RSP_BEATS   = 512,    // reply buffer, beats
@@ -31,7 +33,8 @@ module embnic_core
     parameter int unsigned CLIENTS     = 2,      // updating clients
     parameter int unsigned CACHE_STYLE = 0,      // RAM style of the row data, see embnic_ram_1r1w
     parameter int unsigned BUF_STYLE   = 0,      // RAM style of key store, reply buffer and accumulators
-    localparam int unsigned ID_W       = (FETCHES > 1) ? $clog2(FETCHES) : 1
+    parameter int unsigned GENERATOR   = 1,      // 1: build the frame generator and its checker
+    localparam int unsigned ID_W       = $clog2(OPQ_DEPTH)
 ) (
     input  wire logic                clk,
     input  wire logic                rst,
@@ -107,6 +110,9 @@ module embnic_core
     localparam int unsigned INIT_N    = MAX_VEC64 * BPW;
     localparam int unsigned INIT_AW   = $clog2(INIT_N);
     localparam int unsigned TBL_AW    = $clog2(TABLES);
+    localparam int unsigned PLACES    = OPQ_DEPTH / SLOTS;    // operations of a slot in the cache
+    localparam int unsigned BUCKETS   = 32;                   // of each latency histogram
+    localparam int unsigned ERROR_LOG = 64;                   // errors kept
     localparam int unsigned REPLY_MAX = RSP_BEATS / BPW / 2;  // largest reply of a request: two of them fit
 
     if (DATA_W != 128 && DATA_W != 512) begin : gen_bad_data_w
@@ -121,6 +127,12 @@ module embnic_core
     if (CTXS > (1 << CTX_W) || SLOTS > (1 << SLOT_W)) begin : gen_bad_slots
         $fatal(1, "SLOTS and CTXS must not exceed 64");
     end
+    if (PLACES * LINE_BYTES < MAX_VEC64 * 64) begin : gen_bad_opq_depth
+        $fatal(1, "OPQ_DEPTH / SLOTS must not be less than the lines of the longest row");
+    end
+    if (GENERATOR > 1) begin : gen_bad_generator
+        $fatal(1, "GENERATOR must be 0 or 1");
+    end
 
     // -----------------------------------------------------------------------------------------------------------------
     // Registers and counters
@@ -128,10 +140,21 @@ module embnic_core
     logic               cfg_enable, cfg_flush, cfg_snapshot;
     logic [15:0]        cfg_udp_port;
     logic [7:0]         cfg_reply_beats64;
-    logic               sts_flush_busy, core_idle;
+    logic               cfg_quiesce, cfg_soft_reset, cfg_generator, cfg_latency_clear, cfg_errors_clear;
+    logic               sts_idle, sts_drained, sts_flush_busy, sts_commit_busy, sts_reset_busy, sts_memory_stuck;
+    logic               sts_generating;
+    logic [14:0]        gen_table;
+    logic [31:0]        gen_row_mask, gen_frames;
+    logic [15:0]        gen_dim;
+    logic [7:0]         gen_beats, latency_bucket, error_sel;
+    logic [3:0]         gen_length_log2, gen_window;
+    logic [3:0][31:0]   latency_count;
+    logic [31:0]        error_total;
+    logic [4:0][31:0]   error_words;
     logic [31:0]        table_sel;
     logic [255:0]       table_words;
-    logic               table_commit;
+    logic               cfg_commit, table_commit;
+    logic               dp_rst;  // of everything but registers, counters and descriptors: see Operability
     logic [COUNTERS_N-1:0][31:0] counter_inc;
     logic [COUNTERS_N-1:0][63:0] counters;
 
@@ -157,10 +180,16 @@ module embnic_core
         .cap_reply_vec64(32'(REPLY_MAX)),
         .cap_ctxs       (32'(CTXS)),
         .cap_clients    (32'(CLIENTS)),
+        .cap_features   (32'(GENERATOR)),
+        .cap_buckets    (32'(BUCKETS)),
+        .cap_error_log  (32'(ERROR_LOG)),
         .cfg_enable, .cfg_flush, .cfg_snapshot, .cfg_udp_port, .cfg_reply_beats64,
-        .sts_idle       (core_idle),
-        .sts_flush_busy,
-        .table_sel, .table_words, .table_commit,
+        .cfg_quiesce, .cfg_soft_reset, .cfg_generator, .cfg_latency_clear, .cfg_errors_clear,
+        .sts_idle, .sts_drained, .sts_flush_busy, .sts_commit_busy, .sts_reset_busy, .sts_memory_stuck, .sts_generating,
+        .gen_table, .gen_row_mask, .gen_dim, .gen_beats, .gen_length_log2, .gen_window, .gen_frames,
+        .table_sel, .table_words,
+        .table_commit   (cfg_commit),
+        .latency_bucket, .latency_count, .error_sel, .error_total, .error_words,
         .counters
     );
 
@@ -184,16 +213,27 @@ module embnic_core
     logic               evt_rx_frame, evt_rx_accept;
     logic [15:0]        evt_rx_bytes;
     logic [DROP_N-1:0]  evt_rx_drop;
+    frame_t             evt_rx_info;
+    logic               rx_enable;
+    logic [DATA_W-1:0]   rx_tdata;   // frames of the MAC or of the generator
+    logic [DATA_W/8-1:0] rx_tkeep;
+    logic                rx_tvalid, rx_tlast, rx_tuser;
 
     embnic_rx_frame #(.DATA_W(DATA_W), .KS_BEATS(KS_BEATS), .FRAMES(RX_FRAMES)) u_rx_frame (
-        .clk, .rst,
-        .s_axis_rx_tdata, .s_axis_rx_tkeep, .s_axis_rx_tvalid, .s_axis_rx_tready, .s_axis_rx_tlast, .s_axis_rx_tuser,
+        .clk, .rst(dp_rst),
+        .s_axis_rx_tdata (rx_tdata),
+        .s_axis_rx_tkeep (rx_tkeep),
+        .s_axis_rx_tvalid(rx_tvalid),
+        .s_axis_rx_tready,
+        .s_axis_rx_tlast (rx_tlast),
+        .s_axis_rx_tuser (rx_tuser),
         .m_axis_frame_tdata (frame),
         .m_axis_frame_tvalid(frame_valid),
         .m_axis_frame_tready(frame_ready),
         .ks_wr_en, .ks_wr_addr, .ks_wr_data, .ks_free_valid, .ks_free_beats,
-        .cfg_enable, .cfg_udp_port,
-        .evt_rx_frame, .evt_rx_bytes, .evt_rx_drop, .evt_rx_accept
+        .cfg_enable         (rx_enable),
+        .cfg_udp_port,
+        .evt_rx_frame, .evt_rx_bytes, .evt_rx_drop, .evt_rx_accept, .evt_rx_info
     );
 
     logic              ksa_rd_en, ksb_rd_en, dec_ks_rd_en, upd_ks_rd_en;
@@ -232,12 +272,13 @@ module embnic_core
     update_done_t       upd_done;
     logic               upd_done_valid, upd_done_ready;
     logic               upd_active;
+    logic               hold, alloc_work, decode_work;
     logic               evt_request, evt_stall_alloc;
 
     embnic_req_decode #(
         .DATA_W(DATA_W), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64), .RSP_BEATS(RSP_BEATS)
     ) u_req_decode (
-        .clk, .rst,
+        .clk, .rst(dp_rst),
         .s_axis_frame_tdata (frame),
         .s_axis_frame_tvalid(frame_valid),
         .s_axis_frame_tready(frame_ready),
@@ -256,6 +297,9 @@ module embnic_core
         .s_axis_upd_done_tdata (upd_done),
         .s_axis_upd_done_tvalid(upd_done_valid),
         .s_axis_upd_done_tready(upd_done_ready),
+        .cfg_quiesce,
+        .cfg_hold           (hold),
+        .alloc_work, .sts_work(decode_work),
         .evt_request, .evt_stall_alloc
     );
 
@@ -281,16 +325,18 @@ module embnic_core
 
     op_t     iss_op, upd_op, op;
     logic    iss_op_valid, iss_op_ready, upd_op_valid, upd_op_ready, op_valid, op_ready;
+    logic    op_credit_valid;
+    logic [SLOT_W-1:0] op_credit_slot;
     logic    iss_err_valid;
     logic [CTX_W-1:0] iss_err_ctx;
     status_e iss_err_status;
     logic    iss_idle, cache_idle, lookup_idle;
-    logic    evt_key, evt_key_null, evt_key_padding, evt_bag;
+    logic    evt_key, evt_key_null, evt_key_padding, evt_key_refused, evt_bag;
 
     embnic_bag_issue #(
-        .DATA_W(DATA_W), .SLOTS(SLOTS), .TABLES(TABLES), .KS_BEATS(KS_BEATS), .LINE_BYTES(LINE_BYTES)
+        .DATA_W(DATA_W), .SLOTS(SLOTS), .TABLES(TABLES), .KS_BEATS(KS_BEATS), .LINE_BYTES(LINE_BYTES), .PLACES(PLACES)
     ) u_bag_issue (
-        .clk, .rst,
+        .clk, .rst(dp_rst),
         .s_axis_bag_tdata (bag),
         .s_axis_bag_tvalid(bag_valid),
         .s_axis_bag_tready(bag_ready),
@@ -303,23 +349,27 @@ module embnic_core
         .m_axis_op_tdata  (iss_op),
         .m_axis_op_tvalid (iss_op_valid),
         .m_axis_op_tready (iss_op_ready),
+        .op_credit_valid, .op_credit_slot,
         .err_valid        (iss_err_valid),
         .err_ctx          (iss_err_ctx),
         .err_status       (iss_err_status),
         .sts_idle         (iss_idle),
-        .evt_key, .evt_key_null, .evt_key_padding, .evt_bag
+        .evt_key, .evt_key_null, .evt_key_padding, .evt_key_refused, .evt_bag
     );
 
     // Everything accepted before the update has been consumed.
     assign lookup_idle = iss_idle && cache_idle && !bag_valid;
 
     logic [ADDR_W-1:0] upd_awaddr;
+    logic dp_awvalid, dp_awready, dp_wlast, dp_wvalid, dp_wready, dp_bvalid, dp_bready;  // behind embnic_axi_gate
+    logic [DATA_W/8-1:0] dp_wstrb;
     logic evt_update, evt_update_duplicate, evt_update_row;
 
     embnic_update #(
         .DATA_W(DATA_W), .CLIENTS(CLIENTS), .TABLES(TABLES), .LINE_BYTES(LINE_BYTES), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64)
     ) u_update (
-        .clk, .rst,
+        .clk, .rst(dp_rst),
+        .keep_clients          (!rst),
         .s_axis_upd_tdata      (upd_frame),
         .s_axis_upd_tvalid     (upd_valid),
         .s_axis_upd_tready     (upd_ready),
@@ -337,9 +387,17 @@ module embnic_core
         .m_axis_op_tvalid      (upd_op_valid),
         .m_axis_op_tready      (upd_op_ready),
         .m_axi_awaddr          (upd_awaddr),
-        .m_axi_awlen, .m_axi_awsize, .m_axi_awburst, .m_axi_awvalid, .m_axi_awready,
-        .m_axi_wdata, .m_axi_wstrb, .m_axi_wlast, .m_axi_wvalid, .m_axi_wready,
-        .m_axi_bresp, .m_axi_bvalid, .m_axi_bready,
+        .m_axi_awlen, .m_axi_awsize, .m_axi_awburst,
+        .m_axi_awvalid         (dp_awvalid),
+        .m_axi_awready         (dp_awready),
+        .m_axi_wdata,
+        .m_axi_wstrb           (dp_wstrb),
+        .m_axi_wlast           (dp_wlast),
+        .m_axi_wvalid          (dp_wvalid),
+        .m_axi_wready          (dp_wready),
+        .m_axi_bresp,
+        .m_axi_bvalid          (dp_bvalid),
+        .m_axi_bready          (dp_bready),
         .sts_active            (upd_active),
         .evt_update, .evt_update_duplicate, .evt_update_row
     );
@@ -359,6 +417,8 @@ module embnic_core
     // -----------------------------------------------------------------------------------------------------------------
     // Cache, pool, reply
     // -----------------------------------------------------------------------------------------------------------------
+    logic              cache_flush, cache_flush_busy;
+    logic              dp_arvalid, dp_arready, dp_rvalid, dp_rready;  // behind embnic_axi_gate
     logic              beat_valid;
     beat_t             beat_info;
     logic [DATA_W-1:0] beat_data;
@@ -369,24 +429,42 @@ module embnic_core
     logic evt_exec_beat, evt_exec_empty, evt_exec_fetch, evt_exec_hazard;
 
     embnic_row_cache #(
-        .DATA_W(DATA_W), .LINE_BYTES(LINE_BYTES), .WAYS(WAYS), .SETS(SETS), .FETCHES(FETCHES), .OPQ_DEPTH(OPQ_DEPTH),
-        .SLOTS(SLOTS), .RAM_STYLE(CACHE_STYLE)
+        .DATA_W(DATA_W), .LINE_BYTES(LINE_BYTES), .WAYS(WAYS), .SETS(SETS), .FETCHES(FETCHES), .MAX_BURST(MAX_BURST),
+        .OPQ_DEPTH(OPQ_DEPTH), .SLOTS(SLOTS), .RAM_STYLE(CACHE_STYLE)
     ) u_row_cache (
-        .clk, .rst,
+        .clk, .rst(dp_rst),
         .s_axis_op_tdata (op),
         .s_axis_op_tvalid(op_valid),
         .s_axis_op_tready(op_ready),
-        .m_axi_arid, .m_axi_araddr, .m_axi_arlen, .m_axi_arsize, .m_axi_arburst, .m_axi_arvalid, .m_axi_arready,
-        .m_axi_rid, .m_axi_rdata, .m_axi_rresp, .m_axi_rlast, .m_axi_rvalid, .m_axi_rready,
+        .op_credit_valid, .op_credit_slot,
+        .m_axi_arid, .m_axi_araddr, .m_axi_arlen, .m_axi_arsize, .m_axi_arburst,
+        .m_axi_arvalid   (dp_arvalid),
+        .m_axi_arready   (dp_arready),
+        .m_axi_rid, .m_axi_rdata, .m_axi_rresp, .m_axi_rlast,
+        .m_axi_rvalid    (dp_rvalid),
+        .m_axi_rready    (dp_rready),
         .init_rd_en, .init_rd_addr, .init_rd_data, .init_release,
         .beat_valid, .beat_info, .beat_data,
         .err_valid       (cache_err_valid),
         .err_ctx         (cache_err_ctx),
         .err_status      (cache_err_status),
-        .cfg_flush, .sts_flush_busy,
+        .cfg_flush       (cache_flush),
+        .sts_flush_busy  (cache_flush_busy),
         .sts_idle        (cache_idle),
         .evt_row_hit, .evt_row_miss, .evt_line_hit, .evt_line_miss, .evt_evict, .evt_fetch_beat,
         .evt_exec_beat, .evt_exec_empty, .evt_exec_fetch, .evt_exec_hazard
+    );
+
+    logic              vec_valid, unpack_idle;
+    beat_t             vec_info;
+    logic [DATA_W-1:0] vec_data;
+    logic [31:0]       vec_scale, vec_bias;
+
+    embnic_unpack #(.DATA_W(DATA_W), .SLOTS(SLOTS)) u_unpack (
+        .clk, .rst(dp_rst),
+        .beat_valid, .beat_info, .beat_data,
+        .vec_valid, .vec_info, .vec_data, .vec_scale, .vec_bias,
+        .sts_idle(unpack_idle)
     );
 
     logic              rsp_wr_en, rsp_rd_en;
@@ -396,13 +474,19 @@ module embnic_core
     logic [CTX_W-1:0]  bag_done_ctx;
     logic [CNT_W-1:0]  bag_done_count;
     logic              pool_idle;
+    logic [5:0]        evt_saturate;  // elements
 
     embnic_pool #(.DATA_W(DATA_W), .SLOTS(SLOTS), .MAX_VEC64(MAX_VEC64)) u_pool (
-        .clk, .rst,
-        .beat_valid, .beat_info, .beat_data,
+        .clk, .rst(dp_rst),
+        .beat_valid  (vec_valid),
+        .beat_info   (vec_info),
+        .beat_data   (vec_data),
+        .beat_scale  (vec_scale),
+        .beat_bias   (vec_bias),
         .rsp_wr_en, .rsp_wr_addr, .rsp_wr_data,
         .bag_done_valid, .bag_done_ctx, .bag_done_count,
-        .sts_idle(pool_idle)
+        .sts_idle    (pool_idle),
+        .evt_saturate
     );
 
     embnic_ram_1r1w #(.WIDTH(DATA_W), .DEPTH(RSP_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1)) u_reply_ram (
@@ -415,7 +499,7 @@ module embnic_core
     logic        reply_valid, reply_ready, reply_done, rsp_idle;
 
     embnic_rsp_buffer #(.DATA_W(DATA_W), .RSP_BEATS(RSP_BEATS), .CTXS(CTXS)) u_rsp_buffer (
-        .clk, .rst,
+        .clk, .rst(dp_rst),
         .alloc_valid, .alloc_ready, .alloc_info, .alloc_ctx, .alloc_rsp_addr,
         .close_valid, .close_ctx, .close_bags, .close_status,
         .err_a_valid (iss_err_valid),
@@ -432,22 +516,168 @@ module embnic_core
         .sts_idle(rsp_idle)
     );
 
+    logic        tx_valid, tx_ready, tx_closed;
     logic        evt_tx_frame;
     logic [15:0] evt_tx_bytes;
     logic [3:0]  evt_tx_reply;
 
     embnic_tx_frame #(.DATA_W(DATA_W)) u_tx_frame (
-        .clk, .rst,
+        .clk, .rst(dp_rst),
         .cfg_reply_beats64,
         .s_axis_reply_tdata (reply),
         .s_axis_reply_tvalid(reply_valid),
         .s_axis_reply_tready(reply_ready),
         .rsp_rd_en, .rsp_rd_addr, .rsp_rd_data, .reply_done,
-        .m_axis_tx_tdata, .m_axis_tx_tkeep, .m_axis_tx_tvalid, .m_axis_tx_tready, .m_axis_tx_tlast,
+        .m_axis_tx_tdata, .m_axis_tx_tkeep,
+        .m_axis_tx_tvalid   (tx_valid),
+        .m_axis_tx_tready   (tx_ready),
+        .m_axis_tx_tlast,
         .evt_tx_frame, .evt_tx_bytes, .evt_tx_reply
     );
 
-    assign core_idle = lookup_idle && pool_idle && rsp_idle && !upd_active && !frame_valid;
+    // -----------------------------------------------------------------------------------------------------------------
+    // Operability: what is in flight, soft reset, changes between two requests, latencies, errors, self-test
+    // -----------------------------------------------------------------------------------------------------------------
+    // Cycles from a frame's last beat to its verdict: input register, embnic_crc32c, verdict register.
+    localparam int unsigned RX_LATENCY = 6 + $clog2(DATA_W / 32);
+
+    logic        alloc, tx_beat, memory_close, memory_rest, work_idle;
+    logic [11:0] evt_lost, evt_abandoned;
+    logic [15:0] evt_keys;
+    logic        evt_reset, evt_timeout;
+    logic [3:0]  evt_gen;  // sent; answer, ERROR, wrong CRC seen by the checker
+
+    assign alloc     = alloc_valid && alloc_ready;
+    assign work_idle = lookup_idle && unpack_idle && pool_idle && !upd_active;
+    assign tx_beat   = tx_valid && tx_ready;
+
+    embnic_lifecycle u_lifecycle (
+        .clk, .rst,
+        .cfg_enable, .cfg_quiesce, .cfg_soft_reset,
+        .rx_valid   (rx_tvalid),
+        .rx_last    (rx_tlast),
+        .evt_rx_frame, .evt_rx_accept, .decode_work, .alloc, .alloc_work,
+        .lookup_idle(work_idle),
+        .key_open   (evt_key && !(evt_key_null || evt_key_padding || evt_key_refused)),
+        .key_closed (evt_row_hit || evt_row_miss),
+        .evt_tx_frame, .reply_done, .tx_valid, .tx_beat,
+        .tx_last    (m_axis_tx_tlast),
+        .memory_rest, .dp_rst, .rx_enable, .memory_close, .tx_closed,
+        .sts_idle, .sts_drained, .sts_reset_busy,
+        .evt_lost, .evt_abandoned, .evt_keys, .evt_reset, .evt_timeout
+    );
+
+    logic dp_wvoid;
+
+    embnic_axi_gate u_axi_gate (
+        .clk, .rst, .dp_rst,
+        .cfg_close    (memory_close),
+        .sts_rest     (memory_rest),
+        .sts_stuck    (sts_memory_stuck),
+        .s_axi_arvalid(dp_arvalid),
+        .s_axi_arready(dp_arready),
+        .s_axi_rvalid (dp_rvalid),
+        .s_axi_rready (dp_rready),
+        .s_axi_awvalid(dp_awvalid),
+        .s_axi_awready(dp_awready),
+        .s_axi_awlen  (m_axi_awlen),
+        .s_axi_wvalid (dp_wvalid),
+        .s_axi_wready (dp_wready),
+        .s_axi_wlast  (dp_wlast),
+        .s_axi_bvalid (dp_bvalid),
+        .s_axi_bready (dp_bready),
+        .m_axi_arvalid, .m_axi_arready, .m_axi_rvalid, .m_axi_rready, .m_axi_rlast,
+        .m_axi_awvalid, .m_axi_awready, .m_axi_wvalid, .m_axi_wready, .m_axi_wlast,
+        .m_axi_wvoid  (dp_wvoid),
+        .m_axi_bvalid, .m_axi_bready
+    );
+
+    assign m_axi_wstrb = dp_wvoid ? '0 : dp_wstrb;
+
+    embnic_barrier u_barrier (
+        .clk, .rst, .dp_rst, .cfg_commit, .cfg_flush, .hold,
+        .reached(!decode_work && lookup_idle && !upd_active),
+        .table_commit, .cache_flush, .cache_flush_busy, .sts_commit_busy, .sts_flush_busy
+    );
+
+    embnic_latency #(
+        .RX_FRAMES(RX_FRAMES), .CTXS(CTXS), .IDS(1 << ID_W), .RX_LATENCY(RX_LATENCY), .BUCKETS(BUCKETS)
+    ) u_latency (
+        .clk, .rst, .dp_rst, .evt_rx_accept,
+        .evt_admit   (alloc),
+        .reply_valid, .reply_ready, .evt_tx_frame,
+        .evt_tx_final(reply_done),
+        .evt_tx_left (tx_beat && m_axis_tx_tlast),
+        .ar_take     (m_axi_arvalid && m_axi_arready),
+        .ar_id       (m_axi_arid),
+        .r_end       (m_axi_rvalid && m_axi_rready && m_axi_rlast),
+        .r_id        (m_axi_rid),
+        .cfg_clear   (cfg_latency_clear),
+        .cfg_snapshot,
+        .rd_bucket   (latency_bucket[$clog2(BUCKETS)-1:0]),
+        .rd_count    (latency_count)
+    );
+
+    embnic_error_log #(.ENTRIES(ERROR_LOG)) u_error_log (
+        .clk, .rst,
+        .drop      (evt_rx_drop),
+        .drop_frame(evt_rx_info),
+        .err_valid (reply_valid && reply_ready && reply.status != STATUS_OK),
+        .err_status(reply.status),
+        .err_frame (reply.reply.frame),
+        .cfg_clear (cfg_errors_clear),
+        .rd_entry  (error_sel[$clog2(ERROR_LOG)-1:0]),
+        .rd_words  (error_words),
+        .total     (error_total)
+    );
+
+    // Frames out: to the MAC, or to the checker.
+    assign m_axis_tx_tvalid = tx_valid && !tx_closed && !sts_generating;
+    assign tx_ready         = !tx_closed && (m_axis_tx_tready || sts_generating);
+
+    if (GENERATOR == 1) begin : gen_generator
+        embnic_frame_gen #(.DATA_W(DATA_W)) u_frame_gen (
+            .clk, .rst,
+            .cfg_on          (cfg_generator),
+            .cfg_udp_port,
+            .cfg_table       (gen_table),
+            .cfg_row_mask    (gen_row_mask),
+            .cfg_dim         (gen_dim),
+            .cfg_beats       (gen_beats),
+            .cfg_length_log2 (gen_length_log2),
+            .cfg_window      (gen_window),
+            .cfg_frames      (gen_frames),
+            .core_idle       (sts_idle),
+            .sts_generating,
+            .s_axis_mac_tdata (s_axis_rx_tdata),
+            .s_axis_mac_tkeep (s_axis_rx_tkeep),
+            .s_axis_mac_tvalid(s_axis_rx_tvalid),
+            .s_axis_mac_tlast (s_axis_rx_tlast),
+            .s_axis_mac_tuser (s_axis_rx_tuser),
+            .m_axis_rx_tdata (rx_tdata),
+            .m_axis_rx_tkeep (rx_tkeep),
+            .m_axis_rx_tvalid(rx_tvalid),
+            .m_axis_rx_tlast (rx_tlast),
+            .m_axis_rx_tuser (rx_tuser),
+            .s_axis_tx_tdata (m_axis_tx_tdata),
+            .s_axis_tx_tvalid(tx_beat && sts_generating),
+            .s_axis_tx_tlast (m_axis_tx_tlast),
+            .evt_sent        (evt_gen[0]),
+            .evt_reply       (evt_gen[1]),
+            .evt_error       (evt_gen[2]),
+            .evt_bad         (evt_gen[3])
+        );
+    end else begin : gen_no_generator
+        assign rx_tdata       = s_axis_rx_tdata;
+        assign rx_tkeep       = s_axis_rx_tkeep;
+        assign rx_tvalid      = s_axis_rx_tvalid;
+        assign rx_tlast       = s_axis_rx_tlast;
+        assign rx_tuser       = s_axis_rx_tuser;
+        assign sts_generating = 1'b0;
+        assign evt_gen        = '0;
+        wire unused_generator = &{1'b0, cfg_generator, gen_table, gen_row_mask, gen_dim, gen_beats, gen_length_log2,
+            gen_window, gen_frames};
+    end
 
     // -----------------------------------------------------------------------------------------------------------------
     // What is counted
@@ -455,7 +685,7 @@ module embnic_core
     always_comb begin
         counter_inc = '0;
         counter_inc[CNT_CYCLES]            = 32'd1;
-        counter_inc[CNT_RX_FRAMES]         = 32'(evt_rx_frame);
+        counter_inc[CNT_RX_FRAMES]         = 32'(evt_rx_frame) + 32'(evt_lost);
         counter_inc[CNT_RX_BYTES]          = 32'(evt_rx_bytes);
         counter_inc[CNT_RX_ACCEPTED]       = 32'(evt_rx_accept);
         counter_inc[CNT_DROP_NOT_OURS]     = 32'(evt_rx_drop[DROP_NOT_OURS]);
@@ -465,7 +695,7 @@ module embnic_core
         counter_inc[CNT_DROP_VERSION]      = 32'(evt_rx_drop[DROP_VERSION]);
         counter_inc[CNT_DROP_HEADER]       = 32'(evt_rx_drop[DROP_HEADER]);
         counter_inc[CNT_DROP_CRC]          = 32'(evt_rx_drop[DROP_CRC]);
-        counter_inc[CNT_DROP_OVERLOAD]     = 32'(evt_rx_drop[DROP_OVERLOAD]);
+        counter_inc[CNT_DROP_OVERLOAD]     = 32'(evt_rx_drop[DROP_OVERLOAD]) + 32'(evt_lost);
         counter_inc[CNT_DROP_TAG]          = 32'(evt_rx_drop[DROP_TAG]);
         counter_inc[CNT_REQUESTS]          = 32'(evt_request);
         counter_inc[CNT_BAGS]              = 32'(evt_bag);
@@ -493,11 +723,24 @@ module embnic_core
         counter_inc[CNT_UPDATE_ROWS]       = 32'(evt_update_row);
         counter_inc[CNT_UPDATE_DUPLICATES] = 32'(evt_update_duplicate);
         counter_inc[CNT_MEMORY_ERRORS]     = 32'(cache_err_valid);
+        counter_inc[CNT_KEYS_REFUSED]      = 32'(evt_key_refused);
+        counter_inc[CNT_ERRORS_BUSY]       = 32'(alloc && alloc_info.status == STATUS_BUSY);
+        counter_inc[CNT_ABANDONED]         = 32'(evt_abandoned);
+        counter_inc[CNT_SOFT_RESETS]       = 32'(evt_reset);
+        counter_inc[CNT_RESET_TIMEOUTS]    = 32'(evt_timeout);
+        counter_inc[CNT_TABLE_COMMITS]     = 32'(table_commit);
+        counter_inc[CNT_GEN_SENT]          = 32'(evt_gen[0]);
+        counter_inc[CNT_GEN_REPLIES]       = 32'(evt_gen[1]);
+        counter_inc[CNT_GEN_ERRORS]        = 32'(evt_gen[2]);
+        counter_inc[CNT_GEN_BAD]           = 32'(evt_gen[3]);
+        counter_inc[CNT_KEYS_ABANDONED]    = 32'(evt_keys);
+        counter_inc[CNT_SATURATIONS]       = 32'(evt_saturate);
     end
 
     always_ff @(posedge clk) begin
         sts_probe <= {
-            12'b0,
+            11'b0,
+            sts_reset_busy || hold,              // 20 a soft reset or a barrier is under way
             sts_flush_busy,                      // 19 tags are being cleared
             m_axi_bvalid && m_axi_bready,        // 18 write response
             m_axi_awvalid && m_axi_awready,      // 17 write burst
@@ -521,7 +764,14 @@ module embnic_core
         };
     end
 
-    // An identifier is needed by AXI only; writes use one.
-    wire unused = &{1'b0, m_axi_bid};
+    // Selectors are as wide as the registers. An identifier is needed by AXI only; writes use one.
+    wire unused = &{1'b0, latency_bucket, error_sel, m_axi_bid};
+
+    // Assertions
+    `EMBNIC_NEVER(idle_lies, sts_idle && !dp_rst &&
+        !(rsp_idle && pool_idle && iss_idle && !frame_valid && !decode_work && !upd_active),
+        "idle says that nothing is in flight")
+    `EMBNIC_NEVER(commit_in_traffic, table_commit && !(lookup_idle && !decode_work),
+        "a descriptor changes between two requests")
 endmodule
 `default_nettype wire

@@ -19,13 +19,23 @@ package embnic_pkg;
     localparam int unsigned TABLE_W = 15;  // table number
     localparam int unsigned SEG_W   = 8;   // line within a row
     localparam int unsigned ADDR_W  = 40;  // byte address in card memory: 1 TiB
+    localparam int unsigned CHUNK_W = 4;   // chunk of a line at which its elements begin: 0 .. 8
+    localparam int unsigned SUB_W   = 3;   // chunk within a stored bus beat: 0 .. 7
 
     // Cycles from the issue of a row beat to the first cycle in which the next row's same beat may be issued.
     // embnic_pool guarantees it; embnic_row_cache keeps it.
     localparam int unsigned ACC_LOOP_CYCLES = 12;
 
-    // Latency of embnic_fp32_fma and embnic_fp32_div_uint, from valid_in to valid_out.
+    // A beat of a quantised row (int8, int4) takes INT_EXTRA_CYCLES more through the pool. A beat of another kind, OP_INIT and
+    // OP_FLUSH included, is never issued exactly that long after one: they would meet at the adder. The next row's same beat,
+    // or the OP_FLUSH, follows ACC_LOOP_LONG_CYCLES after it at the earliest.
+    localparam int unsigned INT_EXTRA_CYCLES     = 7;
+    localparam int unsigned ACC_LOOP_LONG_CYCLES = ACC_LOOP_CYCLES + INT_EXTRA_CYCLES;
+
+    // Latency of the binary32 units, from valid_in to valid_out.
     localparam int unsigned FMA_STAGES = 13;
+    localparam int unsigned MUL_STAGES = 6;
+    localparam int unsigned ADD_STAGES = 6;
     localparam int unsigned DIV_STAGES = 32;
     // The addend of embnic_fp32_fma is taken this many cycles after its factors: the accumulator is read meanwhile.
     localparam int unsigned FMA_C_DELAY = 5;
@@ -84,9 +94,42 @@ package embnic_pkg;
         logic [CNT_W-1:0]    init_count; // keys that the accumulator already holds (>= 1 when init)
         logic [RSP_W-1:0]    rsp_addr;   // reply buffer address of the vector's first beat
         logic [BEAT_W-1:0]   vec_beats;
+        logic [BEAT_W-1:0]   row_beats;  // bus beats of a row as stored
         logic [15:0]         dim;
         dtype_e              dtype;
     } bag_t;
+
+    // A stored row is wider or narrower than its vector of 32-bit lanes. A bus beat as stored holds 2**expand chunks, each of
+    // which becomes one vector beat: 1 (fp32, fixed), 2 (fp16, bf16), 4 (int8) or 8 (int4). A quantised row begins with a header
+    // of 16 bytes, {fp32 scale, fp32 bias, 8 zero bytes}, which takes 16 / (DATA_W / 8 >> expand) chunks.
+    function automatic logic [1:0] dtype_expand(input dtype_e dtype);
+        unique case (dtype)
+            DTYPE_FP16, DTYPE_BF16:       dtype_expand = 2'd1;
+            DTYPE_INT8, DTYPE_INT8_FRONT: dtype_expand = 2'd2;
+            DTYPE_INT4, DTYPE_INT4_END:   dtype_expand = 2'd3;
+            default:                      dtype_expand = 2'd0;
+        endcase
+    endfunction
+
+    function automatic logic dtype_known(input dtype_e dtype);
+        dtype_known = dtype <= DTYPE_FIXED;
+    endfunction
+
+    // 64-byte units of a row of `dim` elements as stored.
+    function automatic logic [12:0] row_units(input dtype_e dtype, input logic [15:0] dim);
+        logic [18:0] bytes;
+        unique case (dtype)
+            DTYPE_FP16, DTYPE_BF16:       bytes = {2'b00, dim, 1'b0};
+            DTYPE_INT8, DTYPE_INT8_FRONT: bytes = 19'(dim) + 19'd16;
+            DTYPE_INT4, DTYPE_INT4_END:   bytes = ((19'(dim) + 19'd1) >> 1) + 19'd16;
+            default:                      bytes = {1'b0, dim, 2'b00};
+        endcase
+        row_units = 13'((bytes + 19'd63) >> 6);
+    endfunction
+
+    function automatic logic dtype_quantised(input dtype_e dtype);
+        dtype_quantised = dtype_expand(dtype) >= 2'd2;
+    endfunction
 
     typedef enum logic [1:0] {
         OP_ROW        = 2'd0,  // add one line of a row
@@ -104,8 +147,12 @@ package embnic_pkg;
         logic [ROW_W-1:0]    row;
         logic [SEG_W-1:0]    seg;
         logic [ADDR_W-1:0]   addr;       // byte address of the line in card memory, a multiple of 64
-        logic [BEAT_W-1:0]   beats;      // bus beats of this line: 1 .. LINE_BEATS
-        logic [BEAT_W-1:0]   beat_base;  // first bus beat of this line within the vector
+        dtype_e              dtype;      // how the row is stored
+        logic [BEAT_W-1:0]   fetch_beats; // bus beats of the line as stored, padding left out: 1 .. LINE_BEATS
+        logic                header;     // the line begins with the 16-byte header of a quantised row
+        logic [CHUNK_W-1:0]  chunk;      // where in the line its first vector beat lies, in chunks
+        logic [BEAT_W-1:0]   beats;      // vector beats that the line gives: 1 .. LINE_BEATS << expand(dtype)
+        logic [BEAT_W-1:0]   beat_base;  // the first of them within the vector
         logic                first;      // nothing has been accumulated in this bag
         logic                last;       // emit after this row
         logic                first_seg;  // first line of the row
@@ -119,8 +166,13 @@ package embnic_pkg;
         logic [RSP_W-1:0]    rsp_addr;   // reply buffer address of the vector's first beat
     } op_t;
 
-    // A row beat on its way through the pool: fixed latency, never stalled.
+    // A row beat on its way from the cache through the pool: fixed latency, never stalled. Its data is a bus beat as stored;
+    // `sub` says which chunk of it is meant.
     typedef struct packed {
+        dtype_e              dtype;      // of the stored row
+        logic [SUB_W-1:0]    sub;        // chunk of the stored bus beat
+        logic                header;     // bits 63:0 of the stored bus beat are the row's scale and bias
+        logic                bare;       // nothing but the header: no element of the vector (128-bit bus only)
         logic [SLOT_W-1:0]   slot;
         logic [CTX_W-1:0]    ctx;
         logic [BEAT_W-1:0]   beat;       // within the vector

@@ -158,6 +158,8 @@ def check_configs(configs: dict[str, Any]) -> None:
     for name, config in configs.items():
         if list(config) != list(first):
             raise SpecError(f"configs.toml: [{name}] must have the keys of the first one, in order")
+        if config["GENERATOR"] not in (0, 1):
+            raise SpecError(f"configs.toml: [{name}] GENERATOR must be 0 or 1")
         for key in ("DATA_W", "LINE_BYTES", "WAYS", "SETS", "KS_BEATS", "RSP_BEATS", "TABLES"):
             if config[key] & (config[key] - 1):
                 raise SpecError(
@@ -234,6 +236,7 @@ def export_csr(root: Any) -> dict[str, str]:
             default_reset_activelow=False,
             default_reset_async=False,
             retime_read_fanin=True,
+            err_if_bad_addr=True,
         )
         return {
             name: banner + strip_banner((Path(folder) / Path(name).name).read_text())

@@ -20,13 +20,14 @@ SIM = ROOT / "sim" / "embnic_sim"
 
 # One line a layer; a module may import from its own layer (no cycles) and from the lines above.
 LAYERS = (
-    ("errors", "gen", "stats"),
+    ("errors", "gen", "health", "stats"),
     ("config", "arithmetic", "quantised", "ports", "_native"),
     ("gpu_probe",),
     ("bags", "targets"),
     ("rows", "placement", "frames", "keys", "wire", "wire_numpy", "registers", "traffic"),
     ("framing", "exchange"),
     ("lookup", "updates"),
+    ("operate",),
     ("driver",),
     ("backends", "native"),
     ("selector",),
@@ -47,9 +48,7 @@ NEVER_AT_MODULE_LEVEL = (
     "rocksdict",
 )
 # Triton reads kernels as the source of module-level functions; these files are themselves imported inside functions only.
-KERNELS = {
-    f"backends/gpu{part}_kernels.py": "triton" for part in ("", "_cache", "_train")
-}
+KERNELS = {f"backends/gpu{part}_kernels.py": "triton" for part in ("", "_cache", "_train")}
 
 
 def modules(root: Path) -> list[Path]:

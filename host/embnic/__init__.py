@@ -28,7 +28,7 @@ from .errors import (
     EmbnicError,
     LinkError,
 )
-from .gen.wire import DType, Pooling
+from .gen.wire import DType, Order, Pooling
 from .stats import Stats
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "EmbnicError",
     "Engine",
     "LinkError",
+    "Order",
     "OutOfRange",
     "Pooling",
     "Stats",

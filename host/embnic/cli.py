@@ -107,6 +107,13 @@ def _parser() -> argparse.ArgumentParser:
     selftest.add_argument("--seed", type=_seed, default=1)
     selftest.set_defaults(run=_selftest)
 
+    stats = commands.add_parser(
+        "stats", help="run the self-test and print counters, latencies and the card's last errors"
+    )
+    stats.add_argument("--target", default="rtl", help="as selftest")
+    stats.add_argument("--seed", type=_seed, default=1)
+    stats.set_defaults(run=_stats)
+
     deploy = commands.add_parser(
         "deploy", help="bring a card up, check its identity, run the self-test"
     )
@@ -214,6 +221,15 @@ def _info(given: argparse.Namespace) -> int:
 def _selftest(given: argparse.Namespace) -> int:
     with open_engine(selftest_tables(), given.target, fallback=False) as engine:
         return _test(engine, given.seed)
+
+
+def _stats(given: argparse.Namespace) -> int:
+    with open_engine(selftest_tables(), given.target, fallback=False) as engine:
+        status = _test(engine, given.seed)
+        print(engine.stats())
+        for record in engine.errors():
+            print(f"  {record}")
+    return status
 
 
 def _test(engine: Engine, seed: int) -> int:

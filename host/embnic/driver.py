@@ -2,20 +2,19 @@
 """Drive a card: identity, tables, lookups, updates, counters.
 
 The driver sees a `Bus`, a `Memory` and a `Link`, nothing else: a board, the Verilated core and a fake are driven by the
-same lines. It is synchronous: between calls nothing is in flight, so tables may be written then. Time is the device's.
+same lines. It is synchronous: between calls nothing of its own is in flight. Time is the device's.
 
 An update travels as UPDATE frames that name this driver's client id and a sequence; the card applies each
 sequence once, however often its frame arrives. Where that cannot be (a row longer than a frame, a client table that is
-full), the rows are written through the memory port and the card's row cache is emptied.
+full), the rows are written through the memory port while the card answers BUSY, and its row cache is emptied.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -36,6 +35,7 @@ from .framing import (
     FrameLimits,
     check_mtu,
     groups,
+    one_key_bags,
     payload_limit,
 )
 from .gen.configs import CONFIGS
@@ -49,13 +49,14 @@ from .gen.wire import (
     WIRE_VERSION,
     DType,
     Order,
+    Pooling,
     Status,
 )
 from .lookup import LookupPlanner, PartialResult
+from .operate import Capabilities, Generated, Operations
 from .ports import Bus, Link, Memory
-from .registers import CARD_MAGIC, Registers
+from .registers import CARD_MAGIC
 from .rows import pack, pack_chunks
-from .stats import LinkCounters
 from .updates import ClientsFull, PingRequest, UpdateSession
 from .wire import (
     Endpoint,
@@ -73,32 +74,12 @@ DEFAULT_ROUTE = Route(
     Endpoint("02:00:00:00:00:01", "10.0.0.1"), Endpoint("02:00:00:00:00:02", "10.0.0.2")
 )
 
-WAITS_PER_POLL = 16  # a poll waits this part of the retry time between two looks
 
-
-@dataclass(frozen=True)
-class Capabilities:
-    """What the card says it can do; the names and units of `spec/registers.rdl`."""
-
-    data_w: int
-    slots: int
-    max_vec64: int
-    line_bytes: int
-    ways: int
-    sets: int
-    fetches: int
-    tables: int
-    ks_bytes: int
-    reply_vec64: int
-    ctxs: int
-    clients: int
-
-
-class Driver:
+class Driver(Operations):
     """Drive one card over its three ports.
 
     `config` is the configuration the card must have been built as; None accepts any that this package knows. `dtypes`
-    and `orders` are what the card pools.
+    and `orders` are what the card pools: with all rows on one card, split adds in key order.
     """
 
     def __init__(
@@ -111,17 +92,16 @@ class Driver:
         mtu: int = 1500,
         config: str | None = None,
         route: Route = DEFAULT_ROUTE,
-        dtypes: frozenset[DType] = frozenset({DType.FP32}),
-        orders: frozenset[Order] = frozenset({Order.SEQUENTIAL}),
+        dtypes: frozenset[DType] = frozenset(DType),
+        orders: frozenset[Order] = frozenset({Order.SEQUENTIAL, Order.SPLIT}),
     ) -> None:
         check_mtu(mtu)
         if config is not None and config not in CONFIGS:
             raise ConfigError(
                 f"config is {config!r}.", allowed=", ".join(CONFIGS) + ".", do="Give one of these."
             )
-        self._bus, self._memory, self._link = bus, memory, link
-        self._registers = Registers(bus)
-        self._timing = timing
+        super().__init__(bus, link, timing)
+        self._memory = memory
         self._mtu = mtu
         self._route = route
         self._config = config
@@ -129,20 +109,15 @@ class Driver:
         self._tables: dict[str, Table] = {}
         self._numbers: dict[str, int] = {}
         self._addresses: dict[str, int] = {}
+        self._spares: dict[str, int | None] = {}  # where the next generation of a table goes
+        self._generations: dict[str, int] = {}  # of a table: 0 until it was loaded
         self._updates = UpdateSession(route)
         self._session = 0
-        self._capabilities: Capabilities | None = None
         self._limits: FrameLimits | None = None
         self._exchange: Exchange | None = None
         self._clients_full = False
-        self.link_counters = LinkCounters()
 
     # -- identity -----------------------------------------------------------------------------------------------------
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """Return what the attached card can do."""
-        return _attached(self._capabilities)
 
     @property
     def limits(self) -> FrameLimits:
@@ -159,10 +134,8 @@ class Driver:
             self._check_identity()
             regs = self._registers
             regs.CONTROL.write(0)
-            self._poll(
-                lambda: not regs.STATUS.field("flush_busy") and bool(regs.STATUS.field("idle")),
-                "waiting for idle",
-            )
+            self._wait_status("waiting for idle (busy)", "flush_busy", "reset_busy", "generating")
+            self._poll(lambda: bool(regs.STATUS.field("drained")), "waiting for idle (drained)")
             self._read_capabilities()
             regs.REPLY_BEATS64.write(self.limits.reply_units)
             known = self._session and regs.SCRATCH.read() == self._session
@@ -249,8 +222,10 @@ class Driver:
             for name, table in named.items():
                 if self._tables.get(name) != table:
                     self._addresses[name] = self._memory.alloc(table.nbytes)
+                    self._spares.pop(name, None)
             self._tables = named
             self._numbers = {name: number for number, name in enumerate(named)}
+            self._generations = dict.fromkeys(named, 0)
             with self._quiet():
                 for name in named:
                     self._write_descriptor(name)
@@ -279,7 +254,7 @@ class Driver:
                 )
 
     def _write_descriptor(self, name: str) -> None:
-        regs, table = self._registers, self._tables[name]
+        table = self._tables[name]
         words = _descriptor(
             valid=1,
             dtype=int(table.dtype),
@@ -290,40 +265,74 @@ class Driver:
             order=int(table.order),
             tree_k_log2=0 if table.tree_k is None else table.tree_k.bit_length() - 1,
             fixed_scale_exp=table.fixed_scale_exp or 0,
+            generation=self._generations[name] & 0xFF,
             base=self._addresses[name],
             rows=table.rows,
             padding_row=table.padding_idx or 0,
         )
-        regs.TABLE_SEL.write(self._numbers[name])
-        for at, word in enumerate(words):
-            regs.TABLE_WORD[at].write(word)
-        regs.TABLE_COMMIT.write(1)
+        self._commit(self._numbers[name], words)
 
     def load(self, name: str, weights: NDArray[Any]) -> None:
-        """Write all stored rows of a table [rows, columns], and empty the row cache."""
-        table = self._tables[name]
-        with self._errors(f"loading table {name!r}"), self._quiet():
-            base = self._addresses[name]
-            for offset, packed in pack_chunks(table, weights):
-                self._memory.write(base + offset, packed)
-            self._memory.sync()
+        """Write all stored rows of a table [rows, columns].
 
-    @contextmanager
-    def _quiet(self) -> Iterator[None]:
-        """Keep the card idle while its memory or descriptors change, and empty the row cache at the end."""
-        regs = self._registers
-        regs.CONTROL.write(0)
-        self._poll(lambda: bool(regs.STATUS.field("idle")), "waiting for idle")
-        yield
-        regs.CONTROL.write_fields(flush=1)
-        self._poll(lambda: not regs.STATUS.field("flush_busy"), "waiting for the cache flush")
-        regs.CONTROL.write_fields(enable=1)
+        A table that was loaded before is replaced under traffic: the rows are written beside the old ones, and the
+        card changes from one to the other between two requests, so that no answer mixes them. That takes the table's
+        size in card memory once more; where it is not there, the card answers BUSY while the rows change in place.
+        """
+        with self._errors(f"loading table {name!r}"):
+            spare = self._spare(name) if self._generations[name] else None
+            if spare is not None:
+                self._write_rows(name, spare, weights)
+                self._spares[name], self._addresses[name] = self._addresses[name], spare
+                self._generations[name] += 1
+                self._write_descriptor(name)
+                return
+            if self._generations[name]:
+                with self._quiet():
+                    self._write_rows(name, self._addresses[name], weights)
+            else:  # nobody may ask for it yet
+                self._write_rows(name, self._addresses[name], weights)
+                self._flush()
+            self._generations[name] += 1
+
+    def _spare(self, name: str) -> int | None:
+        """Return where a table fits beside itself, or None."""
+        if name not in self._spares:
+            try:
+                self._spares[name] = self._memory.alloc(self._tables[name].nbytes)
+            except ConfigError as error:
+                self._spares[name] = None
+                _log.info("table %r is replaced in place: %s", name, error)
+        return self._spares[name]
+
+    def _write_rows(self, name: str, base: int, weights: NDArray[Any]) -> None:
+        for offset, packed in pack_chunks(self._tables[name], weights):
+            self._memory.write(base + offset, packed)
+        self._memory.sync()
+
+    def generate(self, name: str, *, frames: int = 64) -> Generated:
+        """Let the card ask itself for bags of a loaded table, without a link; return what became of it.
+
+        Frames of the link are ignored meanwhile. Raises ConfigError when the card has no generator.
+        """
+        table = self._tables[name]
+        shape = {
+            "number": self._numbers[name],
+            "rows": table.rows,
+            "dim": table.dim,
+            "vec64": table.vec64,
+        }
+        return self._generate(shape, frames)
 
     # -- lookups ------------------------------------------------------------------------------------------------------
 
     def prepare(self, bags: Bags) -> PartialResult:
         """Return an empty result for `bags`, which fit the tables (see `Bags.validate_against`)."""
-        return PartialResult(bags, groups(bags, self._tables, self._numbers))
+        cut = {
+            name: one_key_bags(part) if self._tables[name].pooling is Pooling.NONE else part
+            for name, part in bags.items()
+        }
+        return PartialResult(Bags(cut), groups(Bags(cut), self._tables, self._numbers))
 
     def lookup(self, result: PartialResult) -> None:
         """Answer the bags of a prepared result on the card.
@@ -394,41 +403,12 @@ class Driver:
             except ClientsFull:
                 self._clients_full = True
 
-    # -- counters and the end -----------------------------------------------------------------------------------------
-
-    def counters(self) -> dict[str, int]:
-        """Return the card's counters by name, all of one cycle."""
-        with self._errors("reading counters"):
-            return self._registers.counters()
+    # -- the end ------------------------------------------------------------------------------------------------------
 
     def detach(self) -> None:
         """Let the card accept no more frames."""
         with self._errors("detaching from the card"):
             self._registers.CONTROL.write(0)
-
-    # -- waiting and errors -------------------------------------------------------------------------------------------
-
-    def _poll(self, ready: Callable[[], bool], doing: str) -> None:
-        """Wait until `ready`; time passes on the link, where only late replies can arrive."""
-        start = self._link.clock()
-        while not ready():
-            waited = self._link.clock() - start
-            if waited >= self._timing.patience:
-                raise DeviceTimeout(doing, waited=waited, do="check the device, then reattach().")
-            late = self._link.recv(1, self._timing.retry / WAITS_PER_POLL)
-            self.link_counters.late += len(late)
-
-    @contextmanager
-    def _errors(self, doing: str) -> Iterator[None]:
-        """Turn what a port may raise beside our own errors into LinkError."""
-        try:
-            yield
-        except OSError as error:
-            if isinstance(error, DeviceTimeout):
-                raise
-            raise LinkError(
-                f"The device failed while {doing}: {error}. Do: check it, then reattach()."
-            ) from error
 
 
 def _attached(value: _T | None) -> _T:

@@ -27,12 +27,13 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .backends.base import Backend, output_arrays
 from .backends.card import CardBackend
 from .backends.cpu import CpuBackend
-from .bags import Bags
+from .bags import Bags, TableBags
 from .config import OutOfRange, Table, enum_member, tables_by_name
 from .errors import (
     BackendUnavailable,
@@ -43,6 +44,9 @@ from .errors import (
     LinkError,
 )
 from .framing import check_mtu, select
+from .gen.wire import Pooling
+from .health import ErrorRecord, Histogram
+from .operate import Generated
 from .selector import Path, SelectBackend
 from .stats import Stats
 from .targets import choose, select_paths
@@ -129,6 +133,10 @@ def _create(
         from .backends.rtl import open_rtl
 
         return open_rtl(tables, configuration or "tiny", deadline=deadline, mtu=mtu)
+    if name == "model":
+        from .backends.model import ModelBackend
+
+        return ModelBackend(tables, configuration or "line100", mtu=mtu)
     raise BackendUnavailable(name, reason="nothing builds it.", remedy="open target='cpu'.")
 
 
@@ -217,7 +225,11 @@ class Engine:
     # -- rows ---------------------------------------------------------------------------------------------------------
 
     def load(self, name: str, weights: Any) -> None:
-        """Set all rows of a table: [rows, D], float32 or the table's storage type."""
+        """Set all rows of a table: [rows, D], float32 or the table's storage type.
+
+        On a card, a table that is loaded already is replaced under traffic: every request is answered from the old
+        rows or from the new ones.
+        """
         self._check_open("load")
         self._table(name)
         if self._card is None or self._master is None:
@@ -328,14 +340,22 @@ class Engine:
             self._lose(error)
         if result.too_long:
             self._count_too_long(result.too_long)
+        answered = 0
         for name in bags:
             values, done = card.vectors(result, name), result.done(name)
             if values is not None:
                 arrays[name][...] = values
             if not done.all():
-                rest = select(bags[name], ~done)
-                arrays[name][~done] = master.lookup(Bags({name: rest}))[name]
-        return result.answered
+                rest = select(result.bags[name], ~done)
+                missing = master.lookup(Bags({name: rest}))[name]
+                if self.tables[name].pooling is Pooling.NONE:  # a bag without an id was a null key
+                    keys = np.flatnonzero(~done)
+                    arrays[name][keys] = 0
+                    arrays[name][keys[rest.lengths > 0]] = missing
+                else:
+                    arrays[name][~done] = missing
+            answered += _whole_bags(self.tables[name], bags[name], done)
+        return answered
 
     def _count_too_long(self, bags: int) -> None:
         text = f"{bags} bags are too long to be continued over the card's frames at this MTU"
@@ -426,12 +446,14 @@ class Engine:
         self._check_open("stats")
         card: Mapping[str, int] = {}
         link: Mapping[str, int] = {}
+        latency: Mapping[str, Histogram] = {}
         if self._card is None:
             card = self._backend.stats()
         else:
             if self._lost is None:
                 self._on_card(lambda found: found.refresh_counters())
             card, link = self._card.card_counters, self._card.link_counters.as_dict()
+            latency = self._card.card_latency
         counts = self._counts
         return Stats(
             target=self.target,
@@ -443,7 +465,36 @@ class Engine:
             fallback_total=dict(self._fallbacks),
             card=card,
             link=link,
+            latency=latency,
         )
+
+    def check_conservation(self) -> None:
+        """Wait until the card is idle and check that its counters add up; nothing to check on other targets.
+
+        Raises DeviceFault when they do not, LinkError when the card is lost.
+        """
+        self._check_open("check_conservation")
+        if self._card is not None and self._card_serves("check_conservation"):
+            self._card.driver.check_conservation()
+
+    def errors(self) -> list[ErrorRecord]:
+        """Return the last errors that the card kept, the oldest first; none on other targets or a lost card."""
+        self._check_open("errors")
+        if self._card is None or self._lost is not None:
+            return []
+        return self._card.driver.errors()
+
+    def generate(self, name: str, *, frames: int = 64) -> Generated | None:
+        """Let the card ask itself for bags of a loaded table, without a link; None where it cannot.
+
+        It cannot on a target that is not a card, on a card without a generator, or when the card is lost.
+        """
+        self._check_open("generate")
+        self._table(name)
+        card = self._card
+        if card is None or self._lost is not None or not card.driver.capabilities.generator:
+            return None
+        return card.driver.generate(name, frames=frames)
 
     # -- checks -------------------------------------------------------------------------------------------------------
 
@@ -464,3 +515,11 @@ class Engine:
         """Return the master rows of a table."""
         assert self._master is not None
         return self._master.rows(name)
+
+
+def _whole_bags(table: Table, bags: TableBags, done: NDArray[np.bool_]) -> int:
+    """Return how many bags are answered; `done` is by bag, or by id of a table without pooling."""
+    if table.pooling is not Pooling.NONE:
+        return int(done.sum())
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(done, dtype=np.int64)])
+    return int((before[bags.offsets[1:]] - before[bags.offsets[:-1]] == bags.lengths).sum())

@@ -22,7 +22,15 @@ from numpy.typing import NDArray
 from .bags import Bags, TableBags
 from .config import Table
 from .errors import ConfigError
-from .gen.wire import FRAME_OVERHEAD, SEQUENCE_BYTES, UNIT_BYTES, DType, Order, Pooling
+from .gen.wire import (
+    FRAME_OVERHEAD,
+    NULL_ROW,
+    SEQUENCE_BYTES,
+    UNIT_BYTES,
+    DType,
+    Order,
+    Pooling,
+)
 from .wire import make_keys
 
 __all__ = [
@@ -32,6 +40,7 @@ __all__ = [
     "check_mtu",
     "cut",
     "groups",
+    "one_key_bags",
     "payload_limit",
     "select",
     "spans",
@@ -207,6 +216,17 @@ def spans(bounds: NDArray[np.int64]) -> Iterator[Span]:
     """Return the bags of each frame."""
     edges = bounds.tolist()
     return (Span(first, stop) for first, stop in pairwise(edges))
+
+
+def one_key_bags(part: TableBags) -> TableBags:
+    """Return a bag for every id of a table without pooling, an empty one for a null key.
+
+    >>> one_key_bags(TableBags(np.array([3, NULL_ROW, 8]), np.array([0, 3]))).offsets.tolist()
+    [0, 1, 1, 2]
+    """
+    there = part.values != NULL_ROW
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(there, dtype=np.int64)])
+    return TableBags(part.values[there], offsets)
 
 
 def select(part: TableBags, chosen: NDArray[np.bool_]) -> TableBags:

@@ -215,7 +215,8 @@ class ContinuedRequest(Pending):
 class PartialResult:
     """Hold what the card has answered of a lookup; stays valid when the card fails in the middle.
 
-    `too_long` counts the bags that cannot be cut over the card's frames at this MTU and are left undone.
+    `bags` are those given, except that a table without pooling has a bag for every id. `too_long` counts the bags that
+    cannot be cut over the card's frames at this MTU and are left undone.
     """
 
     def __init__(self, bags: Bags, found: list[Group]) -> None:

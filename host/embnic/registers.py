@@ -139,3 +139,26 @@ class Registers:
             counter.name: read(counter.offset) | read(counter.offset + 4) << 32
             for counter in COUNTERS
         }
+
+    def latency(self, buckets: int) -> list[tuple[int, ...]]:
+        """Return the counts of the four latency histograms, `buckets` each, as last copied."""
+        rows = []
+        stages = REGISTERS["LATENCY_COUNT"].count
+        for bucket in range(buckets):
+            self.LATENCY_BUCKET.write(bucket)
+            rows.append([self.LATENCY_COUNT[stage].read() for stage in range(stages)])
+        return list(zip(*rows, strict=True))
+
+    def errors(self, entries: int) -> list[tuple[int, ...]]:
+        """Return the words of the errors in the log of `entries` places, the oldest first.
+
+        An entry that the card may have overwritten while it was read is left out.
+        """
+        total = self.ERROR_TOTAL.read()
+        words = REGISTERS["ERROR_WORD"].count
+        found = []
+        for number in range(max(total - entries, 0), total):
+            self.ERROR_SEL.write(number % entries)
+            found.append((number, tuple(self.ERROR_WORD[at].read() for at in range(words))))
+        oldest = self.ERROR_TOTAL.read() - entries
+        return [entry for number, entry in found if number >= oldest]

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
+from typing import TypeVar
+
+from .health import Histogram
 
 __all__ = ["LinkCounters", "Stats"]
 
@@ -41,7 +44,10 @@ class LinkCounters:
         return {item.name: int(getattr(self, item.name)) for item in fields(self)}
 
 
-def _frozen(value: Mapping[str, int]) -> Mapping[str, int]:
+_T = TypeVar("_T")
+
+
+def _frozen(value: Mapping[str, _T]) -> Mapping[str, _T]:
     return MappingProxyType(dict(value))
 
 
@@ -51,7 +57,8 @@ class Stats:
 
     `bags_by_card + bags_by_cpu == bags`: every bag is counted once, by who answered it. (`bags_by_cpu` counts the bags
     of every target that is not a card.) `fallback_total` says, by reason, how often traffic left the card: the error's
-    class name for a failed card, `bag_too_long` for bags that do not fit the card's frames.
+    class name for a failed card, `bag_too_long` for bags that do not fit the card's frames. `latency` has the card's
+    histograms by stage, in cycles of its clock: simulated cycles on a simulated card, never time.
     """
 
     target: str
@@ -63,10 +70,12 @@ class Stats:
     fallback_total: Mapping[str, int] = field(default_factory=dict)
     card: Mapping[str, int] = field(default_factory=dict)
     link: Mapping[str, int] = field(default_factory=dict)
+    latency: Mapping[str, Histogram] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("fallback_total", "card", "link"):
             object.__setattr__(self, name, _frozen(getattr(self, name)))
+        object.__setattr__(self, "latency", _frozen(self.latency))
 
     def __str__(self) -> str:
         """Print the counters that are not zero, one group a line."""
@@ -79,5 +88,11 @@ class Stats:
             f"  {title}: " + ", ".join(f"{name} {value}" for name, value in group.items() if value)
             for title, group in groups.items()
             if any(group.values())
+        ]
+        cycles = "simulated cycles" if self.target == "rtl" else "cycles"
+        lines += [
+            f"  {name}: {histogram} {cycles}"
+            for name, histogram in self.latency.items()
+            if histogram.total
         ]
         return "\n".join([head, *lines])

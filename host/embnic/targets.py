@@ -11,9 +11,9 @@
 The environment is read when an engine is opened, never at import. `EMBNIC_DISABLE` accepts `1` (disable) and `0` or
 empty (do not); anything else is refused, so that a typing error does not silently keep the card in use.
 
-A target may carry a configuration after a colon: `rtl:line100`. Plain `rtl` is `rtl:tiny`. `select` takes the paths it
-may choose from, `select:rtl+gpu`; plain `select` takes those that `auto` would consider and this machine has. The CPU
-is always one of them.
+A target may carry a configuration after a colon: `rtl:line100`. Plain `rtl` is `rtl:tiny`, plain
+`model` is `model:line100`. `select` takes the paths it may choose from, `select:rtl+gpu`; plain
+`select` takes those that `auto` would consider and this machine has. The CPU is always one of them.
 """
 
 from __future__ import annotations
@@ -61,6 +61,12 @@ TARGETS: Mapping[str, Target] = {
         Target(
             "select",
             "per request the soonest of the others, by a cost model; 'select:gpu+cpu' names them",
+            asked_only=True,
+            configurations=True,
+        ),
+        Target(
+            "model",
+            "the cpu's answers and the card's counters, from its fast model",
             asked_only=True,
             configurations=True,
         ),
@@ -171,7 +177,7 @@ def _parse(text: str, source: str) -> tuple[str, str]:
     if colon and not (target.configurations and configuration):
         raise ConfigError(
             f"{source} is {text!r}.",
-            allowed="a configuration after the colon, for rtl, pynq and select only, as in 'rtl:tiny'.",
+            allowed="a configuration after the colon, for rtl, model, pynq and select only, as in 'rtl:tiny'.",
             do=f"Give {name!r} alone.",
         )
     return name, configuration

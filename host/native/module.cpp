@@ -4,9 +4,11 @@
 
 void bind_pooled(nanobind::module_ &m);
 void bind_codec(nanobind::module_ &m);
+void bind_model(nanobind::module_ &m);
 
 NB_MODULE(_native, m) {
     m.doc() = "Native code of embnic; use it through the Python modules.";
     bind_pooled(m);
     bind_codec(m);
+    bind_model(m);
 }

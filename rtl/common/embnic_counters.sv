@@ -20,23 +20,34 @@ module embnic_counters #(
         $fatal(1, "N must be at least 1");
     end
 
-    // Increments come from all over the core: one register keeps the way to the carry chains short.
-    logic [N-1:0][31:0] inc_q;
-    logic [N-1:0][63:0] count_q, count_d;
+    // Increments come from all over the core: one register keeps the way to the carry chains short. A counter is two
+    // halves; the upper one takes the lower's carry a cycle later, so that no chain is longer than 33 bits. high_d
+    // goes with low_q.
+    logic [N-1:0][31:0] inc_q, low_q, low_d, high_q, high_d;
+    logic [N-1:0]       carry_q, carry_d;
 
     always_comb begin
-        for (int unsigned i = 0; i < N; i++) count_d[i] = count_q[i] + 64'(inc_q[i]);
+        for (int unsigned i = 0; i < N; i++) begin
+            {carry_d[i], low_d[i]} = 33'(low_q[i]) + 33'(inc_q[i]);
+            high_d[i]              = high_q[i] + 32'(carry_q[i]);
+        end
     end
 
     always_ff @(posedge clk) begin
         if (rst) begin
             inc_q   <= '0;
-            count_q <= '0;
+            low_q   <= '0;
+            high_q  <= '0;
+            carry_q <= '0;
             values  <= '0;
         end else begin
             inc_q   <= inc;
-            count_q <= count_d;
-            if (snapshot) values <= count_q;
+            low_q   <= low_d;
+            high_q  <= high_d;
+            carry_q <= carry_d;
+            if (snapshot) begin
+                for (int unsigned i = 0; i < N; i++) values[i] <= {high_d[i], low_q[i]};
+            end
         end
     end
 

@@ -5,7 +5,7 @@
 // Back-pressure  any cycle, both sides; nothing is lost. No combinational path from one side to the other.
 // Latency        3 cycles from an empty FIFO's input to its output.
 // Throughput     one word per cycle in and out.
-// Capacity       DEPTH words in the RAM and up to 3 more on their way out.
+// Capacity       DEPTH words in the RAM and up to 2 more on their way out.
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_fifo #(

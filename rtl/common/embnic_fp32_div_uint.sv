@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Divides binary32 lanes by one unsigned count, each rounded to nearest even: a / float(count) as
-// IEEE 754 has it.
+// IEEE 754 has it. With `storage` both are rounded to a narrower type first; the quotient is
+// binary32 all the same.
 //
 // Order       results leave in the order of the operands; nothing stalls.
 // Latency     DIV_STAGES cycles from valid_in to valid_out.
 // Throughput  one operation per cycle for all lanes. A stage without a valid operation keeps its
 //             registers.
 // Values      subnormal dividends and quotients are kept; signs as IEEE 754; a NaN gives
-//             0x7fc00000. A count beyond 2^24 is rounded to binary32 first (nearest even).
+//             0x7fc00000. A count is rounded to binary32 (nearest even), and then to the storage
+//             type (nearest even): one of 65,520 or more is infinite in binary16.
 // Not handled count 0: the quotient is meaningless.
 //
-//   1 unpack, count leading zeros | 2 normalise | 3 round the count
+//   1 where to round | 2 round, count leading zeros | 3 normalise; and beside it
+//   1 count leading zeros of the count | 2 normalise it | 3 round it
 //   4..29 one quotient bit each, nonrestoring | 30 settle the remainder's sign, normalise
 //   31 denormalise | 32 round, pack
 //
@@ -28,6 +31,7 @@ module embnic_fp32_div_uint
     input  wire logic                valid_in,
     input  wire logic [LANES*32-1:0] a,
     input  wire logic [31:0]         count,      // >= 1
+    input  wire fp32_round_e         storage,    // round the dividends and the count to this type
     output      logic                valid_out,
     output      logic [LANES*32-1:0] result
 );
@@ -52,24 +56,48 @@ module embnic_fp32_div_uint
     assign valid_out = valid_q[LATENCY];
     assign busy      = valid_in || valid_q != '0;
 
-    // The divisor: count as binary32 has it, 24 bits with the upper one set, and its exponent.
+    // The divisor: count as the storage type has it, 24 bits with the upper one set, and its
+    // exponent.
     logic [31:0] s1_count_q, s2_count_q;
     logic [4:0]  s1_zeros_q, s2_zeros_q;
+    fp32_round_e s1_storage_q, s2_storage_q;
+    logic        s2_infinite_q;  // the count is infinite in binary16
     logic [24:0] s3_rounded;
     logic [5:0]  s3_exp_q;
     logic [23:0] s3_divisor_q;
 
-    assign s3_rounded = 25'(s2_count_q[31:8])
-                        + 25'(s2_count_q[7] && (s2_count_q[8] || s2_count_q[6:0] != '0));
+    // A normalised count: its upper bits, and one unit more when what is below rounds up.
+    function automatic logic [24:0] round_count(logic [31:0] x, fp32_round_e kind);
+        logic up;
+        up = x[7] && (x[8] || x[6:0] != '0);  // to binary32
+        unique case (kind)
+            ROUND_FP16:
+                // Of 16 bits at most.
+                return {1'b0, x[31:21], 13'd0}
+                       + {11'd0, x[20] && (x[21] || x[19:0] != '0), 13'd0};
+            ROUND_BF16, ROUND_BF16_AWAY:
+                // Twice: the first rounding can make a tie, or carry into it.
+                return {1'b0, x[31:24], 16'd0}
+                       + {8'd0, x[23] ? (x[24] || x[22:8] != '0 || up)
+                                      : (x[24] && x[22:8] == '1 && up), 16'd0};
+            default:
+                return 25'(x[31:8]) + 25'(up);
+        endcase
+    endfunction
+
+    assign s3_rounded = round_count(s2_count_q, s2_storage_q);
 
     always_ff @(posedge clk) begin
         if (valid_in) begin
-            s1_count_q <= count;
-            s1_zeros_q <= lzc32(count[31:1]);
+            s1_count_q   <= count;
+            s1_zeros_q   <= lzc32(count[31:1]);
+            s1_storage_q <= storage;
         end
         if (valid_q[1]) begin
-            s2_count_q <= s1_count_q << s1_zeros_q;
-            s2_zeros_q <= s1_zeros_q;
+            s2_count_q    <= s1_count_q << s1_zeros_q;
+            s2_zeros_q    <= s1_zeros_q;
+            s2_storage_q  <= s1_storage_q;
+            s2_infinite_q <= s1_storage_q == ROUND_FP16 && s1_count_q >= 32'd65520;
         end
         if (valid_q[2]) begin
             s3_divisor_q <= {s3_rounded[24] || s3_rounded[23], s3_rounded[22:0]};
@@ -103,32 +131,87 @@ module embnic_fp32_div_uint
         logic [31:0] x;
         assign x = a[lane*32+:32];
 
-        // Stages 1 to 3: the dividend as 24 bits with the upper one set.
-        logic [22:0] s1_frac_q;
-        logic        s1_sub_q;
-        logic [4:0]  s1_lead_q;  // leading zeros of a subnormal dividend's 24 bits
-        logic [23:0] s2_man_q, s3_man_q;
-        side_t       s1_side_q, s2_side_q, s3_side_q;
+        // Stage 1: the bits that rounding to the storage type cuts off, a run from bit 0.
+        function automatic logic [22:0] bits_to_cut(logic [7:0] exp, fp32_round_e kind);
+            logic [22:0] cut;
+            for (int unsigned i = 0; i < 23; i++) begin
+                unique case (kind)
+                    ROUND_FP32: cut[i] = 1'b0;
+                    // Binary16 has 10 bits of fraction, fewer below 2^-14.
+                    ROUND_FP16: cut[i] = i < 13 || exp <= 8'(125 - i);
+                    default:    cut[i] = i < 16;
+                endcase
+            end
+            return cut;
+        endfunction
+
+        logic [31:0] s1_x_q;
+        logic [22:0] s1_cut_q;
+        logic        s1_tiny_q;   // below the smallest binary16 number
+        logic        s1_large_q;  // rounds to infinity, or is not finite
 
         always_ff @(posedge clk) begin
             if (valid_in) begin
-                s1_frac_q      <= x[22:0];
-                s1_sub_q       <= x[30:23] == '0;
-                s1_lead_q      <= lzc32({1'b0, x[22:0], 7'd0});
-                s1_side_q.sign <= x[31];
-                s1_side_q.nan  <= fp32_is_nan(x[30:0]);
-                s1_side_q.inf  <= x[30:0] == FP32_INF;
-                s1_side_q.zero <= x[30:0] == '0;
-                s1_side_q.exp  <= {2'd0, x[30:23]};
+                s1_x_q    <= x;
+                s1_cut_q  <= bits_to_cut(x[30:23], storage);
+                s1_tiny_q <= storage == ROUND_FP16 && x[30:23] < 8'd103;
+                unique case (storage)
+                    ROUND_FP32: s1_large_q <= x[30:23] == '1;
+                    ROUND_FP16: s1_large_q <= x[30:12] >= 19'h477ff;
+                    default:    s1_large_q <= x[30:15] >= 16'hfeff;
+                endcase
             end
+        end
+
+        // Stage 2: round. A carry out of the fraction counts the exponent up. Leading zeros are
+        // counted before it, so there may be one fewer.
+        logic [30:0] s2_rounded, s2_rounded_q;
+        logic        s2_up;       // at a tie
+        logic        s2_sub_q;
+        logic [4:0]  s2_lead_q;   // leading zeros of a subnormal dividend's 24 bits
+        logic        s2_sign_q, s2_nan_q, s2_inf_q;
+
+        always_comb begin
+            unique case (s1_storage_q)
+                ROUND_FP32:      s2_up = 1'b0;
+                ROUND_BF16_AWAY: s2_up = 1'b1;
+                default:         s2_up = (s1_x_q[23:0] & ({s1_cut_q, 1'b1} ^ {1'b0, s1_cut_q})) != '0;
+            endcase
+            s2_rounded = (s1_x_q[30:0] + 31'(s1_cut_q >> 1) + 31'(s2_up)) & ~31'(s1_cut_q);
+            if (s1_tiny_q) begin
+                s2_rounded = (s1_x_q[30:23] == 8'd102 && s1_x_q[22:0] != '0) ? {8'd103, 23'd0} : '0;
+            end
+        end
+
+        always_ff @(posedge clk) begin
             if (valid_q[1]) begin
-                s2_man_q  <= s1_sub_q ? {1'b0, s1_frac_q} << s1_lead_q : {1'b1, s1_frac_q};
-                s2_side_q <= s1_side_q;
-                if (s1_sub_q) s2_side_q.exp <= 10'sd1 - $signed({5'd0, s1_lead_q});
+                s2_rounded_q <= s2_rounded;
+                s2_sub_q     <= s1_x_q[30:23] == '0;
+                s2_lead_q    <= lzc32({1'b0, s1_x_q[22:0], 7'd0});
+                s2_sign_q    <= s1_x_q[31];
+                s2_nan_q     <= fp32_is_nan(s1_x_q[30:0]);
+                s2_inf_q     <= s1_large_q;
             end
+        end
+
+        // Stage 3: the dividend as 24 bits with the upper one set.
+        logic [24:0] s3_shifted;
+        logic [23:0] s3_man_q;
+        side_t       s3_side_q;
+
+        assign s3_shifted = {1'b0, s2_rounded_q[23:0]} << s2_lead_q;
+
+        always_ff @(posedge clk) begin
             if (valid_q[2]) begin
-                s3_man_q  <= s2_man_q;
-                s3_side_q <= s2_side_q;
+                s3_man_q       <= s2_sub_q ? {s3_shifted[24] || s3_shifted[23], s3_shifted[22:0]}
+                                           : {1'b1, s2_rounded_q[22:0]};
+                s3_side_q.sign <= s2_sign_q;
+                s3_side_q.nan  <= s2_nan_q || (s2_inf_q && s2_infinite_q);
+                s3_side_q.inf  <= s2_inf_q;
+                s3_side_q.zero <= s2_rounded_q == '0 || s2_infinite_q;
+                s3_side_q.exp  <= s2_sub_q ? 10'sd1 - $signed({5'd0, s2_lead_q})
+                                             + $signed({9'd0, s3_shifted[24]})
+                                           : $signed({2'd0, s2_rounded_q[30:23]});
             end
         end
 

@@ -11,7 +11,7 @@
 // Values      subnormal operands and results are kept; signed zeros as IEEE 754; every NaN result
 //             is 0x7fc00000. x + y is fma(1, x, y) in either mode.
 //
-//   1 unpack | 2 partial products | 3 product | 4 normalise | 5 denormalise
+//   1..5 embnic_fp32_product
 //   6 round the product, unpack c | 7 compare | 8 swap, shift by 16s | 9 shift by 1s | 10 add
 //   11 count leading zeros | 12 normalise | 13 round, pack
 //
@@ -37,15 +37,17 @@ module embnic_fp32_fma
     output      logic [31:0] result
 );
     localparam int unsigned LATENCY = 13;
+    localparam int unsigned PRODUCT = 5;  // stages of embnic_fp32_product
     if (LATENCY != FMA_STAGES || FMA_C_DELAY != 5) begin : gen_bad_stages
         $fatal(1, "FMA_STAGES and FMA_C_DELAY must be what this pipeline has");
     end
 
-    logic [LATENCY:1] valid_q;  // index: the stage whose registers hold an operation
+    logic                     s5_valid;
+    logic [LATENCY:PRODUCT+1] valid_q;  // index: the stage whose registers hold an operation
 
     always_ff @(posedge clk) begin
         if (rst) valid_q <= '0;
-        else     valid_q <= {valid_q[LATENCY-1:1], valid_in};
+        else     valid_q <= {valid_q[LATENCY-1:PRODUCT+1], s5_valid};
     end
     assign valid_out = valid_q[LATENCY];
 
@@ -56,148 +58,27 @@ module embnic_fp32_fma
         return (x >> shift) | 50'(lost != '0);
     endfunction
 
-    // Exponent of the grid: subnormals share the one of the smallest normal numbers.
-    function automatic logic [7:0] grid_exp(logic [7:0] exp);
-        return {exp[7:1], exp[0] || exp == '0};
-    endfunction
+    // Stages 1 to 5: the product.
+    fp32_product_t s5_product;
+    logic          s5_round;
 
-    // Stage 1: unpack the factors.
-    logic [23:0] s1_man_a_q, s1_man_b_q;
-    logic [22:0] s1_sub_frac_q;  // fraction of the subnormal factor; with two the product only jams
-    logic        s1_sub_q;       // a factor is subnormal or zero
-    logic [8:0]  s1_exp_q;       // sum of the biased exponents
-    logic        s1_sign_q, s1_round_q, s1_zero_q, s1_inf_q, s1_nan_q;
+    embnic_fp32_product u_product (
+        .clk, .rst, .valid_in, .a, .b, .valid_out(s5_valid), .result(s5_product)
+    );
+    embnic_delay #(.WIDTH(1), .CYCLES(PRODUCT)) u_round (
+        .clk, .rst, .in(round_product), .out(s5_round)
+    );
 
-    always_ff @(posedge clk) begin
-        if (valid_in) begin
-            s1_man_a_q    <= {a[30:23] != '0, a[22:0]};
-            s1_man_b_q    <= {b[30:23] != '0, b[22:0]};
-            s1_sub_frac_q <= (a[30:23] == '0) ? a[22:0] : b[22:0];
-            s1_sub_q      <= a[30:23] == '0 || b[30:23] == '0;
-            s1_exp_q      <= 9'(grid_exp(a[30:23])) + 9'(grid_exp(b[30:23]));
-            s1_sign_q     <= a[31] ^ b[31];
-            s1_round_q    <= round_product;
-            s1_zero_q     <= a[30:0] == '0 || b[30:0] == '0;
-            s1_inf_q      <= a[30:0] == FP32_INF || b[30:0] == FP32_INF;
-            s1_nan_q      <= fp32_is_nan(a[30:0]) || fp32_is_nan(b[30:0])
-                             || (a[30:0] == FP32_INF && b[30:0] == '0)
-                             || (a[30:0] == '0 && b[30:0] == FP32_INF);
-        end
-    end
-
-    // Stage 2: partial products of one DSP48E2 each (24 x 17, 24 x 7), leading zeros of the
-    // subnormal factor.
-    logic [40:0]       s2_low_q;
-    logic [30:0]       s2_high_q;
-    logic [4:0]        s2_lead_q;  // leading zeros of the product that come from a subnormal factor
-    logic signed [9:0] s2_exp_q;   // biased exponent of a product in [1, 4): -125 .. 381
-    logic              s2_sign_q, s2_round_q, s2_zero_q, s2_inf_q, s2_nan_q;
-
-    always_ff @(posedge clk) begin
-        if (valid_q[1]) begin
-            s2_low_q   <= 41'(s1_man_a_q) * 41'(s1_man_b_q[16:0]);
-            s2_high_q  <= 31'(s1_man_a_q) * 31'(s1_man_b_q[23:17]);
-            s2_lead_q  <= s1_sub_q ? lzc32({1'b0, s1_sub_frac_q, 7'd0}) : '0;
-            s2_exp_q   <= $signed({1'b0, s1_exp_q}) - 10'sd127;
-            s2_sign_q  <= s1_sign_q;
-            s2_round_q <= s1_round_q;
-            s2_zero_q  <= s1_zero_q;
-            s2_inf_q   <= s1_inf_q;
-            s2_nan_q   <= s1_nan_q;
-        end
-    end
-
-    // Stage 3: the product, and how far it moves: left at most to exponent 1, or right to it.
-    typedef struct packed {
-        logic       deep;  // the product lies below exponent 1: shift it right
-        logic [4:0] left;
-        logic [4:0] right; // beyond `deep`'s own one; 31 leaves only bits below the rounding
-        logic [8:0] exp;
-    } move_t;
-
-    function automatic move_t plan_move(logic signed [9:0] exp, logic [4:0] lead, logic zero);
-        move_t             move;
-        logic signed [9:0] room;
-        logic [8:0]        negated;  // fits where it is used
-        logic              limited;
-        room       = exp - 10'sd1;
-        negated    = -exp[8:0];
-        limited    = room < $signed({5'd0, lead});
-        move.deep  = room[9];
-        move.left  = room[9] ? '0 : limited ? room[4:0] : lead;
-        move.right = !room[9] ? '0 : (negated[8:5] != '0) ? 5'd31 : negated[4:0];
-        move.exp   = (limited || zero) ? 9'd1 : exp[8:0] - 9'(lead);
-        return move;
-    endfunction
-
-    logic [47:0] s3_prod_q;  // bit 46 weighs one
-    move_t       s3_move_q;
-    logic        s3_sign_q, s3_round_q, s3_inf_q, s3_nan_q;
-
-    always_ff @(posedge clk) begin
-        if (valid_q[2]) begin
-            s3_prod_q  <= {s2_high_q, 17'd0} + 48'(s2_low_q);
-            s3_move_q  <= plan_move(s2_exp_q, s2_lead_q, s2_zero_q);
-            s3_sign_q  <= s2_sign_q;
-            s3_round_q <= s2_round_q;
-            s3_inf_q   <= s2_inf_q;
-            s3_nan_q   <= s2_nan_q;
-        end
-    end
-
-    // Stage 4: normalise; from here bit 47 weighs one.
+    // Stage 6: round the product when asked to; unpack the addend.
     typedef struct packed {
         logic [8:0]  exp;
         logic [47:0] prod;
     } product_t;
 
-    function automatic product_t normalise(
-        logic [47:0] prod, logic [4:0] left, logic deep, logic [8:0] exp
-    );
-        logic [47:0] shifted;
-        logic        top;
-        shifted = prod << left;
-        top     = shifted[47];
-        return {(top && !deep) ? exp + 9'd1 : exp, (top || deep) ? shifted : shifted << 1};
-    endfunction
-
-    product_t    s4_product_q;
-    logic [4:0]  s4_right_q;
-    logic        s4_sign_q, s4_round_q, s4_inf_q, s4_nan_q;
-
-    always_ff @(posedge clk) begin
-        if (valid_q[3]) begin
-            s4_product_q <= normalise(s3_prod_q, s3_move_q.left, s3_move_q.deep, s3_move_q.exp);
-            s4_right_q   <= s3_move_q.right;
-            s4_sign_q    <= s3_sign_q;
-            s4_round_q   <= s3_round_q;
-            s4_inf_q     <= s3_inf_q;
-            s4_nan_q     <= s3_nan_q;
-        end
-    end
-
-    // Stage 5: denormalise.
-    product_t    s5_product_q;
-    logic        s5_jam_q;
-    logic        s5_sign_q, s5_round_q, s5_inf_q, s5_nan_q;
-
-    always_ff @(posedge clk) begin
-        if (valid_q[4]) begin
-            s5_product_q <= {s4_product_q.exp, s4_product_q.prod >> s4_right_q};
-            s5_jam_q     <= (s4_product_q.prod[30:0] & ~({31{1'b1}} << s4_right_q)) != '0;
-            s5_sign_q    <= s4_sign_q;
-            s5_round_q   <= s4_round_q;
-            s5_inf_q     <= s4_inf_q;
-            s5_nan_q     <= s4_nan_q;
-        end
-    end
-
-    // Stage 6: round the product when asked to; unpack the addend.
-    function automatic product_t round(product_t product, logic jam);
+    function automatic product_t round(logic [8:0] exp, logic [47:0] prod, logic jam);
         logic [24:0] man;
-        man = 25'(product.prod[47:24])
-              + 25'(product.prod[23] && (product.prod[24] || jam || product.prod[22:0] != '0));
-        return {man[24] ? product.exp + 9'd1 : product.exp, man[24] || man[23], man[22:0], 24'd0};
+        man = 25'(prod[47:24]) + 25'(prod[23] && (prod[24] || jam || prod[22:0] != '0));
+        return {man[24] ? exp + 9'd1 : exp, man[24] || man[23], man[22:0], 24'd0};
     endfunction
 
     product_t    s6_product_q;
@@ -208,15 +89,16 @@ module embnic_fp32_fma
     logic        s6_c_sign_q, s6_c_inf_q, s6_c_nan_q;
 
     always_ff @(posedge clk) begin
-        if (valid_q[5]) begin
-            s6_product_q <= s5_round_q ? round(s5_product_q, s5_jam_q) : s5_product_q;
-            s6_jam_q     <= s5_jam_q && !s5_round_q;
-            s6_sign_q    <= s5_sign_q;
-            s6_round_q   <= s5_round_q;
-            s6_inf_q     <= s5_inf_q;
-            s6_nan_q     <= s5_nan_q;
+        if (s5_valid) begin
+            s6_product_q <= s5_round ? round(s5_product.exp, s5_product.man, s5_product.jam)
+                                     : {s5_product.exp, s5_product.man};
+            s6_jam_q     <= s5_product.jam && !s5_round;
+            s6_sign_q    <= s5_product.sign;
+            s6_round_q   <= s5_round;
+            s6_inf_q     <= s5_product.inf;
+            s6_nan_q     <= s5_product.nan;
             s6_c_man_q   <= {c[30:23] != '0, c[22:0]};
-            s6_c_exp_q   <= grid_exp(c[30:23]);
+            s6_c_exp_q   <= fp32_grid_exp(c[30:23]);
             s6_c_sign_q  <= c[31];
             s6_c_inf_q   <= c[30:0] == FP32_INF;
             s6_c_nan_q   <= fp32_is_nan(c[30:0]);
@@ -389,28 +271,21 @@ module embnic_fp32_fma
         end
     end
 
-    // Stage 13: round and pack. A carry out of the fraction counts the exponent up, out of a
-    // subnormal too.
-    function automatic logic [30:0] round_sum(sum_t sum, logic [8:0] exp);
-        if (sum.man[23] && exp >= 9'd255) return FP32_INF;
-        return {sum.man[23] ? exp[7:0] : 8'd0, sum.man[22:0]}
-               + 31'(sum.guard && (sum.man[0] || sum.sticky != '0));
-    endfunction
+    // Stage 13: round and pack.
+    logic s13_up;
+    assign s13_up = s12_sum_q.guard && (s12_sum_q.man[0] || s12_sum_q.sticky != '0);
 
     always_ff @(posedge clk) begin
         if (valid_q[12]) begin
             if (s12_nan_q)          result <= FP32_NAN;
             else if (s12_special_q) result <= {s12_sign_q, FP32_INF};
-            else                    result <= {s12_sign_q, round_sum(s12_sum_q, s12_exp_q)};
+            else                    result <= {s12_sign_q,
+                                               fp32_pack(s12_exp_q, s12_sum_q.man, s13_up)};
         end
     end
 
     // Assertions
     `EMBNIC_KNOWN(valid_known, valid_out, "valid_out is known after reset")
     `EMBNIC_NEVER(borrow, valid_q[9] && s9_subtract_q && s10_sum[50], "the larger term is first")
-    `EMBNIC_NEVER(below_grid, valid_q[6] && s6_product_q.exp == '0,
-                  "no product is below the grid of subnormals")
-    `EMBNIC_NEVER(unnormalised, valid_q[6] && !s6_product_q.prod[47] && s6_product_q.exp != 9'd1,
-                  "a product is normalised or at exponent 1")
 endmodule
 `default_nettype wire

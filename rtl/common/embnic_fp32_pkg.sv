@@ -1,9 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pure functions that the binary32 units share: leading-zero counts and the ordered compare.
+// What the binary32 units share: leading-zero counts, the ordered compare, rounding and packing.
 `default_nettype none
 package embnic_fp32_pkg;
     localparam logic [31:0] FP32_NAN = 32'h7fc0_0000;  // the only NaN that arithmetic makes
     localparam logic [30:0] FP32_INF = 31'h7f80_0000;  // magnitude of infinity
+
+    // A type that a binary32 number is rounded to, and how ties go.
+    typedef enum logic [1:0] {
+        ROUND_FP32      = 2'd0,  // it stays as it is
+        ROUND_FP16      = 2'd1,  // binary16, to even
+        ROUND_BF16      = 2'd2,  // bfloat16, to even
+        ROUND_BF16_AWAY = 2'd3   // bfloat16, away from zero
+    } fp32_round_e;
+
+    // A product before rounding: normalised (bit 47 of the fraction is one), or at exponent 1.
+    typedef struct packed {
+        logic        sign;
+        logic        nan;
+        logic        inf;  // a factor is infinite
+        logic [8:0]  exp;  // biased, 1 .. 382; of bit 47
+        logic [47:0] man;
+        logic        jam;  // something lies below
+    } fp32_product_t;
 
     // Leading zeros of four bits, 3 when all are zero; so the lowest bit does not matter.
     function automatic logic [1:0] lzc4(logic [3:1] x);
@@ -45,6 +63,18 @@ package embnic_fp32_pkg;
     // Of a number without its sign.
     function automatic logic fp32_is_nan(logic [30:0] x);
         return x > FP32_INF;
+    endfunction
+
+    // Exponent of the grid: subnormals share the one of the smallest normal numbers.
+    function automatic logic [7:0] fp32_grid_exp(logic [7:0] exp);
+        return {exp[7:1], exp[0] || exp == '0};
+    endfunction
+
+    // Round and pack a fraction that is normalised, or at exponent 1. A carry out of the fraction
+    // counts the exponent up, out of a subnormal too.
+    function automatic logic [30:0] fp32_pack(logic [8:0] exp, logic [23:0] man, logic up);
+        if (man[23] && exp >= 9'd255) return FP32_INF;
+        return {man[23] ? exp[7:0] : 8'd0, man[22:0]} + 31'(up);
     endfunction
 
     // x > y as an ordered compare: false when either is a NaN; +0 and -0 are equal.

@@ -20,20 +20,34 @@ module embnic_rr_arbiter #(
         $fatal(1, "N must be at least 2");
     end
 
-    // Requests above the last taken index come first.
-    logic [N-1:0] above_q;
-    logic [N-1:0] high, low_or_high;
-
-    assign high        = req & above_q;
-    assign low_or_high = (high != '0) ? high : req;
-    assign grant_valid = req != '0;
+    // Requests above the last taken index come first. Two trees look for the lowest, among these and among all; the
+    // choice between them comes last, so that neither waits for it.
+    localparam int unsigned LEAVES = 1 << IDX_W;
+    logic [N-1:0]                     above_q;
+    logic [2*LEAVES-1:0]              any_high, any;  // node 1 is the root, node i has 2 i and 2 i + 1 below it
+    logic [2*LEAVES-1:0][IDX_W-1:0]   idx_high, idx;
 
     always_comb begin
-        grant_idx = '0;
-        for (int i = int'(N) - 1; i >= 0; i--) begin
-            if (low_or_high[i]) grant_idx = IDX_W'(i);
+        any_high = '0;
+        any      = '0;
+        idx_high = '0;
+        idx      = '0;
+        for (int unsigned i = 0; i < N; i++) begin
+            any_high[LEAVES+i] = req[i] && above_q[i];
+            any[LEAVES+i]      = req[i];
+            idx_high[LEAVES+i] = IDX_W'(i);
+            idx[LEAVES+i]      = IDX_W'(i);
+        end
+        for (int unsigned i = LEAVES - 1; i >= 1; i--) begin
+            any_high[i] = any_high[2*i] || any_high[2*i+1];
+            any[i]      = any[2*i] || any[2*i+1];
+            idx_high[i] = any_high[2*i] ? idx_high[2*i] : idx_high[2*i+1];
+            idx[i]      = any[2*i] ? idx[2*i] : idx[2*i+1];
         end
     end
+
+    assign grant_valid = any[1];
+    assign grant_idx   = any_high[1] ? idx_high[1] : idx[1];
 
     always_ff @(posedge clk) begin
         if (rst) above_q <= '0;

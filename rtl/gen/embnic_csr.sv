@@ -268,13 +268,25 @@ module embnic_csr (
         logic CAP_REPLY_VEC64;
         logic CAP_CTXS;
         logic CAP_CLIENTS;
+        logic CAP_FEATURES;
+        logic CAP_BUCKETS;
+        logic CAP_ERROR_LOG;
         logic CONTROL;
         logic STATUS;
         logic UDP_PORT;
         logic REPLY_BEATS64;
+        logic GEN_TABLE;
+        logic GEN_ROW_MASK;
+        logic GEN_SHAPE;
+        logic GEN_FRAMES;
         logic TABLE_SEL;
         logic TABLE_WORD[8];
         logic TABLE_COMMIT;
+        logic LATENCY_BUCKET;
+        logic LATENCY_COUNT[4];
+        logic ERROR_SEL;
+        logic ERROR_TOTAL;
+        logic ERROR_WORD[5];
         struct {
             logic LO;
             logic HI;
@@ -431,6 +443,54 @@ module embnic_csr (
             logic LO;
             logic HI;
         } MEMORY_ERRORS;
+        struct {
+            logic LO;
+            logic HI;
+        } KEYS_REFUSED;
+        struct {
+            logic LO;
+            logic HI;
+        } ERRORS_BUSY;
+        struct {
+            logic LO;
+            logic HI;
+        } ABANDONED;
+        struct {
+            logic LO;
+            logic HI;
+        } SOFT_RESETS;
+        struct {
+            logic LO;
+            logic HI;
+        } RESET_TIMEOUTS;
+        struct {
+            logic LO;
+            logic HI;
+        } TABLE_COMMITS;
+        struct {
+            logic LO;
+            logic HI;
+        } GEN_SENT;
+        struct {
+            logic LO;
+            logic HI;
+        } GEN_REPLIES;
+        struct {
+            logic LO;
+            logic HI;
+        } GEN_ERRORS;
+        struct {
+            logic LO;
+            logic HI;
+        } GEN_BAD;
+        struct {
+            logic LO;
+            logic HI;
+        } KEYS_ABANDONED;
+        struct {
+            logic LO;
+            logic HI;
+        } SATURATIONS;
     } decoded_reg_strb_t;
     decoded_reg_strb_t decoded_reg_strb;
     logic decoded_err;
@@ -443,114 +503,293 @@ module embnic_csr (
     always_comb begin
         automatic logic is_valid_addr;
         automatic logic is_valid_rw;
-        is_valid_addr = '1; // No valid address check
+        is_valid_addr = '0;
         is_valid_rw = '1; // No valid RW check
         decoded_reg_strb.MAGIC = cpuif_req_masked & (cpuif_addr == 12'h0) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h0);
         decoded_reg_strb.CONTRACT_HASH = cpuif_req_masked & (cpuif_addr == 12'h4) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h4);
         decoded_reg_strb.CONFIG_ID = cpuif_req_masked & (cpuif_addr == 12'h8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h8);
         decoded_reg_strb.VERSION = cpuif_req_masked & (cpuif_addr == 12'hc) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'hc);
         decoded_reg_strb.GIT_HASH = cpuif_req_masked & (cpuif_addr == 12'h10) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h10);
         decoded_reg_strb.SCRATCH = cpuif_req_masked & (cpuif_addr == 12'h14);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h14);
         decoded_reg_strb.CAP_DATA_W = cpuif_req_masked & (cpuif_addr == 12'h20) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h20);
         decoded_reg_strb.CAP_SLOTS = cpuif_req_masked & (cpuif_addr == 12'h24) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h24);
         decoded_reg_strb.CAP_MAX_VEC64 = cpuif_req_masked & (cpuif_addr == 12'h28) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h28);
         decoded_reg_strb.CAP_LINE_BYTES = cpuif_req_masked & (cpuif_addr == 12'h2c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2c);
         decoded_reg_strb.CAP_WAYS = cpuif_req_masked & (cpuif_addr == 12'h30) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h30);
         decoded_reg_strb.CAP_SETS = cpuif_req_masked & (cpuif_addr == 12'h34) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h34);
         decoded_reg_strb.CAP_FETCHES = cpuif_req_masked & (cpuif_addr == 12'h38) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h38);
         decoded_reg_strb.CAP_TABLES = cpuif_req_masked & (cpuif_addr == 12'h3c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h3c);
         decoded_reg_strb.CAP_KS_BYTES = cpuif_req_masked & (cpuif_addr == 12'h40) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h40);
         decoded_reg_strb.CAP_REPLY_VEC64 = cpuif_req_masked & (cpuif_addr == 12'h44) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h44);
         decoded_reg_strb.CAP_CTXS = cpuif_req_masked & (cpuif_addr == 12'h48) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h48);
         decoded_reg_strb.CAP_CLIENTS = cpuif_req_masked & (cpuif_addr == 12'h4c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h4c);
+        decoded_reg_strb.CAP_FEATURES = cpuif_req_masked & (cpuif_addr == 12'h70) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h70);
+        decoded_reg_strb.CAP_BUCKETS = cpuif_req_masked & (cpuif_addr == 12'h74) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h74);
+        decoded_reg_strb.CAP_ERROR_LOG = cpuif_req_masked & (cpuif_addr == 12'h78) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h78);
         decoded_reg_strb.CONTROL = cpuif_req_masked & (cpuif_addr == 12'h80);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h80);
         decoded_reg_strb.STATUS = cpuif_req_masked & (cpuif_addr == 12'h84) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h84);
         decoded_reg_strb.UDP_PORT = cpuif_req_masked & (cpuif_addr == 12'h88);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h88);
         decoded_reg_strb.REPLY_BEATS64 = cpuif_req_masked & (cpuif_addr == 12'h8c);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h8c);
+        decoded_reg_strb.GEN_TABLE = cpuif_req_masked & (cpuif_addr == 12'h90);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h90);
+        decoded_reg_strb.GEN_ROW_MASK = cpuif_req_masked & (cpuif_addr == 12'h94);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h94);
+        decoded_reg_strb.GEN_SHAPE = cpuif_req_masked & (cpuif_addr == 12'h98);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h98);
+        decoded_reg_strb.GEN_FRAMES = cpuif_req_masked & (cpuif_addr == 12'h9c);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h9c);
         decoded_reg_strb.TABLE_SEL = cpuif_req_masked & (cpuif_addr == 12'ha0);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'ha0);
         for(int i0=0; i0<8; i0++) begin
             decoded_reg_strb.TABLE_WORD[i0] = cpuif_req_masked & (cpuif_addr == 12'ha4 + (12)'(i0) * 12'h4);
+            is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'ha4 + (12)'(i0) * 12'h4);
         end
         decoded_reg_strb.TABLE_COMMIT = cpuif_req_masked & (cpuif_addr == 12'hc4);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'hc4);
+        decoded_reg_strb.LATENCY_BUCKET = cpuif_req_masked & (cpuif_addr == 12'hd0);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'hd0);
+        for(int i0=0; i0<4; i0++) begin
+            decoded_reg_strb.LATENCY_COUNT[i0] = cpuif_req_masked & (cpuif_addr == 12'hd4 + (12)'(i0) * 12'h4) & !cpuif_req_is_wr;
+            is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'hd4 + (12)'(i0) * 12'h4);
+        end
+        decoded_reg_strb.ERROR_SEL = cpuif_req_masked & (cpuif_addr == 12'he4);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'he4);
+        decoded_reg_strb.ERROR_TOTAL = cpuif_req_masked & (cpuif_addr == 12'he8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'he8);
+        for(int i0=0; i0<5; i0++) begin
+            decoded_reg_strb.ERROR_WORD[i0] = cpuif_req_masked & (cpuif_addr == 12'hec + (12)'(i0) * 12'h4) & !cpuif_req_is_wr;
+            is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'hec + (12)'(i0) * 12'h4);
+        end
         decoded_reg_strb.CYCLES.LO = cpuif_req_masked & (cpuif_addr == 12'h100) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h100);
         decoded_reg_strb.CYCLES.HI = cpuif_req_masked & (cpuif_addr == 12'h104) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h104);
         decoded_reg_strb.RX_FRAMES.LO = cpuif_req_masked & (cpuif_addr == 12'h108) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h108);
         decoded_reg_strb.RX_FRAMES.HI = cpuif_req_masked & (cpuif_addr == 12'h10c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h10c);
         decoded_reg_strb.RX_BYTES.LO = cpuif_req_masked & (cpuif_addr == 12'h110) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h110);
         decoded_reg_strb.RX_BYTES.HI = cpuif_req_masked & (cpuif_addr == 12'h114) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h114);
         decoded_reg_strb.RX_ACCEPTED.LO = cpuif_req_masked & (cpuif_addr == 12'h118) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h118);
         decoded_reg_strb.RX_ACCEPTED.HI = cpuif_req_masked & (cpuif_addr == 12'h11c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h11c);
         decoded_reg_strb.DROP_NOT_OURS.LO = cpuif_req_masked & (cpuif_addr == 12'h120) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h120);
         decoded_reg_strb.DROP_NOT_OURS.HI = cpuif_req_masked & (cpuif_addr == 12'h124) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h124);
         decoded_reg_strb.DROP_MAC_ERROR.LO = cpuif_req_masked & (cpuif_addr == 12'h128) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h128);
         decoded_reg_strb.DROP_MAC_ERROR.HI = cpuif_req_masked & (cpuif_addr == 12'h12c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h12c);
         decoded_reg_strb.DROP_LENGTH.LO = cpuif_req_masked & (cpuif_addr == 12'h130) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h130);
         decoded_reg_strb.DROP_LENGTH.HI = cpuif_req_masked & (cpuif_addr == 12'h134) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h134);
         decoded_reg_strb.DROP_IP_CHECKSUM.LO = cpuif_req_masked & (cpuif_addr == 12'h138) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h138);
         decoded_reg_strb.DROP_IP_CHECKSUM.HI = cpuif_req_masked & (cpuif_addr == 12'h13c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h13c);
         decoded_reg_strb.DROP_VERSION.LO = cpuif_req_masked & (cpuif_addr == 12'h140) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h140);
         decoded_reg_strb.DROP_VERSION.HI = cpuif_req_masked & (cpuif_addr == 12'h144) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h144);
         decoded_reg_strb.DROP_HEADER.LO = cpuif_req_masked & (cpuif_addr == 12'h148) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h148);
         decoded_reg_strb.DROP_HEADER.HI = cpuif_req_masked & (cpuif_addr == 12'h14c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h14c);
         decoded_reg_strb.DROP_CRC.LO = cpuif_req_masked & (cpuif_addr == 12'h150) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h150);
         decoded_reg_strb.DROP_CRC.HI = cpuif_req_masked & (cpuif_addr == 12'h154) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h154);
         decoded_reg_strb.DROP_OVERLOAD.LO = cpuif_req_masked & (cpuif_addr == 12'h158) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h158);
         decoded_reg_strb.DROP_OVERLOAD.HI = cpuif_req_masked & (cpuif_addr == 12'h15c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h15c);
         decoded_reg_strb.DROP_TAG.LO = cpuif_req_masked & (cpuif_addr == 12'h160) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h160);
         decoded_reg_strb.DROP_TAG.HI = cpuif_req_masked & (cpuif_addr == 12'h164) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h164);
         decoded_reg_strb.REQUESTS.LO = cpuif_req_masked & (cpuif_addr == 12'h168) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h168);
         decoded_reg_strb.REQUESTS.HI = cpuif_req_masked & (cpuif_addr == 12'h16c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h16c);
         decoded_reg_strb.BAGS.LO = cpuif_req_masked & (cpuif_addr == 12'h170) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h170);
         decoded_reg_strb.BAGS.HI = cpuif_req_masked & (cpuif_addr == 12'h174) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h174);
         decoded_reg_strb.KEYS.LO = cpuif_req_masked & (cpuif_addr == 12'h178) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h178);
         decoded_reg_strb.KEYS.HI = cpuif_req_masked & (cpuif_addr == 12'h17c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h17c);
         decoded_reg_strb.KEYS_NULL.LO = cpuif_req_masked & (cpuif_addr == 12'h180) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h180);
         decoded_reg_strb.KEYS_NULL.HI = cpuif_req_masked & (cpuif_addr == 12'h184) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h184);
         decoded_reg_strb.KEYS_PADDING.LO = cpuif_req_masked & (cpuif_addr == 12'h188) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h188);
         decoded_reg_strb.KEYS_PADDING.HI = cpuif_req_masked & (cpuif_addr == 12'h18c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h18c);
         decoded_reg_strb.ROW_HITS.LO = cpuif_req_masked & (cpuif_addr == 12'h190) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h190);
         decoded_reg_strb.ROW_HITS.HI = cpuif_req_masked & (cpuif_addr == 12'h194) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h194);
         decoded_reg_strb.ROW_MISSES.LO = cpuif_req_masked & (cpuif_addr == 12'h198) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h198);
         decoded_reg_strb.ROW_MISSES.HI = cpuif_req_masked & (cpuif_addr == 12'h19c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h19c);
         decoded_reg_strb.LINE_HITS.LO = cpuif_req_masked & (cpuif_addr == 12'h1a0) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1a0);
         decoded_reg_strb.LINE_HITS.HI = cpuif_req_masked & (cpuif_addr == 12'h1a4) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1a4);
         decoded_reg_strb.LINE_MISSES.LO = cpuif_req_masked & (cpuif_addr == 12'h1a8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1a8);
         decoded_reg_strb.LINE_MISSES.HI = cpuif_req_masked & (cpuif_addr == 12'h1ac) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1ac);
         decoded_reg_strb.EVICTIONS.LO = cpuif_req_masked & (cpuif_addr == 12'h1b0) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1b0);
         decoded_reg_strb.EVICTIONS.HI = cpuif_req_masked & (cpuif_addr == 12'h1b4) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1b4);
         decoded_reg_strb.FETCH_BEATS.LO = cpuif_req_masked & (cpuif_addr == 12'h1b8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1b8);
         decoded_reg_strb.FETCH_BEATS.HI = cpuif_req_masked & (cpuif_addr == 12'h1bc) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1bc);
         decoded_reg_strb.EXEC_BEATS.LO = cpuif_req_masked & (cpuif_addr == 12'h1c0) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1c0);
         decoded_reg_strb.EXEC_BEATS.HI = cpuif_req_masked & (cpuif_addr == 12'h1c4) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1c4);
         decoded_reg_strb.EXEC_EMPTY.LO = cpuif_req_masked & (cpuif_addr == 12'h1c8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1c8);
         decoded_reg_strb.EXEC_EMPTY.HI = cpuif_req_masked & (cpuif_addr == 12'h1cc) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1cc);
         decoded_reg_strb.EXEC_FETCH.LO = cpuif_req_masked & (cpuif_addr == 12'h1d0) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1d0);
         decoded_reg_strb.EXEC_FETCH.HI = cpuif_req_masked & (cpuif_addr == 12'h1d4) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1d4);
         decoded_reg_strb.EXEC_HAZARD.LO = cpuif_req_masked & (cpuif_addr == 12'h1d8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1d8);
         decoded_reg_strb.EXEC_HAZARD.HI = cpuif_req_masked & (cpuif_addr == 12'h1dc) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1dc);
         decoded_reg_strb.STALL_REPLY_SPACE.LO = cpuif_req_masked & (cpuif_addr == 12'h1e0) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1e0);
         decoded_reg_strb.STALL_REPLY_SPACE.HI = cpuif_req_masked & (cpuif_addr == 12'h1e4) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1e4);
         decoded_reg_strb.TX_FRAMES.LO = cpuif_req_masked & (cpuif_addr == 12'h1e8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1e8);
         decoded_reg_strb.TX_FRAMES.HI = cpuif_req_masked & (cpuif_addr == 12'h1ec) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1ec);
         decoded_reg_strb.TX_BYTES.LO = cpuif_req_masked & (cpuif_addr == 12'h1f0) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1f0);
         decoded_reg_strb.TX_BYTES.HI = cpuif_req_masked & (cpuif_addr == 12'h1f4) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1f4);
         decoded_reg_strb.REPLIES.LO = cpuif_req_masked & (cpuif_addr == 12'h1f8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1f8);
         decoded_reg_strb.REPLIES.HI = cpuif_req_masked & (cpuif_addr == 12'h1fc) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1fc);
         decoded_reg_strb.PARTIALS.LO = cpuif_req_masked & (cpuif_addr == 12'h200) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h200);
         decoded_reg_strb.PARTIALS.HI = cpuif_req_masked & (cpuif_addr == 12'h204) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h204);
         decoded_reg_strb.ERRORS.LO = cpuif_req_masked & (cpuif_addr == 12'h208) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h208);
         decoded_reg_strb.ERRORS.HI = cpuif_req_masked & (cpuif_addr == 12'h20c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h20c);
         decoded_reg_strb.ACKS.LO = cpuif_req_masked & (cpuif_addr == 12'h210) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h210);
         decoded_reg_strb.ACKS.HI = cpuif_req_masked & (cpuif_addr == 12'h214) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h214);
         decoded_reg_strb.UPDATES.LO = cpuif_req_masked & (cpuif_addr == 12'h218) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h218);
         decoded_reg_strb.UPDATES.HI = cpuif_req_masked & (cpuif_addr == 12'h21c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h21c);
         decoded_reg_strb.UPDATE_ROWS.LO = cpuif_req_masked & (cpuif_addr == 12'h220) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h220);
         decoded_reg_strb.UPDATE_ROWS.HI = cpuif_req_masked & (cpuif_addr == 12'h224) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h224);
         decoded_reg_strb.UPDATE_DUPLICATES.LO = cpuif_req_masked & (cpuif_addr == 12'h228) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h228);
         decoded_reg_strb.UPDATE_DUPLICATES.HI = cpuif_req_masked & (cpuif_addr == 12'h22c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h22c);
         decoded_reg_strb.MEMORY_ERRORS.LO = cpuif_req_masked & (cpuif_addr == 12'h230) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h230);
         decoded_reg_strb.MEMORY_ERRORS.HI = cpuif_req_masked & (cpuif_addr == 12'h234) & !cpuif_req_is_wr;
-        decoded_err = '0;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h234);
+        decoded_reg_strb.KEYS_REFUSED.LO = cpuif_req_masked & (cpuif_addr == 12'h238) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h238);
+        decoded_reg_strb.KEYS_REFUSED.HI = cpuif_req_masked & (cpuif_addr == 12'h23c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h23c);
+        decoded_reg_strb.ERRORS_BUSY.LO = cpuif_req_masked & (cpuif_addr == 12'h240) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h240);
+        decoded_reg_strb.ERRORS_BUSY.HI = cpuif_req_masked & (cpuif_addr == 12'h244) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h244);
+        decoded_reg_strb.ABANDONED.LO = cpuif_req_masked & (cpuif_addr == 12'h248) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h248);
+        decoded_reg_strb.ABANDONED.HI = cpuif_req_masked & (cpuif_addr == 12'h24c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h24c);
+        decoded_reg_strb.SOFT_RESETS.LO = cpuif_req_masked & (cpuif_addr == 12'h250) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h250);
+        decoded_reg_strb.SOFT_RESETS.HI = cpuif_req_masked & (cpuif_addr == 12'h254) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h254);
+        decoded_reg_strb.RESET_TIMEOUTS.LO = cpuif_req_masked & (cpuif_addr == 12'h258) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h258);
+        decoded_reg_strb.RESET_TIMEOUTS.HI = cpuif_req_masked & (cpuif_addr == 12'h25c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h25c);
+        decoded_reg_strb.TABLE_COMMITS.LO = cpuif_req_masked & (cpuif_addr == 12'h260) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h260);
+        decoded_reg_strb.TABLE_COMMITS.HI = cpuif_req_masked & (cpuif_addr == 12'h264) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h264);
+        decoded_reg_strb.GEN_SENT.LO = cpuif_req_masked & (cpuif_addr == 12'h268) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h268);
+        decoded_reg_strb.GEN_SENT.HI = cpuif_req_masked & (cpuif_addr == 12'h26c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h26c);
+        decoded_reg_strb.GEN_REPLIES.LO = cpuif_req_masked & (cpuif_addr == 12'h270) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h270);
+        decoded_reg_strb.GEN_REPLIES.HI = cpuif_req_masked & (cpuif_addr == 12'h274) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h274);
+        decoded_reg_strb.GEN_ERRORS.LO = cpuif_req_masked & (cpuif_addr == 12'h278) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h278);
+        decoded_reg_strb.GEN_ERRORS.HI = cpuif_req_masked & (cpuif_addr == 12'h27c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h27c);
+        decoded_reg_strb.GEN_BAD.LO = cpuif_req_masked & (cpuif_addr == 12'h280) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h280);
+        decoded_reg_strb.GEN_BAD.HI = cpuif_req_masked & (cpuif_addr == 12'h284) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h284);
+        decoded_reg_strb.KEYS_ABANDONED.LO = cpuif_req_masked & (cpuif_addr == 12'h288) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h288);
+        decoded_reg_strb.KEYS_ABANDONED.HI = cpuif_req_masked & (cpuif_addr == 12'h28c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h28c);
+        decoded_reg_strb.SATURATIONS.LO = cpuif_req_masked & (cpuif_addr == 12'h290) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h290);
+        decoded_reg_strb.SATURATIONS.HI = cpuif_req_masked & (cpuif_addr == 12'h294) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h294);
+        decoded_err = ~is_valid_addr & decoded_req;
     end
 
     // Pass down signals to next stage
@@ -583,6 +822,26 @@ module embnic_csr (
                 logic next;
                 logic load_next;
             } snapshot;
+            struct {
+                logic next;
+                logic load_next;
+            } quiesce;
+            struct {
+                logic next;
+                logic load_next;
+            } soft_reset;
+            struct {
+                logic next;
+                logic load_next;
+            } generator;
+            struct {
+                logic next;
+                logic load_next;
+            } latency_clear;
+            struct {
+                logic next;
+                logic load_next;
+            } errors_clear;
         } CONTROL;
         struct {
             struct {
@@ -596,6 +855,42 @@ module embnic_csr (
                 logic load_next;
             } units;
         } REPLY_BEATS64;
+        struct {
+            struct {
+                logic [14:0] next;
+                logic load_next;
+            } table_number;
+        } GEN_TABLE;
+        struct {
+            struct {
+                logic [31:0] next;
+                logic load_next;
+            } value;
+        } GEN_ROW_MASK;
+        struct {
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } dim;
+            struct {
+                logic [7:0] next;
+                logic load_next;
+            } beats;
+            struct {
+                logic [3:0] next;
+                logic load_next;
+            } length_log2;
+            struct {
+                logic [3:0] next;
+                logic load_next;
+            } window;
+        } GEN_SHAPE;
+        struct {
+            struct {
+                logic [31:0] next;
+                logic load_next;
+            } value;
+        } GEN_FRAMES;
         struct {
             struct {
                 logic [31:0] next;
@@ -614,6 +909,18 @@ module embnic_csr (
                 logic load_next;
             } commit;
         } TABLE_COMMIT;
+        struct {
+            struct {
+                logic [7:0] next;
+                logic load_next;
+            } bucket;
+        } LATENCY_BUCKET;
+        struct {
+            struct {
+                logic [7:0] next;
+                logic load_next;
+            } entry;
+        } ERROR_SEL;
     } field_combo_t;
     field_combo_t field_combo;
 
@@ -633,6 +940,21 @@ module embnic_csr (
             struct {
                 logic value;
             } snapshot;
+            struct {
+                logic value;
+            } quiesce;
+            struct {
+                logic value;
+            } soft_reset;
+            struct {
+                logic value;
+            } generator;
+            struct {
+                logic value;
+            } latency_clear;
+            struct {
+                logic value;
+            } errors_clear;
         } CONTROL;
         struct {
             struct {
@@ -644,6 +966,35 @@ module embnic_csr (
                 logic [7:0] value;
             } units;
         } REPLY_BEATS64;
+        struct {
+            struct {
+                logic [14:0] value;
+            } table_number;
+        } GEN_TABLE;
+        struct {
+            struct {
+                logic [31:0] value;
+            } value;
+        } GEN_ROW_MASK;
+        struct {
+            struct {
+                logic [15:0] value;
+            } dim;
+            struct {
+                logic [7:0] value;
+            } beats;
+            struct {
+                logic [3:0] value;
+            } length_log2;
+            struct {
+                logic [3:0] value;
+            } window;
+        } GEN_SHAPE;
+        struct {
+            struct {
+                logic [31:0] value;
+            } value;
+        } GEN_FRAMES;
         struct {
             struct {
                 logic [31:0] value;
@@ -659,6 +1010,16 @@ module embnic_csr (
                 logic value;
             } commit;
         } TABLE_COMMIT;
+        struct {
+            struct {
+                logic [7:0] value;
+            } bucket;
+        } LATENCY_BUCKET;
+        struct {
+            struct {
+                logic [7:0] value;
+            } entry;
+        } ERROR_SEL;
     } field_storage_t;
     field_storage_t field_storage;
 
@@ -759,6 +1120,130 @@ module embnic_csr (
         end
     end
     assign hwif_out.CONTROL.snapshot.value = field_storage.CONTROL.snapshot.value;
+    // Field: embnic_csr.CONTROL.quiesce
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.CONTROL.quiesce.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.CONTROL && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.CONTROL.quiesce.value & ~decoded_wr_biten[3:3]) | (decoded_wr_data[3:3] & decoded_wr_biten[3:3]);
+            load_next_c = '1;
+        end
+        field_combo.CONTROL.quiesce.next = next_c;
+        field_combo.CONTROL.quiesce.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.CONTROL.quiesce.value <= 1'h0;
+        end else begin
+            if(field_combo.CONTROL.quiesce.load_next) begin
+                field_storage.CONTROL.quiesce.value <= field_combo.CONTROL.quiesce.next;
+            end
+        end
+    end
+    assign hwif_out.CONTROL.quiesce.value = field_storage.CONTROL.quiesce.value;
+    // Field: embnic_csr.CONTROL.soft_reset
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.CONTROL.soft_reset.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.CONTROL && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.CONTROL.soft_reset.value & ~decoded_wr_biten[4:4]) | (decoded_wr_data[4:4] & decoded_wr_biten[4:4]);
+            load_next_c = '1;
+        end else begin // singlepulse clears back to 0
+            next_c = '0;
+            load_next_c = '1;
+        end
+        field_combo.CONTROL.soft_reset.next = next_c;
+        field_combo.CONTROL.soft_reset.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.CONTROL.soft_reset.value <= 1'h0;
+        end else begin
+            if(field_combo.CONTROL.soft_reset.load_next) begin
+                field_storage.CONTROL.soft_reset.value <= field_combo.CONTROL.soft_reset.next;
+            end
+        end
+    end
+    assign hwif_out.CONTROL.soft_reset.value = field_storage.CONTROL.soft_reset.value;
+    // Field: embnic_csr.CONTROL.generator
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.CONTROL.generator.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.CONTROL && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.CONTROL.generator.value & ~decoded_wr_biten[5:5]) | (decoded_wr_data[5:5] & decoded_wr_biten[5:5]);
+            load_next_c = '1;
+        end
+        field_combo.CONTROL.generator.next = next_c;
+        field_combo.CONTROL.generator.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.CONTROL.generator.value <= 1'h0;
+        end else begin
+            if(field_combo.CONTROL.generator.load_next) begin
+                field_storage.CONTROL.generator.value <= field_combo.CONTROL.generator.next;
+            end
+        end
+    end
+    assign hwif_out.CONTROL.generator.value = field_storage.CONTROL.generator.value;
+    // Field: embnic_csr.CONTROL.latency_clear
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.CONTROL.latency_clear.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.CONTROL && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.CONTROL.latency_clear.value & ~decoded_wr_biten[6:6]) | (decoded_wr_data[6:6] & decoded_wr_biten[6:6]);
+            load_next_c = '1;
+        end else begin // singlepulse clears back to 0
+            next_c = '0;
+            load_next_c = '1;
+        end
+        field_combo.CONTROL.latency_clear.next = next_c;
+        field_combo.CONTROL.latency_clear.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.CONTROL.latency_clear.value <= 1'h0;
+        end else begin
+            if(field_combo.CONTROL.latency_clear.load_next) begin
+                field_storage.CONTROL.latency_clear.value <= field_combo.CONTROL.latency_clear.next;
+            end
+        end
+    end
+    assign hwif_out.CONTROL.latency_clear.value = field_storage.CONTROL.latency_clear.value;
+    // Field: embnic_csr.CONTROL.errors_clear
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.CONTROL.errors_clear.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.CONTROL && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.CONTROL.errors_clear.value & ~decoded_wr_biten[7:7]) | (decoded_wr_data[7:7] & decoded_wr_biten[7:7]);
+            load_next_c = '1;
+        end else begin // singlepulse clears back to 0
+            next_c = '0;
+            load_next_c = '1;
+        end
+        field_combo.CONTROL.errors_clear.next = next_c;
+        field_combo.CONTROL.errors_clear.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.CONTROL.errors_clear.value <= 1'h0;
+        end else begin
+            if(field_combo.CONTROL.errors_clear.load_next) begin
+                field_storage.CONTROL.errors_clear.value <= field_combo.CONTROL.errors_clear.next;
+            end
+        end
+    end
+    assign hwif_out.CONTROL.errors_clear.value = field_storage.CONTROL.errors_clear.value;
     // Field: embnic_csr.UDP_PORT.port
     always_comb begin
         automatic logic [15:0] next_c;
@@ -805,6 +1290,167 @@ module embnic_csr (
         end
     end
     assign hwif_out.REPLY_BEATS64.units.value = field_storage.REPLY_BEATS64.units.value;
+    // Field: embnic_csr.GEN_TABLE.table_number
+    always_comb begin
+        automatic logic [14:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.GEN_TABLE.table_number.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.GEN_TABLE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.GEN_TABLE.table_number.value & ~decoded_wr_biten[14:0]) | (decoded_wr_data[14:0] & decoded_wr_biten[14:0]);
+            load_next_c = '1;
+        end
+        field_combo.GEN_TABLE.table_number.next = next_c;
+        field_combo.GEN_TABLE.table_number.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.GEN_TABLE.table_number.value <= 15'h0;
+        end else begin
+            if(field_combo.GEN_TABLE.table_number.load_next) begin
+                field_storage.GEN_TABLE.table_number.value <= field_combo.GEN_TABLE.table_number.next;
+            end
+        end
+    end
+    assign hwif_out.GEN_TABLE.table_number.value = field_storage.GEN_TABLE.table_number.value;
+    // Field: embnic_csr.GEN_ROW_MASK.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.GEN_ROW_MASK.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.GEN_ROW_MASK && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.GEN_ROW_MASK.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.GEN_ROW_MASK.value.next = next_c;
+        field_combo.GEN_ROW_MASK.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.GEN_ROW_MASK.value.value <= 32'h0;
+        end else begin
+            if(field_combo.GEN_ROW_MASK.value.load_next) begin
+                field_storage.GEN_ROW_MASK.value.value <= field_combo.GEN_ROW_MASK.value.next;
+            end
+        end
+    end
+    assign hwif_out.GEN_ROW_MASK.value.value = field_storage.GEN_ROW_MASK.value.value;
+    // Field: embnic_csr.GEN_SHAPE.dim
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.GEN_SHAPE.dim.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.GEN_SHAPE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.GEN_SHAPE.dim.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.GEN_SHAPE.dim.next = next_c;
+        field_combo.GEN_SHAPE.dim.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.GEN_SHAPE.dim.value <= 16'h0;
+        end else begin
+            if(field_combo.GEN_SHAPE.dim.load_next) begin
+                field_storage.GEN_SHAPE.dim.value <= field_combo.GEN_SHAPE.dim.next;
+            end
+        end
+    end
+    assign hwif_out.GEN_SHAPE.dim.value = field_storage.GEN_SHAPE.dim.value;
+    // Field: embnic_csr.GEN_SHAPE.beats
+    always_comb begin
+        automatic logic [7:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.GEN_SHAPE.beats.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.GEN_SHAPE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.GEN_SHAPE.beats.value & ~decoded_wr_biten[23:16]) | (decoded_wr_data[23:16] & decoded_wr_biten[23:16]);
+            load_next_c = '1;
+        end
+        field_combo.GEN_SHAPE.beats.next = next_c;
+        field_combo.GEN_SHAPE.beats.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.GEN_SHAPE.beats.value <= 8'h1;
+        end else begin
+            if(field_combo.GEN_SHAPE.beats.load_next) begin
+                field_storage.GEN_SHAPE.beats.value <= field_combo.GEN_SHAPE.beats.next;
+            end
+        end
+    end
+    assign hwif_out.GEN_SHAPE.beats.value = field_storage.GEN_SHAPE.beats.value;
+    // Field: embnic_csr.GEN_SHAPE.length_log2
+    always_comb begin
+        automatic logic [3:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.GEN_SHAPE.length_log2.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.GEN_SHAPE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.GEN_SHAPE.length_log2.value & ~decoded_wr_biten[27:24]) | (decoded_wr_data[27:24] & decoded_wr_biten[27:24]);
+            load_next_c = '1;
+        end
+        field_combo.GEN_SHAPE.length_log2.next = next_c;
+        field_combo.GEN_SHAPE.length_log2.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.GEN_SHAPE.length_log2.value <= 4'h0;
+        end else begin
+            if(field_combo.GEN_SHAPE.length_log2.load_next) begin
+                field_storage.GEN_SHAPE.length_log2.value <= field_combo.GEN_SHAPE.length_log2.next;
+            end
+        end
+    end
+    assign hwif_out.GEN_SHAPE.length_log2.value = field_storage.GEN_SHAPE.length_log2.value;
+    // Field: embnic_csr.GEN_SHAPE.window
+    always_comb begin
+        automatic logic [3:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.GEN_SHAPE.window.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.GEN_SHAPE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.GEN_SHAPE.window.value & ~decoded_wr_biten[31:28]) | (decoded_wr_data[31:28] & decoded_wr_biten[31:28]);
+            load_next_c = '1;
+        end
+        field_combo.GEN_SHAPE.window.next = next_c;
+        field_combo.GEN_SHAPE.window.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.GEN_SHAPE.window.value <= 4'h1;
+        end else begin
+            if(field_combo.GEN_SHAPE.window.load_next) begin
+                field_storage.GEN_SHAPE.window.value <= field_combo.GEN_SHAPE.window.next;
+            end
+        end
+    end
+    assign hwif_out.GEN_SHAPE.window.value = field_storage.GEN_SHAPE.window.value;
+    // Field: embnic_csr.GEN_FRAMES.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.GEN_FRAMES.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.GEN_FRAMES && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.GEN_FRAMES.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.GEN_FRAMES.value.next = next_c;
+        field_combo.GEN_FRAMES.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.GEN_FRAMES.value.value <= 32'h0;
+        end else begin
+            if(field_combo.GEN_FRAMES.value.load_next) begin
+                field_storage.GEN_FRAMES.value.value <= field_combo.GEN_FRAMES.value.next;
+            end
+        end
+    end
+    assign hwif_out.GEN_FRAMES.value.value = field_storage.GEN_FRAMES.value.value;
     // Field: embnic_csr.TABLE_SEL.table_number
     always_comb begin
         automatic logic [31:0] next_c;
@@ -879,13 +1525,59 @@ module embnic_csr (
         end
     end
     assign hwif_out.TABLE_COMMIT.commit.value = field_storage.TABLE_COMMIT.commit.value;
+    // Field: embnic_csr.LATENCY_BUCKET.bucket
+    always_comb begin
+        automatic logic [7:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.LATENCY_BUCKET.bucket.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.LATENCY_BUCKET && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.LATENCY_BUCKET.bucket.value & ~decoded_wr_biten[7:0]) | (decoded_wr_data[7:0] & decoded_wr_biten[7:0]);
+            load_next_c = '1;
+        end
+        field_combo.LATENCY_BUCKET.bucket.next = next_c;
+        field_combo.LATENCY_BUCKET.bucket.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.LATENCY_BUCKET.bucket.value <= 8'h0;
+        end else begin
+            if(field_combo.LATENCY_BUCKET.bucket.load_next) begin
+                field_storage.LATENCY_BUCKET.bucket.value <= field_combo.LATENCY_BUCKET.bucket.next;
+            end
+        end
+    end
+    assign hwif_out.LATENCY_BUCKET.bucket.value = field_storage.LATENCY_BUCKET.bucket.value;
+    // Field: embnic_csr.ERROR_SEL.entry
+    always_comb begin
+        automatic logic [7:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.ERROR_SEL.entry.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.ERROR_SEL && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.ERROR_SEL.entry.value & ~decoded_wr_biten[7:0]) | (decoded_wr_data[7:0] & decoded_wr_biten[7:0]);
+            load_next_c = '1;
+        end
+        field_combo.ERROR_SEL.entry.next = next_c;
+        field_combo.ERROR_SEL.entry.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.ERROR_SEL.entry.value <= 8'h0;
+        end else begin
+            if(field_combo.ERROR_SEL.entry.load_next) begin
+                field_storage.ERROR_SEL.entry.value <= field_combo.ERROR_SEL.entry.next;
+            end
+        end
+    end
+    assign hwif_out.ERROR_SEL.entry.value = field_storage.ERROR_SEL.entry.value;
 
     //--------------------------------------------------------------------------
     // Write response
     //--------------------------------------------------------------------------
     assign cpuif_wr_ack = decoded_req & decoded_req_is_wr;
     // Writes are always granted with no error response
-    assign cpuif_wr_err = '0;
+    assign cpuif_wr_err = decoded_err;
 
     //--------------------------------------------------------------------------
     // Readback
@@ -965,20 +1657,54 @@ module embnic_csr (
         if(ad_low(rd_mux_addr) == ad_low(12'h4c)) begin
             readback_data_var[ad_hi(12'h4c)][31:0] = hwif_in.CAP_CLIENTS.value.next;
         end
+        if(ad_low(rd_mux_addr) == ad_low(12'h70)) begin
+            readback_data_var[ad_hi(12'h70)][31:0] = hwif_in.CAP_FEATURES.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h74)) begin
+            readback_data_var[ad_hi(12'h74)][31:0] = hwif_in.CAP_BUCKETS.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h78)) begin
+            readback_data_var[ad_hi(12'h78)][31:0] = hwif_in.CAP_ERROR_LOG.value.next;
+        end
         if(ad_low(rd_mux_addr) == ad_low(12'h80)) begin
             readback_data_var[ad_hi(12'h80)][0] = field_storage.CONTROL.enable.value;
             readback_data_var[ad_hi(12'h80)][1] = field_storage.CONTROL.flush.value;
             readback_data_var[ad_hi(12'h80)][2] = field_storage.CONTROL.snapshot.value;
+            readback_data_var[ad_hi(12'h80)][3] = field_storage.CONTROL.quiesce.value;
+            readback_data_var[ad_hi(12'h80)][4] = field_storage.CONTROL.soft_reset.value;
+            readback_data_var[ad_hi(12'h80)][5] = field_storage.CONTROL.generator.value;
+            readback_data_var[ad_hi(12'h80)][6] = field_storage.CONTROL.latency_clear.value;
+            readback_data_var[ad_hi(12'h80)][7] = field_storage.CONTROL.errors_clear.value;
         end
         if(ad_low(rd_mux_addr) == ad_low(12'h84)) begin
             readback_data_var[ad_hi(12'h84)][0] = hwif_in.STATUS.idle.next;
             readback_data_var[ad_hi(12'h84)][1] = hwif_in.STATUS.flush_busy.next;
+            readback_data_var[ad_hi(12'h84)][2] = hwif_in.STATUS.drained.next;
+            readback_data_var[ad_hi(12'h84)][3] = hwif_in.STATUS.commit_busy.next;
+            readback_data_var[ad_hi(12'h84)][4] = hwif_in.STATUS.reset_busy.next;
+            readback_data_var[ad_hi(12'h84)][5] = hwif_in.STATUS.memory_stuck.next;
+            readback_data_var[ad_hi(12'h84)][6] = hwif_in.STATUS.generating.next;
         end
         if(ad_low(rd_mux_addr) == ad_low(12'h88)) begin
             readback_data_var[ad_hi(12'h88)][15:0] = field_storage.UDP_PORT.port.value;
         end
         if(ad_low(rd_mux_addr) == ad_low(12'h8c)) begin
             readback_data_var[ad_hi(12'h8c)][7:0] = field_storage.REPLY_BEATS64.units.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h90)) begin
+            readback_data_var[ad_hi(12'h90)][14:0] = field_storage.GEN_TABLE.table_number.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h94)) begin
+            readback_data_var[ad_hi(12'h94)][31:0] = field_storage.GEN_ROW_MASK.value.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h98)) begin
+            readback_data_var[ad_hi(12'h98)][15:0] = field_storage.GEN_SHAPE.dim.value;
+            readback_data_var[ad_hi(12'h98)][23:16] = field_storage.GEN_SHAPE.beats.value;
+            readback_data_var[ad_hi(12'h98)][27:24] = field_storage.GEN_SHAPE.length_log2.value;
+            readback_data_var[ad_hi(12'h98)][31:28] = field_storage.GEN_SHAPE.window.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h9c)) begin
+            readback_data_var[ad_hi(12'h9c)][31:0] = field_storage.GEN_FRAMES.value.value;
         end
         if(ad_low(rd_mux_addr) == ad_low(12'ha0)) begin
             readback_data_var[ad_hi(12'ha0)][31:0] = field_storage.TABLE_SEL.table_number.value;
@@ -990,6 +1716,25 @@ module embnic_csr (
         end
         if(ad_low(rd_mux_addr) == ad_low(12'hc4)) begin
             readback_data_var[ad_hi(12'hc4)][0] = field_storage.TABLE_COMMIT.commit.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'hd0)) begin
+            readback_data_var[ad_hi(12'hd0)][7:0] = field_storage.LATENCY_BUCKET.bucket.value;
+        end
+        for(int i0=0; i0<4; i0++) begin
+            if(ad_low(rd_mux_addr) == ad_low(12'hd4 + (12)'(i0) * 12'h4)) begin
+                readback_data_var[ad_hi(12'hd4 + (12)'(i0) * 12'h4)][31:0] = hwif_in.LATENCY_COUNT[i0].value.next;
+            end
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'he4)) begin
+            readback_data_var[ad_hi(12'he4)][7:0] = field_storage.ERROR_SEL.entry.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'he8)) begin
+            readback_data_var[ad_hi(12'he8)][31:0] = hwif_in.ERROR_TOTAL.value.next;
+        end
+        for(int i0=0; i0<5; i0++) begin
+            if(ad_low(rd_mux_addr) == ad_low(12'hec + (12)'(i0) * 12'h4)) begin
+                readback_data_var[ad_hi(12'hec + (12)'(i0) * 12'h4)][31:0] = hwif_in.ERROR_WORD[i0].value.next;
+            end
         end
         if(ad_low(rd_mux_addr) == ad_low(12'h100)) begin
             readback_data_var[ad_hi(12'h100)][31:0] = hwif_in.CYCLES.LO.value.next;
@@ -1225,6 +1970,78 @@ module embnic_csr (
         if(ad_low(rd_mux_addr) == ad_low(12'h234)) begin
             readback_data_var[ad_hi(12'h234)][31:0] = hwif_in.MEMORY_ERRORS.HI.value.next;
         end
+        if(ad_low(rd_mux_addr) == ad_low(12'h238)) begin
+            readback_data_var[ad_hi(12'h238)][31:0] = hwif_in.KEYS_REFUSED.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h23c)) begin
+            readback_data_var[ad_hi(12'h23c)][31:0] = hwif_in.KEYS_REFUSED.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h240)) begin
+            readback_data_var[ad_hi(12'h240)][31:0] = hwif_in.ERRORS_BUSY.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h244)) begin
+            readback_data_var[ad_hi(12'h244)][31:0] = hwif_in.ERRORS_BUSY.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h248)) begin
+            readback_data_var[ad_hi(12'h248)][31:0] = hwif_in.ABANDONED.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h24c)) begin
+            readback_data_var[ad_hi(12'h24c)][31:0] = hwif_in.ABANDONED.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h250)) begin
+            readback_data_var[ad_hi(12'h250)][31:0] = hwif_in.SOFT_RESETS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h254)) begin
+            readback_data_var[ad_hi(12'h254)][31:0] = hwif_in.SOFT_RESETS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h258)) begin
+            readback_data_var[ad_hi(12'h258)][31:0] = hwif_in.RESET_TIMEOUTS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h25c)) begin
+            readback_data_var[ad_hi(12'h25c)][31:0] = hwif_in.RESET_TIMEOUTS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h260)) begin
+            readback_data_var[ad_hi(12'h260)][31:0] = hwif_in.TABLE_COMMITS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h264)) begin
+            readback_data_var[ad_hi(12'h264)][31:0] = hwif_in.TABLE_COMMITS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h268)) begin
+            readback_data_var[ad_hi(12'h268)][31:0] = hwif_in.GEN_SENT.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h26c)) begin
+            readback_data_var[ad_hi(12'h26c)][31:0] = hwif_in.GEN_SENT.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h270)) begin
+            readback_data_var[ad_hi(12'h270)][31:0] = hwif_in.GEN_REPLIES.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h274)) begin
+            readback_data_var[ad_hi(12'h274)][31:0] = hwif_in.GEN_REPLIES.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h278)) begin
+            readback_data_var[ad_hi(12'h278)][31:0] = hwif_in.GEN_ERRORS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h27c)) begin
+            readback_data_var[ad_hi(12'h27c)][31:0] = hwif_in.GEN_ERRORS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h280)) begin
+            readback_data_var[ad_hi(12'h280)][31:0] = hwif_in.GEN_BAD.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h284)) begin
+            readback_data_var[ad_hi(12'h284)][31:0] = hwif_in.GEN_BAD.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h288)) begin
+            readback_data_var[ad_hi(12'h288)][31:0] = hwif_in.KEYS_ABANDONED.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h28c)) begin
+            readback_data_var[ad_hi(12'h28c)][31:0] = hwif_in.KEYS_ABANDONED.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h290)) begin
+            readback_data_var[ad_hi(12'h290)][31:0] = hwif_in.SATURATIONS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h294)) begin
+            readback_data_var[ad_hi(12'h294)][31:0] = hwif_in.SATURATIONS.HI.value.next;
+        end
         readback_data_rt_c = readback_data_var;
     end
 
@@ -1252,7 +2069,7 @@ module embnic_csr (
     always_comb begin
         readback_data = readback_data_rt[readback_addr_rt[11:7]];
         readback_done = readback_done_rt;
-        readback_err = '0;
+        readback_err = readback_err_rt;
     end
 
     assign cpuif_rd_ack = readback_done;

@@ -46,17 +46,45 @@ module embnic_csr_map
     input  wire logic [31:0]  cap_reply_vec64,   // Largest reply of one request, in 64-byte units: bags * vec64.
     input  wire logic [31:0]  cap_ctxs,          // Requests in flight.
     input  wire logic [31:0]  cap_clients,       // Updating clients remembered.
+    input  wire logic [31:0]  cap_features,      // What was built beside the data path. Bit 0: the frame generator and its checker.
+    input  wire logic [31:0]  cap_buckets,       // Buckets of each latency histogram.
+    input  wire logic [31:0]  cap_error_log,     // Entries that the error log keeps.
     // control
     output      logic         cfg_enable,        // accept frames
     output      logic         cfg_flush,         // pulse: empty the row cache
     output      logic         cfg_snapshot,      // pulse: copy the counters
+    output      logic         cfg_quiesce,       // answer BUSY
+    output      logic         cfg_soft_reset,    // pulse: reset the data path
+    output      logic         cfg_generator,     // the frame generator takes the MAC's place
+    output      logic         cfg_latency_clear, // pulse: empty the histograms
+    output      logic         cfg_errors_clear,  // pulse: empty the error log
     output      logic [15:0]  cfg_udp_port,      // destination port of requests
     output      logic [7:0]   cfg_reply_beats64, // 64-byte units of payload a reply frame may carry
     input  wire logic         sts_idle,          // nothing in flight
     input  wire logic         sts_flush_busy,    // the cache is being emptied
+    input  wire logic         sts_drained,       // quiesced or disabled, all work answered
+    input  wire logic         sts_commit_busy,   // a descriptor waits for its moment
+    input  wire logic         sts_reset_busy,    // a soft reset is under way
+    input  wire logic         sts_memory_stuck,  // memory owes answers from before a soft reset
+    input  wire logic         sts_generating,    // the generator has the MAC's place
+    // frame generator
+    output      logic [14:0]  gen_table,         // its table
+    output      logic [31:0]  gen_row_mask,      // bits of its rows
+    output      logic [15:0]  gen_dim,           // dim of the table
+    output      logic [7:0]   gen_beats,         // bus beats of keys in a frame
+    output      logic [3:0]   gen_length_log2,   // log2 of the keys of a bag
+    output      logic [3:0]   gen_window,        // frames in flight
+    output      logic [31:0]  gen_frames,        // frames to send; 0: without end
+    // descriptors
     output      logic [31:0]  table_sel,         // table that table_commit writes
     output      logic [255:0] table_words,       // its descriptor, word 0 in bits 31:0
     output      logic         table_commit,      // pulse: write it
+    // latency histograms and error log
+    output      logic [7:0]   latency_bucket,    // which bucket latency_count shows
+    input  wire logic [3:0][31:0] latency_count, // of the four stages
+    output      logic [7:0]   error_sel,         // which entry error_words shows
+    input  wire logic [31:0]  error_total,       // errors logged
+    input  wire logic [4:0][31:0] error_words,   // the entry
     // counters as last copied
     input  wire logic [COUNTERS_N-1:0][63:0] counters
 );
@@ -89,8 +117,23 @@ module embnic_csr_map
     assign hwif_in.CAP_REPLY_VEC64.value.next = cap_reply_vec64;
     assign hwif_in.CAP_CTXS.value.next = cap_ctxs;
     assign hwif_in.CAP_CLIENTS.value.next = cap_clients;
-    assign hwif_in.STATUS.idle.next       = sts_idle;
-    assign hwif_in.STATUS.flush_busy.next = sts_flush_busy;
+    assign hwif_in.CAP_FEATURES.value.next = cap_features;
+    assign hwif_in.CAP_BUCKETS.value.next = cap_buckets;
+    assign hwif_in.CAP_ERROR_LOG.value.next = cap_error_log;
+    assign hwif_in.STATUS.idle.next         = sts_idle;
+    assign hwif_in.STATUS.flush_busy.next   = sts_flush_busy;
+    assign hwif_in.STATUS.drained.next      = sts_drained;
+    assign hwif_in.STATUS.commit_busy.next  = sts_commit_busy;
+    assign hwif_in.STATUS.reset_busy.next   = sts_reset_busy;
+    assign hwif_in.STATUS.memory_stuck.next = sts_memory_stuck;
+    assign hwif_in.STATUS.generating.next   = sts_generating;
+    for (genvar i = 0; i < 4; i++) begin : gen_latency_count
+        assign hwif_in.LATENCY_COUNT[i].value.next = latency_count[i];
+    end
+    for (genvar i = 0; i < 5; i++) begin : gen_error_word
+        assign hwif_in.ERROR_WORD[i].value.next = error_words[i];
+    end
+    assign hwif_in.ERROR_TOTAL.value.next = error_total;
     assign hwif_in.CYCLES.LO.value.next = counters[CNT_CYCLES][31:0];
     assign hwif_in.CYCLES.HI.value.next = counters[CNT_CYCLES][63:32];
     assign hwif_in.RX_FRAMES.LO.value.next = counters[CNT_RX_FRAMES][31:0];
@@ -169,11 +212,49 @@ module embnic_csr_map
     assign hwif_in.UPDATE_DUPLICATES.HI.value.next = counters[CNT_UPDATE_DUPLICATES][63:32];
     assign hwif_in.MEMORY_ERRORS.LO.value.next = counters[CNT_MEMORY_ERRORS][31:0];
     assign hwif_in.MEMORY_ERRORS.HI.value.next = counters[CNT_MEMORY_ERRORS][63:32];
+    assign hwif_in.KEYS_REFUSED.LO.value.next = counters[CNT_KEYS_REFUSED][31:0];
+    assign hwif_in.KEYS_REFUSED.HI.value.next = counters[CNT_KEYS_REFUSED][63:32];
+    assign hwif_in.ERRORS_BUSY.LO.value.next = counters[CNT_ERRORS_BUSY][31:0];
+    assign hwif_in.ERRORS_BUSY.HI.value.next = counters[CNT_ERRORS_BUSY][63:32];
+    assign hwif_in.ABANDONED.LO.value.next = counters[CNT_ABANDONED][31:0];
+    assign hwif_in.ABANDONED.HI.value.next = counters[CNT_ABANDONED][63:32];
+    assign hwif_in.SOFT_RESETS.LO.value.next = counters[CNT_SOFT_RESETS][31:0];
+    assign hwif_in.SOFT_RESETS.HI.value.next = counters[CNT_SOFT_RESETS][63:32];
+    assign hwif_in.RESET_TIMEOUTS.LO.value.next = counters[CNT_RESET_TIMEOUTS][31:0];
+    assign hwif_in.RESET_TIMEOUTS.HI.value.next = counters[CNT_RESET_TIMEOUTS][63:32];
+    assign hwif_in.TABLE_COMMITS.LO.value.next = counters[CNT_TABLE_COMMITS][31:0];
+    assign hwif_in.TABLE_COMMITS.HI.value.next = counters[CNT_TABLE_COMMITS][63:32];
+    assign hwif_in.GEN_SENT.LO.value.next = counters[CNT_GEN_SENT][31:0];
+    assign hwif_in.GEN_SENT.HI.value.next = counters[CNT_GEN_SENT][63:32];
+    assign hwif_in.GEN_REPLIES.LO.value.next = counters[CNT_GEN_REPLIES][31:0];
+    assign hwif_in.GEN_REPLIES.HI.value.next = counters[CNT_GEN_REPLIES][63:32];
+    assign hwif_in.GEN_ERRORS.LO.value.next = counters[CNT_GEN_ERRORS][31:0];
+    assign hwif_in.GEN_ERRORS.HI.value.next = counters[CNT_GEN_ERRORS][63:32];
+    assign hwif_in.GEN_BAD.LO.value.next = counters[CNT_GEN_BAD][31:0];
+    assign hwif_in.GEN_BAD.HI.value.next = counters[CNT_GEN_BAD][63:32];
+    assign hwif_in.KEYS_ABANDONED.LO.value.next = counters[CNT_KEYS_ABANDONED][31:0];
+    assign hwif_in.KEYS_ABANDONED.HI.value.next = counters[CNT_KEYS_ABANDONED][63:32];
+    assign hwif_in.SATURATIONS.LO.value.next = counters[CNT_SATURATIONS][31:0];
+    assign hwif_in.SATURATIONS.HI.value.next = counters[CNT_SATURATIONS][63:32];
 
     // What the registers set
     assign cfg_enable        = hwif_out.CONTROL.enable.value;
     assign cfg_flush         = hwif_out.CONTROL.flush.value;
     assign cfg_snapshot      = hwif_out.CONTROL.snapshot.value;
+    assign cfg_quiesce       = hwif_out.CONTROL.quiesce.value;
+    assign cfg_soft_reset    = hwif_out.CONTROL.soft_reset.value;
+    assign cfg_generator     = hwif_out.CONTROL.generator.value;
+    assign cfg_latency_clear = hwif_out.CONTROL.latency_clear.value;
+    assign cfg_errors_clear  = hwif_out.CONTROL.errors_clear.value;
+    assign gen_table         = hwif_out.GEN_TABLE.table_number.value;
+    assign gen_row_mask      = hwif_out.GEN_ROW_MASK.value.value;
+    assign gen_dim           = hwif_out.GEN_SHAPE.dim.value;
+    assign gen_beats         = hwif_out.GEN_SHAPE.beats.value;
+    assign gen_length_log2   = hwif_out.GEN_SHAPE.length_log2.value;
+    assign gen_window        = hwif_out.GEN_SHAPE.window.value;
+    assign gen_frames        = hwif_out.GEN_FRAMES.value.value;
+    assign latency_bucket    = hwif_out.LATENCY_BUCKET.bucket.value;
+    assign error_sel         = hwif_out.ERROR_SEL.entry.value;
     assign cfg_udp_port      = hwif_out.UDP_PORT.port.value;
     assign cfg_reply_beats64 = hwif_out.REPLY_BEATS64.units.value;
     assign table_sel         = hwif_out.TABLE_SEL.table_number.value;

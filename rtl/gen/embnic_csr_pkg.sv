@@ -5,7 +5,7 @@ package embnic_csr_pkg;
 
     localparam EMBNIC_CSR_DATA_WIDTH = 32;
     localparam EMBNIC_CSR_MIN_ADDR_WIDTH = 12;
-    localparam EMBNIC_CSR_SIZE = 'h238;
+    localparam EMBNIC_CSR_SIZE = 'h298;
 
     typedef struct {
         logic [31:0] next;
@@ -128,6 +128,30 @@ package embnic_csr_pkg;
     } capability_reg_desc_29eb4b30__in_t;
 
     typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_b2643fbc__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_b2643fbc__value__in_t value;
+    } capability_reg_desc_b2643fbc__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_71bd2ec5__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_71bd2ec5__value__in_t value;
+    } capability_reg_desc_71bd2ec5__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_01b7ca06__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_01b7ca06__value__in_t value;
+    } capability_reg_desc_01b7ca06__in_t;
+
+    typedef struct {
         logic next;
     } embnic_csr__STATUS__idle__in_t;
 
@@ -136,9 +160,58 @@ package embnic_csr_pkg;
     } embnic_csr__STATUS__flush_busy__in_t;
 
     typedef struct {
+        logic next;
+    } embnic_csr__STATUS__drained__in_t;
+
+    typedef struct {
+        logic next;
+    } embnic_csr__STATUS__commit_busy__in_t;
+
+    typedef struct {
+        logic next;
+    } embnic_csr__STATUS__reset_busy__in_t;
+
+    typedef struct {
+        logic next;
+    } embnic_csr__STATUS__memory_stuck__in_t;
+
+    typedef struct {
+        logic next;
+    } embnic_csr__STATUS__generating__in_t;
+
+    typedef struct {
         embnic_csr__STATUS__idle__in_t idle;
         embnic_csr__STATUS__flush_busy__in_t flush_busy;
+        embnic_csr__STATUS__drained__in_t drained;
+        embnic_csr__STATUS__commit_busy__in_t commit_busy;
+        embnic_csr__STATUS__reset_busy__in_t reset_busy;
+        embnic_csr__STATUS__memory_stuck__in_t memory_stuck;
+        embnic_csr__STATUS__generating__in_t generating;
     } embnic_csr__STATUS__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } embnic_csr__LATENCY_COUNT__value__in_t;
+
+    typedef struct {
+        embnic_csr__LATENCY_COUNT__value__in_t value;
+    } embnic_csr__LATENCY_COUNT__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } embnic_csr__ERROR_TOTAL__value__in_t;
+
+    typedef struct {
+        embnic_csr__ERROR_TOTAL__value__in_t value;
+    } embnic_csr__ERROR_TOTAL__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } embnic_csr__ERROR_WORD__value__in_t;
+
+    typedef struct {
+        embnic_csr__ERROR_WORD__value__in_t value;
+    } embnic_csr__ERROR_WORD__in_t;
 
     typedef struct {
         logic [31:0] next;
@@ -373,24 +446,24 @@ package embnic_csr_pkg;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_1da232bb__LO__value__in_t;
+    } counter_rf_desc_cd5b4f06__LO__value__in_t;
 
     typedef struct {
-        counter_rf_desc_1da232bb__LO__value__in_t value;
-    } counter_rf_desc_1da232bb__LO__in_t;
+        counter_rf_desc_cd5b4f06__LO__value__in_t value;
+    } counter_rf_desc_cd5b4f06__LO__in_t;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_1da232bb__HI__value__in_t;
+    } counter_rf_desc_cd5b4f06__HI__value__in_t;
 
     typedef struct {
-        counter_rf_desc_1da232bb__HI__value__in_t value;
-    } counter_rf_desc_1da232bb__HI__in_t;
+        counter_rf_desc_cd5b4f06__HI__value__in_t value;
+    } counter_rf_desc_cd5b4f06__HI__in_t;
 
     typedef struct {
-        counter_rf_desc_1da232bb__LO__in_t LO;
-        counter_rf_desc_1da232bb__HI__in_t HI;
-    } counter_rf_desc_1da232bb__in_t;
+        counter_rf_desc_cd5b4f06__LO__in_t LO;
+        counter_rf_desc_cd5b4f06__HI__in_t HI;
+    } counter_rf_desc_cd5b4f06__in_t;
 
     typedef struct {
         logic [31:0] next;
@@ -940,24 +1013,276 @@ package embnic_csr_pkg;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_77297f53__LO__value__in_t;
+    } counter_rf_desc_9b19ce9d__LO__value__in_t;
 
     typedef struct {
-        counter_rf_desc_77297f53__LO__value__in_t value;
-    } counter_rf_desc_77297f53__LO__in_t;
+        counter_rf_desc_9b19ce9d__LO__value__in_t value;
+    } counter_rf_desc_9b19ce9d__LO__in_t;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_77297f53__HI__value__in_t;
+    } counter_rf_desc_9b19ce9d__HI__value__in_t;
 
     typedef struct {
-        counter_rf_desc_77297f53__HI__value__in_t value;
-    } counter_rf_desc_77297f53__HI__in_t;
+        counter_rf_desc_9b19ce9d__HI__value__in_t value;
+    } counter_rf_desc_9b19ce9d__HI__in_t;
 
     typedef struct {
-        counter_rf_desc_77297f53__LO__in_t LO;
-        counter_rf_desc_77297f53__HI__in_t HI;
-    } counter_rf_desc_77297f53__in_t;
+        counter_rf_desc_9b19ce9d__LO__in_t LO;
+        counter_rf_desc_9b19ce9d__HI__in_t HI;
+    } counter_rf_desc_9b19ce9d__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_4712237a__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_4712237a__LO__value__in_t value;
+    } counter_rf_desc_4712237a__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_4712237a__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_4712237a__HI__value__in_t value;
+    } counter_rf_desc_4712237a__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_4712237a__LO__in_t LO;
+        counter_rf_desc_4712237a__HI__in_t HI;
+    } counter_rf_desc_4712237a__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_b560e64d__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_b560e64d__LO__value__in_t value;
+    } counter_rf_desc_b560e64d__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_b560e64d__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_b560e64d__HI__value__in_t value;
+    } counter_rf_desc_b560e64d__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_b560e64d__LO__in_t LO;
+        counter_rf_desc_b560e64d__HI__in_t HI;
+    } counter_rf_desc_b560e64d__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_cb4d8c6c__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_cb4d8c6c__LO__value__in_t value;
+    } counter_rf_desc_cb4d8c6c__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_cb4d8c6c__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_cb4d8c6c__HI__value__in_t value;
+    } counter_rf_desc_cb4d8c6c__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_cb4d8c6c__LO__in_t LO;
+        counter_rf_desc_cb4d8c6c__HI__in_t HI;
+    } counter_rf_desc_cb4d8c6c__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_77f8d0de__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_77f8d0de__LO__value__in_t value;
+    } counter_rf_desc_77f8d0de__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_77f8d0de__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_77f8d0de__HI__value__in_t value;
+    } counter_rf_desc_77f8d0de__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_77f8d0de__LO__in_t LO;
+        counter_rf_desc_77f8d0de__HI__in_t HI;
+    } counter_rf_desc_77f8d0de__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_3a311147__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_3a311147__LO__value__in_t value;
+    } counter_rf_desc_3a311147__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_3a311147__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_3a311147__HI__value__in_t value;
+    } counter_rf_desc_3a311147__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_3a311147__LO__in_t LO;
+        counter_rf_desc_3a311147__HI__in_t HI;
+    } counter_rf_desc_3a311147__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_ff10eff4__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_ff10eff4__LO__value__in_t value;
+    } counter_rf_desc_ff10eff4__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_ff10eff4__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_ff10eff4__HI__value__in_t value;
+    } counter_rf_desc_ff10eff4__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_ff10eff4__LO__in_t LO;
+        counter_rf_desc_ff10eff4__HI__in_t HI;
+    } counter_rf_desc_ff10eff4__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_f02e4487__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_f02e4487__LO__value__in_t value;
+    } counter_rf_desc_f02e4487__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_f02e4487__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_f02e4487__HI__value__in_t value;
+    } counter_rf_desc_f02e4487__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_f02e4487__LO__in_t LO;
+        counter_rf_desc_f02e4487__HI__in_t HI;
+    } counter_rf_desc_f02e4487__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_b9da32cf__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_b9da32cf__LO__value__in_t value;
+    } counter_rf_desc_b9da32cf__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_b9da32cf__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_b9da32cf__HI__value__in_t value;
+    } counter_rf_desc_b9da32cf__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_b9da32cf__LO__in_t LO;
+        counter_rf_desc_b9da32cf__HI__in_t HI;
+    } counter_rf_desc_b9da32cf__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_9829c69f__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_9829c69f__LO__value__in_t value;
+    } counter_rf_desc_9829c69f__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_9829c69f__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_9829c69f__HI__value__in_t value;
+    } counter_rf_desc_9829c69f__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_9829c69f__LO__in_t LO;
+        counter_rf_desc_9829c69f__HI__in_t HI;
+    } counter_rf_desc_9829c69f__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_e3b3460a__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_e3b3460a__LO__value__in_t value;
+    } counter_rf_desc_e3b3460a__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_e3b3460a__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_e3b3460a__HI__value__in_t value;
+    } counter_rf_desc_e3b3460a__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_e3b3460a__LO__in_t LO;
+        counter_rf_desc_e3b3460a__HI__in_t HI;
+    } counter_rf_desc_e3b3460a__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_8e41621e__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_8e41621e__LO__value__in_t value;
+    } counter_rf_desc_8e41621e__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_8e41621e__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_8e41621e__HI__value__in_t value;
+    } counter_rf_desc_8e41621e__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_8e41621e__LO__in_t LO;
+        counter_rf_desc_8e41621e__HI__in_t HI;
+    } counter_rf_desc_8e41621e__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_858a6d3f__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_858a6d3f__LO__value__in_t value;
+    } counter_rf_desc_858a6d3f__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_858a6d3f__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_858a6d3f__HI__value__in_t value;
+    } counter_rf_desc_858a6d3f__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_858a6d3f__LO__in_t LO;
+        counter_rf_desc_858a6d3f__HI__in_t HI;
+    } counter_rf_desc_858a6d3f__in_t;
 
     typedef struct {
         embnic_csr__CONTRACT_HASH__in_t CONTRACT_HASH;
@@ -975,7 +1300,13 @@ package embnic_csr_pkg;
         capability_reg_desc_ec16475d__in_t CAP_REPLY_VEC64;
         capability_reg_desc_ba61c875__in_t CAP_CTXS;
         capability_reg_desc_29eb4b30__in_t CAP_CLIENTS;
+        capability_reg_desc_b2643fbc__in_t CAP_FEATURES;
+        capability_reg_desc_71bd2ec5__in_t CAP_BUCKETS;
+        capability_reg_desc_01b7ca06__in_t CAP_ERROR_LOG;
         embnic_csr__STATUS__in_t STATUS;
+        embnic_csr__LATENCY_COUNT__in_t LATENCY_COUNT[4];
+        embnic_csr__ERROR_TOTAL__in_t ERROR_TOTAL;
+        embnic_csr__ERROR_WORD__in_t ERROR_WORD[5];
         counter_rf_desc_51c18af1__in_t CYCLES;
         counter_rf_desc_92df27e7__in_t RX_FRAMES;
         counter_rf_desc_79c336b8__in_t RX_BYTES;
@@ -987,7 +1318,7 @@ package embnic_csr_pkg;
         counter_rf_desc_62e69137__in_t DROP_VERSION;
         counter_rf_desc_2314ce18__in_t DROP_HEADER;
         counter_rf_desc_476bdb2e__in_t DROP_CRC;
-        counter_rf_desc_1da232bb__in_t DROP_OVERLOAD;
+        counter_rf_desc_cd5b4f06__in_t DROP_OVERLOAD;
         counter_rf_desc_feefaf0a__in_t DROP_TAG;
         counter_rf_desc_00975785__in_t REQUESTS;
         counter_rf_desc_404e218d__in_t BAGS;
@@ -1014,7 +1345,19 @@ package embnic_csr_pkg;
         counter_rf_desc_7ff68ce3__in_t UPDATES;
         counter_rf_desc_ce8e4e27__in_t UPDATE_ROWS;
         counter_rf_desc_ccee92fb__in_t UPDATE_DUPLICATES;
-        counter_rf_desc_77297f53__in_t MEMORY_ERRORS;
+        counter_rf_desc_9b19ce9d__in_t MEMORY_ERRORS;
+        counter_rf_desc_4712237a__in_t KEYS_REFUSED;
+        counter_rf_desc_b560e64d__in_t ERRORS_BUSY;
+        counter_rf_desc_cb4d8c6c__in_t ABANDONED;
+        counter_rf_desc_77f8d0de__in_t SOFT_RESETS;
+        counter_rf_desc_3a311147__in_t RESET_TIMEOUTS;
+        counter_rf_desc_ff10eff4__in_t TABLE_COMMITS;
+        counter_rf_desc_f02e4487__in_t GEN_SENT;
+        counter_rf_desc_b9da32cf__in_t GEN_REPLIES;
+        counter_rf_desc_9829c69f__in_t GEN_ERRORS;
+        counter_rf_desc_e3b3460a__in_t GEN_BAD;
+        counter_rf_desc_8e41621e__in_t KEYS_ABANDONED;
+        counter_rf_desc_858a6d3f__in_t SATURATIONS;
     } embnic_csr__in_t;
 
     typedef struct {
@@ -1030,9 +1373,34 @@ package embnic_csr_pkg;
     } embnic_csr__CONTROL__snapshot__out_t;
 
     typedef struct {
+        logic value;
+    } embnic_csr__CONTROL__quiesce__out_t;
+
+    typedef struct {
+        logic value;
+    } embnic_csr__CONTROL__soft_reset__out_t;
+
+    typedef struct {
+        logic value;
+    } embnic_csr__CONTROL__generator__out_t;
+
+    typedef struct {
+        logic value;
+    } embnic_csr__CONTROL__latency_clear__out_t;
+
+    typedef struct {
+        logic value;
+    } embnic_csr__CONTROL__errors_clear__out_t;
+
+    typedef struct {
         embnic_csr__CONTROL__enable__out_t enable;
         embnic_csr__CONTROL__flush__out_t flush;
         embnic_csr__CONTROL__snapshot__out_t snapshot;
+        embnic_csr__CONTROL__quiesce__out_t quiesce;
+        embnic_csr__CONTROL__soft_reset__out_t soft_reset;
+        embnic_csr__CONTROL__generator__out_t generator;
+        embnic_csr__CONTROL__latency_clear__out_t latency_clear;
+        embnic_csr__CONTROL__errors_clear__out_t errors_clear;
     } embnic_csr__CONTROL__out_t;
 
     typedef struct {
@@ -1050,6 +1418,53 @@ package embnic_csr_pkg;
     typedef struct {
         embnic_csr__REPLY_BEATS64__units__out_t units;
     } embnic_csr__REPLY_BEATS64__out_t;
+
+    typedef struct {
+        logic [14:0] value;
+    } embnic_csr__GEN_TABLE__table_number__out_t;
+
+    typedef struct {
+        embnic_csr__GEN_TABLE__table_number__out_t table_number;
+    } embnic_csr__GEN_TABLE__out_t;
+
+    typedef struct {
+        logic [31:0] value;
+    } embnic_csr__GEN_ROW_MASK__value__out_t;
+
+    typedef struct {
+        embnic_csr__GEN_ROW_MASK__value__out_t value;
+    } embnic_csr__GEN_ROW_MASK__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } embnic_csr__GEN_SHAPE__dim__out_t;
+
+    typedef struct {
+        logic [7:0] value;
+    } embnic_csr__GEN_SHAPE__beats__out_t;
+
+    typedef struct {
+        logic [3:0] value;
+    } embnic_csr__GEN_SHAPE__length_log2__out_t;
+
+    typedef struct {
+        logic [3:0] value;
+    } embnic_csr__GEN_SHAPE__window__out_t;
+
+    typedef struct {
+        embnic_csr__GEN_SHAPE__dim__out_t dim;
+        embnic_csr__GEN_SHAPE__beats__out_t beats;
+        embnic_csr__GEN_SHAPE__length_log2__out_t length_log2;
+        embnic_csr__GEN_SHAPE__window__out_t window;
+    } embnic_csr__GEN_SHAPE__out_t;
+
+    typedef struct {
+        logic [31:0] value;
+    } embnic_csr__GEN_FRAMES__value__out_t;
+
+    typedef struct {
+        embnic_csr__GEN_FRAMES__value__out_t value;
+    } embnic_csr__GEN_FRAMES__out_t;
 
     typedef struct {
         logic [31:0] value;
@@ -1076,11 +1491,33 @@ package embnic_csr_pkg;
     } embnic_csr__TABLE_COMMIT__out_t;
 
     typedef struct {
+        logic [7:0] value;
+    } embnic_csr__LATENCY_BUCKET__bucket__out_t;
+
+    typedef struct {
+        embnic_csr__LATENCY_BUCKET__bucket__out_t bucket;
+    } embnic_csr__LATENCY_BUCKET__out_t;
+
+    typedef struct {
+        logic [7:0] value;
+    } embnic_csr__ERROR_SEL__entry__out_t;
+
+    typedef struct {
+        embnic_csr__ERROR_SEL__entry__out_t entry;
+    } embnic_csr__ERROR_SEL__out_t;
+
+    typedef struct {
         embnic_csr__CONTROL__out_t CONTROL;
         embnic_csr__UDP_PORT__out_t UDP_PORT;
         embnic_csr__REPLY_BEATS64__out_t REPLY_BEATS64;
+        embnic_csr__GEN_TABLE__out_t GEN_TABLE;
+        embnic_csr__GEN_ROW_MASK__out_t GEN_ROW_MASK;
+        embnic_csr__GEN_SHAPE__out_t GEN_SHAPE;
+        embnic_csr__GEN_FRAMES__out_t GEN_FRAMES;
         embnic_csr__TABLE_SEL__out_t TABLE_SEL;
         embnic_csr__TABLE_WORD__out_t TABLE_WORD[8];
         embnic_csr__TABLE_COMMIT__out_t TABLE_COMMIT;
+        embnic_csr__LATENCY_BUCKET__out_t LATENCY_BUCKET;
+        embnic_csr__ERROR_SEL__out_t ERROR_SEL;
     } embnic_csr__out_t;
 endpackage

@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'hAE4F7C1F;
+    localparam logic [31:0] CONTRACT_HASH = 32'hD1AE3FFE;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -66,7 +66,7 @@ package embnic_wire_pkg;
         STATUS_SNAPSHOT_GONE   = 4'd8,   // the snapshot named was retired
         STATUS_CLIENTS_FULL    = 4'd9,   // no room to remember another updating client
         STATUS_SEQUENCE_WINDOW = 4'd10,  // the sequence number is too far ahead
-        STATUS_BUSY            = 4'd11   // try again later
+        STATUS_BUSY            = 4'd11   // try again later: the card is quiesced
     } status_e;
 
     // How the rows of a bag become one vector.
@@ -244,7 +244,7 @@ package embnic_wire_pkg;
     endfunction
 
     // The 64-bit counters, in register order: the index into the counter vectors of embnic_core.
-    localparam int unsigned COUNTERS_N = 39;
+    localparam int unsigned COUNTERS_N = 51;
     typedef enum int unsigned {
         CNT_CYCLES            = 0,  // clock cycles since reset
         CNT_RX_FRAMES         = 1,  // frames received
@@ -257,7 +257,7 @@ package embnic_wire_pkg;
         CNT_DROP_VERSION      = 8,  // dropped: another wire version
         CNT_DROP_HEADER       = 9,  // dropped: reserved flags, or not a request
         CNT_DROP_CRC          = 10, // dropped: CRC32C
-        CNT_DROP_OVERLOAD     = 11, // dropped: no room
+        CNT_DROP_OVERLOAD     = 11, // dropped: no room, card disabled, or under a soft reset
         CNT_DROP_TAG          = 12, // dropped: tag trailer without a tenant key
         CNT_REQUESTS          = 13, // LOOKUP requests
         CNT_BAGS              = 14, // bags
@@ -284,7 +284,19 @@ package embnic_wire_pkg;
         CNT_UPDATES           = 35, // UPDATE and INVALIDATE requests applied
         CNT_UPDATE_ROWS       = 36, // rows written or invalidated
         CNT_UPDATE_DUPLICATES = 37, // UPDATE and INVALIDATE requests acknowledged without being applied again
-        CNT_MEMORY_ERRORS     = 38  // card memory accesses that failed
+        CNT_MEMORY_ERRORS     = 38, // row beats consumed that memory had answered with an error; failed writes are not in it
+        CNT_KEYS_REFUSED      = 39, // keys that failed a check: no such table, row beyond it, not the frame's dim, dtype or pooling
+        CNT_ERRORS_BUSY       = 40, // of ERRORS: requests refused with BUSY
+        CNT_ABANDONED         = 41, // accepted requests that a soft reset threw away
+        CNT_SOFT_RESETS       = 42, // soft resets
+        CNT_RESET_TIMEOUTS    = 43, // of SOFT_RESETS: memory or MAC did not come to rest in time
+        CNT_TABLE_COMMITS     = 44, // descriptors written
+        CNT_GEN_SENT          = 45, // frames made by the generator
+        CNT_GEN_REPLIES       = 46, // answers other than ERROR with a good CRC that its checker took
+        CNT_GEN_ERRORS        = 47, // ERROR answers with a good CRC that its checker took
+        CNT_GEN_BAD           = 48, // frames with a wrong CRC that its checker took
+        CNT_KEYS_ABANDONED    = 49, // keys whose row a soft reset threw away before it was a hit or a miss
+        CNT_SATURATIONS       = 50  // elements of FIXED sums that were clipped to the range of int32
     } counter_e;
 endpackage
 `default_nettype wire

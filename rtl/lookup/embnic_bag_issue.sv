@@ -11,15 +11,18 @@
 //                two bags are open.
 // Errors         a key that fails a check is reported once on err_* and then treated as null: its
 //                row is never read.
-// Not handled    tables in another order than SEQUENTIAL or on another card: reported as
-//                UNSUPPORTED.
+// Not handled    tables in the order TREE or MEMO, or on another card: reported as UNSUPPORTED. In
+//                the order SPLIT the rows of this card are added in key order; partial sums of
+//                others follow later.
 //
 // A key that contributes nothing (null, padding row, refused) makes no operation, unless it is its
 // bag's last: then OP_FLUSH tells the pool to emit. A bag with an initial accumulator begins with
 // OP_INIT.
 //
 // Nothing in the pipeline ever stalls: a key starts only with a credit for a place in the queue at
-// its end. A slot is never chosen in two successive cycles; so what a key changes (keys left,
+// its end, and with a place in the cache for each of its operations: PLACES a slot, given back by
+// op_credit_*. So operations find room wherever they go, and a slot that waits holds up no other.
+// A slot is never chosen in two successive cycles; so what a key changes (keys left,
 // table, count) is in its RAM before the next key of the slot reads it, without forwarding.
 //
 //     pick | s1 slot state | s2 s3 key store | s4 select | s5 s6 descriptor, row * stride |
@@ -35,6 +38,7 @@ module embnic_bag_issue
     parameter int unsigned TABLES     = 8,    // table descriptors; power of two
     parameter int unsigned KS_BEATS   = 512,  // key store, beats; power of two
     parameter int unsigned LINE_BYTES = 64,   // cache line; power of two, 64 or more
+    parameter int unsigned PLACES     = 8,    // operations of a slot that the cache holds; not less than a row has lines
     localparam int unsigned TBL_AW    = $clog2(TABLES)
 ) (
     input  wire logic                           clk,
@@ -51,6 +55,8 @@ module embnic_bag_issue
     output      logic [$bits(op_t)-1:0]         m_axis_op_tdata,    // op_t
     output      logic                           m_axis_op_tvalid,
     input  wire logic                           m_axis_op_tready,
+    input  wire logic                           op_credit_valid,    // pulse: an operation of this slot left its place
+    input  wire logic [SLOT_W-1:0]              op_credit_slot,
     output      logic                           err_valid,          // pulse: a key was refused
     output      logic [CTX_W-1:0]               err_ctx,
     output      status_e                        err_status,
@@ -58,6 +64,7 @@ module embnic_bag_issue
     output      logic                           evt_key,            // a key was checked
     output      logic                           evt_key_null,       // it was null
     output      logic                           evt_key_padding,    // it named the padding row
+    output      logic                           evt_key_refused,    // it failed a check, and was not null
     output      logic                           evt_bag             // it was the last of its bag
 );
     localparam int unsigned WORDS      = DATA_W / 64;              // 8-byte words of a beat
@@ -93,6 +100,17 @@ module embnic_bag_issue
         $fatal(1, "LINE_BYTES must be a power of two from 64 to 4096");
     end
 
+    if (PLACES < 1 || PLACES > 512) begin : gen_bad_places
+        $fatal(1, "PLACES must be 1 to 512");
+    end
+
+    localparam int unsigned PLACES_W = $clog2(PLACES + 1);
+
+    // Operations that a key is cut into: as many as its row has lines, whatever becomes of it.
+    function automatic logic [PLACES_W-1:0] lines_of(input logic [BEAT_W-1:0] row_beats);
+        lines_of = PLACES_W'((32'(row_beats) + LINE_BEATS - 1) / LINE_BEATS);
+    endfunction
+
     // A key, or the loading of the initial accumulator, on its way through the pipeline.
     typedef struct packed {
         logic [IDX_W-1:0]    slot;
@@ -105,6 +123,7 @@ module embnic_bag_issue
         logic [CNT_W-1:0]    init_count;
         logic [RSP_W-1:0]    rsp_addr;
         logic [BEAT_W-1:0]   vec_beats;
+        logic [BEAT_W-1:0]   row_beats;
         logic [15:0]         dim;
         dtype_e              dtype;
     } item_t;
@@ -118,9 +137,11 @@ module embnic_bag_issue
         logic [ROW_W-1:0]    row;
         logic [UNIT_W-1:0]   unit;       // where the row begins, in units of 64 bytes
         logic [BEAT_W-1:0]   vec_beats;
+        logic [BEAT_W-1:0]   row_beats;
         logic                first;
         logic                last;
         logic [15:0]         dim;
+        dtype_e              dtype;
         pooling_e            pooling;
         logic                partial;
         logic                mul_then_add;
@@ -135,20 +156,35 @@ module embnic_bag_issue
     bag_t              bag;
     logic [SLOTS-1:0]  busy_q, fresh_q;      // keys are left; none was chosen yet
     logic [SLOTS-1:0]  busy_d, fresh_d;
-    logic              accept, free_valid;
-    logic [IDX_W-1:0]  free_idx;
+    logic              accept, free_valid_q, next_free_valid, next_free;
+    logic [IDX_W-1:0]  free_idx_q, next_free_idx;
+    logic [SLOTS-1:0]  free_req;
 
     assign bag               = bag_t'(s_axis_bag_tdata);
-    assign s_axis_bag_tready = free_valid;
-    assign accept            = s_axis_bag_tvalid && free_valid;
+    assign s_axis_bag_tready = free_valid_q;
+    assign accept            = s_axis_bag_tvalid && free_valid_q;
+
+    // The slot for the next bag is chosen a cycle ahead, among those that are not chosen yet.
+    always_comb begin
+        free_req = ~busy_q;
+        if (free_valid_q) free_req[free_idx_q] = 1'b0;
+    end
+
+    assign next_free = accept || !free_valid_q;
 
     embnic_rr_arbiter #(.N(SLOTS)) u_free (
         .clk, .rst,
-        .req        (~busy_q),
-        .take       (accept),
-        .grant_valid(free_valid),
-        .grant_idx  (free_idx)
+        .req        (free_req),
+        .take       (next_free && next_free_valid),
+        .grant_valid(next_free_valid),
+        .grant_idx  (next_free_idx)
     );
+
+    always_ff @(posedge clk) begin
+        if (next_free) free_idx_q <= next_free_idx;
+        if (rst) free_valid_q <= 1'b0;
+        else if (next_free) free_valid_q <= next_free_valid;
+    end
 
     // ---------------------------------------------------------------------------------------------
     // pick: the next slot with keys left, not the one of the cycle before
@@ -161,8 +197,29 @@ module embnic_bag_issue
     logic                s1_valid_q, s1_fresh_q, s1_last;
     logic [IDX_W-1:0]    s1_slot_q;
 
+    // Places in the cache. What a key takes is subtracted in s1, so the cycle in which its slot rests
+    // must do with twice as many.
+    logic [SLOTS-1:0][PLACES_W-1:0] places_q, places_d, lines_q;
+    logic [SLOTS-1:0]               room_q, room_d;
+    logic                           back_valid_q;   // a key that made no operation gives its places back
+    logic [IDX_W-1:0]               back_slot_q;
+    logic [PLACES_W-1:0]            back_lines_q;
+
     always_comb begin
-        pick_req = busy_q;
+        for (int unsigned s = 0; s < SLOTS; s++) begin
+            places_d[s] = places_q[s] + PLACES_W'(op_credit_valid && op_credit_slot == SLOT_W'(s));
+            room_d[s]   = places_q[s] >= lines_q[s];
+            if (s1_valid_q && s1_slot_q == IDX_W'(s)) begin
+                places_d[s] = places_d[s] - lines_q[s];
+                room_d[s]   = (PLACES_W + 1)'(places_q[s]) >= {lines_q[s], 1'b0};
+            end
+            if (back_valid_q && back_slot_q == IDX_W'(s)) places_d[s] = places_d[s] + back_lines_q;
+            if (accept && free_idx_q == IDX_W'(s)) room_d[s] = places_q[s] >= lines_of(bag.row_beats);
+        end
+    end
+
+    always_comb begin
+        pick_req = busy_q & room_q;
         if (s1_valid_q) pick_req[s1_slot_q] = 1'b0;
     end
 
@@ -182,8 +239,8 @@ module embnic_bag_issue
         if (s1_valid_q && s1_last) busy_d[s1_slot_q] = 1'b0;
         if (pick) fresh_d[pick_idx] = 1'b0;
         if (accept) begin
-            busy_d[free_idx]  = 1'b1;
-            fresh_d[free_idx] = 1'b1;
+            busy_d[free_idx_q]  = 1'b1;
+            fresh_d[free_idx_q] = 1'b1;
         end
     end
 
@@ -191,12 +248,16 @@ module embnic_bag_issue
         s1_slot_q  <= pick_idx;
         s1_fresh_q <= fresh_q[pick_idx];
         fresh_q    <= fresh_d;
+        room_q     <= room_d;
+        if (accept) lines_q[free_idx_q] <= lines_of(bag.row_beats);
         if (rst) begin
             busy_q     <= '0;
+            places_q   <= {SLOTS{PLACES_W'(PLACES)}};
             s1_valid_q <= 1'b0;
             credit_q   <= CREDIT_W'(QUEUE);
         end else begin
             busy_q     <= busy_d;
+            places_q   <= places_d;
             s1_valid_q <= pick;
             credit_q   <= credit_q - CREDIT_W'(pick) + CREDIT_W'(credit_back_drop) +
                 CREDIT_W'(credit_back_pop);
@@ -215,7 +276,7 @@ module embnic_bag_issue
     embnic_ram_1r1w #(.WIDTH($bits(bag_t)), .DEPTH(SLOTS), .STYLE(1)) u_bags (
         .clk,
         .wr_en  (accept),
-        .wr_addr(free_idx),
+        .wr_addr(free_idx_q),
         .wr_data(s_axis_bag_tdata),
         .rd_en  (pick),
         .rd_addr(pick_idx),
@@ -268,6 +329,7 @@ module embnic_bag_issue
         init_count: s1_bag.init_count,
         rsp_addr:   s1_bag.rsp_addr,
         vec_beats:  s1_bag.vec_beats,
+        row_beats:  s1_bag.row_beats,
         dim:        s1_bag.dim,
         dtype:      s1_bag.dtype
     };
@@ -316,19 +378,19 @@ module embnic_bag_issue
     // ---------------------------------------------------------------------------------------------
     // s5, s6: read the descriptor; row * stride modulo the card memory, in two halves
     // ---------------------------------------------------------------------------------------------
-    localparam int unsigned VEC64_W = BEAT_W - $clog2(BPW);
-    logic [VEC64_W-1:0]         s5_vec64;
-    logic [HALF_W+VEC64_W-1:0]  s6_low_q, s6_high_q;
+    localparam int unsigned ROW64_W = BEAT_W - $clog2(BPW);
+    logic [ROW64_W-1:0]         s5_row64;
+    logic [HALF_W+ROW64_W-1:0]  s6_low_q, s6_high_q;
     logic [UNIT_W-1:0]          s7_offset_q;
     logic                       s6_exists_q, s7_exists_q, s6_null_q, s7_null_q;
 
     assign desc_rd_en   = s5_valid_q && !s5_q.init;
     assign desc_rd_addr = s5_key_q.tbl[TBL_AW-1:0];
-    assign s5_vec64     = s5_q.vec_beats[BEAT_W-1:$clog2(BPW)];
+    assign s5_row64     = s5_q.row_beats[BEAT_W-1:$clog2(BPW)];
 
     always_ff @(posedge clk) begin
-        s6_low_q    <= s5_key_q.row[HALF_W-1:0] * s5_vec64;
-        s6_high_q   <= s5_key_q.row[UNIT_W-1:HALF_W] * s5_vec64;
+        s6_low_q    <= s5_key_q.row[HALF_W-1:0] * s5_row64;
+        s6_high_q   <= s5_key_q.row[UNIT_W-1:HALF_W] * s5_row64;
         s7_offset_q <= UNIT_W'(s6_low_q) + {s6_high_q[HALF_W-1:0], HALF_W'(0)};
         s6_exists_q <= s5_key_q.tbl < TABLE_W'(TABLES);
         s7_exists_q <= s6_exists_q;
@@ -342,7 +404,11 @@ module embnic_bag_issue
     descriptor_t       s7_desc;
     status_e           s7_status, s8_status_q;   // OK: not refused by the table
     logic              s8_known_q;               // the table exists
-    logic              s8_null_q, s8_padding_q, s8_mul_then_add_q;
+    // Row numbers are compared in two halves, put together in s8.
+    localparam int unsigned CUT = ROW_W / 2;
+    logic              s8_high_over_q, s8_high_same_q, s8_low_over_q;
+    logic              s8_high_padding_q, s8_low_padding_q;
+    logic              s8_null_q, s8_padding, s8_out_of_range, s8_mul_then_add_q;
     pooling_e          s8_pooling_q;
     logic [UNIT_W-1:0] s8_unit_q;
 
@@ -352,14 +418,14 @@ module embnic_bag_issue
         s7_status = STATUS_OK;
         if (!s7_exists_q || !s7_desc.valid) begin
             s7_status = STATUS_UNKNOWN_TABLE;
-        end else if (s7_desc.pooling == POOLING_NONE || s7_desc.order != ORDER_SEQUENTIAL ||
+        end else if (s7_desc.order == ORDER_TREE || s7_desc.order == ORDER_MEMO ||
                 s7_desc.remote) begin
             s7_status = STATUS_UNSUPPORTED;
         end else if (s7_desc.dim != s7_q.dim || s7_desc.dtype != s7_q.dtype ||
                      (s7_q.weighted && s7_desc.pooling != POOLING_SUM)) begin
             s7_status = STATUS_TABLE_MISMATCH;
-        end else if (!s7_null_q && 64'(s7_key_q.row) >= s7_desc.rows) begin
-            s7_status = STATUS_OUT_OF_RANGE;
+        end else if (s7_desc.pooling == POOLING_NONE && !(s7_q.start && s7_q.last)) begin
+            s7_status = STATUS_BAD_REQUEST;  // rows that are not pooled come in bags of one key
         end
     end
 
@@ -367,8 +433,12 @@ module embnic_bag_issue
         s8_status_q       <= s7_status;
         s8_known_q        <= s7_exists_q && s7_desc.valid;
         s8_null_q         <= s7_null_q;
-        s8_padding_q      <= !s7_null_q && s7_desc.has_padding &&
-            64'(s7_key_q.row) == s7_desc.padding_row;
+        s8_high_over_q    <= (64 - CUT)'(s7_key_q.row[ROW_W-1:CUT]) > s7_desc.rows[63:CUT];
+        s8_high_same_q    <= (64 - CUT)'(s7_key_q.row[ROW_W-1:CUT]) == s7_desc.rows[63:CUT];
+        s8_low_over_q     <= s7_key_q.row[CUT-1:0] >= s7_desc.rows[CUT-1:0];
+        s8_high_padding_q <= s7_desc.has_padding &&
+            (64 - CUT)'(s7_key_q.row[ROW_W-1:CUT]) == s7_desc.padding_row[63:CUT];
+        s8_low_padding_q  <= s7_key_q.row[CUT-1:0] == s7_desc.padding_row[CUT-1:0];
         s8_mul_then_add_q <= s7_desc.mul_then_add;
         s8_pooling_q      <= s7_desc.pooling;
         s8_unit_q         <= s7_desc.base[ADDR_W-1:6] + s7_offset_q;
@@ -389,7 +459,9 @@ module embnic_bag_issue
     logic [$bits(state_t)-1:0]    s8_ram_data;
     logic [(1 << CTX_W)-1:0]      pooling_seen_q, pooling_seen_d;
     logic [(1 << CTX_W)-1:0][1:0] pooling_q, pooling_d;
-    pooling_e                     s8_ctx_pooling;
+    logic                         s8_ctx_seen_q;      // the request's pooling is known: this one
+    pooling_e                     s8_ctx_pooling_q;
+    logic [CNT_W-1:0]             s8_count_up;
     status_e                      s8_status;
     logic                         s8_contributes, s8_push;
     record_t                      s8_record, s9_record_q;
@@ -407,18 +479,23 @@ module embnic_bag_issue
 
     assign s8_ram         = state_t'(s8_ram_data);
     assign s8_state       = s8_q.start ? '0 : s8_ram;
-    assign s8_ctx_pooling = pooling_e'(pooling_q[s8_q.ctx]);
+    assign s8_count_up    = s8_state.count + CNT_W'(1);
+    assign s8_padding      = s8_high_padding_q && s8_low_padding_q && !s8_null_q;
+    assign s8_out_of_range = (s8_high_over_q || (s8_high_same_q && s8_low_over_q)) && !s8_null_q;
 
     always_comb begin
         s8_status = s8_status_q;
-        if (s8_status_q == STATUS_OK &&
-            ((s8_state.table_seen && s8_state.tbl != s8_key_q.tbl) ||
-             (pooling_seen_q[s8_q.ctx] && s8_ctx_pooling != s8_pooling_q))) begin
-            s8_status = STATUS_TABLE_MISMATCH;
+        if (s8_status_q == STATUS_OK) begin
+            if (s8_out_of_range) begin
+                s8_status = STATUS_OUT_OF_RANGE;
+            end else if ((s8_state.table_seen && s8_state.tbl != s8_key_q.tbl) ||
+                    (s8_ctx_seen_q && s8_ctx_pooling_q != s8_pooling_q)) begin
+                s8_status = STATUS_TABLE_MISMATCH;
+            end
         end
         if (s8_q.init) s8_status = STATUS_OK;
 
-        s8_contributes = !s8_q.init && s8_status == STATUS_OK && !s8_null_q && !s8_padding_q;
+        s8_contributes = !s8_q.init && s8_status == STATUS_OK && !s8_null_q && !s8_padding;
         s8_push        = s8_q.init || s8_contributes || s8_q.last;
 
         s8_state_next = s8_state;
@@ -427,7 +504,7 @@ module embnic_bag_issue
             s8_state_next.count = s8_q.init_count;
         end else begin
             s8_state_next.any        = s8_state.any || s8_contributes;
-            s8_state_next.count      = s8_state.count + CNT_W'(s8_contributes);
+            s8_state_next.count      = s8_contributes ? s8_count_up : s8_state.count;
             s8_state_next.table_seen = 1'b1;
             if (!s8_state.table_seen) s8_state_next.tbl = s8_key_q.tbl;
         end
@@ -440,9 +517,11 @@ module embnic_bag_issue
             row:          s8_key_q.row,
             unit:         s8_unit_q,
             vec_beats:    s8_q.vec_beats,
+            row_beats:    s8_q.row_beats,
             first:        !s8_state.any,
             last:         s8_q.last,
             dim:          s8_q.dim,
+            dtype:        s8_q.dtype,
             pooling:      s8_pooling_q,
             partial:      s8_q.partial,
             mul_then_add: s8_mul_then_add_q,
@@ -460,12 +539,14 @@ module embnic_bag_issue
         pooling_d      = pooling_q;
         if (s8_valid_q && !s8_q.init && s8_known_q) begin
             pooling_seen_d[s8_q.ctx] = 1'b1;
-            if (!pooling_seen_q[s8_q.ctx]) pooling_d[s8_q.ctx] = s8_pooling_q;
+            if (!s8_ctx_seen_q) pooling_d[s8_q.ctx] = s8_pooling_q;
         end
         if (accept && bag.first) pooling_seen_d[bag.ctx] = 1'b0;
     end
 
     always_ff @(posedge clk) begin
+        s8_ctx_seen_q    <= pooling_seen_d[s7_q.ctx];
+        s8_ctx_pooling_q <= pooling_e'(pooling_d[s7_q.ctx]);
         pooling_q   <= pooling_d;
         s9_record_q <= s8_record;
         err_ctx     <= s8_q.ctx;
@@ -477,6 +558,7 @@ module embnic_bag_issue
             evt_key         <= 1'b0;
             evt_key_null    <= 1'b0;
             evt_key_padding <= 1'b0;
+            evt_key_refused <= 1'b0;
             evt_bag         <= 1'b0;
         end else begin
             pooling_seen_q  <= pooling_seen_d;
@@ -484,12 +566,19 @@ module embnic_bag_issue
             err_valid       <= s8_valid_q && s8_status != STATUS_OK;
             evt_key         <= s8_valid_q && !s8_q.init;
             evt_key_null    <= s8_valid_q && !s8_q.init && s8_null_q;
-            evt_key_padding <= s8_valid_q && !s8_q.init && s8_padding_q && s8_status == STATUS_OK;
+            evt_key_padding <= s8_valid_q && !s8_q.init && s8_padding && s8_status == STATUS_OK;
+            evt_key_refused <= s8_valid_q && s8_status != STATUS_OK && !s8_null_q;
             evt_bag         <= s8_valid_q && s8_q.last;
         end
     end
 
     assign credit_back_drop = s8_valid_q && !s8_push;
+
+    always_ff @(posedge clk) begin
+        back_slot_q  <= s8_q.slot;
+        back_lines_q <= lines_of(s8_q.row_beats);
+        back_valid_q <= !rst && credit_back_drop;
+    end
 
     // ---------------------------------------------------------------------------------------------
     // Queue, then one operation for each line
@@ -510,14 +599,33 @@ module embnic_bag_issue
         .sts_count    (queue_count)
     );
 
-    logic [SEG_W-1:0]  seg_q;
-    logic [BEAT_W-1:0] beat_base_q, beats_left;
-    logic              last_seg, op_ready;
-    op_t               op;
+    // A row as stored is cut into lines; each gives the vector beats whose chunks lie in it. What
+    // holds no row (FLUSH, INIT) is cut the same way.
+    // Chunks of a row's header: of int8, twice that for int4; of a line: at most LINE_BEATS << 3.
+    localparam logic [CHUNK_W-1:0] HEADER_CHUNKS = (DATA_W == 512) ? 1 : 4;
+    localparam int unsigned        LINE_CHUNKS_W = $clog2(LINE_BEATS) + 4;
+
+    logic [SEG_W-1:0]         seg_q;
+    logic [BEAT_W-1:0]        beat_base_q, stored_left_q, stored_left, vec_left, beats;
+    logic [1:0]               expand;
+    logic                     first_seg, last_seg, op_ready;
+    logic [CHUNK_W-1:0]       chunk;
+    logic [LINE_CHUNKS_W-1:0] line_chunks, last_chunk;
+    logic [BEAT_W-1:0]        fetch_beats;   // up to the last chunk: what lies behind it is padding
+    op_t                      op;
 
     assign record          = record_t'(record_data);
-    assign beats_left      = record.vec_beats - beat_base_q;
-    assign last_seg        = beats_left <= BEAT_W'(LINE_BEATS);
+    assign expand          = dtype_expand(record.dtype);
+    assign first_seg       = seg_q == '0;
+    assign stored_left     = first_seg ? record.row_beats : stored_left_q;
+    assign vec_left        = record.vec_beats - beat_base_q;
+    assign last_seg        = stored_left <= BEAT_W'(LINE_BEATS);
+    assign chunk           = first_seg && dtype_quantised(record.dtype)
+                             ? HEADER_CHUNKS << expand[0] : '0;
+    assign line_chunks     = (LINE_CHUNKS_W'(LINE_BEATS) << expand) - LINE_CHUNKS_W'(chunk);
+    assign beats           = last_seg ? vec_left : BEAT_W'(line_chunks);
+    assign last_chunk      = LINE_CHUNKS_W'(chunk) + LINE_CHUNKS_W'(beats) - LINE_CHUNKS_W'(1);
+    assign fetch_beats     = BEAT_W'(last_chunk >> expand) + BEAT_W'(1);
     assign record_ready    = op_ready && last_seg;
     assign credit_back_pop = record_valid && record_ready;
 
@@ -529,11 +637,15 @@ module embnic_bag_issue
         row:          record.row,
         seg:          seg_q,
         addr:         {record.unit, 6'd0} + ADDR_W'(seg_q) * ADDR_W'(LINE_BYTES),
-        beats:        last_seg ? beats_left : BEAT_W'(LINE_BEATS),
+        dtype:        record.dtype,
+        fetch_beats:  fetch_beats,
+        header:       record.kind == OP_ROW && chunk != '0,
+        chunk:        chunk,
+        beats:        beats,
         beat_base:    beat_base_q,
         first:        record.first,
         last:         record.last,
-        first_seg:    seg_q == '0,
+        first_seg:    first_seg,
         last_seg:     last_seg,
         dim:          record.dim,
         pooling:      record.pooling,
@@ -545,12 +657,13 @@ module embnic_bag_issue
     };
 
     always_ff @(posedge clk) begin
+        if (record_valid && op_ready) stored_left_q <= stored_left - BEAT_W'(LINE_BEATS);
         if (rst) begin
             seg_q       <= '0;
             beat_base_q <= '0;
         end else if (record_valid && op_ready) begin
             seg_q       <= last_seg ? '0 : seg_q + SEG_W'(1);
-            beat_base_q <= last_seg ? '0 : beat_base_q + BEAT_W'(LINE_BEATS);
+            beat_base_q <= last_seg ? '0 : beat_base_q + beats;
         end
     end
 
@@ -581,6 +694,11 @@ module embnic_bag_issue
     `EMBNIC_NEVER(credit_overflow, credit_q > CREDIT_W'(QUEUE), "no more credits than places")
     `EMBNIC_NEVER(credit_lost, 32'(queue_count) + 32'(credit_q) > QUEUE,
         "a key in the queue holds a credit")
+    for (genvar s = 0; s < int'(SLOTS); s++) begin : gen_assert
+        `EMBNIC_NEVER(places_over, places_q[s] > PLACES_W'(PLACES), "no more places than the cache has")
+    end
+    `EMBNIC_NEVER(row_too_long, accept && 32'(bag.row_beats) > PLACES * LINE_BEATS,
+        "a row has no more lines than its slot places")
     `EMBNIC_NEVER(slot_twice, s1_valid_q && s2_valid_q && s1_slot_q == s2_q.slot,
         "a slot rests a cycle between two keys")
     `EMBNIC_NEVER(picked_empty, s1_valid_q && s1_keys == '0,
@@ -589,6 +707,7 @@ module embnic_bag_issue
     `EMBNIC_NEVER(bag_no_beats, s_axis_bag_tvalid && bag.vec_beats == '0,
         "a vector has at least one beat")
     `EMBNIC_COVER(starved, pick_valid && credit_q == '0, "no credit is left")
+    `EMBNIC_COVER(no_place, (busy_q & ~room_q) != '0, "a slot waits for places in the cache")
     `EMBNIC_COVER(all_busy, busy_q == '1, "every slot holds a bag")
     `EMBNIC_COVER(mixed_pooling, s8_valid_q && s8_status != s8_status_q,
         "tables of a bag or request disagree")

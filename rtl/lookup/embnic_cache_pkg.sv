@@ -6,19 +6,29 @@ package embnic_cache_pkg;
     import embnic_wire_pkg::*;
     import embnic_pkg::*;
 
-    localparam int unsigned KEY_W  = TABLE_W + ROW_W + SEG_W; // {table, row, seg}: the name of a line
-    localparam int unsigned LINE_W = 16;                      // line of the data RAM: up to 65,536
+    localparam int unsigned KEY_W   = TABLE_W + ROW_W + SEG_W; // {table, row, seg}: the name of a line
+    localparam int unsigned LINE_W  = 16;                      // line of the data RAM: up to 65,536
+    localparam int unsigned PLACE_W = 10;                      // place of an operation: {slot, position}, up to 1,024
+    localparam int unsigned STAMP_W = PLACE_W;                 // what is counted of a line, modulo the number of places
+
+    // Cycles from the choice of a slot by embnic_cache_sched to its operation at embnic_cache_exec.
+    localparam int unsigned PICK_CYCLES = 6;
 
     // Index fields are wide enough for every configuration; synthesis trims the bits that stay
     // zero.
     typedef struct packed {
         logic [KEY_W-1:0]    key;
         logic [LINE_W-1:0]   line;       // set * WAYS + way
-        logic                miss;       // the line comes from card memory, through the next fetch buffer
+        logic [PLACE_W-1:0]  place;      // in its slot's ring, and of its beats in the fetch buffer
+        logic [STAMP_W-1:0]  fills;      // fills of the line issued before it; a hit needs them done
+        logic [STAMP_W-1:0]  reads;      // reads of the line issued before it; a fill needs them done
+        logic                miss;       // the line comes from card memory and is to be filled
         logic                load;       // OP_INIT
         logic                flush;      // OP_FLUSH
-        logic [BEAT_W-1:0]   beats_m1;   // bus beats of this line, less one
-        logic [BEAT_W-1:0]   beat_base;  // first bus beat of this line within the vector
+        logic                header;     // stored beat 0 begins with the header of a quantised row
+        logic [CHUNK_W-1:0]  chunk;      // of the line, at which its first vector beat lies
+        logic [BEAT_W-1:0]   beats_m1;   // vector beats of this line, less one
+        logic [BEAT_W-1:0]   beat_base;  // first vector beat of this line
         logic                wait_slot;  // reads what an earlier row left in the slot's accumulator: keep the distance
         logic                last_seg;
         logic [SLOT_W-1:0]   slot;
@@ -26,6 +36,7 @@ package embnic_cache_pkg;
         logic                first;
         logic                last;
         logic [15:0]         dim;
+        dtype_e              dtype;
         pooling_e            pooling;
         logic                partial;
         logic                mul_then_add;

@@ -14,7 +14,11 @@
 // Errors         a frame that contradicts itself is answered ERROR: at once when the header shows
 //                it, else with close_status after the bags before the contradiction were
 //                dispatched.
-// Not handled    other dtypes than FP32, ROWS, FILL, PREFETCH: ERROR UNSUPPORTED.
+// Quiesce        with cfg_quiesce a request that would be executed is answered BUSY instead; PING
+//                and requests with a fault in the header are answered as ever. cfg_hold lets no
+//                request begin that would be executed, and with it every frame behind such a one
+//                waits.
+// Not handled    unknown dtypes, weights for FIXED rows, ROWS, FILL, PREFETCH: ERROR UNSUPPORTED.
 //
 // Two engines share the key store port's data: the reader runs ahead and keeps only the last bits
 // of the keys; the walker cuts bags from them. The reader also copies the accumulator of a
@@ -61,6 +65,10 @@ module embnic_req_decode
     input  wire logic [$bits(update_done_t)-1:0] s_axis_upd_done_tdata,  // update_done_t
     input  wire logic                            s_axis_upd_done_tvalid,
     output      logic                            s_axis_upd_done_tready,
+    input  wire logic                            cfg_quiesce,         // answer BUSY
+    input  wire logic                            cfg_hold,            // begin nothing
+    output      logic                            alloc_work,          // with alloc_valid: it is executed
+    output      logic                            sts_work,            // a request to execute is in here
     output      logic                            evt_request,         // a LOOKUP was answered
     output      logic                            evt_stall_alloc      // a reply waits for room
 );
@@ -121,10 +129,11 @@ module embnic_req_decode
     check_e             check_q, check_d;
     kind_e              kind_q, kind_d;
     status_e            status_q, status_d;
-    logic [DIM_W-1:0]   vec64_q;
+    logic [DIM_W-1:0]   vec64_q;              // 64-byte units of a vector
+    logic [VEC_W-1:0]   row64_q;              // and of a row as stored, which takes no more
     logic [LEN_W-1:0]   entry_bytes_q, payload_bytes_q;
     logic [UNITS_W-1:0] units_q;
-    logic [BEAT_W-1:0]  vec_beats;
+    logic [BEAT_W-1:0]  vec_beats, row_beats;
     logic               alloc_done;
 
     assign frame            = frame_t'(s_axis_frame_tdata);
@@ -133,6 +142,7 @@ module embnic_req_decode
     assign flag_accumulator = hdr.flags[FLAG_ACCUMULATOR];
     assign flag_partial     = hdr.flags[FLAG_CONTINUES] || hdr.flags[FLAG_PARTIAL_WANTED];
     assign vec_beats        = BEAT_W'(vec64_q[VEC_W-1:0]) << $clog2(BPW);
+    assign row_beats        = BEAT_W'(row64_q) << $clog2(BPW);
     assign alloc_done       = alloc_valid && alloc_ready;
 
     always_comb begin
@@ -141,7 +151,8 @@ module embnic_req_decode
         unique case (hdr.opcode)
             OPCODE_LOOKUP: begin
                 kind_d = KIND_WALK;
-                if (hdr.dtype != DTYPE_FP32) begin
+                if (!dtype_known(hdr.dtype) ||
+                        (flag_weighted && hdr.dtype == DTYPE_FIXED)) begin
                     status_d = STATUS_UNSUPPORTED;
                 end else if (hdr.dim == '0) begin
                     status_d = STATUS_BAD_REQUEST;
@@ -161,6 +172,10 @@ module embnic_req_decode
             OPCODE_UPDATE, OPCODE_INVALIDATE: kind_d = KIND_UPDATE;
             default: status_d = STATUS_UNSUPPORTED;
         endcase
+        if (cfg_quiesce && kind_d != KIND_ANSWER) begin
+            kind_d   = KIND_ANSWER;
+            status_d = STATUS_BUSY;
+        end
     end
 
     always_comb begin
@@ -168,7 +183,7 @@ module embnic_req_decode
         unique case (check_q)
             CHECK_SIZES:  if (s_axis_frame_tvalid) check_d = CHECK_TOTALS;
             CHECK_TOTALS: check_d = CHECK_RULES;
-            CHECK_RULES:  check_d = CHECKED;
+            CHECK_RULES:  if (!cfg_hold || kind_d == KIND_ANSWER) check_d = CHECKED;
             CHECKED: begin
                 if (alloc_done) check_d = CHECK_SIZES;
                 if (m_axis_upd_tvalid && m_axis_upd_tready) check_d = UPDATING;
@@ -181,6 +196,7 @@ module embnic_req_decode
     always_ff @(posedge clk) begin
         if (check_q == CHECK_SIZES) begin
             vec64_q       <= DIM_W'((17'(hdr.dim) + 17'd15) >> 4);
+            row64_q       <= VEC_W'(row_units(hdr.dtype, hdr.dim));
             entry_bytes_q <= flag_weighted ? {1'b0, hdr.keys, 4'd0} : {2'b0, hdr.keys, 3'd0};
         end
         if (check_q == CHECK_TOTALS) begin
@@ -390,6 +406,9 @@ module embnic_req_decode
     end
 
     assign alloc_info      = reply;
+    assign alloc_work      = kind_q != KIND_ANSWER;
+    assign sts_work        = (check_q == CHECKED && kind_q != KIND_ANSWER) || check_q == UPDATING || walk_active_q ||
+        m_axis_bag_tvalid;
     assign evt_request     = alloc_done && hdr.opcode == OPCODE_LOOKUP;
     assign evt_stall_alloc = alloc_valid && !alloc_ready;
 
@@ -399,76 +418,76 @@ module embnic_req_decode
     // ---------------------------------------------------------------------------------------------
     logic [CTX_W-1:0]   walk_ctx_q;
     logic [RSP_AW-1:0]  walk_rsp_q;          // of the next bag
-    logic [BEAT_W-1:0]  walk_vec_beats_q;
+    logic [BEAT_W-1:0]  walk_vec_beats_q, walk_row_beats_q;
     logic [15:0]        walk_dim_q;
     dtype_e             walk_dtype_q;
     logic               walk_weighted_q, walk_partial_q;
-    logic [15:0]        walk_bags_q;         // bags the header promised
-    logic [15:0]        walk_count_q;        // bags dispatched
-    logic [LEFT_W-1:0]  walk_left_q;         // words of the frame's entries still to come
-    logic [LEFT_W-1:0]  walk_run_q;          // words of the current bag before here
-    logic [HERE_W-1:0]  walk_here_q;         // word address of the next word
+    logic [15:0]        walk_bags_q;         // bags the header promised and not dispatched yet
+    logic               walk_full_q, walk_one_q;      // none of them; one
+    logic               walk_first_q;        // no bag was dispatched yet
+    logic [15:0]        walk_count_q, walk_count_next_q;  // bags dispatched; one more
+    logic [READ_W-1:0]  walk_beats_q;        // beats of the frame's entries from this one on
+    logic [KS_AW-1:0]   walk_beat_q, walk_beat_next_q;    // address of this beat, of the next
+    logic [WORDS-1:0]   walk_from_q;         // words of this beat not taken yet: from one on, all
+    logic [WORDS-1:0]   walk_lim_q;          // words of this beat that are of the frame
+    logic [WORDS-1:0]   walk_last_lim_q;     // the same of the last beat
+    logic [LEFT_W-1:0]  walk_base_q;         // words of the bag before this beat; negative: it begins in it
     logic [HERE_W-1:0]  walk_start_q;        // word address of the current bag
     logic               walk_bad_q;          // a bag too many was found: the rest is skipped
 
-    logic [WORD_AW-1:0] walk_pos;
+    // Nothing here counts words: within a beat a mask moves, so that a beat with the end of a bag is recognised and
+    // taken from the queue within few levels of logic.
     logic [WORDS-1:0]   ends;                // last entries of bags, from here on
+    logic [WORDS-1:0]   behind, more;        // words behind the first end; ends with words behind them
     logic               found, walk_over, walk_emit, walk_step, walk_end, beat_done;
-    logic [POS_W-1:0]   found_idx, room, consumed;
-    logic [LEFT_W-1:0]  bag_words, left_after;
+    logic [POS_W-1:0]   end_pos;             // behind the bag's last entry
+    logic [LEFT_W-1:0]  bag_words;
     logic [15:0]        walk_count_after;
-    logic [HERE_W-1:0]  here_after;
+    logic [HERE_W-1:0]  start_after;
     logic [KS_AW-1:0]   preamble, keys_addr; // beats before the keys, first beat of the keys
+    logic [WORDS-1:0]   last_lim;
     bag_t               bag;
     logic               bag_ready;
 
-    assign walk_pos = walk_here_q[WORD_AW-1:0];
-
     always_comb begin
         for (int unsigned i = 0; i < WORDS; i++) begin
-            ends[i] = lasts[i] && i >= 32'(walk_pos) && i - 32'(walk_pos) < 32'(walk_left_q) &&
-                      !(walk_weighted_q && i[0]);
+            ends[i]     = lasts[i] && walk_from_q[i] && walk_lim_q[i] && !(walk_weighted_q && i[0]);
+            last_lim[i] = entry_bytes_q[3+:WORD_AW] == '0 || WORD_AW'(i) < entry_bytes_q[3+:WORD_AW];
         end
-        found     = 1'b0;
-        found_idx = '0;
+        found   = ends != '0;
+        end_pos = '0;
         for (int i = int'(WORDS) - 1; i >= 0; i--) begin
-            if (ends[i]) begin
-                found     = 1'b1;
-                found_idx = POS_W'(i);
-            end
+            if (ends[i]) end_pos = walk_weighted_q ? POS_W'(i + 2) : POS_W'(i + 1);
+        end
+        behind = '0;
+        more   = '0;
+        for (int unsigned i = 1; i < WORDS; i++) begin
+            behind[i] = behind[i-1] || ends[i-1];
+            more[i-1] = ends[i-1] && walk_lim_q[i];
+        end
+        if (walk_weighted_q) begin
+            behind = behind << 1;
+            for (int unsigned i = 0; i < WORDS; i++) more[i] = i + 2 < WORDS && ends[i] && walk_lim_q[(i+2)%WORDS];
         end
     end
 
-    always_comb begin
-        room = POS_W'(WORDS) - POS_W'(walk_pos);
-        if (found) begin
-            consumed = found_idx - POS_W'(walk_pos) + (walk_weighted_q ? POS_W'(2) : POS_W'(1));
-        end else if (walk_left_q < LEFT_W'(room)) begin
-            consumed = POS_W'(walk_left_q);
-        end else begin
-            consumed = room;
-        end
-    end
+    assign bag_words   = walk_base_q + LEFT_W'(end_pos);
+    assign start_after = end_pos[WORD_AW] ? {walk_beat_next_q, WORD_AW'(0)} : {walk_beat_q, end_pos[WORD_AW-1:0]};
+    assign walk_over   = found && walk_full_q;
+    assign walk_emit   = walk_active_q && lasts_valid && found && !walk_full_q && !walk_bad_q;
+    assign walk_step   = walk_active_q && lasts_valid && (!walk_emit || bag_ready);
+    assign beat_done   = more == '0;  // the first end has words behind it, or there is none
+    assign walk_end    = walk_step && beat_done && walk_beats_q == READ_W'(1);
+    assign lasts_pop   = walk_step && beat_done;
+    assign preamble    = flag_accumulator ? KS_AW'(vec_beats) + KS_AW'(BPW) : '0;
+    assign keys_addr   = frame.ks_addr[KS_AW-1:0] + preamble;
 
-    assign bag_words  = walk_run_q + LEFT_W'(consumed);
-    assign left_after = walk_left_q - LEFT_W'(consumed);
-    assign here_after = walk_here_q + HERE_W'(consumed);
-    assign walk_over  = found && walk_count_q == walk_bags_q;
-    assign walk_emit  = walk_active_q && lasts_valid && found && !walk_over && !walk_bad_q;
-    assign walk_step  = walk_active_q && lasts_valid && (!walk_emit || bag_ready);
-    assign walk_end   = walk_step && left_after == '0;
-    assign beat_done  = consumed == room || left_after == '0;
-    assign lasts_pop  = walk_step && beat_done;
-    assign preamble   = flag_accumulator ? KS_AW'(vec_beats) + KS_AW'(BPW) : '0;
-    assign keys_addr  = frame.ks_addr[KS_AW-1:0] + preamble;
-
-    assign walk_count_after = walk_count_q + 16'(walk_emit);
-    assign init_unused      = walk_end && walk_accumulator_q && init_count_q != '0 &&
-        walk_count_after == '0;
+    assign walk_count_after = walk_emit ? walk_count_next_q : walk_count_q;
+    assign init_unused      = walk_end && walk_accumulator_q && init_count_q != '0 && walk_first_q && !walk_emit;
 
     assign bag = '{
         ctx:        walk_ctx_q,
-        first:      walk_count_q == '0,
+        first:      walk_first_q,
         word:       WORD_W'(walk_start_q),
         keys:       walk_weighted_q ? bag_words[16:1] : bag_words[15:0],
         weighted:   walk_weighted_q,
@@ -477,6 +496,7 @@ module embnic_req_decode
         init_count: walk_accumulator_q ? init_count_q : '0,
         rsp_addr:   RSP_W'(walk_rsp_q),
         vec_beats:  walk_vec_beats_q,
+        row_beats:  walk_row_beats_q,
         dim:        walk_dim_q,
         dtype:      walk_dtype_q
     };
@@ -496,31 +516,55 @@ module embnic_req_decode
             walk_ctx_q         <= alloc_ctx;
             walk_rsp_q         <= alloc_rsp_addr[RSP_AW-1:0];
             walk_vec_beats_q   <= vec_beats;
+            walk_row_beats_q   <= row_beats;
             walk_dim_q         <= hdr.dim;
             walk_dtype_q       <= hdr.dtype;
             walk_weighted_q    <= flag_weighted;
             walk_partial_q     <= flag_partial;
             walk_accumulator_q <= flag_accumulator;
             walk_bags_q        <= hdr.bags;
+            walk_full_q        <= hdr.bags == '0;
+            walk_one_q         <= hdr.bags == 16'd1;
+            walk_first_q       <= 1'b1;
             walk_count_q       <= '0;
-            walk_left_q        <= entry_bytes_q[LEFT_W+2:3];
-            walk_run_q         <= '0;
-            walk_here_q        <= {keys_addr, WORD_AW'(0)};
+            walk_count_next_q  <= 16'd1;
+            walk_beats_q       <= key_beats;
+            walk_beat_q        <= keys_addr;
+            walk_beat_next_q   <= keys_addr + KS_AW'(1);
+            walk_from_q        <= '1;
+            walk_lim_q         <= (key_beats == READ_W'(1)) ? last_lim : '1;
+            walk_last_lim_q    <= last_lim;
+            walk_base_q        <= '0;
             walk_start_q       <= {keys_addr, WORD_AW'(0)};
             walk_bad_q         <= 1'b0;
         end else if (walk_step) begin
-            walk_count_q <= walk_count_after;
-            walk_left_q  <= left_after;
-            walk_run_q   <= found ? '0 : bag_words;
-            walk_here_q  <= here_after;
-            if (found) walk_start_q <= here_after;
+            if (found) walk_start_q <= start_after;
+            if (lasts_pop) begin
+                walk_beats_q     <= walk_beats_q - READ_W'(1);
+                walk_beat_q      <= walk_beat_next_q;
+                walk_beat_next_q <= walk_beat_next_q + KS_AW'(1);
+                walk_from_q      <= '1;
+                walk_lim_q       <= (walk_beats_q == READ_W'(2)) ? walk_last_lim_q : '1;
+                walk_base_q      <= found ? '0 : walk_base_q + LEFT_W'(WORDS);
+            end else begin
+                walk_from_q      <= behind;
+                walk_base_q      <= -LEFT_W'(end_pos);
+            end
+            if (walk_emit) begin
+                walk_bags_q       <= walk_bags_q - 16'd1;
+                walk_full_q       <= walk_one_q;
+                walk_one_q        <= walk_bags_q == 16'd2;
+                walk_first_q      <= 1'b0;
+                walk_count_q      <= walk_count_next_q;
+                walk_count_next_q <= walk_count_next_q + 16'd1;
+            end
             if (walk_emit) walk_rsp_q <= walk_rsp_q + RSP_AW'(walk_vec_beats_q);
             if (walk_over) walk_bad_q <= 1'b1;
         end
         close_ctx    <= walk_ctx_q;
         close_bags   <= walk_count_after;
         close_status <= STATUS_OK;
-        if (walk_bad_q || walk_over || !found || walk_count_after != walk_bags_q) begin
+        if (walk_bad_q || walk_over || !found || !(walk_emit ? walk_one_q : walk_full_q)) begin
             close_status <= STATUS_BAD_REQUEST;
         end
         if (rst) begin
@@ -565,5 +609,7 @@ module embnic_req_decode
         "two accumulators in flight")
     `EMBNIC_COVER(init_dropped, init_unused, "an accumulator without a bag")
     `EMBNIC_COVER(alloc_stall, evt_stall_alloc, "no room for a reply")
+    `EMBNIC_COVER(held, check_q == CHECK_RULES && cfg_hold && kind_d != KIND_ANSWER, "a request is held")
+    `EMBNIC_COVER(busy, alloc_done && status_q == STATUS_BUSY, "a request is answered BUSY")
 endmodule
 `default_nettype wire

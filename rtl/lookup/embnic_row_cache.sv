@@ -2,27 +2,31 @@
 // Turns operations into row beats: from the cache when the line is there, from card memory through
 // it when not.
 //
-// Lookups are in order and so is consumption. A miss allocates its line and starts its fetch at the
-// lookup; the line is filled when the operation is consumed. So a line that hits in the lookup is
-// there when its operation is consumed, a second miss of a row is simply a hit, and the queue
-// between the two hides the memory's latency (Igehy et al., "Prefetching in a texture cache
-// architecture", 1998). See docs/architecture.md.
+// Lookups are ordered once, in the tag stage: what hits, misses and is replaced depends on the order
+// of operations and on nothing else. Consumption keeps that order within a slot and within a line
+// (embnic_cache_order) and nowhere else: a hit passes the misses of other slots. A miss allocates its
+// line and starts its fetch at the lookup; the line is filled when the operation is consumed, and a
+// second miss of a row is simply a hit that waits for that fill. See docs/architecture.md.
 //
-// Order          beats leave in the order of the operations.
-// Back-pressure  on operations any cycle; the output cannot be stalled.
-// Latency        8 cycles from a hit's operation to its first beat; 4 cycles from a miss's
-//                operation to its AR.
-// Throughput     one operation per cycle and one beat per cycle, also over operations of one beat
-//                (FETCHES >= 4 and OPQ_DEPTH >= 8). Up to FETCHES misses in flight.
+// Order          the beats of a slot leave in the order of its operations; slots in any order.
+// Back-pressure  on operations only while sets are cleared, a flush waits or a line in error is
+//                dropped. Whoever sends owns a place for each operation but OP_INVALIDATE: every slot
+//                has OPQ_DEPTH / SLOTS of them, op_credit_* gives one back. The output cannot be
+//                stalled.
+// Latency        10 cycles from a hit's operation to its first beat when its slot is quiet, 15 when
+//                not; 5 cycles from a miss's operation to its AR; 14 cycles from its last beat of
+//                memory to its first beat.
+// Throughput     one operation per cycle and one beat per cycle, also over operations of one beat.
+//                Up to FETCHES lines outstanding; further misses wait before AR and hold up no hit.
 // Distance       see embnic_cache_exec: rows of one slot keep ACC_LOOP_CYCLES on the accumulator.
 // Errors         a read that memory answers with an error gives zeros and MEMORY_ERROR for its
 //                request, and so does every hit on that line until it is dropped, at once after its
 //                consumption; the next lookup then fetches again.
-// Flush          after reset and on cfg_flush the sets are cleared one per cycle, on cfg_flush
-//                first all operations in flight are finished; operations wait meanwhile.
+// Flush          on cfg_flush the sets are cleared one per cycle, after reset also the counts of
+//                lines, one per cycle; on cfg_flush first all operations in flight are finished; operations wait meanwhile.
 // Binds caller   the lines of a row follow each other; a key always comes with the same beats
-//                between two flushes; after a write to memory its keys are invalidated while the
-//                cache is idle.
+//                between two flushes; after a write to memory its keys are invalidated before they
+//                are looked up again. An operation accepted before that may still see the old row.
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_row_cache
@@ -34,18 +38,21 @@ module embnic_row_cache
     parameter int unsigned LINE_BYTES = 256,  // of a line: power of two, 64 .. 4096
     parameter int unsigned WAYS       = 4,    // 1, 2, 4 or 8
     parameter int unsigned SETS       = 1024, // power of two, >= 2
-    parameter int unsigned FETCHES    = 64,   // misses in flight; power of two, >= 2
-    parameter int unsigned OPQ_DEPTH  = 128,  // operations between lookup and consumption; power of two, >= 2
-    parameter int unsigned SLOTS      = 32,   // open bags, <= 64
+    parameter int unsigned FETCHES    = 128,  // lines outstanding at memory, 1 .. OPQ_DEPTH
+    parameter int unsigned MAX_BURST  = 256,  // beats of a read burst; power of two, 1 .. 256
+    parameter int unsigned OPQ_DEPTH  = 512,  // operations between lookup and consumption; power of two
+    parameter int unsigned SLOTS      = 32,   // open bags; power of two, 2 .. 64
     parameter int unsigned RAM_STYLE  = 3,    // of the data RAM, see embnic_ram_1r1w
-    localparam int unsigned ID_W = $clog2(FETCHES)
+    localparam int unsigned ID_W = $clog2(OPQ_DEPTH)
 ) (
     input  wire logic                     clk,
     input  wire logic                     rst,
     input  wire logic [$bits(op_t)-1:0]   s_axis_op_tdata,   // op_t
     input  wire logic                     s_axis_op_tvalid,
     output      logic                     s_axis_op_tready,
-    output      logic [ID_W-1:0]          m_axi_arid,        // fetch buffer
+    output      logic                     op_credit_valid,   // pulse: an operation of this slot left its place
+    output      logic [SLOT_W-1:0]        op_credit_slot,
+    output      logic [ID_W-1:0]          m_axi_arid,        // place of the operation
     output      logic [ADDR_W-1:0]        m_axi_araddr,
     output      logic [7:0]               m_axi_arlen,
     output      logic [2:0]               m_axi_arsize,
@@ -77,34 +84,63 @@ module embnic_row_cache
     output      logic                     evt_line_miss,
     output      logic                     evt_evict,         // a valid line was replaced
     output      logic                     evt_fetch_beat,    // a beat arrived from memory
-    output      logic                     evt_exec_beat,     // exactly one of these four per cycle outside reset: the
-    output      logic                     evt_exec_empty,    // consuming stage issued a beat, had no operation,
-    output      logic                     evt_exec_fetch,    // waited for memory,
-    output      logic                     evt_exec_hazard    // waited for the accumulator
+    output      logic                     evt_exec_beat,     // exactly one of these four per cycle outside reset: a beat was
+    output      logic                     evt_exec_empty,    // issued; there was none to issue (or it was on its way);
+    output      logic                     evt_exec_fetch,    // all there were wait for memory or an older one of their line;
+    output      logic                     evt_exec_hazard    // one at least waited only for an accumulator or an adder
 );
-    if (OPQ_DEPTH < 2 || (OPQ_DEPTH & (OPQ_DEPTH - 1)) != 0) begin : gen_bad_opq_depth
-        $fatal(1, "OPQ_DEPTH must be a power of two, at least 2");
-    end
-
     localparam int unsigned LINE_BEATS = LINE_BYTES / (DATA_W / 8);
-    localparam int unsigned OCR_W      = $clog2(OPQ_DEPTH + 1);
-    localparam int unsigned FCR_W      = $clog2(FETCHES + 1);
+    localparam int unsigned LB_W       = (LINE_BEATS == 1) ? 1 : $clog2(LINE_BEATS);
+    localparam int unsigned IDX_W      = $clog2(SLOTS);
+    localparam int unsigned HELD_W     = $clog2(OPQ_DEPTH / SLOTS + 1);
+    localparam int unsigned ALL_W      = $clog2(OPQ_DEPTH + 1);
 
-    // Accept. An operation is let in when it will find a place in the queue and, should it miss, a
-    // fetch buffer; from then on nothing on its way to the queue can stall.
+    // Accept. Whoever sends has a place for it, so nothing behind can stall.
 
-    logic [OCR_W-1:0] op_credit_q;     // places left, operations on their way counted as in the queue
-    logic [FCR_W-1:0] fetch_credit_q;  // buffers left, operations on their way counted as misses
+    logic             open_q;          // no flush, nothing is being cleared
     logic             flush_q;         // cfg_flush waits for the end of what is in flight
-    logic             clearing, clear;
-    logic             accept;
+    logic             tags_clearing, order_clearing, fetch_clearing, clearing, clear;
+    logic             accept, take_place;
     op_t              op_in;
     logic             drop_valid;      // a line that was filled with an error is to be dropped: goes first
     logic [KEY_W-1:0] drop_key;
 
     assign op_in            = op_t'(s_axis_op_tdata);
-    assign s_axis_op_tready = op_credit_q != '0 && fetch_credit_q != '0 && !flush_q && !clearing && !drop_valid;
+    assign clearing         = tags_clearing || order_clearing || fetch_clearing;
+    assign s_axis_op_tready = open_q && !drop_valid;
     assign accept           = s_axis_op_tvalid && s_axis_op_tready;
+    assign take_place       = accept && op_in.kind != OP_INVALIDATE;
+
+    // Operations held: of each slot, and all. A slot is quiet when it holds none and its accumulator
+    // is ready for what is accepted now.
+
+    logic [SLOTS-1:0][HELD_W-1:0] held_q, held_d;
+    logic [ALL_W-1:0]             all_q;
+    logic [SLOTS-1:0]             quiet_q, slot_near, slot_blocked;
+    logic                         ended_valid, started_valid;
+    logic [SLOT_W-1:0]            event_slot;
+
+    always_comb begin
+        for (int unsigned s = 0; s < SLOTS; s++) begin
+            held_d[s] = held_q[s] + HELD_W'(take_place && op_in.slot[IDX_W-1:0] == IDX_W'(s))
+                - HELD_W'(ended_valid && event_slot[IDX_W-1:0] == IDX_W'(s));
+        end
+    end
+
+    always_ff @(posedge clk) begin
+        if (rst) begin
+            held_q  <= '0;
+            all_q   <= '0;
+            quiet_q <= '0;
+        end else begin
+            held_q <= held_d;
+            all_q  <= all_q + ALL_W'(take_place) - ALL_W'(ended_valid);
+            for (int unsigned s = 0; s < SLOTS; s++) quiet_q[s] <= held_d[s] == '0 && slot_near[s];
+        end
+    end
+
+    assign op_credit_valid = ended_valid;
+    assign op_credit_slot  = event_slot;
 
     // Look up
 
@@ -123,41 +159,57 @@ module embnic_row_cache
         .lookup_valid, .lookup_key, .lookup_alloc,
         .result_valid, .result_hit, .result_evict, .result_line,
         .cfg_clear   (clear),
-        .sts_clearing(clearing),
+        .sts_clearing(tags_clearing),
         .sts_idle    (tags_idle)
     );
 
-    // The operation beside its lookup. Its `beats` are less one from here on: what every later
-    // comparison needs.
-    logic op_valid;
+    // The operation beside its lookup. Its numbers of beats are less one from here on: what every
+    // later comparison needs.
+    logic op_valid, op_quiet;
     op_t  op_entering, op;
 
     always_comb begin
-        op_entering       = op_in;
-        op_entering.beats = op_in.beats - 1'b1;
+        op_entering             = op_in;
+        op_entering.beats       = op_in.beats - 1'b1;
+        op_entering.fetch_beats = op_in.fetch_beats - 1'b1;
     end
 
     embnic_delay #(.WIDTH(1), .CYCLES(3), .RESET(1'b1)) u_op_valid (.clk, .rst, .in(accept), .out(op_valid));
-    embnic_delay #(.WIDTH($bits(op_t)), .CYCLES(3)) u_op (.clk, .rst, .in(op_entering), .out(op));
+    embnic_delay #(.WIDTH($bits(op_t) + 1), .CYCLES(3)) u_op (
+        .clk, .rst,
+        .in ({quiet_q[op_in.slot[IDX_W-1:0]], op_entering}),
+        .out({op_quiet, op})
+    );
 
-    // Into the queue, and to the fetch
+    // Into its slot's ring, and to the fetch
 
-    logic    row_valid, line_hit, line_miss, queue_valid, queue_ready;
-    lookup_t looked_up, head;
-    logic    head_valid, head_ready;
-    logic    slot_free;
+    logic            row_valid, line_hit, line_miss;
+    lookup_t         looked_up, passed;
+    logic [ID_W-1:0] place, line_place, fetch_rd_place;
+    logic            line_valid, fetch_rd_en;
+    logic [LB_W-1:0] fetch_rd_beat;
+    logic [DATA_W:0] fetch_rd_data;
+    logic            passed_valid, passed_ready;
+    logic            filled_valid;
+    logic [LINE_W-1:0]  filled_line;
+    logic [STAMP_W-1:0] filled_fills;
+    logic            waits_distance, moving, waiting;
 
-    assign row_valid   = op_valid && op.kind == OP_ROW;
-    assign line_hit    = row_valid && result_hit;
-    assign line_miss   = row_valid && !result_hit;
-    assign queue_valid = op_valid && op.kind != OP_INVALIDATE;
+    assign row_valid = op_valid && op.kind == OP_ROW;
+    assign line_hit  = row_valid && result_hit;
+    assign line_miss = row_valid && !result_hit;
 
     always_comb begin
         looked_up.key          = {op.tbl, op.row, op.seg};
         looked_up.line         = result_line;
+        looked_up.place        = '0;
+        looked_up.fills        = '0;
+        looked_up.reads        = '0;
         looked_up.miss         = line_miss;
         looked_up.load         = op.kind == OP_INIT;
         looked_up.flush        = op.kind == OP_FLUSH;
+        looked_up.header       = op.header && op.kind == OP_ROW;
+        looked_up.chunk        = op.chunk;
         looked_up.beats_m1     = op.beats;
         looked_up.beat_base    = op.beat_base;
         looked_up.wait_slot    = op.first_seg && !op.first && op.kind != OP_INIT;
@@ -167,6 +219,7 @@ module embnic_row_cache
         looked_up.first        = op.first;
         looked_up.last         = op.last;
         looked_up.dim          = op.dim;
+        looked_up.dtype        = op.dtype;
         looked_up.pooling      = op.pooling;
         looked_up.partial      = op.partial;
         looked_up.mul_then_add = op.mul_then_add;
@@ -175,95 +228,117 @@ module embnic_row_cache
         looked_up.rsp_addr     = op.rsp_addr + RSP_W'(op.beat_base);
     end
 
-    embnic_cache_queue #(.WIDTH($bits(lookup_t)), .DEPTH(OPQ_DEPTH), .STYLE(0)) u_queue (
+    embnic_cache_sched #(.LINES(WAYS * SETS), .SLOTS(SLOTS), .DEPTH(OPQ_DEPTH)) u_sched (
         .clk, .rst,
-        .s_axis_tdata (looked_up),
-        .s_axis_tvalid(queue_valid),
-        .s_axis_tready(queue_ready),
-        .m_axis_tdata (head),
-        .m_axis_tvalid(head_valid),
-        .m_axis_tready(head_ready)
+        .enter_valid         (op_valid && op.kind != OP_INVALIDATE),
+        .enter_data          (looked_up),
+        .enter_quiet         (op_quiet),
+        .enter_place         (place),
+        .line_valid, .line_place,
+        .m_axis_lookup_tdata (passed),
+        .m_axis_lookup_tvalid(passed_valid),
+        .m_axis_lookup_tready(passed_ready),
+        .started_valid,
+        .started_slot        (event_slot),
+        .filled_valid, .filled_line, .filled_fills,
+        .slot_near, .slot_blocked,
+        .sts_clearing        (order_clearing),
+        .sts_distance        (waits_distance),
+        .sts_moving          (moving),
+        .sts_waiting         (waiting)
     );
 
-    logic [DATA_W:0] fill_tdata;
-    logic            fill_tlast, fill_tvalid, fill_tready;
+    logic              fetch_valid_q;
+    logic [ID_W-1:0]   fetch_place_q;
+    logic [ADDR_W-1:0] fetch_addr_q;
+    logic [BEAT_W-1:0] fetch_beats_q;
 
-    embnic_row_fetch #(.DATA_W(DATA_W), .LINE_BYTES(LINE_BYTES), .FETCHES(FETCHES)) u_fetch (
+    always_ff @(posedge clk) begin
+        fetch_valid_q <= line_miss && !rst;
+        fetch_place_q <= place;
+        fetch_addr_q  <= op.addr;
+        fetch_beats_q <= op.fetch_beats;
+    end
+
+    embnic_row_fetch #(
+        .DATA_W(DATA_W), .LINE_BYTES(LINE_BYTES), .FETCHES(FETCHES), .PLACES(OPQ_DEPTH), .MAX_BURST(MAX_BURST)
+    ) u_fetch (
         .clk, .rst,
-        .req_valid   (line_miss),
-        .req_addr    (op.addr),
-        .req_beats_m1(op.beats),
-        .slot_free,
+        .req_valid   (fetch_valid_q),
+        .req_place   (fetch_place_q),
+        .req_addr    (fetch_addr_q),
+        .req_beats_m1(fetch_beats_q),
         .m_axi_arid, .m_axi_araddr, .m_axi_arlen, .m_axi_arsize, .m_axi_arburst, .m_axi_arvalid, .m_axi_arready,
         .m_axi_rid, .m_axi_rdata, .m_axi_rresp, .m_axi_rlast, .m_axi_rvalid, .m_axi_rready,
-        .m_axis_fill_tdata (fill_tdata),
-        .m_axis_fill_tlast (fill_tlast),
-        .m_axis_fill_tvalid(fill_tvalid),
-        .m_axis_fill_tready(fill_tready),
+        .line_valid, .line_place,
+        .rd_en       (fetch_rd_en),
+        .rd_place    (fetch_rd_place),
+        .rd_beat     (fetch_rd_beat),
+        .rd_data     (fetch_rd_data),
+        .sts_clearing(fetch_clearing),
         .evt_fetch_beat
     );
 
     // Consume
 
-    logic exec_idle, exec_empty;
+    logic exec_idle, exec_beat, exec_hold;
 
     embnic_cache_exec #(
-        .DATA_W(DATA_W), .LINE_BEATS(LINE_BEATS), .LINES(WAYS * SETS), .SLOTS(SLOTS), .RAM_STYLE(RAM_STYLE)
+        .DATA_W(DATA_W), .LINE_BEATS(LINE_BEATS), .LINES(WAYS * SETS), .SLOTS(SLOTS), .PLACES(OPQ_DEPTH), .RAM_STYLE(RAM_STYLE)
     ) u_exec (
         .clk, .rst,
-        .s_axis_lookup_tdata (head),
-        .s_axis_lookup_tvalid(head_valid),
-        .s_axis_lookup_tready(head_ready),
-        .s_axis_fill_tdata   (fill_tdata),
-        .s_axis_fill_tlast   (fill_tlast),
-        .s_axis_fill_tvalid  (fill_tvalid),
-        .s_axis_fill_tready  (fill_tready),
+        .s_axis_lookup_tdata (passed),
+        .s_axis_lookup_tvalid(passed_valid),
+        .s_axis_lookup_tready(passed_ready),
+        .fetch_rd_en, .fetch_rd_place, .fetch_rd_beat, .fetch_rd_data,
         .init_rd_en, .init_rd_addr, .init_rd_data, .init_release,
+        .started_valid, .ended_valid, .event_slot,
+        .filled_valid, .filled_line, .filled_fills,
         .beat_valid, .beat_info, .beat_data,
         .err_valid, .err_ctx, .err_status,
         .drop_valid, .drop_key,
+        .sts_near            (slot_near),
+        .sts_blocked         (slot_blocked),
         .sts_idle            (exec_idle),
-        .evt_exec_beat,
-        .evt_exec_empty      (exec_empty),
-        .evt_exec_fetch, .evt_exec_hazard
+        .evt_exec_beat       (exec_beat),
+        .evt_exec_hold       (exec_hold)
     );
 
-    // Credits, flush, events
+    // Flush, events. The pipeline from the choice of a slot to the consuming stage is empty time when
+    // there was nothing to choose, and the accumulator's when the choice waited for it.
 
     logic in_flight, row_all_hit_q, row_all_hit, clearing_q;
-    logic op_back, fetch_back;
 
-    assign op_back        = op_valid && op.kind == OP_INVALIDATE;  // takes no place in the queue
-    assign fetch_back     = op_valid && !line_miss;
-    assign in_flight      = op_credit_q != OCR_W'(OPQ_DEPTH) || !tags_idle || !exec_idle;
-    assign sts_idle       = !in_flight && !sts_flush_busy;
-    assign sts_flush_busy = flush_q || clearing;
-    assign clear          = flush_q && !in_flight && !clearing;
-    assign row_all_hit    = result_hit && (op.first_seg || row_all_hit_q);
-    assign evt_exec_empty = exec_empty && !clearing_q;  // clearing the sets is not idleness
+    assign in_flight       = all_q != '0 || !tags_idle || !exec_idle || drop_valid;
+    assign sts_idle        = !in_flight && !sts_flush_busy;
+    assign sts_flush_busy  = flush_q || clearing;
+    assign clear           = flush_q && !in_flight && !clearing;
+    assign row_all_hit     = result_hit && (op.first_seg || row_all_hit_q);
+    assign evt_exec_beat   = exec_beat;
+    assign evt_exec_hazard = !exec_beat && (exec_hold || waits_distance);
+    assign evt_exec_fetch  = !exec_beat && !exec_hold && !waits_distance && !moving && waiting;
+    assign evt_exec_empty  = !clearing_q && !exec_beat && !exec_hold && !waits_distance && (moving || !waiting);
 
     always_ff @(posedge clk) begin
         if (row_valid) row_all_hit_q <= row_all_hit;
         if (rst) begin
-            op_credit_q    <= OCR_W'(OPQ_DEPTH);
-            fetch_credit_q <= FCR_W'(FETCHES);
-            flush_q        <= 1'b0;
-            clearing_q     <= 1'b1;
-            evt_row_hit    <= 1'b0;
-            evt_row_miss   <= 1'b0;
-            evt_line_hit   <= 1'b0;
-            evt_line_miss  <= 1'b0;
-            evt_evict      <= 1'b0;
+            open_q        <= 1'b0;
+            flush_q       <= 1'b0;
+            clearing_q    <= 1'b1;
+            evt_row_hit   <= 1'b0;
+            evt_row_miss  <= 1'b0;
+            evt_line_hit  <= 1'b0;
+            evt_line_miss <= 1'b0;
+            evt_evict     <= 1'b0;
         end else begin
-            op_credit_q    <= op_credit_q - OCR_W'(accept) + OCR_W'(op_back) + OCR_W'(head_valid && head_ready);
-            fetch_credit_q <= fetch_credit_q - FCR_W'(accept) + FCR_W'(fetch_back) + FCR_W'(slot_free);
-            flush_q        <= cfg_flush || (flush_q && !clear);
-            clearing_q     <= clearing;
-            evt_row_hit    <= row_valid && op.last_seg && row_all_hit;
-            evt_row_miss   <= row_valid && op.last_seg && !row_all_hit;
-            evt_line_hit   <= line_hit;
-            evt_line_miss  <= line_miss;
-            evt_evict      <= row_valid && result_evict;
+            open_q        <= !cfg_flush && !flush_q && !clearing;
+            flush_q       <= cfg_flush || (flush_q && !clear);
+            clearing_q    <= clearing;
+            evt_row_hit   <= row_valid && op.last_seg && row_all_hit;
+            evt_row_miss  <= row_valid && op.last_seg && !row_all_hit;
+            evt_line_hit  <= line_hit;
+            evt_line_miss <= line_miss;
+            evt_evict     <= row_valid && result_evict;
         end
     end
 
@@ -271,19 +346,14 @@ module embnic_row_cache
     `EMBNIC_STABLE(op_stable, s_axis_op_tvalid, s_axis_op_tready, s_axis_op_tdata,
         "an operation offered holds until it is taken")
     `EMBNIC_KNOWN(ready_known, s_axis_op_tready, "tready is known after reset")
-    `EMBNIC_ASSERT(queue_room, !queue_valid || queue_ready,
-        "the queue has room for every operation let in")
+    `EMBNIC_ASSUME(place_owned, !take_place || 32'(held_q[op_in.slot[IDX_W-1:0]]) < OPQ_DEPTH / SLOTS,
+        "whoever sends owns a place of the slot")
     `EMBNIC_ASSERT(in_step, !op_valid || (op.kind == OP_ROW || op.kind == OP_INVALIDATE) ==
         result_valid,
         "an operation meets its own result")
-    `EMBNIC_NEVER(op_credit_over, op_credit_q > OCR_W'(OPQ_DEPTH),
-        "no more places than the queue has")
-    `EMBNIC_NEVER(fetch_credit_over, fetch_credit_q > FCR_W'(FETCHES),
-        "no more buffers than there are")
-    `EMBNIC_ASSERT(idle_has_credits, !sts_idle || fetch_credit_q == FCR_W'(FETCHES),
-        "an idle cache has all its fetch buffers")
-    `EMBNIC_COVER(fetches_full, fetch_credit_q == '0, "all fetch buffers are taken")
-    `EMBNIC_COVER(queue_full, op_credit_q == '0, "the queue is full")
+    `EMBNIC_NEVER(counts_below, ended_valid && held_q[event_slot[IDX_W-1:0]] == '0,
+        "an operation ends once")
+    `EMBNIC_COVER(all_places, all_q == ALL_W'(OPQ_DEPTH), "every place is taken")
     `EMBNIC_COVER(drop_against_op, drop_valid && s_axis_op_tvalid,
         "a poisoned line is dropped while an operation waits")
 endmodule

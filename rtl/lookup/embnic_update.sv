@@ -6,16 +6,22 @@
 //                it begins.
 // Back-pressure  any cycle, all sides; nothing is lost. s_axis_upd_tready rises when the frame is
 //                finished, its result follows.
-// Latency        about 8 cycles a key for the checks, 20 and its beats a key for the writing; card
+// Latency        about 10 cycles a key for the checks, 25 and its beats a key for the writing; card
 //                memory comes on top.
 // Throughput     one beat per cycle within a write burst.
 // Errors         all keys are checked before the first row is written. A write that fails:
 //                MEMORY_ERROR after that row; the sequence is not recorded, so the same frame can
 //                be sent again.
-// Not handled    other dtypes than FP32: UNSUPPORTED.
+// Not handled    unknown dtypes: UNSUPPORTED.
+//
+// Soft reset     rst with keep_clients forgets the frame at work, whose sequence is not recorded, and keeps the clients: an old
+//                update that comes again must still be known.
 //
 // Sequences: per client the highest contiguous sequence `high` and a window of 64 above it. Known
 // ones are acknowledged without being applied again.
+//
+// Wide numbers are compared and added in parts, a part a cycle: an update is bound by card memory, so
+// the cycles cost little, and no carry is longer than 34 bits.
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_update
@@ -32,6 +38,7 @@ module embnic_update
 ) (
     input  wire logic                            clk,
     input  wire logic                            rst,
+    input  wire logic                            keep_clients,           // with rst: remember the clients
     input  wire logic [$bits(frame_t)-1:0]       s_axis_upd_tdata,       // frame_t
     input  wire logic                            s_axis_upd_tvalid,
     output      logic                            s_axis_upd_tready,
@@ -76,7 +83,7 @@ module embnic_update
     localparam int unsigned LINE_BEATS  = LINE_BYTES / BEAT_BYTES;
     localparam int unsigned CLIENT_AW   = $clog2(CLIENTS);
     localparam int unsigned VEC_W       = $clog2(MAX_VEC64 + 1);
-    localparam int unsigned DIM_W       = 13;  // 64-byte units of the longest row a header can name
+    localparam int unsigned DIM_W       = 13;  // 64-byte units of the longest vector a header can name
     localparam int unsigned UNIT_W      = ADDR_W - 6;          // card memory in units of 64 bytes
     // bytes of the longest payload with a legal dim
     localparam int unsigned LEN_W       = 16 + VEC_W + 7;
@@ -135,6 +142,13 @@ module embnic_update
         logic [SEQUENCE_WINDOW-1:0] window;  // bit i: high + 1 + i is applied
     } client_t;
 
+    // What is known of a key and its table, one cycle after the descriptor was read.
+    typedef struct packed {
+        logic unknown, remote, mismatch;
+        logic rows_huge;  // more rows than a key can name
+        logic high_above, high_equal, low_reached;  // row against rows, upper and lower 24 bits
+    } desc_check_t;
+
     // ---------------------------------------------------------------------------------------------
     // The frame stays at the input until it is finished
     // ---------------------------------------------------------------------------------------------
@@ -147,33 +161,47 @@ module embnic_update
     assign writes = hdr.opcode == OPCODE_UPDATE;
 
     state_e             state_q, state_d;
+    logic               active_q, lines_q;    // state_q decoded: both choose what enters the cache
     logic [1:0]         wait_q, wait_d;       // cycles in a state that waits for a RAM
     status_e            status_q, status_d;
     logic               apply_q, apply_d;     // second pass: rows are written
     logic [15:0]        row_idx_q, row_idx_d;
-    logic [DIM_W-1:0]   vec64_q;
-    logic [LEN_W-1:0]   key_bytes_q, row_bytes_q, payload_bytes;
+    logic [DIM_W-1:0]   vec64_q;              // 64-byte units of a vector
+    logic [VEC_W-1:0]   row64_q;              // and of a row as stored, which takes no more
+    logic [LEN_W-1:0]   key_bytes_q, row_bytes_q, payload_bytes_q;
     logic [63:0]        client_q, sequence_q;
     key_t               key_q;
     descriptor_t        desc;
+    desc_check_t        desc_check_q, desc_check_d;
     status_e            desc_status;
+    logic [15:0]        last_idx_q;
     logic               last_row;
-    logic [BEAT_W-1:0]  vec_beats;
+    logic [BEAT_W-1:0]  row_beats;
 
     assign desc      = descriptor_t'(desc_rd_data);
-    assign payload_bytes = key_bytes_q + (writes ? row_bytes_q : '0);
-    assign last_row  = row_idx_q == hdr.keys - 16'd1;
-    assign vec_beats = BEAT_W'(vec64_q[VEC_W-1:0]) << $clog2(BPW);
+    assign last_row  = row_idx_q == last_idx_q;
+    assign row_beats = BEAT_W'(row64_q) << $clog2(BPW);
+
+    always_comb begin
+        desc_check_d.unknown     = key_q.tbl >= TABLE_W'(TABLES) || !desc.valid;
+        desc_check_d.remote      = desc.remote;
+        desc_check_d.mismatch    = desc.dim != hdr.dim || desc.dtype != hdr.dtype;
+        desc_check_d.rows_huge   = desc.rows[63:48] != '0;
+        desc_check_d.high_above  = key_q.row[47:24] > desc.rows[47:24];
+        desc_check_d.high_equal  = key_q.row[47:24] == desc.rows[47:24];
+        desc_check_d.low_reached = key_q.row[23:0] >= desc.rows[23:0];
+    end
 
     always_comb begin
         desc_status = STATUS_OK;
-        if (key_q.tbl >= TABLE_W'(TABLES) || !desc.valid) begin
+        if (desc_check_q.unknown) begin
             desc_status = STATUS_UNKNOWN_TABLE;
-        end else if (desc.remote) begin
+        end else if (desc_check_q.remote) begin
             desc_status = STATUS_UNSUPPORTED;
-        end else if (desc.dim != hdr.dim || desc.dtype != hdr.dtype) begin
+        end else if (desc_check_q.mismatch) begin
             desc_status = STATUS_TABLE_MISMATCH;
-        end else if (64'(key_q.row) >= desc.rows) begin
+        end else if (!desc_check_q.rows_huge && (desc_check_q.high_above ||
+                     (desc_check_q.high_equal && desc_check_q.low_reached))) begin
             desc_status = STATUS_OUT_OF_RANGE;
         end
     end
@@ -186,8 +214,13 @@ module embnic_update
     logic [CLIENT_AW:0]    clients_q, clients_d;   // entries in use; a client is never forgotten
     logic [CLIENT_AW:0]    client_idx_q, client_idx_d;
     logic                  client_rd_en, client_wr_en;
-    logic [63:0]           gap;                    // of a sequence above the contiguous ones
-    logic [5:0]            gap_bit;
+    logic                  client_same_q;          // the entry that was read is the client's
+    logic [63:0]           gap_q;                  // of a sequence above the contiguous ones
+    logic                  gap_borrow_q;           // of its parts: the sequence is below them
+    logic                  gap_known_q, gap_far_q; // at or below them; beyond the window
+    logic [5:0]            gap_bit_q;              // its place in the window
+    logic [6:0]            slid_q, slid_d;         // sequences that became contiguous
+    logic                  slid_carry_q;
 
     embnic_ram_1r1w #(.WIDTH($bits(client_t)), .DEPTH(CLIENTS), .STYLE(1)) u_clients (
         .clk,
@@ -200,13 +233,27 @@ module embnic_update
     );
 
     assign entry_ram = client_t'(entry_data);
-    assign gap       = sequence_q - entry_q.high;
-    assign gap_bit   = 6'(gap - 64'd1);
+
+    always_ff @(posedge clk) begin
+        client_same_q <= entry_ram.client == client_q;
+        if (wait_q == 2'd0) begin
+            {gap_borrow_q, gap_q[31:0]} <= 33'(sequence_q[31:0]) - 33'(entry_q.high[31:0]);
+        end
+        if (wait_q == 2'd1) begin
+            {gap_borrow_q, gap_q[63:32]} <= 33'(sequence_q[63:32]) - 33'(entry_q.high[63:32]) -
+                                            33'(gap_borrow_q);
+        end
+        gap_known_q  <= gap_borrow_q || gap_q == '0;
+        gap_far_q    <= gap_q > 64'(SEQUENCE_WINDOW);
+        gap_bit_q    <= 6'(gap_q[5:0] - 6'd1);
+        slid_carry_q <= 33'(entry_q.high[31:0]) + 33'(slid_q) > 33'hFFFF_FFFF;
+    end
 
     // ---------------------------------------------------------------------------------------------
     // Where the row is: base + row * units, shift and add
     // ---------------------------------------------------------------------------------------------
     logic [UNIT_W-1:0] unit_q, unit_d;             // of the row, then of the burst
+    logic [UNIT_W-1:0] line_unit_q, line_unit_d;   // of the line to drop
     logic [UNIT_W-1:0] addend_q, addend_d;
     logic [VEC_W-1:0]  factor_q, factor_d;
     logic [SEG_W-1:0]  seg_q, seg_d;
@@ -214,7 +261,7 @@ module embnic_update
     logic              last_seg;
     op_t               op;
 
-    assign beats_left = vec_beats - beat_base_q;
+    assign beats_left = row_beats - beat_base_q;
     assign last_seg   = beats_left <= BEAT_W'(LINE_BEATS);
 
     assign op = '{
@@ -224,7 +271,11 @@ module embnic_update
         tbl:          key_q.tbl,
         row:          key_q.row,
         seg:          seg_q,
-        addr:         {unit_q, 6'd0} + ADDR_W'(seg_q) * ADDR_W'(LINE_BYTES),
+        addr:         {line_unit_q, 6'd0},
+        dtype:        hdr.dtype,
+        fetch_beats:  last_seg ? beats_left : BEAT_W'(LINE_BEATS),
+        header:       1'b0,
+        chunk:        '0,
         beats:        last_seg ? beats_left : BEAT_W'(LINE_BEATS),
         beat_base:    beat_base_q,
         first:        1'b0,
@@ -241,7 +292,7 @@ module embnic_update
     };
 
     assign m_axis_op_tdata  = op;
-    assign m_axis_op_tvalid = state_q == LINES;
+    assign m_axis_op_tvalid = lines_q;
 
     // ---------------------------------------------------------------------------------------------
     // Row beats: read ahead of the write bursts
@@ -250,18 +301,22 @@ module embnic_update
     logic [BEAT_W-1:0]   read_left_q, read_left_d;    // beats of the row still to be read
     logic [BEAT_W-1:0]   write_left_q, write_left_d;  // beats of the row still to be addressed
     logic [BEAT_W-1:0]   burst_q, burst_d;            // beats of the burst still to be sent
-    logic [BEAT_W-1:0]   to_page_end, burst;
+    logic [BEAT_W-1:0]   to_page_end_q;               // beats
+    logic [BEAT_W-1:0]   size_q;                      // beats of the burst that is addressed
     logic [CREDIT_W-1:0] credit_q;
     logic                data_rd, data_rd_q, data_rd_q2, data_valid, data_ready, data_room;
     logic [$clog2(AHEAD+4)-1:0] data_count;
     logic                key_rd;
-    logic [KS_AW-1:0]    read_addr;
+    logic [KS_AW-1:0]    read_addr, key_addr_q;
     logic [16:0]         word_idx;                    // of a key, behind client and sequence
     logic [WORD_AW-1:0]  word_lane;
 
     // Places within 4 KB: the low bits of the unit, in beats.
-    assign to_page_end = BEAT_W'(PAGE_BEATS) - (BEAT_W'(unit_q[5:0]) << $clog2(BPW));
-    assign burst       = (write_left_q < to_page_end) ? write_left_q : to_page_end;
+    always_ff @(posedge clk) begin
+        to_page_end_q <= BEAT_W'(PAGE_BEATS) - (BEAT_W'(unit_q[5:0]) << $clog2(BPW));
+        size_q        <= (write_left_q < to_page_end_q) ? write_left_q : to_page_end_q;
+        key_addr_q    <= frame.ks_addr[KS_AW-1:0] + KS_AW'(word_idx >> WORD_AW);
+    end
 
     embnic_fifo #(.WIDTH(DATA_W), .DEPTH(AHEAD), .STYLE(1)) u_data (
         .clk, .rst,
@@ -275,10 +330,10 @@ module embnic_update
     );
 
     assign m_axi_awaddr  = {unit_q, 6'd0};
-    assign m_axi_awlen   = 8'(burst - BEAT_W'(1));
+    assign m_axi_awlen   = 8'(size_q - BEAT_W'(1));
     assign m_axi_awsize  = 3'(BYTE_AW);
     assign m_axi_awburst = 2'b01;
-    assign m_axi_awvalid = state_q == ADDR;
+    assign m_axi_awvalid = state_q == ADDR && wait_q == 2'd2;
     assign m_axi_wstrb   = '1;
     assign m_axi_wlast   = burst_q == BEAT_W'(1);
     assign m_axi_wvalid  = state_q == DATA && data_valid;
@@ -288,12 +343,12 @@ module embnic_update
     assign data_rd   = read_left_q != '0 && credit_q != '0;
     assign word_idx  = 17'(row_idx_q) + 17'(SEQUENCE_BYTES / 8);
     assign word_lane = word_idx[WORD_AW-1:0];
-    assign key_rd    = state_q == KEY && wait_q == 2'd0;
+    assign key_rd    = state_q == KEY && wait_q == 2'd1;
     assign ks_rd_en  = data_rd || key_rd || (state_q == HEAD && wait_q == 2'd0);
 
     always_comb begin
         read_addr = frame.ks_addr[KS_AW-1:0];
-        if (key_rd) read_addr = frame.ks_addr[KS_AW-1:0] + KS_AW'(word_idx >> WORD_AW);
+        if (key_rd) read_addr = key_addr_q;
         if (data_rd) read_addr = data_addr_q;
     end
 
@@ -317,6 +372,8 @@ module embnic_update
         client_rd_en         = 1'b0;
         client_wr_en         = 1'b0;
         unit_d               = unit_q;
+        line_unit_d          = line_unit_q;
+        slid_d               = slid_q;
         addend_d             = addend_q;
         factor_d             = factor_q;
         seg_d                = seg_q;
@@ -338,9 +395,11 @@ module embnic_update
             end
             SIZES:  state_d = TOTALS;
             TOTALS: state_d = RULES;
-            RULES: begin
+            RULES: if (wait_q == 2'd0) begin
+                wait_d = 2'd1;
+            end else begin
                 state_d = HEAD;
-                if (hdr.dtype != DTYPE_FP32) begin
+                if (!dtype_known(hdr.dtype)) begin
                     status_d = STATUS_UNSUPPORTED;
                 end else if (hdr.dim == '0 || hdr.keys == '0 || hdr.bags != '0 ||
                         hdr.flags[FLAG_WEIGHTED] ||
@@ -349,7 +408,7 @@ module embnic_update
                     status_d = STATUS_BAD_REQUEST;
                 end else if (vec64_q > DIM_W'(MAX_VEC64)) begin
                     status_d = STATUS_TOO_LARGE;
-                end else if (LEN_W'(frame.payload_len) != payload_bytes) begin
+                end else if (LEN_W'(frame.payload_len) != payload_bytes_q) begin
                     status_d = STATUS_BAD_REQUEST;
                 end
                 if (status_d != STATUS_OK) state_d = RELEASE;
@@ -364,18 +423,14 @@ module embnic_update
             end
             KEY: begin
                 wait_d = wait_q + 2'd1;
-                if (wait_q == 2'd2) begin
-                    state_d = DESC;
-                    wait_d  = 2'd0;
-                end
+                if (wait_q == 2'd3) state_d = DESC;
             end
             DESC: begin
                 wait_d   = wait_q + 2'd1;
                 unit_d   = desc.base[ADDR_W-1:6];
                 addend_d = key_q.row[UNIT_W-1:0];
-                factor_d = vec64_q[VEC_W-1:0];
-                if (wait_q == 2'd2) begin
-                    wait_d = 2'd0;
+                factor_d = row64_q;
+                if (wait_q == 2'd3) begin
                     if (apply_q) begin
                         state_d = STRIDE;
                     end else if (desc_status != STATUS_OK) begin
@@ -400,7 +455,9 @@ module embnic_update
                 end else if (wait_q == 2'd0) begin
                     client_rd_en = 1'b1;
                     wait_d       = 2'd1;
-                end else if (entry_ram.client == client_q) begin
+                end else if (wait_q == 2'd1) begin
+                    wait_d = 2'd2;
+                end else if (client_same_q) begin
                     entry_d = entry_ram;
                     state_d = SEQUENCE;
                 end else begin
@@ -408,42 +465,52 @@ module embnic_update
                 end
             end
             SEQUENCE: begin
-                if (sequence_q <= entry_q.high ||
-                        (gap <= 64'(SEQUENCE_WINDOW) && entry_q.window[gap_bit])) begin
-                    evt_update_duplicate = 1'b1;
-                    state_d              = RELEASE;
-                end else if (gap > 64'(SEQUENCE_WINDOW)) begin
-                    status_d = STATUS_SEQUENCE_WINDOW;
-                    state_d  = RELEASE;
-                end else begin
-                    entry_d.window[gap_bit] = 1'b1;
-                    apply_d                 = 1'b1;
-                    state_d                 = KEY;
+                wait_d = wait_q + 2'd1;
+                slid_d = '0;
+                if (wait_q == 2'd3) begin
+                    if (gap_known_q || (!gap_far_q && entry_q.window[gap_bit_q])) begin
+                        evt_update_duplicate = 1'b1;
+                        state_d              = RELEASE;
+                    end else if (gap_far_q) begin
+                        status_d = STATUS_SEQUENCE_WINDOW;
+                        state_d  = RELEASE;
+                    end else begin
+                        entry_d.window[gap_bit_q] = 1'b1;
+                        apply_d                   = 1'b1;
+                        state_d                   = KEY;
+                    end
                 end
             end
             STRIDE: begin
                 if (factor_q[0]) unit_d = unit_q + addend_q;
                 addend_d    = addend_q << 1;
                 factor_d    = factor_q >> 1;
+                line_unit_d = unit_q;
                 seg_d       = '0;
                 beat_base_d = '0;
                 if (factor_q == '0) state_d = LINES;
             end
             LINES: if (m_axis_op_tready) begin
                 seg_d        = seg_q + SEG_W'(1);
+                line_unit_d  = line_unit_q + UNIT_W'(LINE_BYTES / 64);
                 beat_base_d  = beat_base_q + BEAT_W'(LINE_BEATS);
-                write_left_d = vec_beats;
+                write_left_d = row_beats;
                 if (last_seg) begin
                     state_d = writes ? ADDR : ROW_DONE;
-                    if (writes) read_left_d = vec_beats;
+                    if (writes) read_left_d = row_beats;
                 end
             end
-            ADDR: begin
-                burst_d = burst;
+            // To the end of the page, then to the end of the row, then the address is offered.
+            ADDR: if (wait_q != 2'd2) begin
+                wait_d = wait_q + 2'd1;
+            end else begin
+                wait_d  = 2'd2;
+                burst_d = size_q;
                 if (m_axi_awready) begin
-                    write_left_d = write_left_q - burst;
-                    unit_d       = unit_q + UNIT_W'(burst >> $clog2(BPW));
+                    write_left_d = write_left_q - size_q;
+                    unit_d       = unit_q + UNIT_W'(size_q >> $clog2(BPW));
                     state_d      = DATA;
+                    wait_d       = 2'd0;
                 end
             end
             DATA: if (m_axi_wvalid && m_axi_wready) begin
@@ -465,17 +532,26 @@ module embnic_update
             end
             SLIDE: begin
                 if (entry_q.window[0]) begin
-                    entry_d.high   = entry_q.high + 64'd1;
+                    slid_d         = slid_q + 7'd1;
                     entry_d.window = entry_q.window >> 1;
                 end else begin
                     state_d = STORE;
                 end
             end
+            // The carry between the halves, the sum; then it is written.
             STORE: begin
-                client_wr_en = 1'b1;
-                evt_update   = 1'b1;
-                state_d      = RELEASE;
-                if (client_idx_q == clients_q) clients_d = clients_q + (CLIENT_AW + 1)'(1);
+                wait_d = wait_q + 2'd1;
+                if (wait_q == 2'd1) begin
+                    entry_d.high[31:0]  = entry_q.high[31:0] + 32'(slid_q);
+                    entry_d.high[63:32] = entry_q.high[63:32] + 32'(slid_carry_q);
+                end
+                if (wait_q == 2'd2) begin
+                    wait_d       = 2'd0;
+                    client_wr_en = 1'b1;
+                    evt_update   = 1'b1;
+                    state_d      = RELEASE;
+                    if (client_idx_q == clients_q) clients_d = clients_q + (CLIENT_AW + 1)'(1);
+                end
             end
             RELEASE: state_d = DONE;
             DONE: if (m_axis_upd_done_tready) state_d = WAIT;
@@ -491,6 +567,9 @@ module embnic_update
         entry_q      <= entry_d;
         client_idx_q <= client_idx_d;
         unit_q       <= unit_d;
+        line_unit_q  <= line_unit_d;
+        slid_q       <= slid_d;
+        desc_check_q <= desc_check_d;
         addend_q     <= addend_d;
         factor_q     <= factor_d;
         seg_q        <= seg_d;
@@ -500,10 +579,13 @@ module embnic_update
         burst_q      <= burst_d;
         if (state_q == SIZES) begin
             vec64_q     <= DIM_W'((17'(hdr.dim) + 17'd15) >> 4);
+            row64_q     <= VEC_W'(row_units(hdr.dtype, hdr.dim));
             key_bytes_q <= (LEN_W'({hdr.keys, 3'd0}) + LEN_W'(SEQUENCE_BYTES + UNIT_BYTES - 1)) &
                            ~LEN_W'(UNIT_BYTES - 1);
+            last_idx_q  <= hdr.keys - 16'd1;
         end
-        if (state_q == TOTALS) row_bytes_q <= (LEN_W'(hdr.keys) * LEN_W'(vec64_q[VEC_W-1:0])) << 6;
+        payload_bytes_q <= key_bytes_q + (writes ? row_bytes_q : '0);
+        if (state_q == TOTALS) row_bytes_q <= (LEN_W'(hdr.keys) * LEN_W'(row64_q)) << 6;
         if (state_q == WAIT) begin
             client_q   <= '0;
             sequence_q <= '0;
@@ -511,17 +593,21 @@ module embnic_update
             client_q   <= ks_rd_data[63:0];
             sequence_q <= ks_rd_data[127:64];
         end
-        if (state_q == KEY && wait_q == 2'd2) key_q <= key_t'(ks_rd_data[{word_lane, 6'd0}+:64]);
+        if (state_q == KEY && wait_q == 2'd3) key_q <= key_t'(ks_rd_data[{word_lane, 6'd0}+:64]);
+        if (rst && !keep_clients) clients_q <= '0;
+        else clients_q <= clients_d;
         if (rst) begin
             state_q     <= WAIT;
-            clients_q   <= '0;
+            active_q    <= 1'b0;
+            lines_q     <= 1'b0;
             read_left_q <= '0;
             credit_q    <= CREDIT_W'(AHEAD);
             data_rd_q   <= 1'b0;
             data_rd_q2  <= 1'b0;
         end else begin
             state_q     <= state_d;
-            clients_q   <= clients_d;
+            active_q    <= state_d != WAIT;
+            lines_q     <= state_d == LINES;
             read_left_q <= read_left_d;
             credit_q    <= credit_q - CREDIT_W'(data_rd) + CREDIT_W'(data_valid && data_ready);
             data_rd_q   <= data_rd;
@@ -532,10 +618,10 @@ module embnic_update
     assign s_axis_upd_tready      = state_q == RELEASE;
     assign m_axis_upd_done_tdata  = {status_q, client_q, sequence_q};
     assign m_axis_upd_done_tvalid = state_q == DONE;
-    assign sts_active             = state_q != WAIT;
+    assign sts_active             = active_q;
 
     // Fields of the frame and of descriptors that an update does not need.
-    wire unused = &{1'b0, frame, hdr, desc, key_q.last, m_axi_bresp[0], gap};
+    wire unused = &{1'b0, frame, hdr, desc, key_q.last, m_axi_bresp[0]};
 
     // Assertions
     `EMBNIC_STABLE(upd_stable, s_axis_upd_tvalid, s_axis_upd_tready, s_axis_upd_tdata,
@@ -557,7 +643,7 @@ module embnic_update
         "a beat read ahead holds a credit")
     `EMBNIC_NEVER(read_twice, data_rd && (key_rd || state_q == HEAD),
         "one reader of the key store at a time")
-    `EMBNIC_NEVER(page_crossed, m_axi_awvalid && 32'(unit_q[5:0]) * BPW + 32'(burst) > PAGE_BEATS,
+    `EMBNIC_NEVER(page_crossed, m_axi_awvalid && 32'(unit_q[5:0]) * BPW + 32'(size_q) > PAGE_BEATS,
         "no burst crosses 4 KB")
     `EMBNIC_NEVER(not_idle, sts_active && state_q != DONE && state_q != RELEASE &&
         !s_axis_upd_tvalid,

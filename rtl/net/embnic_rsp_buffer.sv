@@ -73,14 +73,15 @@ module embnic_rsp_buffer
     logic [IDX_W-1:0]   alloc_ptr_q, send_ptr_q, done_ptr_q, done_ptr_d;
     logic [IDX_W:0]     used_ctxs_q;
     logic [RSP_AW-1:0]  space_ptr_q;
-    logic [RSP_AW:0]    used_space_q, used_space_d;
+    logic [RSP_AW:0]    room_q, room_d;   // beats of the reply RAM that are not reserved
+    logic [RSP_AW:0]    room_plus;        // with those given back in this cycle
     logic [NEED_W-1:0]  need_q;
     logic               need_valid_q;
     logic               take;
 
     assign alloc          = alloc_info;
     assign alloc_ready    = need_valid_q && used_ctxs_q != (IDX_W + 1)'(CTXS)
-                         && need_q <= NEED_W'(RSP_BEATS) - NEED_W'(used_space_q);
+                         && need_q[NEED_W-1:RSP_AW+1] == '0 && need_q[RSP_AW:0] <= room_q;
     assign take           = alloc_valid && alloc_ready;
     assign alloc_ctx      = CTX_W'(alloc_ptr_q);
     assign alloc_rsp_addr = RSP_W'(space_ptr_q);
@@ -102,11 +103,10 @@ module embnic_rsp_buffer
         status_d  = status_q;
         for (int unsigned i = 0; i < CTXS; i++) begin
             complete[i] = pending_q[i] && closed_q[i] && open_q[i] == '0;
-            if (bag_done_valid && bag_done_ctx == CTX_W'(i)) open_d[i] = open_d[i] - 1'b1;
-            if (close_valid && close_ctx == CTX_W'(i)) begin
-                closed_d[i] = 1'b1;
-                open_d[i]   = open_d[i] + OPEN_W'(close_bags);
-            end
+            if (close_valid && close_ctx == CTX_W'(i)) closed_d[i] = 1'b1;
+            // One sum of three terms: one carry chain.
+            open_d[i] = open_q[i] + ((close_valid && close_ctx == CTX_W'(i)) ? OPEN_W'(close_bags) : '0)
+                                  + ((bag_done_valid && bag_done_ctx == CTX_W'(i)) ? '1 : '0);
             if (status_q[i] == STATUS_OK) begin
                 if (err_a_valid && err_a_ctx == CTX_W'(i)) status_d[i] = err_a_status;
                 else if (err_b_valid && err_b_ctx == CTX_W'(i)) status_d[i] = err_b_status;
@@ -203,11 +203,9 @@ module embnic_rsp_buffer
     assign done_ptr_d          = done_ptr_q + IDX_W'(reply_done);
     assign sts_idle            = used_ctxs_q == '0;
 
-    always_comb begin
-        used_space_d = used_space_q;
-        if (take) used_space_d = used_space_d + (RSP_AW + 1)'(need_q);
-        if (reply_done) used_space_d = used_space_d - done_release.space;
-    end
+    // `take` is known late: it chooses between sums that do not wait for it.
+    assign room_plus = room_q + (reply_done ? done_release.space : '0);
+    assign room_d    = take ? room_plus - (RSP_AW + 1)'(need_q) : room_plus;
 
     always_ff @(posedge clk) begin
         need_q   <= alloc.bags * NEED_W'(alloc.vec_beats);
@@ -221,7 +219,7 @@ module embnic_rsp_buffer
             done_ptr_q    <= '0;
             used_ctxs_q   <= '0;
             space_ptr_q   <= '0;
-            used_space_q  <= '0;
+            room_q        <= (RSP_AW + 1)'(RSP_BEATS);
             need_valid_q  <= 1'b0;
             pending_q     <= '0;
             closed_q      <= '0;
@@ -233,7 +231,7 @@ module embnic_rsp_buffer
             done_ptr_q    <= done_ptr_d;
             used_ctxs_q   <= used_ctxs_q + (IDX_W + 1)'(take) - (IDX_W + 1)'(reply_done);
             space_ptr_q   <= take ? space_ptr_q + RSP_AW'(need_q) : space_ptr_q;
-            used_space_q  <= used_space_d;
+            room_q        <= room_d;
             need_valid_q  <= alloc_valid && !take;
             pending_q     <= pending_d;
             closed_q      <= closed_d;
@@ -259,7 +257,7 @@ module embnic_rsp_buffer
     `EMBNIC_ASSUME(err_b_pending, !err_b_valid || (32'(err_b_ctx) < CTXS && pending_q[err_b_ctx[IDX_W-1:0]]
         && !complete[err_b_ctx[IDX_W-1:0]]), "an error comes before its bag is done")
     `EMBNIC_ASSUME(done_passed, !reply_done || used_ctxs_q != '0, "only a reply that was passed on can leave")
-    `EMBNIC_NEVER(space_overflow, used_space_q > (RSP_AW + 1)'(RSP_BEATS), "no more space is reserved than there is")
+    `EMBNIC_NEVER(space_overflow, room_q > (RSP_AW + 1)'(RSP_BEATS), "no more space is reserved than there is")
     `EMBNIC_COVER(cover_no_ctx, alloc_valid && used_ctxs_q == (IDX_W + 1)'(CTXS), "a request waits for a context")
     `EMBNIC_COVER(cover_no_space, need_valid_q && !alloc_ready && used_ctxs_q != (IDX_W + 1)'(CTXS),
         "a request waits for reply space")

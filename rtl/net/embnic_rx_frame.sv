@@ -15,7 +15,7 @@
 // frame is known when its last beat arrives, and no beat of the next frame's payload has been written yet: to roll back
 // is to set one pointer.
 //
-//     s_axis_rx -> in_q -> header, lengths (cycles 1 .. 3) -> reasons ---+
+//     s_axis_rx -> in_q -> header, lengths (cycles 1 .. 5) -> reasons ---+
 //                   +----> embnic_crc32c (bus and CRC, LATENCY) -> payload to the key store -> verdict -> frame queue
 `default_nettype none
 `include "embnic_assert.svh"
@@ -48,7 +48,8 @@ module embnic_rx_frame
     output      logic                      evt_rx_frame,         // a frame was received
     output      logic [15:0]               evt_rx_bytes,         // its bytes, at most 65,535; 0 without evt_rx_frame
     output      logic [DROP_N-1:0]         evt_rx_drop,          // it was dropped: one bit, see drop_reason_e
-    output      logic                      evt_rx_accept         // it was accepted
+    output      logic                      evt_rx_accept,        // it was accepted
+    output      logic [$bits(frame_t)-1:0] evt_rx_info           // with evt_rx_frame: frame_t, as far as its bytes mean anything
 );
     localparam int unsigned BYTES      = DATA_W / 8;
     localparam int unsigned BYTES_W    = $clog2(BYTES);
@@ -58,12 +59,13 @@ module embnic_rx_frame
     localparam int unsigned HDR_BYTE   = FIRST_PAYLOAD_BYTE - HEADER_BYTES;  // where our header begins
     localparam int unsigned CRC_BEAT   = HDR_BYTE / BYTES;                   // the beat with it
     localparam int unsigned LATENCY    = 4 + $clog2(WORDS);                  // of embnic_crc32c
-    localparam int unsigned CHECKS     = 3;                                  // cycles from the last beat to pre_drop_q
+    localparam int unsigned UDP_BYTE   = 34;                                 // where UDP begins
+    localparam int unsigned CHECKS     = 5;                                  // cycles from the last beat to pre_drop_q
+    localparam int unsigned UDP_BEAT   = (UDP_BYTE + 4) / BYTES;             // the beat with the UDP length
     localparam int unsigned BEATS_W    = 17 - BYTES_W;                       // counts the beats of 128 KB
     localparam int unsigned LEFT_W     = 14;                                 // counts the words of 64 KB
     localparam int unsigned KS_AW      = $clog2(KS_BEATS);
     localparam int unsigned MAX_BYTES  = 16384;                              // longest frame
-    localparam int unsigned UDP_BYTE   = 34;                                 // where UDP begins
     localparam int unsigned OVERHEAD   = 8 + HEADER_BYTES + CRC_BYTES;       // UDP length without our payload
     localparam logic [31:0] RESIDUE    = 32'h48674BC7;                       // CRC32C of a message with its CRC behind it
 
@@ -88,8 +90,11 @@ module embnic_rx_frame
     logic [DATA_W-1:0] in_data_q, in_data_d;
     logic [BYTES-1:0]  in_keep_q;
     logic              in_valid_q, in_last_q, in_error_q;
+    logic [15:0]       in_len;       // what the UDP length would be, were it in this beat
+    logic [LEFT_W-1:0] in_left_q;    // words of payload and CRC then
 
     assign s_axis_rx_tready = 1'b1;
+    assign in_len = {in_data_d[8*((UDP_BYTE+4)%BYTES)+:8], in_data_d[8*((UDP_BYTE+5)%BYTES)+:8]};
 
     always_comb begin
         in_data_d = s_axis_rx_tdata;
@@ -104,6 +109,7 @@ module embnic_rx_frame
             in_keep_q  <= s_axis_rx_tkeep;
             in_last_q  <= s_axis_rx_tlast;
             in_error_q <= s_axis_rx_tuser;
+            in_left_q  <= (in_len < 16'(OVERHEAD)) ? '0 : LEFT_W'((in_len - 16'(OVERHEAD - CRC_BYTES)) >> 2);
         end
         in_valid_q <= !rst && s_axis_rx_tvalid;
     end
@@ -113,7 +119,7 @@ module embnic_rx_frame
     // -------------------------------------------------------------------------------------------------
     logic [BEATS_W-1:0] beat_q, beat_d;        // beats before this one, saturating
     logic [511:0]       header_q, header_d;    // valid in the cycle after the last header beat
-    logic [LEFT_W-1:0]  left, left_q, left_d;  // payload and CRC words from this beat on, outside of the headers
+    logic [LEFT_W-1:0]  left_q, left_d;        // payload and CRC words from this beat on, outside of the headers
     logic               in_header, in_body;
     logic [15:0]        in_udp_len;
 
@@ -131,16 +137,13 @@ module embnic_rx_frame
 
     always_comb begin
         beat_d = beat_q;
-        left   = left_q;
         left_d = left_q;
-        if (beat_q == BEATS_W'(HDR_BEATS)) begin
-            left = (in_udp_len < 16'(OVERHEAD)) ? '0 : LEFT_W'((in_udp_len - 16'(OVERHEAD - CRC_BYTES)) >> 2);
-        end
         if (in_valid_q) begin
             if (in_last_q) beat_d = '0;
             else if (beat_q != '1) beat_d = beat_q + 1'b1;
-            left_d = (left > LEFT_W'(WORDS)) ? left - LEFT_W'(WORDS) : '0;
         end
+        if (in_header && beat_q == BEATS_W'(UDP_BEAT)) left_d = in_left_q;
+        if (in_body) left_d = (left_q > LEFT_W'(WORDS)) ? left_q - LEFT_W'(WORDS) : '0;
     end
 
     always_ff @(posedge clk) begin
@@ -167,17 +170,17 @@ module embnic_rx_frame
 
     assign in_mark.last   = in_valid_q && in_last_q;
     assign in_mark.header = in_header;
-    assign in_mark.write  = in_body && left > LEFT_W'(CRC_BYTES / 4);
+    assign in_mark.write  = in_body && left_q > LEFT_W'(CRC_BYTES / 4);
     assign crc_in_first   = beat_q == BEATS_W'(CRC_BEAT);
-    assign crc_in_last    = in_body && left <= LEFT_W'(WORDS);
-    assign crc_in_valid   = (in_header && 32'(beat_q) + 1 > CRC_BEAT) || (in_body && left != '0);
+    assign crc_in_last    = in_body && left_q <= LEFT_W'(WORDS);
+    assign crc_in_valid   = (in_header && 32'(beat_q) + 1 > CRC_BEAT) || (in_body && left_q != '0);
 
     embnic_crc32c #(.DATA_W(DATA_W), .FIRST_BYTE(HDR_BYTE % BYTES), .USER_W($bits(mark_t))) u_crc (
         .clk, .rst,
         .in_valid     (crc_in_valid),
         .in_first     (crc_in_first),
         .in_last      (crc_in_last),
-        .in_words     (left[WORDS_W-1:0]),
+        .in_words     (left_q[WORDS_W-1:0]),
         .in_data      (in_data_q),
         .in_user      (in_mark),
         .out_data,
@@ -187,20 +190,22 @@ module embnic_rx_frame
     );
 
     // -------------------------------------------------------------------------------------------------
-    // Checks, three cycles behind the frame's last beat; they wait for the delay line
+    // Checks, five cycles behind the frame's last beat; they wait for the delay line
     // -------------------------------------------------------------------------------------------------
     typedef struct packed {
-        logic ours, bytes, lengths, version, header, tag, mac;
+        logic ours, lengths, version, header, tag, mac;
     } good_t;
 
     logic               end_error_q;
     logic [BEATS_W-1:0] end_beats_q;
     logic [BYTES_W:0]   end_bytes_q, keep_count;
-    good_t              good_q, good_d;
+    good_t              good_q, good_q2, good_q3, good_d;
     logic [18:0]        sum_a_q, sum_a_d, sum_b_q, sum_b_d;
-    logic [17:0]        frame_bytes_q, frame_bytes_d;
+    logic [17:0]        frame_bytes_q, frame_bytes_d, need_bytes_q;
+    logic [15:0]        bytes_q2, bytes_q3;  // saturated
     logic [16:0]        fold;
-    logic [19:0]        sum;
+    logic [19:0]        sum_q;
+    logic               long_enough_q, long_enough_q2, checksum_good_q;
     logic [DROP_N-1:0]  pre_drop_q, pre_drop_d;
     logic [15:0]        pre_bytes_q;
     logic [15:0]        udp_len, ip_len;
@@ -208,8 +213,11 @@ module embnic_rx_frame
     logic               has_tag;
 
     always_comb begin
+        // tkeep is ones from bit 0 on: where they end is their number.
         keep_count = '0;
-        for (int unsigned i = 0; i < BYTES; i++) keep_count += (BYTES_W + 1)'(in_keep_q[i]);
+        for (int unsigned i = 0; i < BYTES; i++) begin
+            if (in_keep_q[i] && (i == BYTES - 1 || !in_keep_q[(i+1)%BYTES])) keep_count |= (BYTES_W + 1)'(i + 1);
+        end
     end
 
     // 1: the headers and the frame's size are complete
@@ -247,7 +255,6 @@ module embnic_rx_frame
                       && udp_len >= 16'(OVERHEAD) + (has_tag ? 16'd4 : 16'd0)
                       && udp_len <= 16'(MAX_BYTES - UDP_BYTE)
                       && udp_len[2:0] == (3'(OVERHEAD) ^ {has_tag, 2'b00});
-        good_d.bytes   = frame_bytes_d >= 18'(udp_len) + 18'(UDP_BYTE) && frame_bytes_d <= 18'(MAX_BYTES);
         good_d.version = hdr.version == WIRE_VERSION;
         good_d.tag     = !has_tag;
         unique case (hdr.opcode)
@@ -262,26 +269,39 @@ module embnic_rx_frame
         sum_a_q       <= sum_a_d;
         sum_b_q       <= sum_b_d;
         frame_bytes_q <= frame_bytes_d;
+        need_bytes_q  <= 18'(udp_len) + 18'(UDP_BYTE);
     end
 
-    // 3: the first reason that holds. The ones' complement sum over a good IP header is 0xFFFF; the sum is never 0.
-    assign sum  = 20'(sum_a_q) + 20'(sum_b_q);
-    assign fold = 17'(sum[15:0]) + 17'(sum[19:16]);
+    // 3, 4: the frame's size, and the checksum. The ones' complement sum over a good IP header is 0xFFFF; the sum is
+    // never 0.
+    assign fold = 17'(sum_q[15:0]) + 17'(sum_q[19:16]);
 
+    always_ff @(posedge clk) begin
+        sum_q           <= 20'(sum_a_q) + 20'(sum_b_q);
+        long_enough_q   <= frame_bytes_q >= need_bytes_q && frame_bytes_q <= 18'(MAX_BYTES);
+        bytes_q2        <= (frame_bytes_q > 18'hFFFF) ? 16'hFFFF : frame_bytes_q[15:0];
+        good_q2         <= good_q;
+        checksum_good_q <= fold == 17'h0FFFF;
+        long_enough_q2  <= long_enough_q;
+        bytes_q3        <= bytes_q2;
+        good_q3         <= good_q2;
+    end
+
+    // 5: the first reason that holds
     always_comb begin
         pre_drop_d = '0;
-        if (!good_q.mac) pre_drop_d[DROP_MAC_ERROR] = 1'b1;
-        else if (!good_q.ours) pre_drop_d[DROP_NOT_OURS] = 1'b1;
-        else if (!good_q.bytes || !good_q.lengths) pre_drop_d[DROP_LENGTH] = 1'b1;
-        else if (fold != 17'h0FFFF) pre_drop_d[DROP_IP_CHECKSUM] = 1'b1;
-        else if (!good_q.version) pre_drop_d[DROP_VERSION] = 1'b1;
-        else if (!good_q.header) pre_drop_d[DROP_HEADER] = 1'b1;
-        else if (!good_q.tag) pre_drop_d[DROP_TAG] = 1'b1;
+        if (!good_q3.mac) pre_drop_d[DROP_MAC_ERROR] = 1'b1;
+        else if (!good_q3.ours) pre_drop_d[DROP_NOT_OURS] = 1'b1;
+        else if (!long_enough_q2 || !good_q3.lengths) pre_drop_d[DROP_LENGTH] = 1'b1;
+        else if (!checksum_good_q) pre_drop_d[DROP_IP_CHECKSUM] = 1'b1;
+        else if (!good_q3.version) pre_drop_d[DROP_VERSION] = 1'b1;
+        else if (!good_q3.header) pre_drop_d[DROP_HEADER] = 1'b1;
+        else if (!good_q3.tag) pre_drop_d[DROP_TAG] = 1'b1;
     end
 
     always_ff @(posedge clk) begin
         pre_drop_q  <= pre_drop_d;
-        pre_bytes_q <= (frame_bytes_q > 18'hFFFF) ? 16'hFFFF : frame_bytes_q[15:0];
+        pre_bytes_q <= bytes_q3;
     end
 
     logic [DROP_N-1:0] out_drop;
@@ -367,6 +387,7 @@ module embnic_rx_frame
 
     assign evt_rx_frame  = verdict_q;
     assign evt_rx_accept = accept;
+    assign evt_rx_info   = frame;
     assign evt_rx_bytes  = verdict_q ? verdict_bytes_q : '0;
 
     always_comb begin

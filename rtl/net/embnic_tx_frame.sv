@@ -78,7 +78,7 @@ module embnic_tx_frame
     logic               offer_block;   // frames begin with a 64-byte block
     logic [UNITS_W-1:0] offer_units;   // 64-byte units of a vector
     logic [7:0]         offer_limit;   // units of vectors a frame may carry
-    logic [19:0]        offer_sum;     // of the IP header's words, the length excepted
+    logic [19:0]        offer_sum;     // of the IP header's words, the length of the payload excepted
 
     plan_e              plan_q;
     logic [TOTAL_W-1:0] total_q;       // units of all vectors
@@ -88,7 +88,7 @@ module embnic_tx_frame
     logic [7:0]         rest_q;        // division: what is left
     logic [2:0]         bit_q;
     logic               rest_enough;
-    logic [TOTAL_W-1:0] rest_need;
+    logic [UNITS_W+6:0] rest_need_q;   // units << bit
     logic               accept;
 
     assign offer = s_axis_reply_tdata;
@@ -99,13 +99,13 @@ module embnic_tx_frame
         offer_units  = UNITS_W'(offer.reply.vec_beats >> BPW_W);
         offer_limit  = (cfg_reply_beats64 > 8'(offer_block)) ? cfg_reply_beats64 - 8'(offer_block) : 8'd1;
         offer_sum    = 20'h4500 + 20'h4000 + 20'h4011 // version and header length; do not fragment; TTL 64 and UDP
+                     + 20'(IP_OVERHEAD)               // of the length, what every frame has
                      + 20'(offer.reply.frame.ip_src[31:16]) + 20'(offer.reply.frame.ip_src[15:0])
                      + 20'(offer.reply.frame.ip_dst[31:16]) + 20'(offer.reply.frame.ip_dst[15:0]);
     end
 
     // One bit of floor(limit / units) a cycle, highest first.
-    assign rest_need   = TOTAL_W'(offer_units) << bit_q;
-    assign rest_enough = TOTAL_W'(rest_q) >= rest_need;
+    assign rest_enough = (UNITS_W + 7)'(rest_q) >= rest_need_q;
 
     assign s_axis_reply_tready = plan_q == PLAN_READY && accept;
 
@@ -120,13 +120,15 @@ module embnic_tx_frame
                 fit_q  <= (total_q <= TOTAL_W'(limit_q)) ? offer.bags : 16'd0;
                 rest_q <= limit_q;
                 bit_q  <= 3'd7;
+                rest_need_q <= {offer_units, 7'd0};
             end
             PLAN_DIVIDE: begin
                 if (rest_enough) begin
-                    rest_q       <= rest_q - rest_need[7:0];
+                    rest_q       <= rest_q - rest_need_q[7:0];
                     fit_q[{1'b0, bit_q}] <= 1'b1;
                 end
-                bit_q <= bit_q - 1'b1;
+                bit_q       <= bit_q - 1'b1;
+                rest_need_q <= rest_need_q >> 1;
             end
             default: ;
         endcase
@@ -159,21 +161,24 @@ module embnic_tx_frame
     logic [7:0]         frame_limit_q;
     logic [19:0]        frame_base_q;
     logic [15:0]        frame_fit_q;
+    logic [7:0]         frame_full_q;   // units of so many vectors
+    logic [7:0]         rest_units_q;   // units of all vectors from this frame on, modulo 256
     logic [15:0]        vectors_q;      // sent in earlier frames
     logic [UNITS_W-1:0] piece_q;        // units of the current vector sent in earlier frames
     logic [RSP_W-1:0]   addr_q;         // next bus beat of the reply RAM
     logic               load;           // the frame goes to the slots
 
     // This frame
-    logic [15:0]        left, count_q, count_d, first_q;
-    logic [UNITS_W-1:0] piece_left, first_unit_q;
+    logic [15:0]        left_q, count_q, count_d, first_q;   // vectors of this and later frames
+    logic [UNITS_W-1:0] piece_left_q, first_unit_q;          // units of the current vector in these
+    logic               piece_cut;                           // it does not end in this frame
     logic [7:0]         carry_q, carry_d;  // units of vectors
+    logic [8:0]         carry_units;       // and of the block
     logic               final_q, final_d;
-    logic [15:0]        ip_len;
+    logic [15:0]        ip_len_q, udp_len_q;
     logic [19:0]        sum_q;
 
-    assign left       = reply_q.bags - vectors_q;
-    assign piece_left = units_q - piece_q;
+    assign piece_cut = piece_left_q > UNITS_W'(frame_limit_q);
 
     always_comb begin
         if (!body_q) begin
@@ -182,16 +187,16 @@ module embnic_tx_frame
             final_d = 1'b1;
         end else if (frame_fit_q == '0) begin
             count_d = 16'd1;
-            carry_d = (piece_left > UNITS_W'(frame_limit_q)) ? frame_limit_q : piece_left[7:0];
-            final_d = left == 16'd1 && piece_left <= UNITS_W'(frame_limit_q);
+            carry_d = piece_cut ? frame_limit_q : piece_left_q[7:0];
+            final_d = left_q == 16'd1 && !piece_cut;
         end else begin
-            count_d = (left > frame_fit_q) ? frame_fit_q : left;
-            carry_d = 8'(count_d[7:0] * units_q[7:0]);  // at most the limit
-            final_d = left <= frame_fit_q;
+            count_d = (left_q > frame_fit_q) ? frame_fit_q : left_q;
+            carry_d = (left_q > frame_fit_q) ? frame_full_q : rest_units_q;  // at most the limit
+            final_d = left_q <= frame_fit_q;
         end
     end
 
-    assign ip_len = (16'(carry_q) + 16'(block_q)) * 16'(UNIT_BYTES) + 16'(IP_OVERHEAD);
+    assign carry_units = 9'(carry_q) + 9'(block_q);
     assign accept = frame_q == FRAME_NONE || (frame_q == FRAME_PUSH && load && final_q);
 
     always_ff @(posedge clk) begin
@@ -204,16 +209,24 @@ module embnic_tx_frame
             frame_limit_q <= limit_q;
             frame_base_q  <= base_q;
             frame_fit_q   <= fit_q;
+            frame_full_q  <= limit_q - rest_q;  // used when the reply does not fit one frame
+            rest_units_q  <= total_q[7:0];
+            left_q        <= offer.bags;
+            piece_left_q  <= offer_units;
             vectors_q     <= '0;
             piece_q       <= '0;
             addr_q        <= offer.rsp_addr;
         end else if (frame_q == FRAME_PUSH && load) begin
             addr_q <= addr_q + (RSP_W'(carry_q) << BPW_W);
-            if (frame_fit_q == '0 && piece_left > UNITS_W'(frame_limit_q)) begin
-                piece_q <= piece_q + UNITS_W'(frame_limit_q);
+            rest_units_q <= rest_units_q - carry_q;
+            if (frame_fit_q == '0 && piece_cut) begin
+                piece_q      <= piece_q + UNITS_W'(frame_limit_q);
+                piece_left_q <= piece_left_q - UNITS_W'(frame_limit_q);
             end else begin
-                piece_q   <= '0;
-                vectors_q <= vectors_q + count_q;
+                piece_q      <= '0;
+                piece_left_q <= units_q;
+                vectors_q    <= vectors_q + count_q;
+                left_q       <= left_q - count_q;
             end
         end
         count_q      <= count_d;
@@ -221,7 +234,9 @@ module embnic_tx_frame
         final_q      <= final_d;
         first_q      <= reply_q.reply.frame.hdr.first_bag + vectors_q;
         first_unit_q <= piece_q;
-        sum_q        <= frame_base_q + 20'(ip_len);
+        sum_q        <= frame_base_q + 20'({carry_units, 6'd0});
+        ip_len_q     <= 16'({carry_units, 6'd0}) + 16'(IP_OVERHEAD);
+        udp_len_q    <= 16'({carry_units, 6'd0}) + 16'(IP_OVERHEAD - 20);
         if (rst) frame_q <= FRAME_NONE;
         else begin
             unique case (frame_q)
@@ -254,12 +269,14 @@ module embnic_tx_frame
     frame_t       request;
     header_t      hdr;
     logic [16:0]  fold;
-    logic [15:0]  checksum;
+    logic [15:0]  fold_next, checksum;
     logic [511:0] headers;
 
     assign request  = reply_q.reply.frame;
     assign fold     = 17'(sum_q[15:0]) + 17'(sum_q[19:16]);
-    assign checksum = ~(fold[15:0] + 16'(fold[16]));
+    // The carry comes back in at the bottom: both sums are made, it chooses.
+    assign fold_next = sum_q[15:0] + 16'(sum_q[19:16]) + 16'd1;
+    assign checksum  = ~(fold[16] ? fold_next : fold[15:0]);
 
     always_comb begin
         hdr                   = '0;
@@ -268,6 +285,9 @@ module embnic_tx_frame
         hdr.opcode            = opcode_q;
         hdr.flags[FLAG_FINAL] = final_q;
         hdr.dtype             = DTYPE_FP32;
+        if ((opcode_q == OPCODE_REPLY || opcode_q == OPCODE_PARTIAL) && request.hdr.dtype == DTYPE_FIXED) begin
+            hdr.dtype = DTYPE_FIXED;  // the integers as they are
+        end
         hdr.status            = reply_q.status;
         hdr.tenant            = request.hdr.tenant;
         hdr.request_id        = request.hdr.request_id;
@@ -284,7 +304,7 @@ module embnic_tx_frame
         headers[8*6+:48]   = swap48(request.mac_dst);
         headers[8*12+:16]  = swap16(16'h0800);
         headers[8*14+:16]  = swap16(16'h4500);
-        headers[8*16+:16]  = swap16(ip_len);
+        headers[8*16+:16]  = swap16(ip_len_q);
         headers[8*18+:16]  = '0;                        // identification: never fragmented
         headers[8*20+:16]  = swap16(16'h4000);
         headers[8*22+:16]  = swap16(16'h4011);
@@ -293,7 +313,7 @@ module embnic_tx_frame
         headers[8*30+:32]  = swap32(request.ip_src);
         headers[8*34+:16]  = swap16(request.port_dst);
         headers[8*36+:16]  = swap16(request.port_src);
-        headers[8*38+:16]  = swap16(ip_len - 16'd20);
+        headers[8*38+:16]  = swap16(udp_len_q);
         headers[8*40+:16]  = '0;                        // no UDP checksum
         headers[8*HDR_BYTE+:8*HEADER_BYTES] = header_to_bytes(hdr);
     end
@@ -351,7 +371,7 @@ module embnic_tx_frame
             slot_final_q   <= final_q;
             slot_left_q    <= BODY_W'(carry_q) << BPW_W;
             slot_addr_q    <= addr_q;
-            slot_bytes_q   <= ip_len + 16'd14;
+            slot_bytes_q   <= ip_len_q + 16'd14;
             slot_class_q   <= {opcode_q == OPCODE_ACK, opcode_q == OPCODE_ERROR, opcode_q == OPCODE_PARTIAL,
                                opcode_q == OPCODE_REPLY};
         end else if (go) begin
@@ -458,7 +478,7 @@ module embnic_tx_frame
 
     // Of the request a reply repeats only some fields, and credits make the FIFO's level uninteresting.
     wire unused = &{1'b0, fifo_count, fifo_ready, reply_q.rsp_addr, reply_q.reply.opcode, reply_q.reply.status,
-        reply_q.reply.vec_beats, reply_q.reply.bags, reply_q.reply.dispatching, request};
+        reply_q.reply.vec_beats, reply_q.reply.bags, reply_q.reply.dispatching, reply_q.bags, request};
 
     // Assertions
     logic in_frame_q;

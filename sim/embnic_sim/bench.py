@@ -631,8 +631,11 @@ class Bench:
 
     clock_ns = 4
 
-    def __init__(self, dut: Any, *, reset: str | None = "rst") -> None:
-        """`reset=None` is for a module without reset: it runs from the first edge."""
+    def __init__(self, dut: Any, *, reset: str | None = "rst", clock: str = "clk") -> None:
+        """`reset=None` is for a module without reset: it runs from the first edge.
+
+        A module with two clocks has one bench a domain: `reset="rst_wr", clock="clk_wr"`.
+        """
         self.dut = dut
         self._reset_name = reset
         self.seed = int(os.environ.get("EMBNIC_SEED", "1"))
@@ -645,11 +648,16 @@ class Bench:
         self._sources: list[Source] = []
         self._in_reset = reset is not None
         dut._log.info("seed %d, parameters %s", self.seed, self.params)
-        self._edge = RisingEdge(dut.clk)
-        Clock(dut.clk, self.clock_ns, unit="ns").start(start_high=False)
+        self._clock = getattr(dut, clock)
+        self._edge = RisingEdge(self._clock)
+        self.start_clock()
         if reset is not None:
             self.pin(reset).write(1)
         cocotb.start_soon(self._run())
+
+    def start_clock(self) -> None:
+        """Start the clock; override for another period."""
+        Clock(self._clock, self.clock_ns, unit="ns").start(start_high=False)
 
     async def _run(self) -> None:
         edge, agents = self._edge, self._agents

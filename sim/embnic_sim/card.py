@@ -34,9 +34,9 @@ from numpy.typing import NDArray
 from embnic.errors import ClosedError, ConfigError, DeviceFault, DeviceTimeout
 from embnic.gen.configs import CONFIGS, CoreConfig
 from embnic.wire import FrameBatch
-from embnic_sim.card_build import build_card
+from embnic_sim.card_build import BuiltCard, build_card
 
-__all__ = ["CardStats", "DramModel", "Phase", "SimCard"]
+__all__ = ["DECISION", "CardStats", "DramModel", "Phase", "SimCard"]
 
 _LOG = logging.getLogger("embnic.sim")
 
@@ -47,6 +47,17 @@ LINGER_CYCLES = 256
 SLICE_CYCLES = 100_000  # simulated between two looks at the keyboard
 REQUEST_ID_OFFSET = 50  # of a whole frame: 42 bytes of headers, then ours
 PROBE_BITS = 32
+# A lookup of the tag stage: its key {table 15, row 48, seg 8} in two parts, and what was decided.
+DECISION = np.dtype(
+    [
+        ("cycle", np.uint64),
+        ("key_low", np.uint64),
+        ("key_high", np.uint32),
+        ("line", np.uint16),
+        ("flags", np.uint8),  # 1: allocates when absent; 2: hit; 4: a valid line was replaced
+        ("zero", np.uint8),
+    ]
+)
 LINE_GBPS = {"tiny": 25.0, "edge": 10.0, "line100": 100.0}
 
 
@@ -153,6 +164,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "create": (_POINTER, (_POINTER, _POINTER)),
     "destroy": (None, (_POINTER,)),
     "configure": (None, (_POINTER, _POINTER)),
+    "mutant": (_I32, (_POINTER, _U32)),
     "reset": (None, (_POINTER, _U64)),
     "step": (None, (_POINTER, _U64)),
     "run_until": (None, (_POINTER, _U64, _U64, _U64, _I32)),
@@ -174,9 +186,11 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "probe_counts": (None, (_POINTER, _POINTER)),
     "probe_record": (None, (_POINTER, _U64, _U64)),
     "probe_window": (_U64, (_POINTER, _POINTER, _POINTER)),
+    "decisions_record": (None, (_POINTER, _U64)),
+    "decisions": (_U64, (_POINTER, _POINTER)),
     "trace": (_I32, (_POINTER, ctypes.c_char_p)),
 }
-_ABI = 1
+_ABI = 2
 _STOPPED_BY_MODEL = 2
 
 
@@ -225,7 +239,7 @@ class SimCard:
         self.dram = dram or DramModel()
         if self.dram.bytes_per_cycle == 0:
             self.dram = replace(self.dram, bytes_per_cycle=self.config.data_w // 8)
-        built = build_card(config, build=build, trace=trace is not None)
+        built = self._built(build, trace is not None)
         self.build_name = built.name
         self.build_seconds = built.built_seconds
         self.clock_hz = self.config.clock_mhz * 1e6
@@ -248,6 +262,10 @@ class SimCard:
         if trace is not None:
             self._trace(Path(trace))
         self.reset()
+
+    def _built(self, build: str, traced: bool) -> BuiltCard:
+        """Return the library to load; mutation testing loads another one."""
+        return build_card(self.config.name, build=build, trace=traced)
 
     def __enter__(self) -> SimCard:
         return self
@@ -564,6 +582,16 @@ class SimCard:
         out = np.empty(count, dtype=np.uint32)
         self._call("probe_window", out.ctypes.data, ctypes.byref(start))
         return int(start.value), out
+
+    def record_decisions(self, lookups: int) -> None:
+        """Keep what the tag stage decides of the next `lookups` lookups; call it on an idle core."""
+        self._call("decisions_record", lookups)
+
+    def decisions(self) -> NDArray[np.void]:
+        """Return the lookups of the tag stage that were kept, in their order: DECISION, shape [n]."""
+        out = np.empty(int(self._call("decisions", None)), DECISION)
+        self._call("decisions", out.ctypes.data)
+        return out
 
     def record_frames(self, on: bool) -> None:
         """Begin (forgetting the past) or end the recording of frame times for `frame_stamps`."""

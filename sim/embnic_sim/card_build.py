@@ -33,7 +33,7 @@ from embnic_sim.toolchain import (
     verilator_version,
 )
 
-__all__ = ["BUILDS", "BuiltCard", "build_card"]
+__all__ = ["BUILDS", "BuiltCard", "build_card", "card_commands", "run_build"]
 
 _LOG = logging.getLogger("embnic.sim")
 _LIBRARY = "libembnic_card.so"
@@ -92,7 +92,13 @@ def _trace_flags() -> tuple[str, str]:
     return "--trace-vcd", "EMBNIC_TRACE_VCD"
 
 
-def _commands(folder: Path, config: str, kind: _Kind, trace: bool) -> list[list[str]]:
+def card_commands(
+    folder: Path, config: str, kind: _Kind, trace: bool, *, mutants: Path | None = None
+) -> list[list[str]]:
+    """Return the commands that build the library in `folder`.
+
+    `mutants` is a netlist of the whole core, with mutants in it, that takes the place of the RTL.
+    """
     parameters = CONFIGS[config].parameters()
     defines = [
         f"-DEMBNIC_DATA_W={parameters['DATA_W']}",
@@ -115,6 +121,8 @@ def _commands(folder: Path, config: str, kind: _Kind, trace: bool) -> list[list[
         "--output-split",
         "0",
     ]  # one file: half the processor time of many with their headers
+    if mutants is not None:
+        defines.append("-DEMBNIC_MUTANTS")
     libraries = []
     if trace:
         flag, macro = _trace_flags()
@@ -123,12 +131,15 @@ def _commands(folder: Path, config: str, kind: _Kind, trace: bool) -> list[list[
         libraries = ["-LDFLAGS", "-llz4 -lz"] if "fst" in flag else []
     verilate += ["-CFLAGS", " ".join(["-fPIC", "-std=c++17", f"-I{harness_root()}", *defines])]
     verilate += ["-LDFLAGS", "-shared", *libraries]
-    verilate += [f"-I{include}" for include in include_folders()]
-    verilate += [f"-G{name}={value}" for name, value in parameters.items()]
-    waivers = find_waivers()
-    verilate += [
-        str(file) for file in [*waivers, *find_sources("embnic_core"), harness_root() / "card.cpp"]
-    ]
+    if mutants is None:
+        verilate += [f"-I{include}" for include in include_folders()]
+        verilate += [f"-G{name}={value}" for name, value in parameters.items()]
+        controls = [*find_waivers(), harness_root() / "record.vlt"]
+        verilate += [str(file) for file in [*controls, *find_sources("embnic_core")]]
+    else:
+        # What yosys writes has no style, and vectors of which one bit depends on another.
+        verilate += ["-Wno-lint", "-Wno-style", "-Wno-UNOPTFLAT", str(mutants)]
+    verilate.append(str(harness_root() / "card.cpp"))
     make = [
         "make",
         "-C",
@@ -180,7 +191,8 @@ class _Progress:
         return elapsed
 
 
-def _run(commands: Sequence[list[str]], folder: Path, text: str) -> float:
+def run_build(commands: Sequence[list[str]], folder: Path, text: str) -> float:
+    """Run the commands of a build, with one line of progress; return the seconds it took."""
     progress = _Progress(text)
     log = folder / "build.log"
     with tool_environment() as env, log.open("wb") as out:
@@ -231,9 +243,11 @@ def build_card(config: str = "tiny", *, build: str = "fast", trace: bool = False
     try:
         version = verilator_version()
         parent = cache_root() / "sim"
-        commands = _commands(Path("."), config, kind, trace)
+        commands = card_commands(Path("."), config, kind, trace)
         headers = sorted(header for folder in include_folders() for header in folder.glob("*.svh"))
-        harness = sorted([*harness_root().glob("*.cpp"), *harness_root().glob("*.hpp")])
+        harness = sorted(
+            file for suffix in ("*.cpp", "*.hpp", "*.vlt") for file in harness_root().glob(suffix)
+        )
         files = [*find_waivers(), *find_sources("embnic_core"), *headers, *harness]
         flags = [
             word.replace(str(harness_root()), "")
@@ -254,7 +268,7 @@ def build_card(config: str = "tiny", *, build: str = "fast", trace: bool = False
             folder.mkdir(parents=True)
             text = f"building the simulated card: {name}, once"
             try:
-                seconds = _run(_commands(folder, config, kind, trace), folder, text)
+                seconds = run_build(card_commands(folder, config, kind, trace), folder, text)
                 (folder / ".done").touch()
             finally:
                 for path in folder.iterdir():

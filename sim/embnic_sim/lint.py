@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lints the whole core in every named configuration: `python -m embnic_sim.lint`."""
+"""Lints the whole core in every named configuration, and what only board tops use: `python -m embnic_sim.lint`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from embnic_sim.runner import lint
 from embnic_sim.toolchain import config_parameters, module_parameters
 
 __all__ = ["main"]
+
+# Modules that no part of the core contains.
+BOARD_MODULES = ("embnic_async_fifo",)
 
 
 def main() -> int:
@@ -27,6 +30,12 @@ def main() -> int:
         print(
             f"verilator --lint-only -Wall embnic_core {config}: {'NOT clean' if status else 'clean'}"
         )
+    for module in BOARD_MODULES:
+        status, text = lint(module)
+        if status:
+            dirty += 1
+            print(text, file=sys.stderr)
+        print(f"verilator --lint-only -Wall {module}: {'NOT clean' if status else 'clean'}")
     return 1 if dirty else 0
 
 

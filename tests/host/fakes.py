@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from embnic.arithmetic import widen
+from embnic.arithmetic import OUTPUT, widen
 from embnic.backends.card import CardBackend
-from embnic.backends.reference import accumulate, finish
+from embnic.backends.reference import accumulate, finish, unpooled
 from embnic.config import Table
 from embnic.driver import Driver
 from embnic.engine import Engine
@@ -175,6 +175,9 @@ class FakeCard:
             "REPLY_VEC64": c.reply_vec64,
             "CTXS": c.ctxs,
             "CLIENTS": c.clients,
+            "FEATURES": 0,
+            "BUCKETS": 32,
+            "ERROR_LOG": 64,
         }
         values = {
             "CONTRACT_HASH": CONTRACT_HASH,
@@ -183,7 +186,9 @@ class FakeCard:
         }
         for name, register in REGISTERS.items():
             value = sum((f.reset or 0) << f.low for f in register.fields.values())
-            self.registers[register.offset] = self.identity.get(name, values.get(name, value))
+            for index in range(register.count):
+                at = register.offset + 4 * index
+                self.registers[at] = self.identity.get(name, values.get(name, value))
 
     def revive(self) -> None:
         """Come back from the dead with all state kept (the outage was the cable's)."""
@@ -215,7 +220,8 @@ class FakeCard:
         if not self._bus():
             return 0xFFFFFFFF
         if offset == REGISTERS["STATUS"].offset:
-            return int(self.now >= self.busy_until)
+            # bits: idle, flush_busy, drained, commit_busy
+            return 0b0101 if self.now >= self.busy_until else 0b1010
         for counter in COUNTERS:
             if offset in (counter.offset, counter.offset + 4):
                 return (
@@ -230,7 +236,7 @@ class FakeCard:
         if offset == REGISTERS["CONTROL"].offset:
             if value & 4:
                 self.shadow = {**self.counters, "cycles": int(self.now * 250e6)}
-            value &= 1
+            value &= 0b1001
         if offset == REGISTERS["TABLE_COMMIT"].offset:
             words = [
                 self.registers.get(REGISTERS["TABLE_WORD"].offset + 4 * n, 0) for n in range(8)
@@ -362,7 +368,10 @@ class FakeCard:
     def _serve(self, frame: bytes, payload: bytes) -> list[bytes]:
         opcode = frame[45]
         if opcode == Opcode.PING:
+            self.counters["replies"] += 1
             return [self._reply(frame, Opcode.REPLY, b"", flags=Flag.FINAL)]
+        if self.reg("CONTROL") & 0b1000:
+            return [self._error(frame, Status.BUSY)]
         self.lookups += 1
         if self.lookups in self.faults.status:
             return [self._error(frame, self.faults.status[self.lookups])]
@@ -464,10 +473,23 @@ class FakeCard:
             return Status.UNSUPPORTED
         base = descriptor["base"]
         stored = unpack(table, self.memory[base : base + table.nbytes])
+        if table.pooling is Pooling.NONE:
+            if len(keys) > 1 or init is not None:
+                return Status.BAD_REQUEST
+            return table, self._row(table, stored, ids), len(ids)
         acc, count = accumulate(
             table, stored, ids, None if weights is None else weights[real], init
         )
         return table, acc, count
+
+    @staticmethod
+    def _row(table: Table, stored: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        """Return a row as it is sent; `ids` are one or none."""
+        if table.dtype is not DType.FIXED:
+            row = unpooled(table, stored, ids) if len(ids) else np.zeros((1, table.dim))
+            return widen(row[0].astype(OUTPUT[table.dtype]), table.dtype)
+        skipped = not len(ids) or ids[0] == table.padding_idx
+        return np.zeros(table.dim, np.int32) if skipped else stored[ids[0]]
 
     @staticmethod
     def _table(descriptor: dict[str, int]) -> Table:
@@ -533,7 +555,7 @@ class FakeCard:
     @staticmethod
     def _answer(table: Table, acc: np.ndarray, count: int) -> np.ndarray:
         """Return a bag's result as it is sent: fp32, or the raw int32 of a `fixed` table."""
-        if table.dtype is DType.FIXED:
+        if table.dtype is DType.FIXED or table.pooling is Pooling.NONE:
             return acc
         return widen(finish(table, acc, count), table.dtype)
 
@@ -566,6 +588,7 @@ class FakeCard:
         )
         if sequence <= high or sequence in seen:
             self.counters["update_duplicates"] += 1
+            self.counters["acks"] += 1
             return [ack]
         if sequence > high + 64:
             return [self._error(frame, Status.SEQUENCE_WINDOW)]
@@ -589,6 +612,7 @@ class FakeCard:
             seen.discard(high)
         self.clients[client] = (high, seen)
         self.counters["updates"] += 1
+        self.counters["acks"] += 1
         self.counters["update_rows"] += count
         return [] if self._event("update") else [ack]
 
@@ -613,8 +637,9 @@ def fake_engine(
     mtu: int = 1500,
     fallback: bool = True,
     timing: Timing = FAKE_TIMING,
+    **pools: Any,
 ) -> Engine:
-    """Open an engine on a fake card."""
-    driver = fake_driver(card, timing=timing, mtu=mtu)
+    """Open an engine on a fake card; `pools` are the driver's dtypes and orders."""
+    driver = fake_driver(card, timing=timing, mtu=mtu, **pools)
     backend = CardBackend(tables, driver, name="fake", release=card.close)
     return Engine(tables, backend, fallback=fallback)

@@ -164,8 +164,9 @@ def test_a_table_the_card_cannot_hold_is_refused_and_the_card_given_back():
     card = FakeCard()
     with pytest.raises(embnic.ConfigError, match=r"dim 200.*1 to 128"):
         fake_engine([embnic.Table("t", rows=2, dim=200, pooling="sum")], card)
-    with pytest.raises(embnic.ConfigError, match="fp16"):
-        fake_engine([embnic.Table("t", rows=2, dim=20, pooling="sum", dtype="fp16")], FakeCard())
+    tree = embnic.Table("t", rows=2, dim=20, pooling="sum", order="tree", tree_k=2)
+    with pytest.raises(embnic.ConfigError, match="'tree'"):
+        fake_engine([tree], FakeCard())
 
 
 # -- a card -----------------------------------------------------------------------------------------------------------

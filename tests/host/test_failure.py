@@ -4,10 +4,12 @@
 Here on the fake card, in every phase; `tests/system/test_card_failure.py` does it on the core.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
-from cases import difficult_rows, random_bags, same_bits, seeded
-from fakes import FakeCard, Faults, fake_engine
+from cases import FORMATS, difficult_rows, random_bags, same_bits, seeded, table_of
+from fakes import EVERY_FORMAT, FakeCard, Faults, fake_engine
 
 import embnic
 from embnic.backends.reference import ReferenceBackend
@@ -95,6 +97,36 @@ def test_answers_that_came_before_the_loss_are_kept():
     stats = run.check_counts()
     assert 0 < stats.bags_by_card < stats.bags
     assert stats.bags_by_cpu > 0
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_answers_of_every_format_are_kept_and_completed(dtype):
+    """Some bags from the card, the rest from the CPU, also from rows quantised here."""
+    rng = seeded()
+    card = FakeCard()
+    tables = [
+        dataclasses.replace(
+            table_of(dtype, rows=40, dim=21, pooling=pooling, padding_idx=2), name=pooling
+        )
+        for pooling in ("sum", "mean", "max")
+    ]
+    engine, reference = fake_engine(tables, card, **EVERY_FORMAT), ReferenceBackend(tables)
+    for table in tables:
+        rows, fresh = rng.standard_normal((2, 40, 21), dtype=np.float32)
+        for target in (engine, reference):
+            target.load(table.name, rows)
+            target.update(table.name, np.arange(0, 40, 2), fresh[:20])
+    card.events.clear()
+    card.faults = Faults(die=("request", 5))
+    parts = [random_bags(rng, table, 60, longest=40) for table in tables]
+    bags = embnic.Bags({name: part[name] for part in parts for name in part})
+    pooled, expected = engine.lookup(bags), reference.lookup(bags)
+    for name in bags:
+        assert same_bits(pooled[name], expected[name]), name
+    stats = engine.stats()
+    assert stats.bags_by_card > 0
+    assert stats.bags_by_cpu > 0
+    engine.close()
 
 
 @pytest.mark.parametrize(

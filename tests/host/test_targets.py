@@ -9,7 +9,7 @@ import pytest
 from embnic.errors import BackendUnavailable, ConfigError
 from embnic.targets import AUTO_ORDER, TARGETS, choose
 
-BUILT = {"reference", "cpu", "rtl", "gpu", "select"}
+BUILT = {"reference", "cpu", "rtl", "model", "gpu", "select"}
 
 
 def test_the_registry_says_what_is_built():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the benches of the row cache share: the tag rules in plain Python, and card memory that answers in any order."""
+"""What the benches of the row cache share: the tag rules, stored formats and card memory that answers in any order."""
 
 from __future__ import annotations
 
@@ -26,6 +26,13 @@ def set_of(key: int, sets: int) -> int:
         index ^= key & (sets - 1)
         key >>= width
     return index
+
+
+class Ticker:
+    """Calls functions at every clock edge and at every reset."""
+
+    def __init__(self, tick: Callable[[], None], reset: Callable[[], None]) -> None:
+        self.tick, self.reset = tick, reset
 
 
 @dataclass
@@ -76,6 +83,50 @@ class TagModel:
         return hit, index * self.ways + way, evicted
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How a row of `vec_beats` vector beats is stored on a bus of `bytes` with chunks of `bytes >> expand`."""
+
+    vec_beats: int
+    expand: int
+    bytes: int
+    line_bytes: int
+
+    @property
+    def header_chunks(self) -> int:
+        """Chunks that the header of a quantised row takes, 0 without."""
+        return 16 // (self.bytes >> self.expand) if self.expand >= 2 else 0
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the stored row, a multiple of 64."""
+        return -(-(self.header_chunks + self.vec_beats) * (self.bytes >> self.expand) // 64) * 64
+
+    def lines(self) -> list[dict[str, int]]:
+        """Return what op_t says of each line."""
+        per_line = (self.line_bytes // self.bytes) << self.expand
+        count = -(-self.stored_bytes // self.line_bytes)
+        fields, base = [], 0
+        for seg in range(count):
+            chunk = self.header_chunks if seg == 0 else 0
+            beats = min(per_line - chunk, self.vec_beats - base)
+            rest = self.stored_bytes - seg * self.line_bytes
+            fields.append(
+                {
+                    "seg": seg,
+                    "first_seg": int(seg == 0),
+                    "last_seg": int(seg == count - 1),
+                    "fetch_beats": min(self.line_bytes, rest) // self.bytes,
+                    "header": int(seg == 0 and self.expand >= 2),
+                    "chunk": chunk,
+                    "beats": beats,
+                    "beat_base": base,
+                }
+            )
+            base += beats
+        return fields
+
+
 @dataclass
 class _Burst:
     due: int
@@ -87,21 +138,29 @@ class _Burst:
 
 
 class LineMemory:
-    """AXI4 read memory of unlimited size: its contents are a function of the address.
+    """AXI4 read memory of unlimited size. Every line read has contents of its own.
 
+    What a beat holds is a function of its address and of the number of the read: as if memory changed between
+    any two reads. So data that came with an earlier or a later read than the right one is never right.
     Bursts of different IDs may overtake each other and interleave beat by beat; those of one ID stay in order.
-    Checked: INCR, full width, aligned, no 4 KB crossing, AR stable, an ID is used again only when its line is complete.
+    Checked: INCR, full width, aligned, no burst leaves its window, AR stable, an ID is used again only when its
+    line is complete, no more than `fetches` lines are outstanding.
     """
 
     def __init__(
-        self, pins: Mapping[str, Pin], rng: random.Random, length_of: Callable[[int], int]
+        self,
+        pins: Mapping[str, Pin],
+        rng: random.Random,
+        length_of: Callable[[int], int],
+        params: Mapping[str, int],
     ) -> None:
         self._pins, self._rng, self._length_of = pins, rng, length_of
         self.bytes = pins["rdata"].width // 8
         self.mask = (1 << pins["rdata"].width) - 1
+        self.window = min(4096, params.get("MAX_BURST", 256) * self.bytes)
+        self.fetches = params["FETCHES"]
         self.latency, self.gap, self.ready_rate = (4, 20), 0.0, 1.0
-        self.interleave, self.reorder = True, True
-        self.version: dict[int, int] = {}  # address -> added to its contents
+        self.interleave, self.reorder, self.frozen = True, True, False
         self.error_rate = 0.0
         self.outstanding_sum = self.outstanding_max = self.cycles = self.bursts = self.splits = 0
         self.reset()
@@ -124,9 +183,14 @@ class LineMemory:
         """Nothing outstanding."""
         return not self._queue
 
-    def word(self, addr: int) -> int:
-        """Return the beat at an address."""
-        return (addr // 16 + 1 + (self.version.get(addr, 0) << 40)) * ODD & self.mask
+    @property
+    def outstanding(self) -> int:
+        """Lines asked for and not complete."""
+        return len({burst.ident for burst in self._queue})
+
+    def word(self, addr: int, miss: int) -> int:
+        """Return the beat at an address as the n-th line read gets it."""
+        return (addr // 16 + 1 + (miss + 1 << 40)) * ODD & self.mask
 
     def errors(self, miss: int) -> int:
         """Return which beats of the n-th line are answered with an error, one bit each."""
@@ -134,6 +198,14 @@ class LineMemory:
             mask = 1 << self._rng.randrange(self._length_of(miss)) | self._rng.getrandbits(256)
             self._errors[miss] = mask if self._rng.random() < self.error_rate else 0
         return self._errors[miss]
+
+    def line(self, miss: int, addr: int) -> list[int | None]:
+        """Return the beats of the n-th line read, None where it is answered with an error."""
+        bad = self.errors(miss)
+        return [
+            None if bad >> beat & 1 else self.word(addr + beat * self.bytes, miss)
+            for beat in range(self._length_of(miss))
+        ]
 
     def tick(self) -> None:
         """One clock edge."""
@@ -151,9 +223,9 @@ class LineMemory:
                 self._accept(*now)
         else:
             assert self._held is None, "arvalid fell before arready"
-        identities = len({burst.ident for burst in self._queue})
-        self.outstanding_sum += identities
-        self.outstanding_max = max(self.outstanding_max, identities)
+        self.outstanding_sum += self.outstanding
+        self.outstanding_max = max(self.outstanding_max, self.outstanding)
+        assert self.outstanding <= self.fetches, f"{self.outstanding} lines are outstanding"
         self._ready = rng.random() < self.ready_rate
         pins["arready"].write(int(self._ready))
         self._answer()
@@ -164,15 +236,15 @@ class LineMemory:
         assert 1 << size == self.bytes and burst == 1 and addr % self.bytes == 0, (
             "AR must be full-width aligned INCR"
         )
-        assert addr // 4096 == (end - 1) // 4096, (
-            f"{beats} beats at {addr:#x} cross a 4 KB boundary"
+        assert addr // self.window == (end - 1) // self.window, (
+            f"{beats} beats at {addr:#x} leave their window of {self.window} bytes"
         )
         if self._asked == 0:
             assert all(entry.ident != ident for entry in self._queue), (
                 f"ID {ident} is used by another line"
             )
         else:
-            assert addr % 4096 == 0, "a line is cut only at a page"
+            assert addr % self.window == 0, "a line is cut only where a window ends"
             self.splits += 1
         self.bursts += 1
         due = self._cycle + self._rng.randint(*self.latency) - 2  # AR to the first beat's cycle
@@ -187,7 +259,7 @@ class LineMemory:
     def _answer(self) -> None:
         pins, rng = self._pins, self._rng
         pins["rvalid"].write(0)
-        if not self._queue or (self.gap and rng.random() < self.gap):
+        if not self._queue or self.frozen or (self.gap and rng.random() < self.gap):
             return
         if self._busy is None or self.interleave:
             oldest: dict[int, _Burst] = {}
@@ -199,7 +271,8 @@ class LineMemory:
             self._busy = rng.choice(due)
         burst = self._busy
         bad = self.errors(burst.miss) >> burst.beat & 1
-        pins["rdata"].write(rng.getrandbits(self.bytes * 8) if bad else self.word(burst.addr))
+        word = rng.getrandbits(self.bytes * 8) if bad else self.word(burst.addr, burst.miss)
+        pins["rdata"].write(word)
         pins["rid"].write(burst.ident)
         pins["rresp"].write(2 + rng.getrandbits(1) if bad else 0)
         pins["rlast"].write(int(burst.left == 1))
@@ -217,6 +290,7 @@ def add_memory(bench: Bench, length_of: Callable[[int], int]) -> LineMemory:
     address = ("arvalid", "arready", "arid", "araddr", "arlen", "arsize", "arburst")
     data = ("rvalid", "rid", "rdata", "rresp", "rlast")
     pins = {name: bench.pin(f"m_axi_{name}") for name in (*address, *data)}
-    memory = LineMemory(pins, random.Random(bench.random.getrandbits(64)), length_of)
+    rng = random.Random(bench.random.getrandbits(64))
+    memory = LineMemory(pins, rng, length_of, bench.params)
     bench.add(memory)
     return memory

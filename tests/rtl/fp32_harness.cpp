@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs the binary32 units against two references: the processor's own arithmetic and exact integers.
 //
-// Built twice by test_fp32.py: with HARNESS_FMA around embnic_fp32_fma, without around embnic_fp32_div_uint.
+// Built four times by test_fp32.py: with HARNESS_FMA, HARNESS_ADD, HARNESS_MUL around embnic_fp32_fma, _add, _mul, and with
+// HARNESS_DIV around embnic_fp32_div_uint. Sums and products take the operands of the fused strata: the sum that of a rounded
+// product and an addend, the product its factors.
 //   fp32_harness --count N [--seed S] [--break K]
 // First every combination of the special values below, then N operations drawn from the strata in turn. The numbers of
 // operations per stratum are printed. --break K falsifies the K-th expectation: the run must then fail. Exit: 0 all equal, 1 not.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -16,9 +19,15 @@
 #include <vector>
 
 #include "verilated.h"
-#ifdef HARNESS_FMA
+#if defined(HARNESS_FMA)
 #include "Vembnic_fp32_fma.h"
 using Model = Vembnic_fp32_fma;
+#elif defined(HARNESS_ADD)
+#include "Vembnic_fp32_add.h"
+using Model = Vembnic_fp32_add;
+#elif defined(HARNESS_MUL)
+#include "Vembnic_fp32_mul.h"
+using Model = Vembnic_fp32_mul;
 #else
 #include "Vembnic_fp32_div_uint.h"
 using Model = Vembnic_fp32_div_uint;
@@ -111,7 +120,7 @@ u32 round_pack(bool sign, u128 man, int exp, bool sticky) {
     return (static_cast<u32>(sign) << 31) | static_cast<u32>(encoded);
 }
 
-#ifdef HARNESS_FMA
+#ifndef HARNESS_DIV
 
 // Whole numbers of 640 bits: every a * b + c is one, in units of 2^-298.
 class Wide {
@@ -186,22 +195,36 @@ u32 exact_fma(u32 a, u32 b, u32 c) {
 
 constexpr u32 kOne = 0x3f800000;
 
-u32 exact(bool round_product, u32 a, u32 b, u32 c) {
-    if (!round_product) return exact_fma(a, b, c);
-    // The product alone; adding a zero of its own sign keeps the sign of a zero product.
-    return exact_fma(kOne, exact_fma(a, b, (a ^ b) & 0x80000000), c);
-}
-
-u32 hardware(bool round_product, u32 a, u32 b, u32 c) {
-    if (!round_product) return as_bits(std::fma(as_float(a), as_float(b), as_float(c)));
-    const volatile float product = as_float(a) * as_float(b);
-    return as_bits(product + as_float(c));
-}
-
 struct Operation {
     bool round_product;
     u32 a, b, c;
 };
+
+// The product alone; adding a zero of its own sign keeps the sign of a zero product.
+u32 exact_product(u32 a, u32 b) { return exact_fma(a, b, (a ^ b) & 0x80000000); }
+
+float hardware_product(u32 a, u32 b) {
+    const volatile float product = as_float(a) * as_float(b);
+    return product;
+}
+
+#if defined(HARNESS_FMA)
+u32 exact(const Operation& op) {
+    if (!op.round_product) return exact_fma(op.a, op.b, op.c);
+    return exact_fma(kOne, exact_product(op.a, op.b), op.c);
+}
+
+u32 hardware(const Operation& op) {
+    if (!op.round_product) return as_bits(std::fma(as_float(op.a), as_float(op.b), as_float(op.c)));
+    return as_bits(hardware_product(op.a, op.b) + as_float(op.c));
+}
+#elif defined(HARNESS_ADD)
+u32 exact(const Operation& op) { return exact_fma(kOne, op.a, op.b); }
+u32 hardware(const Operation& op) { return as_bits(as_float(op.a) + as_float(op.b)); }
+#else
+u32 exact(const Operation& op) { return exact_product(op.a, op.b); }
+u32 hardware(const Operation& op) { return as_bits(hardware_product(op.a, op.b)); }
+#endif
 
 u32 any_normal(Random& random, int low = 1, int high = 254) {
     return make(random.coin(), random.range(low, high), random.bits(23));
@@ -342,18 +365,60 @@ const std::vector<Stratum> kStrata = {
 
 #else  // division
 
+// fp32_round_e. kAny: one of the four, drawn for every operation.
+enum Storage { kFp32, kFp16, kBf16, kBf16Away, kAny };
+
 struct Operation {
     u32 a, count;
+    Storage storage = kAny;
 };
 
-u32 hardware(u32 a, u32 count) { return as_bits(as_float(a) / static_cast<float>(count)); }
+// Precision and exponent of the smallest number of the narrow types.
+constexpr int kPrecision[] = {24, 11, 8, 8}, kLowest[] = {-149, -24, -133, -133};
 
-u32 exact(u32 a, u32 count) {
+// Round to a narrow type with the processor's doubles.
+float hardware_narrow(float x, Storage storage) {
+    if (storage == kFp32 || !std::isfinite(x) || x == 0) return x;
+    int exp;
+    std::frexp(std::fabs(x), &exp);
+    const int unit = std::max(exp - kPrecision[storage], kLowest[storage]);
+    const double units = std::ldexp(static_cast<double>(std::fabs(x)), -unit);
+    double rounded = std::ldexp(storage == kBf16Away ? std::floor(units + 0.5) : std::nearbyint(units), unit);
+    if (storage == kFp16 && rounded > 65504) rounded = HUGE_VAL;
+    return std::copysign(static_cast<float>(rounded), x);
+}
+
+// The same with integers.
+u32 exact_narrow(u32 x, Storage storage) {
+    if (storage == kFp32 || is_nan(x) || is_inf(x) || is_zero(x)) return x;
+    const Parts parts = unpack(x);
+    const int top = 63 - __builtin_clzll(parts.man) + parts.exp;
+    const int drop = std::max(top - kPrecision[storage] + 1, kLowest[storage]) - parts.exp;
+    if (drop <= 0) return x;
+    if (drop > 30) return x & 0x80000000;
+    const u64 rest = parts.man & ((1ull << drop) - 1), half = 1ull << (drop - 1);
+    u64 kept = parts.man >> drop;
+    if (rest > half || (rest == half && (storage == kBf16Away || (kept & 1)))) kept++;
+    if (kept == 0) return x & 0x80000000;
+    const u32 rounded = round_pack(parts.sign, kept, parts.exp + drop, false);
+    return storage == kFp16 && (rounded & 0x7fffffff) >= 0x47800000 ? make(parts.sign, 255, 0) : rounded;
+}
+
+Storage of_count(Storage storage) { return storage == kBf16Away ? kBf16 : storage; }
+
+u32 hardware(u32 a, const Operation& op) {
+    return as_bits(hardware_narrow(as_float(a), op.storage)
+                   / hardware_narrow(static_cast<float>(op.count), of_count(op.storage)));
+}
+
+u32 exact(u32 a, const Operation& op) {
     if (is_nan(a)) return kNan;
-    if (is_inf(a) || is_zero(a)) return a;
-    // The count as binary32: its upper 24 bits, nearest even.
-    const u32 rounded = round_pack(false, count, 0, false);
-    const Parts x = unpack(a), y = unpack(rounded);
+    const u32 dividend = exact_narrow(a, op.storage);
+    // The count as binary32: its upper 24 bits, nearest even; and then as the narrow type.
+    const u32 divisor = exact_narrow(round_pack(false, op.count, 0, false), of_count(op.storage));
+    if (is_inf(divisor)) return is_inf(dividend) ? kNan : dividend & 0x80000000;
+    if (is_inf(dividend) || is_zero(dividend)) return dividend;
+    const Parts x = unpack(dividend), y = unpack(divisor);
     const u128 numerator = static_cast<u128>(x.man) << 90;
     return round_pack(x.sign, numerator / y.man, x.exp - 90 - y.exp, numerator % y.man != 0);
 }
@@ -362,6 +427,8 @@ u32 any_count(Random& random) {
     const int bits = random.range(1, 24);
     return (1u << (bits - 1)) + (bits > 1 ? random.bits(bits - 1) : 0);
 }
+
+u32 any_finite(Random& random) { return make(random.coin(), random.range(0, 254), random.bits(23)); }
 
 using Draw = Operation (*)(Random&);
 struct Stratum {
@@ -402,6 +469,48 @@ const std::vector<Stratum> kStrata = {
     {"specials", [](Random& r) -> Operation {
          const int kind = r.range(0, 2);
          return {kind == 0 ? make(r.coin(), 255, 0) : kind == 1 ? make(r.coin(), 255, r.bits(23)) : make(r.coin(), 0, 0), any_count(r)};
+     }},
+    {"binary16 ties", [](Random& r) -> Operation {
+         const u32 a = make(r.coin(), r.range(113, 143), (r.bits(11) << 12) + static_cast<u32>(r.range(-1, 1)));
+         return {a, any_count(r), kFp16};
+     }},
+    {"ties on the subnormal grid of binary16", [](Random& r) -> Operation {
+         // An odd number of halves of 2^-24, sometimes with a little more or less.
+         const float halves = static_cast<float>(2 * r.range(0, 1023) + 1);
+         u32 a = as_bits(std::ldexp(r.coin() ? halves : -halves, -25));
+         if (r.coin()) a += static_cast<u32>(r.range(-1, 1));
+         return {a, static_cast<u32>(r.range(1, 300)), kFp16};
+     }},
+    {"binary16 edges", [](Random& r) -> Operation {
+         const int edge = r.range(0, 2);
+         const u32 a = edge == 0 ? make(r.coin(), 142, 0x7fe000 + (r.bits(14) >> r.range(0, 13)))
+                     : edge == 1 ? make(r.coin(), r.range(100, 104), r.bits(23) >> r.range(0, 22))
+                                 : make(r.coin(), 112, 0x7fffff - (r.bits(14) >> r.range(0, 13)));
+         return {a, static_cast<u32>(r.range(1, 70)), kFp16};
+     }},
+    {"bfloat16 ties", [](Random& r) -> Operation {
+         const u32 a = make(r.coin(), r.range(0, 254), (r.bits(8) << 15) + static_cast<u32>(r.range(-1, 1)));
+         return {a, any_count(r), r.coin() ? kBf16 : kBf16Away};
+     }},
+    {"bfloat16 subnormals that carry", [](Random& r) -> Operation {
+         const u32 a = make(r.coin(), 0, (0x7fffff >> r.range(0, 8)) - (r.bits(16) >> r.range(0, 15)));
+         return {a, static_cast<u32>(r.range(1, 300)), r.coin() ? kBf16 : kBf16Away};
+     }},
+    {"bfloat16 overflow edge", [](Random& r) -> Operation {
+         return {make(r.coin(), 254, 0x7f8000 + static_cast<u32>(r.range(-3, 3))), static_cast<u32>(r.range(1, 9)),
+                 r.coin() ? kBf16 : kBf16Away};
+     }},
+    {"counts that narrow types round", [](Random& r) -> Operation {
+         const u32 a = any_finite(r);
+         if (r.coin()) return {a, r.coin() ? static_cast<u32>(r.range(2040, 65600)) : 65520u + static_cast<u32>(r.range(-40, 40)), kFp16};
+         return {a, static_cast<u32>(r.range(250, 70000)), r.coin() ? kBf16 : kBf16Away};
+     }},
+    {"counts that bfloat16 rounds twice", [](Random& r) -> Operation {
+         // Nearly a tie of 8 bits, decided in the bits that binary32 has not.
+         const int bits = r.range(25, 32);
+         const u32 top = (0x80u | r.bits(7)) << (bits - 8), half = 1u << (bits - 9);
+         const u32 count = top + half + static_cast<u32>(r.range(-200, 200));
+         return {any_finite(r), count, r.coin() ? kBf16 : kBf16Away};
      }},
 };
 
@@ -458,21 +567,23 @@ private:
         u32 result[2];
     };
 
-#ifdef HARNESS_FMA
+#ifndef HARNESS_DIV
     static constexpr int kLanes = 1;
     void drive(const Operation* op) {
-        // The addend comes FMA_C_DELAY cycles after the factors; in other cycles it is noise.
-        static constexpr std::size_t kDelay = 5;
         model_->valid_in = op != nullptr;
         model_->a = op ? op->a : static_cast<u32>(random_.next());
         model_->b = op ? op->b : static_cast<u32>(random_.next());
+#ifdef HARNESS_FMA
+        // The addend comes FMA_C_DELAY cycles after the factors; in other cycles it is noise.
+        static constexpr std::size_t kDelay = 5;
         model_->round_product = op ? op->round_product : random_.coin();
         addends_.push_back(op ? op->c : static_cast<u32>(random_.next()));
         model_->c = addends_.size() > kDelay ? addends_.front() : 0;
         if (addends_.size() > kDelay) addends_.pop_front();
+#endif
     }
     void expect(const Operation& op) {
-        const u32 one = hardware(op.round_product, op.a, op.b, op.c), two = exact(op.round_product, op.a, op.b, op.c);
+        const u32 one = hardware(op), two = exact(op);
         if (one != two) {
             std::printf("the references differ: mode %d a %08x b %08x c %08x: processor %08x, integers %08x\n", op.round_product,
                         op.a, op.b, op.c, one, two);
@@ -491,14 +602,16 @@ private:
         const u32 a = op ? op->a : static_cast<u32>(random_.next());
         model_->a = static_cast<u64>(other(a)) << 32 | a;
         model_->count = op ? op->count : static_cast<u32>(random_.next());
+        model_->storage = op ? op->storage : static_cast<u32>(random_.range(0, 3));
     }
     void expect(const Operation& op) {
         Expected entry{op, {}};
         for (int lane = 0; lane < kLanes; lane++) {
             const u32 a = lane ? other(op.a) : op.a;
-            const u32 one = hardware(a, op.count), two = exact(a, op.count);
+            const u32 one = hardware(a, op), two = exact(a, op);
             if (one != two) {
-                std::printf("the references differ: a %08x count %u: processor %08x, integers %08x\n", a, op.count, one, two);
+                std::printf("the references differ: a %08x count %u storage %d: processor %08x, integers %08x\n", a, op.count,
+                            op.storage, one, two);
                 failures_++;
             }
             entry.result[lane] = two;
@@ -506,7 +619,9 @@ private:
         expected_.push_back(entry);
     }
     u32 seen(int lane) { return static_cast<u32>(model_->result >> (32 * lane)); }
-    static void describe(const Operation& op) { std::printf("a %08x (second lane %08x) count %u", op.a, other(op.a), op.count); }
+    static void describe(const Operation& op) {
+        std::printf("a %08x (second lane %08x) count %u storage %d", op.a, other(op.a), op.count, op.storage);
+    }
 #endif
 
     void cycle(const Operation* op) {
@@ -543,11 +658,24 @@ private:
     int failures_ = 0;
 };
 
+// What the unit under test is given of a drawn operation.
+#if defined(HARNESS_FMA)
+Operation given(const Operation& op, Random&) { return op; }
+#elif defined(HARNESS_ADD)
+Operation given(const Operation& op, Random&) { return {false, exact_product(op.a, op.b), op.c, 0}; }
+#elif defined(HARNESS_MUL)
+Operation given(const Operation& op, Random&) { return {false, op.a, op.b, 0}; }
+#else
+Operation given(const Operation& op, Random& r) {
+    return {op.a, op.count, op.storage == kAny ? static_cast<Storage>(r.range(0, 3)) : op.storage};
+}
+#endif
+
 // Every combination of the special values; returns how many.
 u64 directed(Bench& bench) {
     u64 count = 0;
-    const std::vector<u32> values = special_values();
-#ifdef HARNESS_FMA
+    std::vector<u32> values = special_values();
+#if defined(HARNESS_FMA)
     for (u32 a : values)
         for (u32 b : values)
             for (u32 c : values)
@@ -555,17 +683,34 @@ u64 directed(Bench& bench) {
                     count++;
                     if (!bench.operate({round_product, a, b, c})) return count;
                 }
+#elif !defined(HARNESS_DIV)
+    for (u32 a : values)
+        for (u32 b : values) {
+            count++;
+            if (!bench.operate({false, a, b, 0})) return count;
+        }
 #else
+    const u32 narrow[] = {
+        0x33000000, 0x33000001, 0x33c00000, 0x387fdfff, 0x387ff000,  // binary16: half its smallest, subnormals
+        0x477fefff, 0x477ff000, 0x477fffff,                          // around its largest
+        0x00007fff, 0x00008000, 0x00018000, 0x007f7fff, 0x007f8000,  // bfloat16: subnormals, their largest
+        0x7f7f7fff, 0x7f7f8000,                                      // around its largest
+    };
+    for (u32 magnitude : narrow) {
+        values.push_back(magnitude);
+        values.push_back(magnitude | 0x80000000);
+    }
     std::vector<u32> counts;
     for (u32 n = 1; n <= 64; n++) counts.push_back(n);
     for (int bit = 7; bit < 32; bit++)
         for (int step = -1; step <= 1; step++) counts.push_back((1u << bit) + static_cast<u32>(step));
-    counts.push_back(0xffffffff);
+    for (u32 n : {65519u, 65520u, 0xffffffffu}) counts.push_back(n);
     for (u32 a : values)
-        for (u32 n : counts) {
-            count++;
-            if (!bench.operate({a, n})) return count;
-        }
+        for (u32 n : counts)
+            for (Storage storage : {kFp32, kFp16, kBf16, kBf16Away}) {
+                count++;
+                if (!bench.operate({a, n, storage})) return count;
+            }
 #endif
     return count;
 }
@@ -594,7 +739,7 @@ int main(int argc, char** argv) {
     for (u64 i = 0; i < total; i++) {
         const std::size_t stratum = i % kStrata.size();
         counts[stratum]++;
-        if (!bench.operate(kStrata[stratum].draw(random))) break;
+        if (!bench.operate(given(kStrata[stratum].draw(random), random))) break;
     }
     const bool good = bench.finish();
     for (std::size_t i = 0; i < counts.size(); i++)

@@ -11,6 +11,7 @@ from typing import Any
 
 import cocotb
 import pytest
+from row_formats import DTYPES, FIXED, expand_log2, lines_of, row_units
 
 from embnic_sim.bench import STALLS, Bench, load_structs
 from embnic_sim.runner import build_and_test, expect_build_failure
@@ -19,6 +20,7 @@ NULL_ROW = (1 << 48) - 1
 ONE = 0x3F800000
 OP_ROW, OP_FLUSH, OP_INIT = 0, 1, 2
 SUM, MEAN, MAX, NONE = range(4)
+SEQUENTIAL, TREE, SPLIT, MEMO = range(4)
 BAD_REQUEST, UNKNOWN_TABLE, TABLE_MISMATCH, OUT_OF_RANGE = 1, 2, 3, 4
 UNSUPPORTED = 6
 
@@ -44,6 +46,37 @@ class Bag:
     ops: list[dict[str, int]] = field(default_factory=list)
 
 
+class Places:
+    """Stands for the cache: holds each operation for a while, then gives its slot a place back."""
+
+    def __init__(self, bench: "IssueBench") -> None:
+        self.bench, self.held = bench, deque[int]()
+        self.stall: Any = lambda: True
+        self.most = 0
+
+    def reset(self) -> None:
+        """Empty."""
+        self.held.clear()
+        self.bench.drive(op_credit_valid=0)
+
+    def take(self, slot: int) -> None:
+        """An operation came."""
+        self.held.append(slot)
+        number = self.held.count(slot)
+        self.most = max(self.most, number)
+        places = int(self.bench.params["PLACES"])
+        assert number <= places, f"slot {slot} has {number} operations in the cache"
+
+    def tick(self) -> None:
+        """One clock edge."""
+        go = bool(self.held) and self.stall()
+        self.bench.drive(op_credit_valid=int(go))
+        if go:
+            number = self.bench.random.randrange(min(4, len(self.held)))
+            self.bench.drive(op_credit_slot=self.held[number])
+            del self.held[number]
+
+
 class IssueBench(Bench):
     """A key store and a table RAM around the DUT, and the model of what it must issue."""
 
@@ -54,11 +87,11 @@ class IssueBench(Bench):
         self.descriptor_t = structs["descriptor_t"]
         width = int(self.params["DATA_W"])
         self.beat_words, self.bpw = width // 64, 512 // width
-        self.line_beats = int(self.params["LINE_BYTES"]) * 8 // width
         self.tables = int(self.params["TABLES"])
         self.words = [self.random.getrandbits(64)] * (int(self.params["KS_BEATS"]) * width // 64)
         self.next_word = 0
         self.descriptors: dict[int, dict[str, int]] = {}
+        self.places = self.add(Places(self))
         self.source = self.stream_source("s_axis_bag")
         self.sink = self.stream_sink("m_axis_op", self.take_op)
         self.board = self.scoreboard("ops")
@@ -67,7 +100,13 @@ class IssueBench(Bench):
         self.monitor("err_valid", ["err_ctx", "err_status"], self.take_error)
         self.counts = {
             name: self.count(name)
-            for name in ("evt_key", "evt_key_null", "evt_key_padding", "evt_bag")
+            for name in (
+                "evt_key",
+                "evt_key_null",
+                "evt_key_padding",
+                "evt_key_refused",
+                "evt_bag",
+            )
         }
         self.expected_counts: Counter[str] = Counter()
         self.open: dict[tuple[int, int], deque[dict[str, int]]] = {}
@@ -132,9 +171,17 @@ class IssueBench(Bench):
         """Return a bag of these keys with a reply address of its own."""
         dim = fields.pop("dim", 16)
         self.reply_addr = (self.reply_addr + 37) % (1 << 14)
-        vec_beats = (dim + 15) // 16 * self.bpw
-        given = {"ctx": 0, "first": 1, "rsp_addr": self.reply_addr, "dim": dim, **fields}
-        return Bag(entries, {**given, "keys": len(entries), "vec_beats": vec_beats})
+        given = {
+            "ctx": 0,
+            "first": 1,
+            "rsp_addr": self.reply_addr,
+            "dim": dim,
+            "dtype": 0,
+            **fields,
+        }
+        given["vec_beats"] = (dim + 15) // 16 * self.bpw
+        given["row_beats"] = row_units(given["dtype"], dim) * self.bpw
+        return Bag(entries, {**given, "keys": len(entries)})
 
     def put(self, bag: Bag) -> None:
         """Write the keys and send the bag."""
@@ -160,13 +207,13 @@ class IssueBench(Bench):
             return UNKNOWN_TABLE
         pooling = desc.get("pooling", SUM)
         request_pooling = self.poolings.setdefault(bag.fields["ctx"], pooling)
-        if pooling == NONE or desc.get("order") or desc.get("remote"):
+        if desc.get("order", 0) in (TREE, MEMO) or desc.get("remote"):
             return UNSUPPORTED
-        mismatch = desc["dim"] != bag.fields["dim"] or desc.get("dtype", 0) != bag.fields.get(
-            "dtype", 0
-        )
+        mismatch = (desc["dim"], desc.get("dtype", 0)) != (bag.fields["dim"], bag.fields["dtype"])
         if mismatch or (bag.fields.get("weighted") and pooling != SUM):
             return TABLE_MISMATCH
+        if pooling == NONE and (len(bag.entries) > 1 or bag.fields.get("init")):
+            return BAD_REQUEST
         if entry.row != NULL_ROW and entry.row >= desc["rows"]:
             return OUT_OF_RANGE
         return TABLE_MISMATCH if entry.table != table or pooling != request_pooling else 0
@@ -198,6 +245,7 @@ class IssueBench(Bench):
                     "evt_key": 1,
                     "evt_key_null": int(null),
                     "evt_key_padding": int(bool(padding)),
+                    "evt_key_refused": int(bool(status) and not null),
                     "evt_bag": last,
                 }
             )
@@ -217,7 +265,7 @@ class IssueBench(Bench):
             row = {
                 "tbl": entry.table,
                 "row": entry.row,
-                "addr": desc["base"] + entry.row * (fields["vec_beats"] // self.bpw * 64),
+                "addr": desc["base"] + entry.row * row_units(fields["dtype"], fields["dim"]) * 64,
                 "weight": entry.weight if fields.get("weighted") else ONE,
                 "mul_then_add": desc.get("mul_then_add", 0),
                 "pooling": desc.get("pooling", SUM),
@@ -227,10 +275,11 @@ class IssueBench(Bench):
 
     def lines(self, bag: Bag, kind: int, row: dict[str, int], **fields: int) -> None:
         """Append the operations of one row."""
-        beats = bag.fields["vec_beats"]
-        number = -(-beats // self.line_beats)
-        for seg in range(number):
-            base = seg * self.line_beats
+        dtype, line_bytes = bag.fields["dtype"], int(self.params["LINE_BYTES"])
+        found = list(
+            lines_of(dtype, bag.fields["dim"], line_bytes=line_bytes, bus_bytes=self.beat_words * 8)
+        )
+        for seg, line in enumerate(found):
             addr = row.get("addr", 0) + seg * int(self.params["LINE_BYTES"])
             bag.ops.append(
                 {
@@ -240,10 +289,11 @@ class IssueBench(Bench):
                     "ctx": bag.fields["ctx"],
                     "seg": seg,
                     "addr": addr % (1 << 40),
-                    "beats": min(self.line_beats, beats - base),
-                    "beat_base": base,
+                    **line._asdict(),
+                    "dtype": dtype,
+                    "header": int(kind == OP_ROW and seg == 0 and expand_log2(dtype) >= 2),
                     "first_seg": int(seg == 0),
-                    "last_seg": int(seg == number - 1),
+                    "last_seg": int(seg == len(found) - 1),
                     "dim": bag.fields["dim"],
                     "partial": bag.fields.get("partial", 0),
                     "rsp_addr": bag.fields["rsp_addr"],
@@ -273,6 +323,7 @@ class IssueBench(Bench):
             f"slot {op['slot']} has two bags"
         )
         wanted = self.open[name].popleft()
+        self.places.take(op["slot"])
         skip = self.meaningless(op)
         differ = {
             k: (v, wanted.get(k, 0))
@@ -313,7 +364,7 @@ class IssueBench(Bench):
             self.add_table(3, pooling=MEAN, padding_row=5)
             self.add_table(4, pooling=NONE)
             self.add_table(5, dim=17)
-            self.add_table(6, order=1)
+            self.add_table(6, order=self.random.choice([TREE, SPLIT, MEMO]))
             self.add_table(high, pooling=MAX, rows=50)
 
     def random_entries(self, table: int, number: int, trouble: float) -> list[Entry]:
@@ -356,6 +407,11 @@ class IssueBench(Bench):
             table = self.random.randrange(self.tables)
             for number in range(bags):
                 keys = self.random.choice([1, 1, 2, 3, self.random.randrange(1, 24)])
+                if (
+                    self.descriptors.get(table, {}).get("pooling") == NONE
+                    and self.random.random() < 0.9
+                ):
+                    keys = 1
                 if keys * (1 + weighted) + 2 > room:
                     return
                 room -= keys * (1 + weighted) + 1
@@ -375,7 +431,9 @@ class IssueBench(Bench):
                     init=int(init),
                     init_count=self.random.choice([1, 2, 1 << 31]) if init else 0,
                     dim=dim,
-                    dtype=int(self.random.random() < 0.02),
+                    dtype=self.descriptors.get(table, {}).get("dtype", 0)
+                    if self.random.random() < 0.98
+                    else self.random.choice(DTYPES),
                 )
 
 
@@ -404,8 +462,11 @@ async def every_refusal(dut: Any) -> None:
         ({"valid": 0}, {}, Entry(1, 0), UNKNOWN_TABLE),
         ({}, {}, Entry(bench.tables, 0), UNKNOWN_TABLE),
         ({}, {}, Entry((1 << 15) - 1, 0), UNKNOWN_TABLE),
-        ({"pooling": NONE}, {}, Entry(1, 0), UNSUPPORTED),
-        ({"order": 2}, {}, Entry(1, 0), UNSUPPORTED),
+        ({"pooling": NONE}, {"weighted": 1}, Entry(1, 0), TABLE_MISMATCH),
+        ({"pooling": NONE}, {"init": 1, "init_count": 1}, Entry(1, 0), BAD_REQUEST),
+        ({"order": TREE}, {}, Entry(1, 0), UNSUPPORTED),
+        ({"order": MEMO}, {}, Entry(1, 0), UNSUPPORTED),
+        ({"order": SPLIT}, {}, Entry(1, 0), 0),
         ({"remote": 1}, {}, Entry(1, 0), UNSUPPORTED),
         ({"dim": 15}, {}, Entry(1, 0), TABLE_MISMATCH),
         ({"dtype": 1}, {}, Entry(1, 0), TABLE_MISMATCH),
@@ -432,6 +493,35 @@ async def every_refusal(dut: Any) -> None:
         assert bench.errors[4, status] == int(bool(status)), (
             f"{table} {fields} {entry}: {bench.errors}"
         )
+
+
+@cocotb.test()
+async def rows_unpooled(dut: Any) -> None:
+    """A table without pooling takes bags of one key; a second key is refused, both of them."""
+    bench = IssueBench(dut)
+    await bench.reset()
+    bench.add_table(1, pooling=NONE, padding_row=4)
+    for row in (3, NULL_ROW, 4):
+        bench.send([Entry(1, row)], ctx=1, first=int(row == 3))
+    bench.send([Entry(1, 3), Entry(1, 5)], ctx=2)
+    await bench.settle()
+    assert bench.errors == {(2, BAD_REQUEST): 2}
+
+
+@cocotb.test()
+async def every_format(dut: Any) -> None:
+    """Rows of every stored format at dims around every edge: lines, chunks and addresses."""
+    bench = IssueBench(dut)
+    await bench.reset()
+    for dtype in DTYPES:
+        bench.descriptors.clear()
+        for dim in (1, 15, 16, 17, 47, 48, 49, 64, 95, 96, 97, 112, 240, 256, 479, 481, 496, 512):
+            bench.add_table(0, dim=dim, dtype=dtype, padding_row=1)
+            entries = [Entry(0, row, ONE) for row in (0, 1, 7, NULL_ROW)]
+            bench.send(entries, dim=dim, dtype=dtype, weighted=int(dtype != FIXED))
+            bench.send(entries[:2], dim=dim, dtype=dtype, init=1, init_count=2, ctx=3)
+            await bench.settle()
+    assert bench.board.compared >= 8 * 18 * 5
 
 
 @cocotb.test()
@@ -490,6 +580,7 @@ async def random_bags(dut: Any) -> None:
         dim = bench.random.choice([1, 16, 17, 64, 100, 256, 500])
         for table in bench.descriptors.values():
             table["dim"] = dim
+            table["dtype"] = bench.random.choice([0, 0, bench.random.choice(DTYPES)])
         bench.source.stall = bench.stall(bench.random.choice(list(STALLS)))
         bench.sink.stall = bench.stall(bench.random.choice(["never", "never", "half", "bursty"]))
         bench.random_batch(bench.random.randrange(1, 60), bench.random.choice([0.0, 0.1, 0.6]))
@@ -561,6 +652,24 @@ async def long_rows_full_rate(dut: Any) -> None:
 
 
 @cocotb.test()
+async def places(dut: Any) -> None:
+    """Bags full of keys that make no operation, long rows and a slow cache: no place is lost, none taken twice."""
+    bench = IssueBench(dut)
+    await bench.reset()
+    longest = min(64, int(bench.params["PLACES"]) * int(bench.params["LINE_BYTES"]) // 64)
+    for dim in (16, 16 * longest, 16 * max(1, longest // 2)):
+        for stall in ("mostly", "bursty", "never"):
+            bench.add_table(0, dim=dim, rows=100, padding_row=9)
+            bench.places.stall = bench.stall(stall)
+            for number in range(8):
+                rows = [bench.random.choice([9, 9, NULL_ROW, 5]) for _ in range(12)]
+                bench.send([Entry(0, row) for row in rows], ctx=number, dim=dim)
+            await bench.settle()
+    await bench.until(lambda: not bench.places.held)
+    assert bench.places.most == int(bench.params["PLACES"]), "a slot had all its places taken"
+
+
+@cocotb.test()
 async def reset_in_traffic(dut: Any) -> None:
     """After a reset at any moment nothing of the traffic before is left."""
     bench = IssueBench(dut)
@@ -576,9 +685,9 @@ async def reset_in_traffic(dut: Any) -> None:
 
 
 SETS = [
-    {"DATA_W": 128, "SLOTS": 4, "TABLES": 8, "KS_BEATS": 512, "LINE_BYTES": 64},
-    {"DATA_W": 512, "SLOTS": 32, "TABLES": 256, "KS_BEATS": 256, "LINE_BYTES": 256},
-    {"DATA_W": 128, "SLOTS": 2, "TABLES": 4, "KS_BEATS": 64, "LINE_BYTES": 1024},
+    {"DATA_W": 128, "SLOTS": 4, "TABLES": 8, "KS_BEATS": 512, "LINE_BYTES": 64, "PLACES": 32},
+    {"DATA_W": 512, "SLOTS": 32, "TABLES": 256, "KS_BEATS": 256, "LINE_BYTES": 256, "PLACES": 16},
+    {"DATA_W": 128, "SLOTS": 2, "TABLES": 4, "KS_BEATS": 64, "LINE_BYTES": 1024, "PLACES": 16},
 ]
 
 
@@ -599,6 +708,7 @@ def test_bag_issue(params: dict[str, int]) -> None:
         ("KS_BEATS", 32768, "KS_BEATS must be a power of two up to 16,384"),
         ("LINE_BYTES", 32, "LINE_BYTES must be a power of two from 64 to 4096"),
         ("LINE_BYTES", 96, "LINE_BYTES must be a power of two from 64 to 4096"),
+        ("PLACES", 0, "PLACES must be 1 to 512"),
     ],
 )
 def test_illegal_parameters_do_not_build(name: str, value: int, message: str) -> None:

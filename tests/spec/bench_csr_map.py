@@ -10,6 +10,7 @@ from embnic.gen.registers import ADDRESS_BYTES, COUNTERS, REGISTERS
 from embnic.gen.wire import CONTRACT_HASH
 from embnic_sim.bench import Bench
 
+SLVERR = 2
 CONFIG_ID, GIT_HASH = 7, 0x1234ABCD
 IDENTITY = {
     "MAGIC": 0x454D424E,
@@ -17,6 +18,18 @@ IDENTITY = {
     "CONFIG_ID": CONFIG_ID,
     "VERSION": 0x000100,
     "GIT_HASH": GIT_HASH,
+}
+STATUS_PORTS = (  # in the order of the bits
+    *("sts_idle", "sts_flush_busy", "sts_drained", "sts_commit_busy"),
+    *("sts_reset_busy", "sts_memory_stuck", "sts_generating"),
+)
+PULSES = {  # and their bits in CONTROL
+    "cfg_flush": 1,
+    "cfg_snapshot": 2,
+    "cfg_soft_reset": 4,
+    "cfg_latency_clear": 6,
+    "cfg_errors_clear": 7,
+    "table_commit": None,
 }
 
 
@@ -33,10 +46,15 @@ class CsrBench(Bench):
         idle = ("awvalid", "wvalid", "bready", "arvalid", "rready", "awprot", "arprot")
         self.drive(**{f"s_axil_{name}": 0 for name in idle})
         self.drive(
-            **{name.lower(): 0 for name in self.caps}, sts_idle=0, sts_flush_busy=0, counters=0
+            **{name.lower(): 0 for name in self.caps},
+            **dict.fromkeys(STATUS_PORTS, 0),
+            counters=0,
+            latency_count=0,
+            error_total=0,
+            error_words=0,
         )
         await self.reset()
-        for name in ("cfg_flush", "cfg_snapshot", "table_commit"):
+        for name in PULSES:
             self.pulses[name] = 0
         cocotb.start_soon(self._count())
 
@@ -46,35 +64,35 @@ class CsrBench(Bench):
             for name in self.pulses:
                 self.pulses[name] += int(getattr(self.dut, name).value)
 
-    async def _clock(self) -> None:
+    async def _step(self) -> None:
         await RisingEdge(self.dut.clk)
         await Timer(1, "ps")
 
     async def _handshake(self, valid: str, ready: str, **payload: int) -> None:
         """Hold `valid` until `ready`, after a random wait."""
         for _ in range(self.random.randrange(3)):
-            await self._clock()
+            await self._step()
         self.drive(**payload, **{valid: 1})
         while True:
             taken = self.read(ready)
-            await self._clock()
+            await self._step()
             if taken:
                 break
         self.drive(**{valid: 0})
 
     async def _response(self, valid: str, ready: str, fields: tuple[str, ...]) -> list[int]:
         for _ in range(self.random.randrange(4)):
-            await self._clock()
+            await self._step()
         self.drive(**{ready: 1})
         while True:
             seen, found = self.read(valid), [self.read(name) for name in fields]
-            await self._clock()
+            await self._step()
             if seen:
                 break
         self.drive(**{ready: 0})
         return found
 
-    async def write32(self, offset: int, value: int, strobe: int = 15) -> None:
+    async def write32(self, offset: int, value: int, strobe: int = 15, response: int = 0) -> None:
         """Write; address and data come in any order."""
         channels = [
             ("s_axil_awvalid", "s_axil_awready", {"s_axil_awaddr": offset}),
@@ -83,15 +101,16 @@ class CsrBench(Bench):
         self.random.shuffle(channels)
         for valid, ready, payload in channels:
             await self._handshake(valid, ready, **payload)
-        assert await self._response("s_axil_bvalid", "s_axil_bready", ("s_axil_bresp",)) == [0]
+        found = await self._response("s_axil_bvalid", "s_axil_bready", ("s_axil_bresp",))
+        assert found == [response]
 
-    async def read32(self, offset: int) -> int:
+    async def read32(self, offset: int, response: int = 0) -> int:
         """Read."""
         await self._handshake("s_axil_arvalid", "s_axil_arready", s_axil_araddr=offset)
-        data, response = await self._response(
+        data, found = await self._response(
             "s_axil_rvalid", "s_axil_rready", ("s_axil_rdata", "s_axil_rresp")
         )
-        assert response == 0
+        assert found == response
         return data
 
 
@@ -112,7 +131,7 @@ async def identity_and_capabilities(dut: Any) -> None:
         assert await bench.read32(offset) == value, name
         await bench.write32(offset, value ^ 0xFFFFFFFF)
         assert await bench.read32(offset) == value, name
-    assert len(caps) == 12
+    assert len(caps) == 15
 
 
 @cocotb.test()
@@ -148,9 +167,22 @@ async def control_and_status(dut: Any) -> None:
     await bench.write32(control, 0b111)
     assert await bench.read32(control) == 0b001
     assert (bench.pulses["cfg_flush"], bench.pulses["cfg_snapshot"]) == (2, 2)
-    for value in range(4):
-        bench.drive(sts_idle=value & 1, sts_flush_busy=value >> 1)
+    for value in (0, 0x55, 0x2A, 0x7F, *(1 << bit for bit in range(7))):
+        bench.drive(**{name: value >> bit & 1 for bit, name in enumerate(STATUS_PORTS)})
         assert await bench.read32(status) == value
+    for name, bit in PULSES.items():
+        if bit is None:
+            continue
+        before = dict(bench.pulses)
+        await bench.write32(control, 1 << bit)
+        await bench.cycles(2)
+        assert bench.pulses == before | {name: before[name] + 1}
+        assert await bench.read32(control) == 0
+    await bench.write32(control, 1 << 3)
+    assert (bench.read("cfg_quiesce"), bench.read("cfg_generator")) == (1, 0)
+    await bench.write32(control, 1 << 5)
+    assert (bench.read("cfg_quiesce"), bench.read("cfg_generator")) == (0, 1)
+    await bench.write32(control, 0)
     await bench.write32(REGISTERS["UDP_PORT"].offset, 0xFFFF1234)
     await bench.write32(REGISTERS["REPLY_BEATS64"].offset, 0xFFFFFFFF)
     assert bench.read("cfg_udp_port") == await bench.read32(REGISTERS["UDP_PORT"].offset) == 0x1234
@@ -187,8 +219,38 @@ async def counters(dut: Any) -> None:
 
 
 @cocotb.test()
+async def generator_latency_and_errors(dut: Any) -> None:
+    """What is generated, and the selectors with the words they show."""
+    bench = await ready(dut)
+    shape = {"dim": (0, 16), "beats": (16, 8), "length_log2": (24, 4), "window": (28, 4)}
+    word = bench.random.getrandbits(32)
+    await bench.write32(REGISTERS["GEN_SHAPE"].offset, word)
+    for name, (low, width) in shape.items():
+        assert bench.read(f"gen_{name}") == word >> low & ((1 << width) - 1), name
+    for register, port, width in (
+        ("GEN_TABLE", "gen_table", 15),
+        ("GEN_ROW_MASK", "gen_row_mask", 32),
+        ("GEN_FRAMES", "gen_frames", 32),
+        ("LATENCY_BUCKET", "latency_bucket", 8),
+        ("ERROR_SEL", "error_sel", 8),
+    ):
+        word = bench.random.getrandbits(32)
+        await bench.write32(REGISTERS[register].offset, word)
+        assert bench.read(port) == word & ((1 << width) - 1), register
+    for register, port in (
+        ("LATENCY_COUNT", "latency_count"),
+        ("ERROR_WORD", "error_words"),
+        ("ERROR_TOTAL", "error_total"),
+    ):
+        layout = REGISTERS[register]
+        words = [bench.random.getrandbits(32) for _ in range(layout.count)]
+        bench.drive(**{port: sum(word << 32 * at for at, word in enumerate(words))})
+        assert [await bench.read32(layout.offset + 4 * at) for at in range(layout.count)] == words
+
+
+@cocotb.test()
 async def addresses_without_a_register(dut: Any) -> None:
-    """They read as zero and swallow writes; nothing else changes, nothing hangs."""
+    """They answer SLVERR to reads and writes; nothing else changes, nothing hangs."""
     bench = await ready(dut)
     used = {r.offset + 4 * index for r in REGISTERS.values() for index in range(r.count)}
     used |= {counter.offset + at for counter in COUNTERS for at in (0, 4)}
@@ -196,7 +258,7 @@ async def addresses_without_a_register(dut: Any) -> None:
     bench.drive(counters=(1 << 64 * len(COUNTERS)) - 1)
     await bench.write32(REGISTERS["SCRATCH"].offset, 0xA5A5A5A5)
     for offset in [*bench.random.sample(free, 60), free[-1]]:
-        await bench.write32(offset, 0xFFFFFFFF)
-        assert await bench.read32(offset) == 0, hex(offset)
+        await bench.write32(offset, 0xFFFFFFFF, response=SLVERR)
+        assert await bench.read32(offset, SLVERR) == 0, hex(offset)
     assert await bench.read32(REGISTERS["SCRATCH"].offset) == 0xA5A5A5A5
     assert (bench.read("cfg_enable"), sum(bench.pulses.values())) == (0, 0)

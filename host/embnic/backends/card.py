@@ -13,7 +13,8 @@ from ..bags import Bags
 from ..config import Table, tables_by_name
 from ..driver import Driver, PartialResult
 from ..errors import ClosedError, ConfigError, DeviceError, LinkError
-from ..gen.wire import DType
+from ..gen.wire import DType, Pooling
+from ..health import Histogram
 from ..rows import check_ids, to_storage
 from ..stats import LinkCounters
 from .base import Capabilities, output_arrays
@@ -42,11 +43,13 @@ class CardBackend:
         self.tables = tables_by_name(tables)
         self.driver = driver
         self.card_counters: dict[str, int] = {}
+        self.card_latency: dict[str, Histogram] = {}
         self._release = release
         self._closed = False
         driver.attach()
         self.capabilities = Capabilities(
             dtypes=driver.dtypes,
+            poolings=frozenset(Pooling),
             orders=driver.orders,
             max_dim=driver.capabilities.max_vec64 * 16,
         )
@@ -60,7 +63,9 @@ class CardBackend:
         return self.driver.link_counters
 
     def load(self, table: str, weights: Any) -> None:
-        """Set all rows of a table: [rows, D], float32 or the table's storage type."""
+        """Set all rows of a table: [rows, D], float32 or the table's storage type; a loaded table is replaced
+        between two requests.
+        """
         self._check_open("load")
         described = self._table(table)
         self.driver.load(table, to_storage(described, weights, rows=described.rows))
@@ -102,19 +107,26 @@ class CardBackend:
         return arrays
 
     def vectors(self, result: PartialResult, name: str) -> NDArray[Any] | None:
-        """Return the vectors of a table in the type of its results [B, D]; None: no bags.
+        """Return the vectors of a table in the type of its results [B, D]; None: no bags. Those not done mean nothing.
 
-        The card sends what it has rounded to fp16 or bf16 widened to fp32, and raw sums for `fixed`.
+        The card sums in fp32 and divides; sums and means of fp16 and bf16 rows are rounded here. It answers `fixed`
+        tables with the integers, which are scaled and divided here.
         """
         raw, table = result.values(name), self._table(name)
-        if raw is None or table.dtype is not DType.FIXED:
-            return None if raw is None else narrow(raw, table.dtype)
-        return finish_bags(table, raw, counted_keys(table, result.bags[name]))
+        if raw is None:
+            return None
+        if table.dtype is DType.FIXED:
+            return finish_bags(table, raw, counted_keys(table, result.bags[name]))
+        half_up = (
+            table.dtype is DType.BF16 and table.pooling is Pooling.SUM and not table.mul_then_add
+        )
+        return narrow(raw, table.dtype, half_up=half_up)
 
     def refresh_counters(self) -> None:
-        """Read the card's counters into `card_counters`."""
+        """Read the card's counters into `card_counters`, its histograms into `card_latency`."""
         self._check_open("stats")
         self.card_counters = self.driver.counters()
+        self.card_latency = self.driver.latency()
 
     def stats(self) -> dict[str, int]:
         """Return the card's counters, and the link's with the prefix `link_`."""

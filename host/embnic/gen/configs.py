@@ -23,6 +23,7 @@ class CoreConfig:
     ways: int
     sets: int
     fetches: int
+    max_burst: int
     opq_depth: int
     ks_beats: int
     rx_frames: int
@@ -32,6 +33,7 @@ class CoreConfig:
     clients: int
     cache_style: int
     buf_style: int
+    generator: int
 
     def parameters(self) -> dict[str, int]:
         """Return the parameters of embnic_core, by their names there."""
@@ -44,6 +46,7 @@ class CoreConfig:
             "WAYS": self.ways,
             "SETS": self.sets,
             "FETCHES": self.fetches,
+            "MAX_BURST": self.max_burst,
             "OPQ_DEPTH": self.opq_depth,
             "KS_BEATS": self.ks_beats,
             "RX_FRAMES": self.rx_frames,
@@ -53,6 +56,7 @@ class CoreConfig:
             "CLIENTS": self.clients,
             "CACHE_STYLE": self.cache_style,
             "BUF_STYLE": self.buf_style,
+            "GENERATOR": self.generator,
         }
 
     @property
@@ -74,7 +78,8 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         ways=2,
         sets=8,
         fetches=4,
-        opq_depth=8,
+        max_burst=2,
+        opq_depth=32,
         ks_beats=512,
         rx_frames=8,
         rsp_beats=512,
@@ -83,6 +88,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         clients=2,
         cache_style=0,
         buf_style=0,
+        generator=1,
     ),
     # 10 Gb/s at 78 MHz: four fp32 lanes, block RAM cache
     "edge": CoreConfig(
@@ -96,7 +102,8 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         ways=4,
         sets=128,
         fetches=16,
-        opq_depth=64,
+        max_burst=256,
+        opq_depth=128,
         ks_beats=1024,
         rx_frames=16,
         rsp_beats=1024,
@@ -105,6 +112,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         clients=4,
         cache_style=2,
         buf_style=2,
+        generator=0,
     ),
     # 100 Gb/s at 250 MHz: sixteen fp32 lanes, ultra RAM cache
     "line100": CoreConfig(
@@ -117,8 +125,9 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         line_bytes=256,
         ways=4,
         sets=1024,
-        fetches=64,
-        opq_depth=128,
+        fetches=128,
+        max_burst=16,
+        opq_depth=512,
         ks_beats=1024,
         rx_frames=32,
         rsp_beats=2048,
@@ -127,5 +136,6 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         clients=8,
         cache_style=3,
         buf_style=2,
+        generator=1,
     ),
 }

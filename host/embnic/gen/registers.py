@@ -202,6 +202,33 @@ REGISTERS: Final[dict[str, Register]] = {
             "value": RegisterField(0, 32, None, False),
         },
     ),
+    # What was built beside the data path. Bit 0: the frame generator and its checker.
+    "CAP_FEATURES": Register(
+        0x070,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # Buckets of each latency histogram.
+    "CAP_BUCKETS": Register(
+        0x074,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # Entries that the error log keeps.
+    "CAP_ERROR_LOG": Register(
+        0x078,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
     # What the card is to do.
     "CONTROL": Register(
         0x080,
@@ -211,6 +238,11 @@ REGISTERS: Final[dict[str, Register]] = {
             "enable": RegisterField(0, 1, 0x0, False),
             "flush": RegisterField(1, 1, 0x0, True),
             "snapshot": RegisterField(2, 1, 0x0, True),
+            "quiesce": RegisterField(3, 1, 0x0, False),
+            "soft_reset": RegisterField(4, 1, 0x0, True),
+            "generator": RegisterField(5, 1, 0x0, False),
+            "latency_clear": RegisterField(6, 1, 0x0, True),
+            "errors_clear": RegisterField(7, 1, 0x0, True),
         },
     ),
     # What the card is doing.
@@ -221,6 +253,11 @@ REGISTERS: Final[dict[str, Register]] = {
         {
             "idle": RegisterField(0, 1, None, False),
             "flush_busy": RegisterField(1, 1, None, False),
+            "drained": RegisterField(2, 1, None, False),
+            "commit_busy": RegisterField(3, 1, None, False),
+            "reset_busy": RegisterField(4, 1, None, False),
+            "memory_stuck": RegisterField(5, 1, None, False),
+            "generating": RegisterField(6, 1, None, False),
         },
     ),
     # UDP destination port of requests.
@@ -241,6 +278,45 @@ REGISTERS: Final[dict[str, Register]] = {
             "units": RegisterField(0, 8, 0x16, False),
         },
     ),
+    # The table whose keys the generator makes.
+    "GEN_TABLE": Register(
+        0x090,
+        "rw",
+        1,
+        {
+            "table_number": RegisterField(0, 15, 0x0, False),
+        },
+    ),
+    # Rows are 32 pseudo-random bits under this mask.
+    "GEN_ROW_MASK": Register(
+        0x094,
+        "rw",
+        1,
+        {
+            "value": RegisterField(0, 32, 0x0, False),
+        },
+    ),
+    # The LOOKUP frames that the generator makes.
+    "GEN_SHAPE": Register(
+        0x098,
+        "rw",
+        1,
+        {
+            "dim": RegisterField(0, 16, 0x0, False),
+            "beats": RegisterField(16, 8, 0x1, False),
+            "length_log2": RegisterField(24, 4, 0x0, False),
+            "window": RegisterField(28, 4, 0x1, False),
+        },
+    ),
+    # Frames to send after CONTROL.generator was set; 0: without end.
+    "GEN_FRAMES": Register(
+        0x09C,
+        "rw",
+        1,
+        {
+            "value": RegisterField(0, 32, 0x0, False),
+        },
+    ),
     # The table that TABLE_COMMIT writes.
     "TABLE_SEL": Register(
         0x0A0,
@@ -250,7 +326,7 @@ REGISTERS: Final[dict[str, Register]] = {
             "table_number": RegisterField(0, 32, 0x0, False),
         },
     ),
-    # The eight words of the descriptor that TABLE_COMMIT writes.
+    # The eight words of the descriptor that TABLE_COMMIT writes; they hold until STATUS.commit_busy falls.
     "TABLE_WORD": Register(
         0x0A4,
         "rw",
@@ -259,13 +335,58 @@ REGISTERS: Final[dict[str, Register]] = {
             "value": RegisterField(0, 32, 0x0, False),
         },
     ),
-    # Writes TABLE_WORD as the descriptor of TABLE_SEL. Only while no request uses the table.
+    # Writes TABLE_WORD as the descriptor of TABLE_SEL between two requests, and empties the row cache with it.
     "TABLE_COMMIT": Register(
         0x0C4,
         "rw",
         1,
         {
             "commit": RegisterField(0, 1, 0x0, True),
+        },
+    ),
+    # The bucket that LATENCY_COUNT shows: 0 counts 0 cycles, b counts 2**(b-1) to 2**b - 1, the last all above.
+    "LATENCY_BUCKET": Register(
+        0x0D0,
+        "rw",
+        1,
+        {
+            "bucket": RegisterField(0, 8, 0x0, False),
+        },
+    ),
+    # Samples of the bucket: frame in to admitted, admitted to complete, complete to sent, memory reads.
+    "LATENCY_COUNT": Register(
+        0x0D4,
+        "ro",
+        4,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # The entry that ERROR_WORD shows: the n-th error since the log was emptied, modulo CAP_ERROR_LOG.
+    "ERROR_SEL": Register(
+        0x0E4,
+        "rw",
+        1,
+        {
+            "entry": RegisterField(0, 8, 0x0, False),
+        },
+    ),
+    # Errors logged since the log was emptied; the last CAP_ERROR_LOG of them are kept.
+    "ERROR_TOTAL": Register(
+        0x0E8,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # cycle; cycle[47:32], kind << 16, opcode << 24; request_id; port, ip << 16; tenant, payload bytes << 16.
+    "ERROR_WORD": Register(
+        0x0EC,
+        "ro",
+        5,
+        {
+            "value": RegisterField(0, 32, None, False),
         },
     ),
 }
@@ -294,7 +415,7 @@ COUNTERS: Final[tuple[Counter, ...]] = (
     Counter("drop_header", 0x148),
     # dropped: CRC32C
     Counter("drop_crc", 0x150),
-    # dropped: no room
+    # dropped: no room, card disabled, or under a soft reset
     Counter("drop_overload", 0x158),
     # dropped: tag trailer without a tenant key
     Counter("drop_tag", 0x160),
@@ -348,6 +469,30 @@ COUNTERS: Final[tuple[Counter, ...]] = (
     Counter("update_rows", 0x220),
     # UPDATE and INVALIDATE requests acknowledged without being applied again
     Counter("update_duplicates", 0x228),
-    # card memory accesses that failed
+    # row beats consumed that memory had answered with an error; failed writes are not in it
     Counter("memory_errors", 0x230),
+    # keys that failed a check: no such table, row beyond it, not the frame's dim, dtype or pooling
+    Counter("keys_refused", 0x238),
+    # of ERRORS: requests refused with BUSY
+    Counter("errors_busy", 0x240),
+    # accepted requests that a soft reset threw away
+    Counter("abandoned", 0x248),
+    # soft resets
+    Counter("soft_resets", 0x250),
+    # of SOFT_RESETS: memory or MAC did not come to rest in time
+    Counter("reset_timeouts", 0x258),
+    # descriptors written
+    Counter("table_commits", 0x260),
+    # frames made by the generator
+    Counter("gen_sent", 0x268),
+    # answers other than ERROR with a good CRC that its checker took
+    Counter("gen_replies", 0x270),
+    # ERROR answers with a good CRC that its checker took
+    Counter("gen_errors", 0x278),
+    # frames with a wrong CRC that its checker took
+    Counter("gen_bad", 0x280),
+    # keys whose row a soft reset threw away before it was a hit or a miss
+    Counter("keys_abandoned", 0x288),
+    # elements of FIXED sums that were clipped to the range of int32
+    Counter("saturations", 0x290),
 )

@@ -54,7 +54,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0xAE4F7C1F
+CONTRACT_HASH: Final = 0xD1AE3FFE
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
@@ -121,7 +121,7 @@ class Status(IntEnum):
     SNAPSHOT_GONE = 8  # the snapshot named was retired
     CLIENTS_FULL = 9  # no room to remember another updating client
     SEQUENCE_WINDOW = 10  # the sequence number is too far ahead
-    BUSY = 11  # try again later
+    BUSY = 11  # try again later: the card is quiesced
 
 
 class Pooling(IntEnum):

@@ -8,7 +8,7 @@
 
 namespace embnic::wire {
 
-inline constexpr std::uint32_t kContractHash = 0xAE4F7C1Fu;
+inline constexpr std::uint32_t kContractHash = 0xD1AE3FFEu;
 
 inline constexpr std::uint16_t kMagic = 0xEB1Cu;
 inline constexpr std::uint8_t kVersion = 1u;
@@ -65,7 +65,7 @@ enum class Status : std::uint8_t {
     SNAPSHOT_GONE = 8,  // the snapshot named was retired
     CLIENTS_FULL = 9,  // no room to remember another updating client
     SEQUENCE_WINDOW = 10,  // the sequence number is too far ahead
-    BUSY = 11,  // try again later
+    BUSY = 11,  // try again later: the card is quiesced
 };
 
 // How the rows of a bag become one vector.

@@ -15,6 +15,9 @@
 #include <vector>
 
 #include "Vembnic_core.h"
+#ifndef EMBNIC_MUTANTS
+#include "Vembnic_core___024root.h"
+#endif
 #include "frames.hpp"
 #include "memory.hpp"
 #include "verilated.h"
@@ -64,6 +67,16 @@ struct HarnessStats {
     uint64_t stopped;        // Stopped
 };
 
+// A lookup of the tag stage and what it decided. Mirrored by DECISION in card.py.
+struct Decision {
+    uint64_t cycle;     // of the lookup
+    uint64_t key_low;   // {table 15, row 48, seg 8}, bits 63:0
+    uint32_t key_high;  // bits 70:64
+    uint16_t line;      // set * WAYS + way; meaningful when hit or allocated
+    uint8_t flags;      // 1: allocates when absent; 2: hit; 4: a valid line was replaced
+    uint8_t zero;
+};
+
 class Card;
 thread_local Card* active = nullptr;  // whose model is being evaluated: Verilator's callbacks carry no context
 
@@ -94,6 +107,15 @@ public:
         top_->rst = 1;
         for (uint64_t i = 0; i < cycles; i++) tick();
         top_->rst = 0;
+    }
+
+    bool choose_mutant(uint32_t number) {
+#ifdef EMBNIC_MUTANTS
+        top_->mutant = number;
+        return true;
+#else
+        return number == 0;
+#endif
     }
 
     // ---- running ----------------------------------------------------------------------------------------------------
@@ -174,6 +196,8 @@ public:
     uint64_t probe_counts_[PROBE_BITS] = {};
     uint64_t record_from_ = 0, record_cycles_ = 0;
     std::vector<uint32_t> record_;
+    uint64_t decisions_left_ = 0;
+    std::vector<Decision> decisions_;
 
     HarnessStats stats() const {
         const auto& d = dram_.stats();
@@ -496,7 +520,28 @@ private:
         const uint32_t probe = top_->sts_probe;
         for (uint32_t bits = probe; bits != 0; bits &= bits - 1) probe_counts_[__builtin_ctz(bits)]++;
         if (cycle_ >= record_from_ && cycle_ - record_from_ < record_cycles_) record_.push_back(probe);
+        if (decisions_left_ > 0) observe_tags();
         quiet_ = moved || (probe & ~PROBE_QUIET) != 0 ? 0 : quiet_ + 1;
+    }
+
+    // The result of a lookup comes a fixed number of cycles after it, so results meet lookups in order.
+    void observe_tags() {
+#ifndef EMBNIC_MUTANTS
+#define EMBNIC_TAGS(name) top_->rootp->embnic_core__DOT__u_row_cache__DOT__u_tags__DOT__##name
+        if (EMBNIC_TAGS(result_valid) && !asked_.empty()) {
+            Decision& done = asked_.front();
+            done.line = uint16_t(EMBNIC_TAGS(result_line));
+            done.flags |= uint8_t((EMBNIC_TAGS(result_hit) ? 2 : 0) | (EMBNIC_TAGS(result_evict) ? 4 : 0));
+            decisions_.push_back(done);
+            asked_.pop_front();
+            decisions_left_--;
+        }
+        if (EMBNIC_TAGS(lookup_valid)) {
+            const auto& key = EMBNIC_TAGS(lookup_key);
+            asked_.push_back({cycle_, key[0] | uint64_t(key[1]) << 32, key[2], 0, uint8_t(EMBNIC_TAGS(lookup_alloc)), 0});
+        }
+#undef EMBNIC_TAGS
+#endif
     }
 
     PagedMemory memory_;
@@ -523,6 +568,7 @@ private:
     double tx_next_ = 0.0;
 
     Lite lite_{};
+    std::deque<Decision> asked_;  // looked up, without a result yet
 
     bool ar_ready_ = false, aw_ready_ = false, w_ready_ = false, r_valid_ = false, b_valid_ = false;
     ReadBurst read_{};
@@ -556,7 +602,11 @@ using embnic::FrameStamp;
 
 extern "C" {
 
-uint32_t embnic_card_abi() { return 1; }
+uint32_t embnic_card_abi() { return 2; }
+
+// Chooses a mutant of a core that was built with mutants (sim/embnic_sim/mutate.py); 0 is the core as it is.
+// Returns whether this build has mutants.
+int32_t embnic_card_mutant(void* card, uint32_t number) { return static_cast<Card*>(card)->choose_mutant(number); }
 
 void* embnic_card_create(const embnic::CardConfig* config, const embnic::DramConfig* dram) {
     return new Card(*config, *dram);
@@ -655,6 +705,18 @@ uint64_t embnic_card_probe_window(void* card, uint32_t* out, uint64_t* from) {
     *from = self.record_from_;
     if (out) std::memcpy(out, self.record_.data(), self.record_.size() * sizeof(uint32_t));
     return self.record_.size();
+}
+
+// Keeps what the tag stage decides of the next `lookups` lookups, forgetting what was kept. Call it when no lookup is under way.
+void embnic_card_decisions_record(void* card, uint64_t lookups) {
+    auto& self = *static_cast<Card*>(card);
+    self.decisions_.clear();
+    self.decisions_left_ = lookups;
+}
+uint64_t embnic_card_decisions(void* card, embnic::Decision* out) {
+    const auto& kept = static_cast<Card*>(card)->decisions_;
+    if (out && !kept.empty()) std::memcpy(out, kept.data(), kept.size() * sizeof(embnic::Decision));
+    return kept.size();
 }
 
 int32_t embnic_card_trace(void* card, const char* path) {

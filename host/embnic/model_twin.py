@@ -1,0 +1,795 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Python twin of host/native/model.cpp: the same classes, steps and integers, much slower.
+
+`embnic.model` uses it where the extension was not built. The names of parameters are said there.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CardModel", "FbgemmCache", "LruCache", "TagCache"]
+
+NEVER = 1 << 62
+NULL_ROW = (1 << 48) - 1
+MASK64 = (1 << 64) - 1
+
+
+class TagCache:
+    """Decide as `embnic_cache_tags`: XOR-fold set, lowest invalid way, else tree PLRU."""
+
+    def __init__(self, ways: int, sets: int) -> None:
+        self._ways, self._sets, self._width = ways, sets, sets.bit_length() - 1
+        self.clear()
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._keys: list[list[int]] = [[-1] * self._ways for _ in range(self._sets)]
+        self._trees = [0] * self._sets
+
+    def _set(self, key: int) -> int:
+        index = 0
+        while key:
+            index ^= key & (self._sets - 1)
+            key >>= self._width
+        return index
+
+    def _victim(self, tree: int) -> int:
+        node, way, half = 0, 0, self._ways // 2
+        while half:
+            right = tree >> node & 1
+            way, node, half = way + half * right, 2 * node + 1 + right, half // 2
+        return way
+
+    def _touched(self, tree: int, way: int) -> int:
+        node, half = 0, self._ways // 2
+        while half:
+            right = int(bool(way & half))
+            tree = tree & ~(1 << node) | (1 - right) << node
+            node, half = 2 * node + 1 + right, half // 2
+        return tree
+
+    def lookup(self, key: int) -> tuple[int, bool, bool]:
+        """Return line, hit and evict of a lookup that allocates."""
+        index = self._set(key)
+        keys, tree = self._keys[index], self._trees[index]
+        hit, evict = key in keys, False
+        if hit:
+            way = keys.index(key)
+        elif -1 in keys:
+            way = keys.index(-1)
+        else:
+            way, evict = self._victim(tree), True
+        keys[way] = key
+        self._trees[index] = self._touched(tree, way)
+        return index * self._ways + way, hit, evict
+
+    def drop(self, key: int) -> bool:
+        """Drop a line; return whether it was there."""
+        keys = self._keys[self._set(key)]
+        if key not in keys:
+            return False
+        keys[keys.index(key)] = -1
+        return True
+
+    def feed(self, keys: NDArray[np.uint64]) -> tuple[int, int]:
+        """Return hits and evictions of lookups in order."""
+        found = [self.lookup(key) for key in keys.tolist()]
+        return sum(hit for _, hit, _ in found), sum(evict for _, _, evict in found)
+
+    def decide(
+        self,
+        keys: NDArray[np.uint64],
+        allocate: NDArray[np.int64],
+        lines: NDArray[np.int64],
+        flags: NDArray[np.int64],
+    ) -> None:
+        """Write line and flags of each lookup, or drop."""
+        for at, (key, wanted) in enumerate(zip(keys.tolist(), allocate.tolist(), strict=True)):
+            if wanted:
+                line, hit, evict = self.lookup(key)
+                lines[at], flags[at] = line, 1 + 2 * hit + 4 * evict
+            else:
+                lines[at], flags[at] = -1, 2 * self.drop(key)
+
+
+class LruCache:
+    """Fully associative, least recently used."""
+
+    def __init__(self, lines: int) -> None:
+        self._lines = lines
+        self._held: OrderedDict[int, None] = OrderedDict()
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._held.clear()
+
+    def feed(self, keys: NDArray[np.uint64]) -> tuple[int, int]:
+        """Return hits and evictions of lookups in order."""
+        hits = evictions = 0
+        for key in keys.tolist():
+            if key in self._held:
+                self._held.move_to_end(key)
+                hits += 1
+                continue
+            if len(self._held) == self._lines:
+                self._held.popitem(last=False)
+                evictions += 1
+            self._held[key] = None
+        return hits, evictions
+
+
+class FbgemmCache:
+    """FBGEMM's UVM cache: see model.cpp."""
+
+    def __init__(self, ways: int, sets: int) -> None:
+        self._ways, self._sets = ways, sets
+        self.clear()
+
+    def clear(self) -> None:
+        """Drop everything and count from zero."""
+        self._keys = [[-1] * self._ways for _ in range(self._sets)]
+        self._times = [[0] * self._ways for _ in range(self._sets)]
+        self._counts = [0] * 6
+
+    def _set(self, key: int) -> int:
+        key ^= key >> 33
+        key = key * 0xFF51AFD7ED558CCD & MASK64
+        key ^= key >> 33
+        key = key * 0xC4CEB9FE1A85EC53 & MASK64
+        return (key ^ key >> 33) % self._sets
+
+    def call(self, keys: NDArray[np.uint64]) -> tuple[int, ...]:
+        """Look up a batch; return the six counters."""
+        counts = self._counts
+        counts[0] += 1
+        now = counts[0]
+        requested = keys.tolist()
+        unique = sorted(set(requested))
+        misses = []
+        for key in unique:
+            index = self._set(key)
+            if key in self._keys[index]:
+                self._times[index][self._keys[index].index(key)] = now
+            else:
+                misses.append(key)
+        for key in misses:
+            index = self._set(key)
+            oldest = min(self._times[index])
+            if oldest == now:
+                counts[4] += 1
+                continue
+            way = self._times[index].index(oldest)
+            self._keys[index][way], self._times[index][way] = key, now
+        counts[1] += len(requested)
+        counts[2] += len(unique)
+        counts[3] += len(misses)
+        counts[5] += sum(key not in self._keys[self._set(key)] for key in requested)
+        return tuple(counts)
+
+
+class _RoundRobin:
+    """The lowest set bit above the last one taken, else the lowest."""
+
+    def __init__(self) -> None:
+        self._last = -1
+
+    def take(self, requests: int) -> int:
+        high = requests >> (self._last + 1) << (self._last + 1)
+        chosen = high or requests
+        self._last = (chosen & -chosen).bit_length() - 1
+        return self._last
+
+
+class _Wheel:
+    """Slots to be looked at in a later cycle."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int]] = []
+
+    def put(self, now: int, when: int, slot: int) -> None:
+        heapq.heappush(self._heap, (max(now + 1, when), slot))
+
+    def take(self, now: int) -> Iterator[int]:
+        while self._heap and self._heap[0][0] <= now:
+            yield heapq.heappop(self._heap)[1]
+
+    def next(self) -> int:
+        return self._heap[0][0] if self._heap else NEVER
+
+
+class _Line(NamedTuple):
+    fetch_beats: int
+    beats: int
+    beat_base: int
+    offset: int
+
+
+@dataclass
+class _Table:
+    lines: list[_Line]
+    base: int
+    stride: int
+    rows: int
+    padding: int
+    long_format: bool
+    mean: bool
+
+
+@dataclass
+class _Operation:
+    ready: int
+    beats: int
+    request: int
+    row: bool
+    waits: bool
+    long_format: bool
+    first_line: bool
+    last: bool
+    mean: bool
+    line: int = 0
+    fills: int = 0
+    reads: int = 0
+    fill: bool = False
+
+
+@dataclass
+class _Stamps:
+    fills: int = 0
+    reads: int = 0
+    done_fills: int = 0
+    done_reads: int = 0
+    filled: int = 0
+
+
+@dataclass
+class _Request:
+    vec64: int
+    flags: int
+    bags: int
+    bags_left: int
+    done: int = 0
+    walked: bool = False
+
+    weighted = property(lambda self: bool(self.flags & 1))
+    init = property(lambda self: bool(self.flags & 2))
+    partial = property(lambda self: bool(self.flags & 4))
+    after = property(lambda self: bool(self.flags & 8))
+
+
+@dataclass
+class _Slot:
+    ring: dict[int, _Operation] = field(default_factory=dict)
+    ended: dict[int, int] = field(default_factory=dict)
+    issued: int = 0
+    started: int = 0
+    free: int = 0
+    row_start: int = 0
+    row_long: bool = False
+    key: int = 0
+    end: int = 0
+    request: int = 0
+    init: bool = False
+    any: bool = False
+
+
+COUNTS = (
+    *("requests", "bags", "keys", "keys_null", "keys_padding", "row_hits", "row_misses"),
+    *("line_hits", "line_misses", "evictions", "fetch_beats", "exec_beats", "exec_fetch"),
+    *("exec_hazard", "tx_frames", "tx_bytes", "replies", "partials"),
+)
+NOTHING, MEMORY, ACCUMULATOR = range(3)
+
+
+class CardModel:
+    """The card: see model.cpp, step by step."""
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        self._p = dict(parameters)
+        p = self._p
+        self._tags = TagCache(p["ways"], p["sets"])
+        self._tables: dict[int, _Table] = {}
+        self._slots = [_Slot() for _ in range(p["slots"])]
+        self._lines = [_Stamps() for _ in range(p["ways"] * p["sets"])]
+        self._popped = deque([-1] * p["key_queue"])
+        self._fetched = deque([-1] * p["fetches"])
+        self._bank_ready = [0] * p["banks"]
+        self._open_row = [-1] * p["banks"]
+        self._asked, self._bus_free, self._delivered = -1, 0, -1
+        self._now = 0
+        self._rx_next = self._tx_next = 0.0
+        self._arrived, self._tx_free, self._last_reply = -1, 0, 0
+        self._walk_at = self._walk_end = self._accept_before = 0
+        self._busy = self._taken = self._room = self._ready = self._sleeping = 0
+        self._ending: deque[tuple[int, int]] = deque()
+        self._free_slot, self._free_valid = 0, False
+        self._picked, self._picked_at, self._last_out, self._exec_free = 0, -2, -1, 0
+        self._free_order, self._pick_order, self._exec_order = (_RoundRobin() for _ in range(3))
+        self._wheel, self._room_wheel = _Wheel(), _Wheel()
+        self._due, self._why = [0] * 64, [NOTHING] * 64
+        self._recorded: list[tuple[int, int, int]] = []
+        self._record_left = 0
+        self._counts = dict.fromkeys(COUNTS, 0)
+
+    def define(
+        self,
+        number: int,
+        lines: NDArray[np.int64],
+        where: NDArray[np.int64],
+        long_format: bool,
+        mean: bool,
+    ) -> None:
+        """Take a table."""
+        if len(lines) > self._p["places"]:
+            raise ValueError("a row must not have more lines than a slot has places")
+        cut = [_Line(*line) for line in lines.tolist()]
+        self._tables[number] = _Table(cut, *where.tolist(), long_format, mean)
+
+    def run(
+        self,
+        keys: NDArray[np.uint64],
+        splits: NDArray[np.int64],
+        vec64: NDArray[np.int64],
+        flags: NDArray[np.int64],
+    ) -> None:
+        """Serve requests."""
+        self._keys, self._splits = keys.tolist(), splits.tolist()
+        ends = np.concatenate(
+            [np.zeros(1, np.int64), np.cumsum(keys >> np.uint64(63), dtype=np.int64)]
+        )
+        bags = np.diff(ends[splits])
+        parts = zip(vec64.tolist(), flags.tolist(), bags.tolist(), strict=True)
+        self._requests = [_Request(units, bits, count, count) for units, bits, count in parts]
+        self._rx_next = max(self._rx_next, float(self._now))
+        self._sent = self._walked = self._replied = self._freed = 0
+        self._space_used = self._start_floor = 0
+        self._bytes_from = self._bytes_flying = 0
+        self._replied_at = [NEVER] * len(self._requests)
+        self._accepted_at = [0] * len(self._requests)
+        self._walk_key = self._walk_stop = 0
+        self._walk_ready, self._walk_last = NEVER, False
+        while self._replied < len(self._requests):
+            self._step()
+        self._now = max(self._now, self._last_reply)
+        self._wheel, self._room_wheel = _Wheel(), _Wheel()
+        self._counts["requests"] += len(self._requests)
+
+    def invalidate(self, number: int, rows: NDArray[np.int64]) -> None:
+        """Drop the lines of rows."""
+        for row in rows.tolist():
+            for seg in range(len(self._tables[number].lines)):
+                self._tags.drop(number << 56 | row << 8 | seg)
+        self._now += self._p["update"] * len(rows)
+
+    def flush(self) -> None:
+        """Drop all lines."""
+        self._tags.clear()
+
+    def record(self, most: int) -> None:
+        """Keep the next decisions."""
+        self._recorded, self._record_left = [], most
+
+    def recorded(self) -> int:
+        """Return how many were kept."""
+        return len(self._recorded)
+
+    def decisions(
+        self, keys: NDArray[np.uint64], lines: NDArray[np.int64], flags: NDArray[np.int64]
+    ) -> None:
+        """Write what was kept."""
+        for at, found in enumerate(self._recorded):
+            keys[at], lines[at], flags[at] = found
+
+    def counters(self) -> dict[str, int]:
+        """Return the counters."""
+        counts = dict(self._counts)
+        used = counts["exec_beats"] + counts["exec_fetch"] + counts["exec_hazard"]
+        return {"cycles": self._now, **counts, "exec_empty": self._now - used}
+
+    # -- the loop
+
+    def _step(self) -> None:
+        now = self._now
+        for slot in self._wheel.take(now):
+            self._schedule(slot, self._due[slot])
+        for slot in self._room_wheel.take(now):
+            self._find_room(slot)
+        following = NEVER
+        if self._ready and now >= self._exec_free:
+            self._execute()
+        if self._ready:
+            following = max(now + 1, self._exec_free)
+        while self._ending and self._ending[0][0] <= now:
+            self._taken &= ~(1 << self._ending.popleft()[1])
+        taken = self._taken
+        rest = 1 << self._picked if self._picked_at == now - 1 else 0
+        wanted = self._busy & self._room & ~rest
+        if wanted and self._popped[0] < now:
+            self._pick(self._pick_order.take(wanted))
+        self._walk()
+        had = self._free_valid
+        if self._free_valid and self._walk_ready <= now:
+            self._accept()
+            self._walk()
+        if not self._free_valid:
+            free = ~taken & ((1 << len(self._slots)) - 1)
+            if had:
+                free &= ~(1 << self._free_slot)
+            if free:
+                self._free_slot, self._free_valid = self._free_order.take(free), True
+        if self._replied == len(self._requests):
+            return
+        if self._free_valid and self._walk_ready != NEVER:
+            following = min(following, max(now + 1, self._walk_ready))
+        if self._busy & self._room:
+            following = min(following, max(now + 1, self._popped[0] + 1))
+        if self._ending:
+            following = min(following, self._ending[0][0])
+        following = min(following, self._wheel.next(), self._room_wheel.next())
+        if following == NEVER:
+            raise RuntimeError("the model waits for nothing")
+        self._now = following
+
+    # -- requests in
+
+    def _walk(self) -> None:
+        p = self._p
+        while self._sent < len(self._requests) and self._may_send(self._sent):
+            self._send(self._sent)
+        if self._walk_ready != NEVER or self._walked >= self._sent:
+            return
+        request = self._requests[self._walked]
+        first = self._splits[self._walked]
+        if self._walk_key == first and not request.walked and not self._begin(request):
+            return
+        stop = self._walk_key
+        while not self._keys[stop] >> 63:
+            stop += 1
+        stop += 1
+        width, words = 1 + request.weighted, p["bus_bytes"] // 8
+        begin, end = (self._walk_key - first) * width, (stop - first) * width
+        touched = (end - 1) // words - begin // words + 1
+        self._walk_at = max(self._walk_at + touched, self._accept_before)
+        self._walk_ready, self._walk_stop = self._walk_at, stop
+        self._walk_last = stop == self._splits[self._walked + 1]
+
+    def _begin(self, request: _Request) -> bool:
+        """Begin the walk over a request if it finds a context and room for its reply."""
+        p, number = self._p, self._walked
+        start = max(self._accepted_at[number] + p["decode"], self._walk_end + p["request_gap"])
+        space = request.bags * request.vec64
+        while self._space_used + space > p["reply_units_space"]:
+            if self._freed >= self._replied:
+                return False
+            done = self._requests[self._freed]
+            self._space_used -= done.bags * done.vec64
+            self._start_floor = max(self._start_floor, self._replied_at[self._freed])
+            self._freed += 1
+        if number >= p["contexts"]:
+            if number - p["contexts"] >= self._replied:
+                return False
+            start = max(start, self._replied_at[number - p["contexts"]])
+        self._space_used += space
+        self._walk_at = max(start, self._start_floor) - 1
+        request.walked = True
+        if request.init:
+            self._walk_at += request.vec64 * 64 // p["bus_bytes"] + 64 // p["bus_bytes"]
+        return True
+
+    def _may_send(self, number: int) -> bool:
+        p = self._p
+        if number >= p["window"] and number - p["window"] >= self._replied:
+            return False
+        if self._requests[number].after and number > 0 and number - 1 >= self._replied:
+            return False
+        while (
+            self._bytes_flying > 0
+            and self._bytes_flying + self._payload(number) > p["window_bytes"]
+        ):
+            if self._bytes_from >= self._replied:
+                return False
+            self._bytes_flying -= self._payload(self._bytes_from)
+            self._bytes_from += 1
+        return True
+
+    def _payload(self, number: int) -> int:
+        request = self._requests[number]
+        entries = self._splits[number + 1] - self._splits[number]
+        held = (request.vec64 + 1) * 64 if request.init else 0
+        return entries * (16 if request.weighted else 8) + held
+
+    def _send(self, number: int) -> None:
+        p = self._p
+        nbytes = self._payload(number) + p["frame_overhead"]
+        start = max(self._rx_next, float(self._arrived + 1))
+        answered = []
+        if number >= p["window"]:
+            answered.append(number - p["window"])
+        if self._requests[number].after and number > 0:
+            answered.append(number - 1)
+        if self._bytes_from > 0:
+            answered.append(self._bytes_from - 1)
+        for before in answered:
+            start = max(start, float(self._replied_at[before] + p["host"]))
+        bus = p["bus_bytes"]
+        self._arrived = int(start) + (nbytes + bus - 1) // bus - 1
+        self._rx_next = start + float(nbytes + p["wire_overhead"]) / p["line_bytes_per_cycle"]
+        self._accepted_at[number] = self._arrived
+        self._bytes_flying += self._payload(number)
+        self._sent += 1
+
+    # -- bags, keys
+
+    def _accept(self) -> None:
+        number, now = self._free_slot, self._now
+        slot = self._slots[number]
+        slot.key, slot.end, slot.request = self._walk_key, self._walk_stop, self._walked
+        slot.init, slot.any = self._requests[self._walked].init, False
+        slot.free = max(slot.free, now)
+        self._busy |= 1 << number
+        self._taken |= 1 << number
+        self._free_valid = False
+        self._find_room(number)
+        self._accept_before = now + 1
+        self._walk_ready = NEVER
+        self._walk_key = self._walk_stop
+        if self._walk_last:
+            self._walked += 1
+            self._walk_end = now
+
+    def _find_room(self, number: int) -> None:
+        slot, bit, places = self._slots[number], 1 << number, self._p["places"]
+        self._room &= ~bit
+        if not self._busy & bit or slot.key == slot.end:
+            return
+        lines = len(self._tables[self._keys[slot.key] >> 48 & 0x7FFF].lines)
+        if slot.issued + lines <= places:
+            self._room |= bit
+            return
+        needed = slot.issued + lines - places - 1
+        if needed >= slot.started:
+            return
+        when = slot.ended[needed % places] + self._p["credit"]
+        if when <= self._now:
+            self._room |= bit
+        else:
+            self._room_wheel.put(self._now, when, number)
+
+    def _pick(self, number: int) -> None:
+        p, slot, counts, now = self._p, self._slots[number], self._counts, self._now
+        key = self._keys[slot.key]
+        table_number, row_number = key >> 48 & 0x7FFF, key & NULL_ROW
+        table = self._tables[table_number]
+        init, last, row = slot.init, False, False
+        if init:
+            slot.init = False
+        else:
+            slot.key += 1
+            last = slot.key == slot.end
+            null = row_number == NULL_ROW
+            padding = not null and row_number == table.padding
+            counts["keys"] += 1
+            counts["keys_null"] += null
+            counts["keys_padding"] += padding
+            row = not null and not padding and row_number < table.rows
+        makes = init or row or last
+        out = max(now + p["issue"], self._last_out)
+        if makes:
+            all_hit = True
+            request = self._requests[slot.request]
+            for seg, line in enumerate(table.lines):
+                out = max(out, self._last_out + 1)
+                self._last_out = out
+                op = _Operation(
+                    ready=out + p["tag"],
+                    beats=line.beats,
+                    request=slot.request,
+                    row=row,
+                    waits=slot.any,
+                    long_format=row and table.long_format,
+                    first_line=seg == 0,
+                    last=last and seg + 1 == len(table.lines),
+                    mean=table.mean and not request.partial,
+                )
+                if row:
+                    all_hit &= self._look_up(op, table, table_number, row_number, seg, out)
+                self._push(number, op)
+            if row:
+                counts["row_hits" if all_hit else "row_misses"] += 1
+        slot.any = slot.any or init or row
+        self._popped.popleft()
+        self._popped.append(out if makes else now + p["issue"])
+        self._picked, self._picked_at = number, now
+        if last:
+            counts["bags"] += 1
+            self._ending.append((now + 2, number))
+            self._busy &= ~(1 << number)
+            self._room &= ~(1 << number)
+        else:
+            self._find_room(number)
+
+    def _look_up(
+        self, op: _Operation, table: _Table, number: int, row: int, seg: int, out: int
+    ) -> bool:
+        counts, name = self._counts, number << 56 | row << 8 | seg
+        line_number, hit, evict = self._tags.lookup(name)
+        if self._record_left > 0:
+            self._recorded.append((name, line_number, 1 + 2 * hit + 4 * evict))
+            self._record_left -= 1
+        stamps = self._lines[line_number]
+        op.line, op.fill = line_number, not hit
+        op.fills, op.reads = stamps.fills, stamps.reads
+        counts["evictions"] += evict
+        counts["line_hits" if hit else "line_misses"] += 1
+        if hit:
+            stamps.reads += 1
+            return True
+        stamps.fills += 1
+        stamps.reads = 0
+        line = table.lines[seg]
+        op.ready = self._fetch(out, table.base + row * table.stride + line.offset, line.fetch_beats)
+        return False
+
+    def _push(self, number: int, op: _Operation) -> None:
+        slot = self._slots[number]
+        slot.ring[slot.issued % self._p["places"]] = op
+        slot.issued += 1
+        if slot.issued == slot.started + 1:
+            self._head(number)
+
+    # -- memory
+
+    def _fetch(self, out: int, addr: int, beats: int) -> int:
+        p = self._p
+        self._counts["fetch_beats"] += beats
+        asked = max(out + p["fetch"], self._asked + 1, self._fetched.popleft() + 1)
+        last = 0
+        while beats > 0:
+            page = (4096 - addr % 4096) // p["bus_bytes"]
+            part = min(beats, p["max_burst"], page)
+            last = self._deliver(asked, addr, part)
+            self._asked = asked
+            asked += 1
+            addr += part * p["bus_bytes"]
+            beats -= part
+        self._fetched.append(last)
+        return last + int(p["arrival"])
+
+    def _deliver(self, asked: int, addr: int, beats: int) -> int:
+        p = self._p
+        stripe = addr // p["row_bytes"]
+        row, bank = divmod(stripe, p["banks"])
+        issue = max(asked, self._bank_ready[bank])
+        if p["refresh_period"] > 0 and (phase := issue % p["refresh_period"]) < p["refresh_cycles"]:
+            issue += p["refresh_cycles"] - phase
+        hit = self._open_row[bank] == row
+        self._open_row[bank] = row
+        self._bank_ready[bank] = issue + (1 if hit else p["bank_busy"])
+        found = issue + (p["hit_latency"] if hit else p["miss_latency"])
+        width = p["bytes_per_cycle"]
+        self._bus_free = max(found, self._bus_free) + (beats * p["bus_bytes"] + width - 1) // width
+        first = max(self._bus_free + p["jitter_mean"] + p["base_latency"], self._delivered + 1)
+        self._delivered = first + beats - 1
+        return self._delivered
+
+    # -- the pool's turn
+
+    def _head(self, number: int) -> None:
+        p, slot = self._p, self._slots[number]
+        op = slot.ring[slot.started % p["places"]]
+        when = max(op.ready, slot.free)
+        self._why[number] = MEMORY if op.fill else NOTHING
+        if op.waits and op.first_line:
+            near = slot.row_start + (p["loop_long"] if slot.row_long else p["loop"])
+            if near > when:
+                when, self._why[number] = near, ACCUMULATOR
+        self._schedule(number, when)
+
+    def _schedule(self, number: int, when: int) -> None:
+        self._due[number] = when
+        if when <= self._now:
+            self._ready |= 1 << number
+        else:
+            self._wheel.put(self._now, when, number)
+
+    def _execute(self) -> None:
+        while self._ready:
+            number = self._exec_order.take(self._ready)
+            self._ready &= ~(1 << number)
+            slot = self._slots[number]
+            op = slot.ring[slot.started % self._p["places"]]
+            if not op.row or self._line_is_ready(number, op):
+                self._start(number, slot, op)
+                return
+
+    def _line_is_ready(self, number: int, op: _Operation) -> bool:
+        stamps = self._lines[op.line]
+        if stamps.done_fills != op.fills or (op.fill and stamps.done_reads != op.reads):
+            self._why[number] = MEMORY
+            self._sleeping |= 1 << number
+            return False
+        if stamps.filled > self._now:
+            self._why[number] = MEMORY
+            self._schedule(number, stamps.filled)
+            return False
+        return True
+
+    def _start(self, number: int, slot: _Slot, op: _Operation) -> None:
+        p, now, counts = self._p, self._now, self._counts
+        gap = now - self._exec_free
+        if gap > 0 and self._why[number] != NOTHING:
+            counts["exec_fetch" if self._why[number] == MEMORY else "exec_hazard"] += gap
+        counts["exec_beats"] += op.beats
+        self._exec_free = now + op.beats
+        slot.ended[slot.started % p["places"]] = self._exec_free
+        slot.started += 1
+        slot.free = max(self._exec_free, now + p["alone"])
+        if op.first_line:
+            slot.row_start, slot.row_long = now, op.long_format
+        if op.row:
+            self._read_or_fill(op)
+        if op.last:
+            self._bag_done(op)
+        if slot.started < slot.issued:
+            self._head(number)
+        if not self._room >> number & 1:
+            self._find_room(number)
+
+    def _read_or_fill(self, op: _Operation) -> None:
+        stamps = self._lines[op.line]
+        if op.fill:
+            stamps.done_fills += 1
+            stamps.done_reads = 0
+            stamps.filled = self._exec_free + self._p["filled"]
+        else:
+            stamps.done_reads += 1
+        for other, waiting in enumerate(self._slots):
+            if not self._sleeping >> other & 1:
+                continue
+            if waiting.ring[waiting.started % self._p["places"]].line == op.line:
+                self._sleeping &= ~(1 << other)
+                self._schedule(other, max(self._now + 1, stamps.filled))
+
+    # -- replies
+
+    def _bag_done(self, op: _Operation) -> None:
+        p, request = self._p, self._requests[op.request]
+        done = self._exec_free + p["pool"]
+        done += (p["pool_long"] if op.long_format else 0) + (p["divide"] if op.mean else 0)
+        request.done = max(request.done, done)
+        request.bags_left -= 1
+        while self._replied < len(self._requests) and not self._requests[self._replied].bags_left:
+            self._reply(self._replied)
+            self._replied += 1
+
+    def _reply(self, number: int) -> None:
+        p, request = self._p, self._requests[number]
+        begin = max(request.done + p["reply"], self._tx_free)
+        for units in _frames(request, p["reply_units"]):
+            nbytes = p["frame_overhead"] + units * 64
+            start = max(self._tx_next, float(begin))
+            begin = int(start) + (nbytes + p["bus_bytes"] - 1) // p["bus_bytes"] + p["frame_gap"]
+            self._tx_next = start + float(nbytes + p["wire_overhead"]) / p["line_bytes_per_cycle"]
+            self._counts["tx_frames"] += 1
+            self._counts["tx_bytes"] += nbytes
+        self._counts["partials" if request.partial else "replies"] += 1
+        self._tx_free = begin
+        self._replied_at[number] = self._last_reply = begin - p["frame_gap"]
+
+
+def _frames(request: _Request, most: int) -> Iterator[int]:
+    """Yield the 64-byte units of each frame of a reply."""
+    each = most // request.vec64
+    if request.partial or each == 0:
+        total = (request.bags * request.vec64 + request.partial) // request.bags
+        for _ in range(request.bags):
+            yield from (min(left, most) for left in range(total, 0, -most))
+    else:
+        yield from (min(left, each) * request.vec64 for left in range(request.bags, 0, -each))
