@@ -35,14 +35,7 @@ from .backends.card import CardBackend
 from .backends.cpu import CpuBackend
 from .bags import Bags, TableBags
 from .config import OutOfRange, Table, enum_member, tables_by_name
-from .errors import (
-    BackendUnavailable,
-    ClosedError,
-    ConfigError,
-    ContractMismatch,
-    DeviceError,
-    LinkError,
-)
+from .errors import LOST, BackendUnavailable, ClosedError, ConfigError, LinkError
 from .framing import check_mtu, select
 from .gen.wire import Pooling
 from .health import ErrorRecord, Histogram
@@ -54,14 +47,6 @@ from .targets import choose, select_paths
 __all__ = ["Engine", "open"]
 
 _log = logging.getLogger("embnic.engine")
-
-LOST = (
-    DeviceError,
-    LinkError,
-    ContractMismatch,
-    OSError,
-)  # errors that mean: this card does not serve any more
-
 
 def open(
     tables: Iterable[Table],
@@ -218,6 +203,10 @@ class Engine:
         except LOST as error:
             _log.info("closing %s: %s", self._backend.name, error)
 
+    def describe_paths(self) -> list[str]:
+        """Return a line for each path of the target `select`: what it costs, or why it is left out; else nothing."""
+        return [] if self._select is None else self._select.describe()
+
     def __repr__(self) -> str:
         """Show target, state and tables."""
         return f"Engine(target={self.target!r}, state={self.state!r}, tables={list(self.tables)})"
@@ -272,6 +261,7 @@ class Engine:
         `deadline`, in seconds, is for the target `select`: it takes a path that answers in time, if one can.
         """
         self._check_open("lookup")
+        self._check_lookup_deadline(deadline)
         if not isinstance(bags, Bags):
             raise ConfigError(
                 f"bags are a {type(bags).__name__}.",
@@ -287,17 +277,19 @@ class Engine:
         self._counts["bags"] += checked.bags_total
         return pooled
 
-    def _lookup_backend(
-        self, bags: Bags, out: Mapping[str, NDArray[Any]] | None, deadline: float | None
-    ) -> dict[str, NDArray[Any]]:
+    def _check_lookup_deadline(self, deadline: float | None) -> None:
         _check_deadline(deadline)
-        select = self._select
-        if select is None and deadline is not None:
+        if self._select is None and deadline is not None:
             raise ConfigError(
                 f"lookup(deadline={deadline:g}) on the target {self._backend.name!r}.",
                 allowed="deadlines of a lookup on the target 'select'.",
                 do="Open target='select', or give open() the deadline of a card.",
             )
+
+    def _lookup_backend(
+        self, bags: Bags, out: Mapping[str, NDArray[Any]] | None, deadline: float | None
+    ) -> dict[str, NDArray[Any]]:
+        select = self._select
         if select is None:
             pooled = self._backend.lookup(bags, out)
             self._counts["bags_by_cpu"] += bags.bags_total

@@ -37,14 +37,13 @@ from .backends.card import CardBackend
 from .backends.cpu import CpuBackend
 from .bags import Bags
 from .config import Table, tables_by_name
-from .errors import ClosedError, ConfigError, ContractMismatch, DeviceError, LinkError
+from .errors import LOST, ClosedError, ConfigError, DeviceTimeout
 from .gen.wire import Pooling
 
 __all__ = ["Cost", "Path", "SelectBackend", "Work", "fit", "work_of"]
 
 _log = logging.getLogger("embnic.select")
 
-LOST = (DeviceError, LinkError, ContractMismatch, OSError)  # this path does not serve any more
 SEED = 1  # of the ids in timed calls
 SHAPES = (
     (1, 1),
@@ -305,10 +304,10 @@ class SelectBackend:
 
     # -- the model ----------------------------------------------------------------------------------------------------
 
-    def measure(self) -> None:
-        """Time a few calls on every path that serves, with the tables that are loaded."""
+    def measure(self, *, again: bool = False) -> None:
+        """Time a few calls on every path that serves and was not timed yet, or `again` on all of them."""
         for path in self.paths.values():
-            if not path.lost:
+            if not path.lost and (again or path.cost is None):
                 self._measure(path)
 
     def _measure(self, path: Path) -> None:
@@ -321,6 +320,11 @@ class SelectBackend:
             request = self._request(rng, bags, length)
             try:
                 took = min(self._timed(path, request) for _ in range(REPEATS))
+            except DeviceTimeout as error:
+                if not samples:
+                    self._lose(path, error)
+                    return
+                break  # so large a request does not fit the card's deadline, which says nothing about smaller ones
             except LOST as error:
                 self._lose(path, error)
                 return

@@ -87,8 +87,6 @@ AUTO_ORDER = ("pynq", "rtl", "gpu", "cpu")
 class Choice:
     """Which target executes, why, and why those before it in the order do not.
 
-    >>> print(choose("auto", {}))  # doctest: +SKIP
-    target cpu (auto); not pynq: not built yet; not rtl: only when asked for by name; not gpu: no CUDA driver
     >>> print(choose("auto", {"EMBNIC_TARGET": "rtl:line100"}))
     target rtl:line100 (EMBNIC_TARGET)
     """

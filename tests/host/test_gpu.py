@@ -26,8 +26,15 @@ from embnic.config import Table
 from embnic.errors import BackendUnavailable, ClosedError, ConfigError, DeviceError
 from embnic.gen.wire import DType, Pooling
 
-torch = pytest.importorskip("torch", reason="the GPU path needs torch")
-pytest.importorskip("triton", reason="the GPU path needs triton")
+if os.environ.get("REQUIRE_TORCH") != "1":
+    pytest.importorskip(
+        "torch", reason="the GPU path needs torch; REQUIRE_TORCH=1 makes this a failure"
+    )
+    pytest.importorskip(
+        "triton", reason="the GPU path needs triton; REQUIRE_TORCH=1 makes this a failure"
+    )
+
+import torch  # noqa: E402
 
 from embnic.backends.gpu import GpuBackend, GpuTables, stage  # noqa: E402
 from embnic.backends.gpu_device import open_device  # noqa: E402
@@ -281,8 +288,86 @@ def test_wrong_tensors_are_refused_in_our_words(item):
         with pytest.raises(ConfigError, match=says):
             call()
     mean = GpuTables([Table("m", rows=4, dim=4, pooling="mean")])
-    with pytest.raises(ConfigError, match="no table pools by sum"):
+    with pytest.raises(ConfigError, match="weights are given with pooling"):
         mean.flat(["m"], ids, offsets, weights=w)
+
+
+def test_offsets_that_do_not_start_with_the_tables_ids_are_refused():
+    tables = [Table("a", rows=20, dim=4, pooling="sum"), Table("b", rows=20, dim=4, pooling="sum")]
+    held = GpuTables(tables)
+    for table in tables:
+        held.load(table.name, np.ones((20, 4), np.float32))
+    place = held.device.torch_device
+
+    def tensor(*numbers):
+        return torch.tensor(numbers, device=place)
+
+    good = held.lookup_dlpack(
+        {"a": (tensor(5, 6), tensor(0)), "b": (tensor(1, 2, 3), tensor(0, 2))}
+    )
+    assert (good["a"][:, 0].tolist(), good["b"][:, 0].tolist()) == ([2], [2, 1])
+    for wrong in (tensor(2), tensor(1, 2)):
+        with pytest.raises(
+            ConfigError, match=r"Table 'b': offset \d of bag 0 is wrong.*start at 0"
+        ):
+            held.lookup_dlpack({"a": (tensor(5, 6), tensor(0)), "b": (tensor(1, 2, 3), wrong)})
+    for offsets in (tensor(1, 2, 3), tensor(0, 2, 2)):  # begins late, ends early
+        with pytest.raises(ConfigError, match="is wrong"):
+            held.lookup_flat(held.flat(["a", "b"], tensor(1, 2, 3), offsets))
+    held.lookup_flat(held.flat(["a", "b"], tensor(1, 2, 3), tensor(0, 2, 3)))
+
+
+def test_weights_for_tables_that_take_none_are_refused():
+    tables = [
+        Table("sum", rows=4, dim=4, pooling="sum"), Table("max", rows=4, dim=4, pooling="max"),
+        Table("fixed", rows=4, dim=4, pooling="sum", dtype="fixed", fixed_scale_exp=0),
+    ]  # fmt: skip
+    held = GpuTables(tables)
+    place = held.device.torch_device
+    ids, starts, w = (torch.tensor(x, device=place) for x in ([1], [0], [1.0]))
+    for name in ("max", "fixed"):
+        with pytest.raises(ConfigError, match=f"Table '{name}': weights are given"):
+            held.from_dlpack({"sum": (ids, starts, w), name: (ids, starts, w)})
+        with pytest.raises(ConfigError, match=f"Table '{name}': weights are given"):
+            held.flat([name], ids, torch.tensor([0, 1], device=place), weights=w)
+    held.from_dlpack({"sum": (ids, starts, w), "max": (ids, starts)})
+
+
+def test_a_null_key_is_not_what_is_wrong():
+    table = Table("t", rows=4, dim=4, pooling="none")
+    held = GpuTables([table])
+    held.load("t", np.ones((4, 4), np.float32))
+    place = held.device.torch_device
+    ids = torch.tensor([(1 << 48) - 1, 9], device=place)
+    with pytest.raises(ConfigError, match="id 9 at position 1"):
+        held.lookup_dlpack({"t": (ids, torch.tensor([0], device=place))})
+    fine = held.lookup_dlpack({"t": (ids[:1], torch.tensor([0], device=place))})["t"]
+    assert fine.tolist() == [[0.0] * 4]
+
+
+def test_a_failing_gpu_is_a_device_error_and_the_other_paths_serve(monkeypatch):
+    from embnic.backends.cpu import CpuBackend
+    from embnic.selector import Cost, SelectBackend
+    from embnic.selector import Path as Way
+
+    table = Table("t", rows=4, dim=4, pooling="sum")
+    gpu = GpuBackend([table])
+    chosen = SelectBackend([table], [Way("cpu", CpuBackend([table])), Way("gpu", gpu)])
+    chosen.load("t", np.ones((4, 4), np.float32))
+    chosen.paths["gpu"].cost = Cost(1e-9, 0, 0, 0)
+
+    def broken(*given, **named):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(gpu.tables, "lookup", broken)
+    bags = Bags.from_lists({"t": [[1, 2]]})
+    with pytest.raises(DeviceError, match="The GPU failed while looking up: CUDA error"):
+        gpu.lookup(bags)
+    assert chosen.lookup(bags)["t"].tolist() == [[2.0] * 4]
+    assert chosen.paths["gpu"].lost
+    monkeypatch.setattr(gpu.tables, "update", broken)
+    with pytest.raises(DeviceError, match="while updating"):
+        gpu.update("t", [1], np.ones((1, 4), np.float32))
 
 
 def test_mixed_devices_are_named(item):

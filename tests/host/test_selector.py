@@ -264,6 +264,34 @@ def test_a_path_that_misses_an_update_never_answers_again():
     del rng
 
 
+def test_reloading_rows_times_no_path_again():
+    chosen, rows, _ = selector(ALL)
+    calls = [path.backend.calls for path in chosen.paths.values()]
+    chosen.load("item", rows["item"])
+    assert [path.backend.calls for path in chosen.paths.values()] == calls
+    chosen.measure(again=True)
+    assert [path.backend.calls for path in chosen.paths.values()] > calls
+
+
+def test_a_timed_call_that_is_too_long_for_the_cards_deadline_loses_no_path():
+    clock = Clock()
+    paths = [Path(name, TimedBackend(TABLES, clock, cost, name)) for name, cost in ALL.items()]
+    card = paths[2].backend
+    lookup = card.lookup
+
+    def impatient(bags, out=None):
+        if bags.keys_total > 200:
+            raise DeviceTimeout("waiting", waited=1e-6)
+        return lookup(bags, out)
+
+    card.lookup = impatient
+    chosen = SelectBackend(TABLES, paths, clock=clock)
+    for table in TABLES:
+        chosen.load(table.name, np.ones((table.rows, table.dim), np.float32))
+    assert not chosen.paths["card"].lost
+    assert chosen.paths["card"].cost is not None
+
+
 def test_a_refused_update_changes_no_path():
     chosen, rows, _ = selector(ALL)
     with pytest.raises(ConfigError):

@@ -50,6 +50,9 @@ def test_the_variable_wins_over_auto():
 def test_auto_takes_the_cpu_and_says_why_not_the_others(monkeypatch):
     monkeypatch.setitem(TARGETS, "gpu", replace(TARGETS["gpu"], unusable=lambda: "no CUDA driver"))
     line = str(choose("auto", {}))
+    assert line == (
+        "target cpu (auto); not pynq: not built yet; not rtl: only when asked for by name; not gpu: no CUDA driver"
+    )
     assert line.startswith("target cpu (auto)")
     assert [
         part in line

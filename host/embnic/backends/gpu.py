@@ -12,19 +12,20 @@ host arrays or of tensors that are already on the device, gradients. `GpuBackend
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bags import Bags, TableBags
+from ..bags import Bags
 from ..config import Table
-from ..errors import BackendUnavailable, ConfigError, DeviceError
-from ..gen.wire import DType, Pooling
+from ..errors import BackendUnavailable, ConfigError, DeviceError, EmbnicError
+from ..gen.wire import NULL_ROW, DType, Pooling
 from ..rows import check_ids, to_storage
 from .base import EVERYTHING, HostTables, output_arrays
 from .gpu_cache import CachedMemory
@@ -230,6 +231,9 @@ class GpuTables:
             )
         flat = FlatBags(names, shared, values, offsets, weights)
         self._check_flat(flat)
+        if weights is not None:
+            self._check_weights(names)
+        self._expect(flat, np.array([0, bags]), np.array([0, int(values.shape[0])]))
         return flat
 
     def from_dlpack(self, inputs: Mapping[str, Any]) -> FlatBags:
@@ -240,7 +244,7 @@ class GpuTables:
         """
         torch = self.device.torch
         names, counts, ids, offsets, weights = [], [], [], [], []
-        at = 0
+        at, starts_of = 0, []
         for name, given in inputs.items():
             parts = [None if part is None else self._tensor(part, name) for part in given]
             values, starts, w = (*parts, None)[:3] if len(parts) in (2, 3) else (None, None, None)
@@ -255,6 +259,7 @@ class GpuTables:
             ids.append(values)
             offsets.append(starts.to(torch.int64) + at)
             weights.append(w)
+            starts_of.append(at)
             at += int(values.shape[0])
         if not names:
             raise ConfigError(
@@ -268,8 +273,11 @@ class GpuTables:
             _joined(torch, [values.to(torch.int64) if wide else values for values in ids]),
             torch.cat([*offsets, end]),
             self._joined_weights(ids, weights),
+            tuple(starts_of),
         )
         self._check_flat(flat)
+        self._check_weights([name for name, w in zip(names, weights, strict=True) if w is not None])
+        self._expect(flat, np.cumsum((0, *counts)), np.array([*starts_of, at]))
         return flat
 
     def _joined_weights(self, ids: list[Any], weights: list[Any]) -> Any:
@@ -334,21 +342,30 @@ class GpuTables:
                     do="Call contiguous().",
                 )
             self._check_device(tensor, what)
-        if flat.weights is not None:
-            if flat.weights.shape != flat.ids.shape:
-                raise ConfigError(
-                    f"weights have shape {list(flat.weights.shape)}.",
-                    allowed=f"{list(flat.ids.shape)}, one weight for every id.",
-                    do="Give a weight for every id, in the same order.",
-                )
-            for name in flat.names:
-                if self.tables[name].pooling is Pooling.SUM:
-                    return
+        if flat.weights is not None and flat.weights.shape != flat.ids.shape:
             raise ConfigError(
-                "weights are given, but no table pools by sum.",
-                allowed="weights with pooling='sum' only, as in torch.",
-                do="Leave the weights out.",
+                f"weights have shape {list(flat.weights.shape)}.",
+                allowed=f"{list(flat.ids.shape)}, one weight for every id.",
+                do="Give a weight for every id, in the same order.",
             )
+
+    def _expect(self, flat: FlatBags, bags: NDArray[np.int64], starts: NDArray[np.int64]) -> None:
+        """Flag a request whose offsets of `bags` are not `starts`; the next check reports it, nothing waits here."""
+        found = flat.offsets[self.device.put(bags.astype(np.int64))]
+        wrong = (found != self.device.put(starts.astype(np.int64))).any()
+        self._flags[:1].bitwise_or_(wrong.to(self._flags.dtype) * 2)
+
+    def _check_weights(self, names: Sequence[str]) -> None:
+        """Refuse weights for tables that take none, as `Bags` does."""
+        for name in names:
+            table = self._host.table(name)
+            if table.pooling is not Pooling.SUM or table.dtype is DType.FIXED:
+                raise ConfigError(
+                    f"Table {name!r}: weights are given with pooling {table.pooling.name.lower()!r} and dtype "
+                    f"{table.dtype.name.lower()!r}.",
+                    allowed="weights with pooling='sum' only, as in torch, and not for 'fixed' rows.",
+                    do="Leave the weights out, or give such tables a request of their own.",
+                )
 
     def _check_device(self, tensor: Any, what: str, *, also_host: bool = False) -> None:
         if tensor.device == self.device.torch_device or (also_host and tensor.device.type == "cpu"):
@@ -471,19 +488,23 @@ class GpuTables:
         ids = flat.ids.cpu().numpy().astype(np.int64)
         offsets = flat.offsets.cpu().numpy().astype(np.int64)
         first = 0
-        for name, count in zip(flat.names, flat.counts, strict=True):
+        for at, (name, count) in enumerate(zip(flat.names, flat.counts, strict=True)):
             cut = offsets[first : first + count + 1]
             first += count
-            table = self.tables[name]
-            bad = np.flatnonzero((cut < 0) | (cut > len(ids)) | np.append(np.diff(cut) < 0, False))
-            if len(bad):
+            start = flat.starts[at] if flat.starts else (0 if at == 0 else int(cut[0]))
+            bad = (cut < 0) | (cut > len(ids)) | np.append(np.diff(cut) < 0, False)
+            bad[0] |= cut[0] != start
+            bad[-1] |= at + 1 == len(flat.names) and cut[-1] != len(ids)
+            if bad.any():
+                bag = int(bad.argmax())
+                shift = start if flat.starts else 0
                 raise ConfigError(
-                    f"Table {name!r}: offset {int(cut[bad[0]])} of bag {int(bad[0])} is wrong.",
-                    allowed=f"offsets from 0 to {len(ids)} that never decrease.",
-                    do="Give where each bag starts, and the number of ids at the end.",
+                    f"Table {name!r}: offset {int(cut[bag]) - shift} of bag {bag} is wrong.",
+                    allowed="offsets that start at 0, never decrease and stay within the ids.",
+                    do="Give where each bag starts; a KeyedJaggedTensor also gives the number of ids at the end.",
                 )
-            check_ids(table, ids[int(cut[0]) : int(cut[-1])])
-            TableBags(ids[int(cut[0]) : int(cut[-1])], cut - cut[0])
+            table, part = self.tables[name], ids[int(cut[0]) : int(cut[-1])]
+            check_ids(table, np.where(part == NULL_ROW, 0, part))
 
     def launch(self, plan: Plan, flat: FlatBags, found: Resolved, out: Any) -> None:
         self.device.kernels.pool_kernel[plan.grid](
@@ -594,25 +615,42 @@ class GpuBackend:
 
     def load(self, table: str, weights: Any) -> None:
         """Set all rows of a table: [rows, dim]."""
-        self.tables.load(table, weights)
+        with _named_failures("loading"):
+            self.tables.load(table, weights)
 
     def update(self, table: str, ids: Any, rows: Any) -> None:
         """Overwrite rows: `ids` [n], `rows` [n, dim]; a repeated id keeps its last row."""
-        self.tables.update(table, ids, rows)
+        with _named_failures("updating"):
+            self.tables.update(table, ids, rows)
 
     def lookup(
         self, bags: Bags, out: Mapping[str, NDArray[Any]] | None = None
     ) -> dict[str, NDArray[Any]]:
         """Pool every bag: for each table of `bags` an array [B, dim]."""
-        return self.tables.lookup(bags, out)
+        with _named_failures("looking up"):
+            return self.tables.lookup(bags, out)
 
     def stats(self) -> dict[str, int]:
         """Return the counters since the start."""
-        return self.tables.stats()
+        with _named_failures("reading the counters"):
+            return self.tables.stats()
 
     def close(self) -> None:
         """Give the tables back; may be called twice."""
         self.tables.close()
+
+
+@contextlib.contextmanager
+def _named_failures(doing: str) -> Iterator[None]:
+    """Turn what torch raises when the GPU fails (RuntimeError and its kind) into DeviceError."""
+    try:
+        yield
+    except EmbnicError:
+        raise
+    except RuntimeError as error:
+        raise DeviceError(
+            f"The GPU failed while {doing}: {error}. Do: use target='cpu'."
+        ) from error
 
 
 def stage(pooled: Mapping[str, NDArray[Any]], *, device: str | None = None) -> dict[str, Any]:

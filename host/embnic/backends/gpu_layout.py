@@ -81,6 +81,9 @@ class FlatBags:
     ids: Any  # int32 or int64 [L]
     offsets: Any  # int32 or int64 [N + 1]
     weights: Any = None  # float32 [L]
+    starts: tuple[
+        int, ...
+    ] = ()  # first key of each table, where it is known without reading offsets
 
 
 @dataclass(frozen=True)
