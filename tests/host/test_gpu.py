@@ -34,11 +34,11 @@ if os.environ.get("REQUIRE_TORCH") != "1":
         "triton", reason="the GPU path needs triton; REQUIRE_TORCH=1 makes this a failure"
     )
 
-import torch  # noqa: E402
+import torch
 
-from embnic.backends.gpu import GpuBackend, GpuTables, stage  # noqa: E402
-from embnic.backends.gpu_device import open_device  # noqa: E402
-from embnic.backends.gpu_layout import Tuning  # noqa: E402
+from embnic.backends.gpu import GpuBackend, GpuTables, stage
+from embnic.backends.gpu_device import open_device
+from embnic.backends.gpu_layout import Tuning
 
 HERE = Path(__file__).parent
 

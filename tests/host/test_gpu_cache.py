@@ -29,11 +29,11 @@ if os.environ.get("REQUIRE_TORCH") != "1":
         "triton", reason="the GPU path needs triton; REQUIRE_TORCH=1 makes this a failure"
     )
 
-import torch  # noqa: E402
+import torch
 
-from embnic.backends import gpu_cache  # noqa: E402
-from embnic.backends.gpu import GpuTables  # noqa: E402
-from embnic.backends.gpu_train import RowwiseAdagrad, Sgd  # noqa: E402
+from embnic.backends import gpu_cache
+from embnic.backends.gpu import GpuTables
+from embnic.backends.gpu_train import RowwiseAdagrad, Sgd
 
 ITEM = [Table("item", rows=300, dim=4, pooling="sum")]
 SMALL = 2 * 32 * 16  # device_bytes for 64 rows of 16 bytes

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+
 import numpy as np
 import pytest
 from cases import difficult_rows, random_bags, same_bits, seeded
@@ -22,10 +23,10 @@ if os.environ.get("REQUIRE_TORCH") != "1":
         "triton", reason="the GPU path needs triton; REQUIRE_TORCH=1 makes this a failure"
     )
 
-import torch  # noqa: E402
+import torch
 
-from embnic.backends.gpu import GpuTables  # noqa: E402
-from embnic.backends.gpu_train import RowwiseAdagrad, Sgd, gradient_bound  # noqa: E402
+from embnic.backends.gpu import GpuTables
+from embnic.backends.gpu_train import RowwiseAdagrad, Sgd, gradient_bound
 
 TABLES = [
     Table("sum", rows=40, dim=8, pooling="sum"), Table("mean", rows=30, dim=6, pooling="mean", padding_idx=3),
