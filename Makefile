@@ -28,10 +28,12 @@ $(VENV)/.test: $(VENV)/bin/python pyproject.toml CMakeLists.txt $(wildcard host/
 	@$(BIN)/python -m pip install -q -e ".[rtl,sim,test,dev]"
 	@touch $@ $(VENV)/.demo
 
-# torch only where it is asked for: a plain `pip install torch` may fetch gigabytes.
+# torch only where it is asked for: a plain `pip install torch` may fetch gigabytes. Triton beside it: its interpreter runs
+# the GPU kernels on the CPU.
 $(VENV)/.torch: $(VENV)/.test
 	@echo "      torch, because REQUIRE_TORCH=1 (about 60 s)"
 	@$(BIN)/python -m pip install -q "torch==2.13.0" $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	@$(BIN)/python -m pip install -q --no-deps "triton==3.9.0"
 	@touch $@
 
 TEST_STAMP := $(VENV)/$(if $(filter 1,$(REQUIRE_TORCH)),.torch,.test)

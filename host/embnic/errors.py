@@ -19,6 +19,7 @@ Every message says what was given, what is allowed and what to do.
 from __future__ import annotations
 
 __all__ = [
+    "LOST",
     "EmbnicError",
     "ConfigError",
     "BackendUnavailable",
@@ -170,3 +171,7 @@ def _show(value: object) -> str:
     return (
         f"0x{value:08x}" if isinstance(value, int) and not isinstance(value, bool) else repr(value)
     )
+
+
+# Errors that mean: this card, GPU or other path does not serve any more.
+LOST = (DeviceError, LinkError, ContractMismatch, BackendUnavailable, OSError)

@@ -12,17 +12,23 @@ The environment is read when an engine is opened, never at import. `EMBNIC_DISAB
 empty (do not); anything else is refused, so that a typing error does not silently keep the card in use.
 
 A target may carry a configuration after a colon: `rtl:line100`. Plain `rtl` is `rtl:tiny`, plain
-`model` is `model:line100`.
+`model` is `model:line100`. `select` takes the paths it may choose from, `select:rtl+gpu`; plain
+`select` takes those that `auto` would consider and this machine has. The CPU is always one of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .errors import BackendUnavailable, ConfigError
+from .gpu_probe import gpu_missing
 
-__all__ = ["AUTO_ORDER", "TARGETS", "Choice", "Target", "choose"]
+__all__ = ["AUTO_ORDER", "TARGETS", "Choice", "Target", "choose", "select_paths"]
+
+
+def _usable() -> str:
+    return ""
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Target:
     """One thing that can execute lookups.
 
     `missing` is empty when the backend is built; else it says what to do instead. `asked_only` targets are never
-    chosen by `auto`.
+    chosen by `auto`. `unusable` returns why this machine cannot run it, or an empty string.
     """
 
     name: str
@@ -38,6 +44,7 @@ class Target:
     missing: str = ""
     asked_only: bool = False
     configurations: bool = False
+    unusable: Callable[[], str] = _usable
 
     def check_built(self) -> None:
         """Raise `BackendUnavailable` when this version of embnic has no such backend."""
@@ -52,12 +59,18 @@ TARGETS: Mapping[str, Target] = {
         Target("cpu", "native code when it was compiled, else numpy"),
         Target("rtl", "the core, simulated cycle by cycle", asked_only=True, configurations=True),
         Target(
+            "select",
+            "per request the soonest of the others, by a cost model; 'select:gpu+cpu' names them",
+            asked_only=True,
+            configurations=True,
+        ),
+        Target(
             "model",
             "the cpu's answers and the card's counters, from its fast model",
             asked_only=True,
             configurations=True,
         ),
-        Target("gpu", "torch on a GPU", missing="open target='cpu', or 'auto'."),
+        Target("gpu", "one fused kernel on a CUDA GPU (torch and triton)", unusable=gpu_missing),
         Target(
             "pynq",
             "the core on an FPGA board",
@@ -74,8 +87,6 @@ AUTO_ORDER = ("pynq", "rtl", "gpu", "cpu")
 class Choice:
     """Which target executes, why, and why those before it in the order do not.
 
-    >>> print(choose("auto", {}))
-    target cpu (auto); not pynq: not built yet; not rtl: only when asked for by name; not gpu: not built yet
     >>> print(choose("auto", {"EMBNIC_TARGET": "rtl:line100"}))
     target rtl:line100 (EMBNIC_TARGET)
     """
@@ -118,9 +129,32 @@ def _automatic() -> Choice:
             skipped.append(f"{name}: not built yet")
         elif target.asked_only:
             skipped.append(f"{name}: only when asked for by name")
+        elif reason := target.unusable():
+            skipped.append(f"{name}: {reason}")
         else:
             return Choice(name, "", "auto", tuple(skipped))
     raise BackendUnavailable("auto", reason="no target is available.", remedy="open target='cpu'.")
+
+
+def select_paths(configuration: str) -> list[str]:
+    """Return the targets that `select:<configuration>` chooses from; without one, all that this machine has.
+
+    >>> select_paths("rtl+cpu")
+    ['rtl', 'cpu']
+    """
+    if not configuration:
+        usable = [TARGETS[name] for name in AUTO_ORDER]
+        return [t.name for t in usable if not (t.missing or t.asked_only or t.unusable())]
+    names = configuration.split("+")
+    for name in names:
+        if name not in AUTO_ORDER or names.count(name) > 1:
+            raise ConfigError(
+                f"target is 'select:{configuration}'.",
+                allowed=f"different ones of {', '.join(AUTO_ORDER)}, joined by '+'.",
+                do="Write for example 'select:gpu+cpu'.",
+            )
+        TARGETS[name].check_built()
+    return names if "cpu" in names else [*names, "cpu"]
 
 
 def _named(text: str, source: str, why: str) -> Choice:
@@ -141,7 +175,7 @@ def _parse(text: str, source: str) -> tuple[str, str]:
     if colon and not (target.configurations and configuration):
         raise ConfigError(
             f"{source} is {text!r}.",
-            allowed="a configuration after the colon, for rtl, model and pynq only, as in 'rtl:tiny'.",
+            allowed="a configuration after the colon, for rtl, model, pynq and select only, as in 'rtl:tiny'.",
             do=f"Give {name!r} alone.",
         )
     return name, configuration

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import shutil
 
@@ -16,6 +17,7 @@ from embnic.arithmetic import STORAGE
 from embnic.backends.base import Backend
 from embnic.backends.card import CardBackend
 from embnic.backends.cpu import CpuBackend, native_module
+from embnic.backends.gpu import GpuBackend
 from embnic.backends.reference import ReferenceBackend, pool_bag
 from embnic.backends.rtl import open_rtl
 from embnic.bags import Bags
@@ -58,10 +60,17 @@ def _rtl(tables):
     return open_rtl(tables, "tiny")
 
 
+def _gpu(tables):
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("triton") is None:
+        pytest.skip("torch or triton is not installed")
+    return GpuBackend(tables)
+
+
 MAKERS = {
     "reference": ReferenceBackend,
     "cpu-native": _native,
     "cpu-numpy": lambda tables: CpuBackend(tables, engine="numpy"),
+    "gpu": _gpu,
     "fake": _fake,
     "rtl": _rtl,
 }

@@ -2,13 +2,14 @@
 """The precedence table of embnic.targets."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from embnic.errors import BackendUnavailable, ConfigError
 from embnic.targets import AUTO_ORDER, TARGETS, choose
 
-BUILT = {"reference", "cpu", "rtl", "model"}
+BUILT = {"reference", "cpu", "rtl", "model", "gpu", "select"}
 
 
 def test_the_registry_says_what_is_built():
@@ -37,7 +38,7 @@ def test_a_mistyped_disable_is_refused():
 
 def test_a_named_argument_wins_over_the_variable():
     for name in BUILT:
-        assert choose(name, {"EMBNIC_TARGET": "gpu"}).name == name
+        assert choose(name, {"EMBNIC_TARGET": "pynq"}).name == name
 
 
 def test_the_variable_wins_over_auto():
@@ -46,17 +47,30 @@ def test_the_variable_wins_over_auto():
     assert choose("auto", {"EMBNIC_TARGET": "auto"}).why == "auto"
 
 
-def test_auto_takes_the_cpu_and_says_why_not_the_others():
+def test_auto_takes_the_cpu_and_says_why_not_the_others(monkeypatch):
+    monkeypatch.setitem(TARGETS, "gpu", replace(TARGETS["gpu"], unusable=lambda: "no CUDA driver"))
     line = str(choose("auto", {}))
+    assert line == (
+        "target cpu (auto); not pynq: not built yet; not rtl: only when asked for by name; not gpu: no CUDA driver"
+    )
     assert line.startswith("target cpu (auto)")
     assert [
         part in line
-        for part in ("not pynq: not built yet", "not rtl: only when asked", "not gpu: not built")
+        for part in (
+            "not pynq: not built yet",
+            "not rtl: only when asked",
+            "not gpu: no CUDA driver",
+        )
     ] == [True] * 3
     assert "\n" not in line
 
 
-@pytest.mark.parametrize("name", ["gpu", "pynq", "pynq:kr260"])
+def test_auto_takes_a_gpu_that_is_there(monkeypatch):
+    monkeypatch.setitem(TARGETS, "gpu", replace(TARGETS["gpu"], unusable=lambda: ""))
+    assert choose("auto", {}).name == "gpu"
+
+
+@pytest.mark.parametrize("name", ["pynq", "pynq:kr260"])
 def test_a_named_target_that_is_not_built_never_falls_back(name):
     for argument, environ in ((name, {}), ("auto", {"EMBNIC_TARGET": name})):
         with pytest.raises(BackendUnavailable, match="not built yet") as caught:

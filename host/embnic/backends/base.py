@@ -35,6 +35,7 @@ class Capabilities:
     orders: frozenset[Order] = frozenset({Order.SEQUENTIAL})
     weighted: bool = True
     max_dim: int = MAX_DIM
+    peer_to_peer: bool = False  # a card writes GPU memory by itself; no backend claims it
 
     def check(self, table: Table, target: str) -> None:
         """Refuse a table that the backend cannot hold."""
