@@ -19,7 +19,6 @@ Every message says what was given, what is allowed and what to do.
 from __future__ import annotations
 
 __all__ = [
-    "LOST",
     "EmbnicError",
     "ConfigError",
     "BackendUnavailable",

@@ -201,6 +201,14 @@ class SelectBackend:
         )
         self._clock = clock
         self._loaded: set[str] = set()
+        self._sizes = {
+            name: (
+                table.row_bytes,
+                table.dim * OUTPUT[table.dtype].itemsize,
+                table.pooling is Pooling.NONE,
+            )
+            for name, table in self.tables.items()
+        }
         self._counts: Counter[str] = Counter()
         self._closed = False
 
@@ -258,7 +266,7 @@ class SelectBackend:
             return self.paths["cpu"].backend.lookup(bags, out)  # says which table has no rows
         if any(path.cost is None and not path.lost for path in self.paths.values()):
             self.measure()
-        work = work_of(self.tables, bags)
+        work = self._work(bags)
         for path in self.order(work, deadline=deadline):
             self._follow_tier(path)
             start = self._clock()
@@ -278,6 +286,16 @@ class SelectBackend:
                 path.answered["bags"] += bags.bags_total
                 return pooled
         return self.paths["cpu"].backend.lookup(bags, out)
+
+    def _work(self, bags: Bags) -> Work:
+        """Return `work_of` the bags, from bytes that were computed once: this runs before every request."""
+        keys = moved = 0
+        for name, part in bags.items():
+            ids = len(part.values)
+            row, vector, unpooled = self._sizes[name]
+            keys += ids
+            moved += ids * row + (ids if unpooled else len(part.offsets) - 1) * vector
+        return Work(keys, moved)
 
     def order(self, work: Work, *, deadline: float | None = None) -> list[Path]:
         """Return the paths in the order in which they are tried: the soonest first, the CPU last if need be."""

@@ -185,6 +185,8 @@ def test_one_call_that_was_held_up_changes_nothing():
 
 def test_queued_work_counts():
     chosen, _, rng = selector(ALL)
+    bags = bags_of(3, 5, rng)
+    assert chosen._work(bags) == work_of(chosen.tables, bags)
     large = work_of(chosen.tables, bags_of(400, 60, rng))
     assert chosen.order(large)[0].name == "gpu"
     chosen.paths["gpu"].queued = lambda: 1.0
