@@ -47,7 +47,7 @@ NEVER_AT_MODULE_LEVEL = (
     "redis",
     "rocksdict",
 )
-# Triton reads kernels as the source of module-level functions; these files are themselves imported inside functions only.
+# Triton reads kernels as the source of module-level functions; these files are imported inside functions only.
 KERNELS = {f"backends/gpu{part}_kernels.py": "triton" for part in ("", "_cache", "_train")}
 
 

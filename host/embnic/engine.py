@@ -48,6 +48,7 @@ __all__ = ["Engine", "open"]
 
 _log = logging.getLogger("embnic.engine")
 
+
 def open(
     tables: Iterable[Table],
     target: str = "auto",

@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'h92CD7EC7;
+    localparam logic [31:0] CONTRACT_HASH = 32'hF7504B35;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -182,7 +182,7 @@ package embnic_wire_pkg;
         dtype_e            dtype;            // storage type
         pooling_e          pooling;          // pooling
         logic              has_padding;      // padding_row is skipped and not counted
-        logic              mul_then_add;     // round weighted products, and BF16 sums to even; FP32, FP16, BF16
+        logic              mul_then_add;     // round weighted products, BF16 sums to even
         logic [15:0]       dim;              // elements of a row
         order_e            order;            // order of the additions
         logic [3:0]        tree_k_log2;      // log2 of a TREE's sums, 1 to 4; else 0

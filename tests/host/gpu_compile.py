@@ -36,7 +36,9 @@ def variant(fmt: int, pool: int, *, weighted: int = 0, leaves: int = 0, block: i
     return code | (max(leaves, 1).bit_length() - 1) << 7 | (block.bit_length() - 1) << 10
 
 
-def compiled(kernel: Any, constants: dict[str, Any], capability: int, *, warps: int, fusion: bool) -> Any:
+def compiled(
+    kernel: Any, constants: dict[str, Any], capability: int, *, warps: int, fusion: bool
+) -> Any:
     """Compile a kernel whose pointers start on 16 bytes."""
     names = kernel.arg_names
     signature = {}
@@ -50,7 +52,9 @@ def compiled(kernel: Any, constants: dict[str, Any], capability: int, *, warps: 
             kind = "*i32"
         signature[name] = "constexpr" if name in constants else kind
     aligned = {
-        (at,): [["tt.divisibility", 16]] for at, name in enumerate(names) if signature[name].startswith("*")
+        (at,): [["tt.divisibility", 16]]
+        for at, name in enumerate(names)
+        if signature[name].startswith("*")
     }
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=aligned)
     options = {"num_warps": warps, "num_stages": 1, "enable_fp_fusion": fusion}
@@ -80,14 +84,28 @@ def pools() -> dict[str, list[int]]:
         if name != "fixed":
             found[f"{name}-weighted"] = [variant(fmt, 0, weighted=1)]
         found[f"{name}-tree"] = [variant(fmt, 0, leaves=8, block=64)]
-    found["mixed"] = [variant(0, 0), variant(0, 0, block=32), variant(1, 1), variant(2, 0), variant(3, 0)]
+    found["mixed"] = [
+        variant(0, 0),
+        variant(0, 0, block=32),
+        variant(1, 1),
+        variant(2, 0),
+        variant(3, 0),
+    ]
     return found
 
 
 def others() -> dict[str, tuple[Any, dict[str, Any]]]:
     """Return the other kernels with their constants."""
     cache = {"tables": 8, "STEPS": 3}
-    train = {"RESOLVED": True, "INTERPRET": False, "FP32": True, "HALF": True, "BD": 128, "WIDTH": 128, **cache}
+    train = {
+        "RESOLVED": True,
+        "INTERPRET": False,
+        "FP32": True,
+        "HALF": True,
+        "BD": 128,
+        "WIDTH": 128,
+        **cache,
+    }
     sums = {"WEIGHTED": True, "MEAN": True, "VEC": True, "U": 4}
     return {
         "probe": (gpu_cache_kernels.probe_kernel, {**cache, "REGIONS": 4, "BLOCK": 128}),
@@ -96,8 +114,14 @@ def others() -> dict[str, tuple[Any, dict[str, Any]]]:
         "fill": (gpu_cache_kernels.fill_kernel, {**cache, "BLOCK": 128, "CHANGE": True}),
         "move": (gpu_cache_kernels.move_kernel, {**cache, "BLOCK": 128, "BACK": True}),
         "keys": (gpu_train_kernels.keys_kernel, {**cache, "BLOCK": 256}),
-        "run-adagrad": (gpu_train_kernels.run_kernel, {**train, **sums, "ONE": True, "ADAGRAD": True}),
-        "run-sgd": (gpu_train_kernels.run_kernel, {**train, **sums, "ONE": False, "ADAGRAD": False}),
+        "run-adagrad": (
+            gpu_train_kernels.run_kernel,
+            {**train, **sums, "ONE": True, "ADAGRAD": True},
+        ),
+        "run-sgd": (
+            gpu_train_kernels.run_kernel,
+            {**train, **sums, "ONE": False, "ADAGRAD": False},
+        ),
         "join": (gpu_train_kernels.join_kernel, {**train, "ADAGRAD": True}),
     }
 
@@ -110,7 +134,11 @@ def main(capabilities: list[int]) -> None:
                 "VARIANTS": sum(code << (14 * at) for at, code in enumerate(codes)),
                 "VARIANT_COUNT": len(codes), "TILE_BYTES": 512, "U": 8, "RESOLVED": False, "INTERPRET": False,
             }  # fmt: skip
-            report(name, compiled(gpu_kernels.pool_kernel, constants, capability, warps=1, fusion=False), capability)
+            report(
+                name,
+                compiled(gpu_kernels.pool_kernel, constants, capability, warps=1, fusion=False),
+                capability,
+            )
         for name, (kernel, constants) in others().items():
             report(name, compiled(kernel, constants, capability, warps=1, fusion=True), capability)
 

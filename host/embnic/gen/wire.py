@@ -54,7 +54,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0x92CD7EC7
+CONTRACT_HASH: Final = 0xF7504B35
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
@@ -259,7 +259,7 @@ DESCRIPTOR_FIELDS: Final = {
     "dtype": BitField(1, 4, False),  # storage type
     "pooling": BitField(5, 2, False),  # pooling
     "has_padding": BitField(7, 1, False),  # padding_row is skipped and not counted
-    "mul_then_add": BitField(8, 1, False),  # round weighted products, and BF16 sums to even; FP32, FP16, BF16
+    "mul_then_add": BitField(8, 1, False),  # round weighted products, BF16 sums to even
     "dim": BitField(16, 16, False),  # elements of a row
     "order": BitField(32, 2, False),  # order of the additions
     "tree_k_log2": BitField(34, 4, False),  # log2 of a TREE's sums, 1 to 4; else 0
