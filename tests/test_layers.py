@@ -29,7 +29,7 @@ LAYERS = (
     ("lookup", "updates"),
     ("operate",),
     ("driver",),
-    ("backends", "native"),
+    ("backends", "native", "model", "model_twin"),
     ("selector",),
     ("engine",),
     ("report", "bench", "selftest", "deploy", "demo", "info", "torch"),
