@@ -45,7 +45,7 @@ module embnic_pool_fv
         info.dim      = 16'd1;
         info.beat     = BEAT_W'(padded);
         info.dtype    = long ? DTYPE_INT8 : fixed ? DTYPE_FIXED : DTYPE_FP32;
-        info.weight   = FP32_ONE;
+        info.weight   = 32'h3F80_0000;
         info.pooling  = mean ? POOLING_MEAN : POOLING_SUM;
         info.count    = CNT_W'(1);
         info.rsp_addr = RSP_W'(addr);
