@@ -35,6 +35,7 @@ def accepted(config: str) -> dict[str, int]:
     return budgets[config]
 
 
+@pytest.mark.timeout(1800)  # four to eight minutes
 def test_the_whole_core_synthesises_and_infers_its_memories() -> None:
     # Read flattened, so every module of the core takes part.
     needs_yosys()
