@@ -491,10 +491,9 @@ class Engine:
         self._check_open("generate")
         self._table(name)
         card = self._card
-        if card is not None:
-            self._rows(name)  # says that the table was never loaded
         if card is None or self._lost is not None or not card.driver.capabilities.generator:
             return None
+        self._rows(name)  # says that the table was never loaded
         return card.driver.generate(name, frames=frames)
 
     # -- checks -------------------------------------------------------------------------------------------------------
