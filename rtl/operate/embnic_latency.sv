@@ -4,8 +4,10 @@
 // Stage 0        last beat of a frame in, to its request's admission (or its answer without one).
 // Stage 1        admission to the answer complete and first in line: every bag of it and of all before it is done.
 // Stage 2        that to the last beat of the answer's last frame out.
-// Stage 3        memory: read address taken to last beat of its burst, each ID's first burst of those it has at once.
-// Order          frames, answers and the bursts of one ID keep their order; so stamps wait in FIFOs.
+// Stage 3        memory: read address taken to last beat of its burst, one read at a time: the first burst of a line that
+//                comes when none is measured. One of READ_LIMIT cycles counts as that, and is given up.
+// Order          frames, answers and the bursts of one ID keep their order; so stamps wait in FIFOs. While an ID has
+//                bursts outstanding it asks again only directly after itself.
 // Throughput     whatever the core does; nothing here ever stalls it.
 // Snapshot       see embnic_histogram.
 // Not handled    latencies of 2**32 cycles and more.
@@ -17,6 +19,7 @@ module embnic_latency #(
     parameter int unsigned IDS        = 4,   // IDs of memory reads; power of two, >= 2
     parameter int unsigned RX_LATENCY = 8,   // cycles from a frame's last beat to evt_rx_accept
     parameter int unsigned BUCKETS    = 32,  // see embnic_histogram
+    parameter int unsigned READ_LIMIT = 65536,  // longest read that is waited for, >= 1
     localparam int unsigned ID_W      = $clog2(IDS)
 ) (
     input  wire logic                       clk,
@@ -45,6 +48,9 @@ module embnic_latency #(
     end
     if (CTXS < 2 || (CTXS & (CTXS - 1)) != 0) begin : gen_bad_ctxs
         $fatal(1, "CTXS must be a power of two, at least 2");
+    end
+    if (READ_LIMIT < 1) begin : gen_bad_read_limit
+        $fatal(1, "READ_LIMIT must be at least 1");
     end
     if (IDS < 2 || (IDS & (IDS - 1)) != 0) begin : gen_bad_ids
         $fatal(1, "IDS must be a power of two, at least 2");
@@ -106,43 +112,30 @@ module embnic_latency #(
     );
 
     // ---------------------------------------------------------------------------------------------
-    // Memory reads: a burst is measured when its ID has none outstanding, so that the answer is its own
+    // Memory reads. An ID that asks directly after itself may have a burst outstanding: it is not measured.
     // ---------------------------------------------------------------------------------------------
-    logic [IDS-1:0][1:0] bursts_q, bursts_d;   // outstanding, of each ID
-    logic [IDS-1:0]      measured_q;           // the oldest of them has a stamp
-    logic [31:0]         read_stamp, read_end_q;
-    logic                read_start, read_done_q;
+    logic            reading_q;               // a read is measured
+    logic [ID_W-1:0] read_id_q, last_id_q;    // its ID; ID of the last read address
+    logic [31:0]     read_stamp_q, read_age;
+    logic            last_valid_q, read_start, read_end;
 
-    assign read_start = ar_take && bursts_q[ar_id] == '0;
-
-    always_comb begin
-        bursts_d = bursts_q;
-        if (ar_take) bursts_d[ar_id] = bursts_d[ar_id] + 2'd1;
-        if (r_end) bursts_d[r_id] = bursts_d[r_id] - 2'd1;
-    end
-
-    embnic_ram_1r1w #(.WIDTH(32), .DEPTH(IDS), .STYLE(1)) u_read_stamps (
-        .clk,
-        .wr_en  (read_start),
-        .wr_addr(ar_id),
-        .wr_data(now_q),
-        .rd_en  (r_end),
-        .rd_addr(r_id),
-        .rd_data(read_stamp)
-    );
+    assign read_start = ar_take && !reading_q && !(last_valid_q && ar_id == last_id_q);
+    assign read_age   = now_q - read_stamp_q;
+    assign read_end   = reading_q && ((r_end && r_id == read_id_q) || read_age == READ_LIMIT);
 
     always_ff @(posedge clk) begin
-        read_end_q <= now_q;
-        // The gate answers for what a reset of the data path left behind: these are not forgotten.
+        if (ar_take) last_id_q <= ar_id;
+        if (read_start) begin
+            read_id_q    <= ar_id;
+            read_stamp_q <= now_q;
+        end
+        // The gate answers for what a reset of the data path left behind: it is not forgotten.
         if (rst) begin
-            bursts_q    <= '0;
-            measured_q  <= '0;
-            read_done_q <= 1'b0;
+            reading_q    <= 1'b0;
+            last_valid_q <= 1'b0;
         end else begin
-            bursts_q    <= bursts_d;
-            read_done_q <= r_end && measured_q[r_id];
-            if (r_end) measured_q[r_id] <= 1'b0;
-            if (read_start) measured_q[ar_id] <= 1'b1;
+            reading_q    <= read_start || (reading_q && !read_end);
+            last_valid_q <= last_valid_q || ar_take;
         end
     end
 
@@ -152,11 +145,11 @@ module embnic_latency #(
     assign sample_valid[0] = evt_admit && !dp_rst;
     assign sample_valid[1] = pass && !dp_rst;
     assign sample_valid[2] = left_final && !dp_rst;
-    assign sample_valid[3] = read_done_q;
+    assign sample_valid[3] = read_end;
     assign sample[0]       = now_q - accept_stamp + 32'(RX_LATENCY);
     assign sample[1]       = complete - admit_stamp;
     assign sample[2]       = now_q - complete_stamp;
-    assign sample[3]       = read_end_q - read_stamp;
+    assign sample[3]       = read_age;
 
     for (genvar i = 0; i < 4; i++) begin : gen_stage
         logic        valid_q;
@@ -190,8 +183,7 @@ module embnic_latency #(
         "the stamps keep step with the answers")
     `EMBNIC_NEVER(final_lost, !dp_rst && ((evt_tx_frame && !final_ready) || (evt_tx_left && !final_valid)),
         "the marks keep step with the frames out")
-    `EMBNIC_ASSUME(few_bursts, !(ar_take && bursts_q[ar_id] == 2'd3), "an ID has at most three bursts outstanding")
-    `EMBNIC_NEVER(end_unasked, r_end && bursts_q[r_id] == '0, "a burst ends that was asked for")
-    `EMBNIC_COVER(cover_second, ar_take && !read_start, "an ID asks again before its answer")
+    `EMBNIC_COVER(cover_second, ar_take && last_valid_q && ar_id == last_id_q, "an ID asks again directly after itself")
+    `EMBNIC_COVER(cover_given_up, read_end && !(r_end && r_id == read_id_q), "a read takes too long")
 endmodule
 `default_nettype wire

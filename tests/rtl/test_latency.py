@@ -33,9 +33,10 @@ class Core:
         """Nothing is in flight, nothing was counted."""
         self.running = False
         self.counts = [[0] * self.bench.buckets for _ in range(4)]
-        self.now = 0
+        self.now = self.given_up = 0
         self.bursts: dict[int, deque[int]] = {id: deque() for id in range(self.bench.ids)}
-        self.measured: dict[int, int] = {}
+        self.asked: int | None = None  # ID of the last read address
+        self.measured: tuple[int, int] | None = None  # the read that is measured: ID, since when
         self.empty()
         self.bench.drive(**dict.fromkeys(INPUTS, 0), ar_id=0, r_id=0, cfg_clear=0, cfg_snapshot=0)
 
@@ -106,22 +107,33 @@ class Core:
         bench.drive(**pins, **ids)
 
     def memory(self, pins: dict[str, int], ids: dict[str, int]) -> None:
-        """Reads of every ID, up to three bursts at once; the answers of different IDs overtake."""
-        rng, now = self.bench.random, self.now
+        """Reads of every ID; up to three bursts of one, asked for one after the other; the answers overtake."""
+        rng, now, limit = self.bench.random, self.now, self.bench.read_limit
+        if self.asked is not None and rng.random() < 0.3:
+            ids["ar_id"] = self.asked
         queue = self.bursts[ids["ar_id"]]
-        start = self.running and len(queue) < 3 and rng.random() < 0.4
-        ready = [number for number, bursts in self.bursts.items() if bursts]
+        again = ids["ar_id"] == self.asked
+        start = self.running and len(queue) < (3 if again else 1) and rng.random() < 0.4
+        measured = self.measured
+        ready = [number for number, bursts in self.bursts.items() if bursts and bursts[0] <= now]
         if ready and rng.random() < 0.4:
             ids["r_id"] = rng.choice(ready)
             pins["r_end"] = 1
-            stamp = self.bursts[ids["r_id"]].popleft()
-            if stamp >= 0:
-                self.sample(3, now - stamp)
+            self.bursts[ids["r_id"]].popleft()
+            if measured and measured[0] == ids["r_id"]:
+                self.sample(3, now - measured[1])
+                self.measured = None
+        if self.measured and now - self.measured[1] == limit:
+            self.sample(3, limit)
+            self.measured = None
+            self.given_up += 1
         if start:
             pins["ar_take"] = 1
-            # Outstanding in the cycle of the address, an answer of this cycle included: not measured.
-            busy = bool(queue) or (pins["r_end"] and ids["r_id"] == ids["ar_id"])
-            queue.append(-1 if busy else now)
+            # Some answers come after the limit only.
+            queue.append(now + (2 * limit if rng.random() < self.bench.slow else 1))
+            if measured is None and not again:
+                self.measured = ids["ar_id"], now
+            self.asked = ids["ar_id"]
 
     @property
     def rest(self) -> bool:
@@ -144,6 +156,8 @@ class LatencyBench(Bench):
         self.rx_frames, self.ctxs = int(self.params["RX_FRAMES"]), int(self.params["CTXS"])
         self.ids, self.buckets = int(self.params["IDS"]), int(self.params["BUCKETS"])
         self.rx_latency = int(self.params["RX_LATENCY"])
+        self.read_limit = int(self.params["READ_LIMIT"])
+        self.slow = 0.0  # share of the reads that take longer than READ_LIMIT
         self.board = self.scoreboard("buckets")
         self.core = self.add(Core(self))
         self.drive(rd_bucket=0, dp_rst=1)
@@ -191,6 +205,19 @@ async def rates(dut: Any) -> None:
 
 
 @cocotb.test()
+async def slow_reads(dut: Any) -> None:
+    """A read of READ_LIMIT cycles counts as that; the next one is measured."""
+    bench = LatencyBench(dut)
+    await bench.reset()
+    bench.slow = 0.3
+    bench.core.running = True
+    await bench.cycles(20 * bench.read_limit)
+    await bench.compare()
+    assert bench.core.given_up >= 3
+    await bench.drain()
+
+
+@cocotb.test()
 async def reset_of_the_data_path(dut: Any) -> None:
     """It forgets stamps, not counts; what memory still owes is measured all the same."""
     bench = LatencyBench(dut)
@@ -234,6 +261,7 @@ async def reset_in_traffic(dut: Any) -> None:
 def test_latency(frames: int, ctxs: int, ids: int, buckets: int) -> None:
     """The least, `tiny`, `line100`."""
     params = {"RX_FRAMES": frames, "CTXS": ctxs, "IDS": ids, "RX_LATENCY": 8, "BUCKETS": buckets}
+    params["READ_LIMIT"] = 200
     build_and_test("embnic_latency", "test_latency", params=params)
 
 
@@ -243,6 +271,7 @@ def test_latency(frames: int, ctxs: int, ids: int, buckets: int) -> None:
         ({"RX_FRAMES": 3}, "RX_FRAMES must be a power of two"),
         ({"CTXS": 1}, "CTXS must be a power of two"),
         ({"IDS": 12}, "IDS must be a power of two"),
+        ({"READ_LIMIT": 0}, "READ_LIMIT must be at least 1"),
     ],
 )
 def test_illegal_parameters_do_not_build(wrong: dict[str, int], message: str) -> None:
