@@ -36,9 +36,11 @@ package embnic_pkg;
     localparam int unsigned FMA_STAGES = 13;
     localparam int unsigned MUL_STAGES = 6;
     localparam int unsigned ADD_STAGES = 6;
-    localparam int unsigned DIV_STAGES = 32;
+    localparam int unsigned DIV_STAGES = 35;
     // The addend of embnic_fp32_fma is taken this many cycles after its factors: the accumulator is read meanwhile.
     localparam int unsigned FMA_C_DELAY = 5;
+    // The dividend of embnic_fp32_div_uint is taken this many cycles after its count.
+    localparam int unsigned DIV_A_DELAY = 13;
 
     // A frame of ours that passed every check of embnic_rx_frame. Addresses are as received.
     typedef struct packed {

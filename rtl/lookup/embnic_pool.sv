@@ -77,7 +77,8 @@ module embnic_pool
     localparam int unsigned LONG         = INT_EXTRA_CYCLES;
     localparam int unsigned SUM_LATENCY  = WRITE + 1;
     localparam int unsigned FIFO_LATENCY = 3;
-    localparam int unsigned MEAN_WAIT    = DIV_STAGES + FIFO_LATENCY + 1;  // after the result
+    localparam int unsigned DIVIDE       = DIV_STAGES - DIV_A_DELAY;          // from the result on
+    localparam int unsigned MEAN_WAIT    = DIVIDE + FIFO_LATENCY + 1;
 
     if (DATA_W < 32 || DATA_W > 512 || (DATA_W & (DATA_W - 1)) != 0) begin : gen_bad_data_w
         $fatal(1, "DATA_W must be a power of two, 32 to 512");
@@ -93,6 +94,9 @@ module embnic_pool
         || ACC_LOOP_LONG_CYCLES < LONG + WRITE + 1 - READ || SUM_LATENCY > 18) begin : gen_bad_loop
         $fatal(1, "ACC_LOOP_CYCLES must cover the loop through the accumulator");
     end
+    if (DIV_A_DELAY != RESULT) begin : gen_bad_delay
+        $fatal(1, "DIV_A_DELAY must be what the adder takes");
+    end
     if (MUL_STAGES < KEEP || LONG + ADDEND != MUL_STAGES + ADD_STAGES) begin : gen_bad_extra
         $fatal(1, "INT_EXTRA_CYCLES must be what the product and the sum before the adder take");
     end
@@ -104,7 +108,6 @@ module embnic_pool
         logic                  late_max; // then the larger of the sum and the accumulator
         logic                  emit;     // to the reply buffer, else to the accumulator
         logic                  divide;
-        fp32_round_e           storage;  // what a mean is rounded to before it is divided
         logic                  done;
         logic [LANE_CNT_W-1:0] lanes;    // lanes that are elements
         logic [CTX_W-1:0]      ctx;
@@ -131,6 +134,7 @@ module embnic_pool
     meta_t       meta, meta_late, meta_first, meta_keep, meta_result;
     keep_t       keep_how, keep_how_late, keep_how_first, keep_how_addend, keep_how_keep;
     use_t        acc_use, acc_use_read, acc_use_addend;
+    fp32_round_e storage;  // what a mean is rounded to before it is divided; a long beat's is not
     logic        is_row, is_long, is_fixed, is_sum;
     logic [15:0] elements_before, elements_left;
 
@@ -156,9 +160,9 @@ module embnic_pool
         meta.count    = info.count;
         meta.rsp_addr = info.rsp_addr;
         unique case (info.dtype)
-            DTYPE_FP16: meta.storage = ROUND_FP16;
-            DTYPE_BF16: meta.storage = info.mul_then_add ? ROUND_BF16 : ROUND_BF16_AWAY;
-            default:    meta.storage = ROUND_FP32;
+            DTYPE_FP16: storage = ROUND_FP16;
+            DTYPE_BF16: storage = info.mul_then_add ? ROUND_BF16 : ROUND_BF16_AWAY;
+            default:    storage = ROUND_FP32;
         endcase
 
         keep_how.late  = is_long;
@@ -365,7 +369,8 @@ module embnic_pool
               ? sum_lane : keep_lane;
     end
 
-    // Means go through the dividers and then wait for a free cycle of the write port.
+    // Means go through the dividers and then wait for a free cycle of the write port. The count goes
+    // to the divider with the beat, its sum when the adder has it.
     //
     // The FIFO cannot overflow: while it offers a word, a beat is written in every cycle and at most
     // one result comes. In the cycle in which it begins to offer one, every result that has not
@@ -399,15 +404,15 @@ module embnic_pool
 
     embnic_fp32_div_uint #(.LANES(LANES)) u_divide (
         .clk, .rst,
-        .valid_in (divide),
+        .valid_in (first_valid && meta_first.emit && meta_first.divide),
         .a        (dividend),
-        .count    (meta_result.count),
-        .storage  (meta_result.storage),
+        .count    (meta_first.count),
+        .storage  (late ? ROUND_FP32 : storage),
         .valid_out(mean_valid),
         .result   (mean)
     );
 
-    embnic_delay #(.WIDTH(SIDE_W), .CYCLES(DIV_STAGES)) u_mean_side (
+    embnic_delay #(.WIDTH(SIDE_W), .CYCLES(DIVIDE)) u_mean_side (
         .clk, .rst,
         .in (side),
         .out(mean_side)

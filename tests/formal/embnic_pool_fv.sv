@@ -27,7 +27,7 @@ module embnic_pool_fv
     localparam int unsigned SUM_LATENCY = FMA_STAGES + 2;
     localparam int unsigned LONG        = INT_EXTRA_CYCLES;
     // Results that wait for the write port: a divider full, what the FIFO does not offer yet, and one more.
-    localparam int unsigned MOST        = DIV_STAGES + 3;
+    localparam int unsigned MOST        = DIV_STAGES - DIV_A_DELAY + 3;
 
     beat_t             info;
     logic              rsp_wr_en, bag_done_valid, sts_idle;
@@ -112,7 +112,7 @@ module embnic_pool_fv
 
     always_comb begin
         in_divider = '0;
-        for (int unsigned i = 1; i <= DIV_STAGES; i++) in_divider = in_divider + 7'(u_dut.u_divide.valid_q[i]);
+        for (int unsigned i = DIV_A_DELAY + 1; i <= DIV_STAGES; i++) in_divider = in_divider + 7'(u_dut.u_divide.valid_q[i]);
         in_stages = '0;
         for (int unsigned i = 1; i <= LONG; i++) in_stages = in_stages + 7'(late_q[i].direct || late_q[i].mean);
         for (int unsigned i = 1; i <= FMA_STAGES; i++) in_stages = in_stages + 7'(given_q[i].direct || given_q[i].mean);
@@ -122,7 +122,7 @@ module embnic_pool_fv
     `EMBNIC_FV_HELP(all_there, inside_q == in_stages + waiting + 7'(rsp_wr_en), "every beat to be emitted is under way")
     `EMBNIC_FV_HELP(means_there, u_dut.mean_cnt_q == in_divider + 7'(u_dut.mean_fifo_cnt), "means are in the divider or the FIFO")
     `EMBNIC_FV_HELP(direct_there, u_dut.direct_valid_q == given_q[FMA_STAGES+1].direct, "the others are where their age says")
-    `EMBNIC_FV_HELP(either, !(u_dut.direct_valid_q && u_dut.u_divide.valid_q[1]), "a result goes one of two ways")
+    `EMBNIC_FV_HELP(either, !(u_dut.direct_valid_q && u_dut.u_divide.valid_q[DIV_A_DELAY+1]), "a result goes one of two ways")
     `EMBNIC_FV_HELP(fifo_prompt, u_dut.mean_wait_valid || u_dut.mean_fifo_cnt <= 2, "the FIFO offers what it holds at once")
     `EMBNIC_FV_HELP(fifo_room, 3'(u_dut.u_means.out_cnt_q) + 3'(u_dut.u_means.read_valid_q) <= 3'd2, "its output queue has room")
     `EMBNIC_FV_HELP(fifo_full_out, u_dut.u_means.ram_count < 2
@@ -131,7 +131,7 @@ module embnic_pool_fv
 
     // Words of the pool's delay lines: what a beat asks for, as it lies in its low bits, and whether it is long above.
     localparam int unsigned DONE_BIT   = RSP_W + CNT_W + CTX_W + 1;
-    localparam int unsigned DIVIDE_BIT = DONE_BIT + 1 + $bits(fp32_round_e);
+    localparam int unsigned DIVIDE_BIT = DONE_BIT + 1;
     localparam int unsigned EMIT_BIT   = DIVIDE_BIT + 1;
     localparam int unsigned SUM_BIT    = EMIT_BIT + 2;
     localparam int unsigned LONG_BIT   = 4;                // the highest of how bits are kept
@@ -180,6 +180,7 @@ module embnic_pool_fv
             "and so is a mean")
         `EMBNIC_FV_HELP(adder_stage, u_dut.gen_lane[0].u_fma.valid_q[i] == (u_dut.valid_q[i] && meta[SUM_BIT]),
             "the adder works on what it adds")
+        `EMBNIC_FV_HELP(count_stage, u_dut.u_divide.valid_q[i] == given_q[i].mean, "the divider has the count of a mean")
         `EMBNIC_FV_HELP(word_stage, !given_q[i].direct || (meta[RSP_W-1:0] == RSP_W'(given_q[i].addr)
             && meta[DONE_BIT] == given_q[i].done), "with its address")
     end

@@ -598,8 +598,12 @@ private:
     static constexpr int kLanes = 2;  // the second lane divides the negated, shifted bits of the first
     static u32 other(u32 a) { return ~(a << 3 | a >> 29); }
     void drive(const Operation* op) {
+        // The dividends come DIV_A_DELAY cycles after the count; in other cycles they are noise.
+        static constexpr std::size_t kDelay = 13;
         model_->valid_in = op != nullptr;
-        const u32 a = op ? op->a : static_cast<u32>(random_.next());
+        dividends_.push_back(op ? op->a : static_cast<u32>(random_.next()));
+        const u32 a = dividends_.size() > kDelay ? dividends_.front() : 0;
+        if (dividends_.size() > kDelay) dividends_.pop_front();
         model_->a = static_cast<u64>(other(a)) << 32 | a;
         model_->count = op ? op->count : static_cast<u32>(random_.next());
         model_->storage = op ? op->storage : static_cast<u32>(random_.range(0, 3));
@@ -622,6 +626,7 @@ private:
     static void describe(const Operation& op) {
         std::printf("a %08x (second lane %08x) count %u storage %d", op.a, other(op.a), op.count, op.storage);
     }
+    std::deque<u32> dividends_;
 #endif
 
     void cycle(const Operation* op) {

@@ -29,7 +29,7 @@ NAN = 0x7FC00000
 ONE = 0x3F800000
 INF = 0x7F800000
 MINUS_ZERO = 0x80000000
-SUM_LATENCY, MEAN_LATENCY = 15, 49
+SUM_LATENCY, MEAN_LATENCY = 15, 39
 
 # Arithmetic on bits, exact: a finite number is man * 2**exp.
 
