@@ -60,9 +60,9 @@ package embnic_fp32_pkg;
         return {group, position};
     endfunction
 
-    // Of a number without its sign.
+    // Of a number without its sign. No compare: a carry chain would take four times the LUTs.
     function automatic logic fp32_is_nan(logic [30:0] x);
-        return x > FP32_INF;
+        return x[30:23] == '1 && x[22:0] != '0;
     endfunction
 
     // Exponent of the grid: subnormals share the one of the smallest normal numbers.
@@ -77,16 +77,21 @@ package embnic_fp32_pkg;
         return {man[23] ? exp[7:0] : 8'd0, man[22:0]} + 31'(up);
     endfunction
 
-    // x > y as an ordered compare: false when either is a NaN; +0 and -0 are equal.
+    // x > y of int32, or as an ordered compare of binary32: false when either is a NaN; +0 and -0 are
+    // equal. One carry chain serves both.
+    function automatic logic fp32_or_int_greater(logic [31:0] x, logic [31:0] y, logic integers);
+        logic above, same, zeros, nans, greater;
+        above = x[30:0] > y[30:0];
+        same  = x[30:0] == y[30:0];
+        zeros = (x[30:0] | y[30:0]) == '0;
+        nans  = fp32_is_nan(x[30:0]) || fp32_is_nan(y[30:0]);
+        if (x[31] != y[31]) greater = y[31] && (integers || !zeros);
+        else                greater = (x[31] && !integers) ? !above && !same : above;
+        return greater && (integers || !nans);
+    endfunction
+
     function automatic logic fp32_greater(logic [31:0] x, logic [31:0] y);
-        logic greater;
-        unique case ({x[31], y[31]})
-            2'b00:   greater = x[30:0] > y[30:0];
-            2'b01:   greater = (x[30:0] | y[30:0]) != '0;
-            2'b10:   greater = 1'b0;
-            default: greater = x[30:0] < y[30:0];
-        endcase
-        return greater && !fp32_is_nan(x[30:0]) && !fp32_is_nan(y[30:0]);
+        return fp32_or_int_greater(x, y, 1'b0);
     endfunction
 endpackage
 `default_nettype wire

@@ -336,8 +336,7 @@ module embnic_pool
         assign fixed_sum = {acc_lane[31], acc_lane} + {row_lane[31], row_lane};
         assign overflow  = fixed_sum[32] != fixed_sum[31];
         assign clip_lane = overflow ? {fixed_sum[32], {31{!fixed_sum[32]}}} : fixed_sum[31:0];
-        assign greater   = keep_how_keep.fixed ? $signed(row_lane) > $signed(acc_lane)
-                                               : fp32_greater(row_lane, acc_lane);
+        assign greater   = fp32_or_int_greater(row_lane, acc_lane, keep_how_keep.fixed);
 
         always_comb begin
             keep_d = acc_lane;

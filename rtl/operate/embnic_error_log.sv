@@ -2,7 +2,7 @@
 // Keeps the last ENTRIES errors: frames that were dropped, and requests that were answered ERROR.
 //
 // Order          as they happen; an ERROR answer goes before a drop of the same cycle.
-// Latency        2 cycles from rd_entry to rd_words.
+// Latency        an error is in the log 2 cycles after it happened; 2 cycles from rd_entry to rd_words.
 // Throughput     one error a cycle. Of more, two drops wait; a further one is not logged (the counters have it).
 // Not handled    frames that are not ours (DROP_NOT_OURS): on a shared line they are no errors and would push these out.
 //
@@ -49,6 +49,9 @@ module embnic_error_log
     } entry_t;
 
     frame_t            dropped, refused;
+    logic [DROP_N-1:0] drop_q;
+    logic              err_valid_q;
+    status_e           err_status_q;
     logic [47:0]       now_q;
     logic [DROP_N-1:0] drop_logged;
     logic [7:0]        reason;
@@ -56,22 +59,34 @@ module embnic_error_log
     logic [$bits(entry_t)-1:0] held;
     logic              drop_valid, drop_ready, held_valid, held_ready, write;
 
+    // A register first: who tells of errors is busy in that cycle.
+    always_ff @(posedge clk) begin
+        dropped      <= frame_t'(drop_frame);
+        refused      <= frame_t'(err_frame);
+        err_status_q <= err_status;
+        if (rst) begin
+            drop_q      <= '0;
+            err_valid_q <= 1'b0;
+        end else begin
+            drop_q      <= drop;
+            err_valid_q <= err_valid;
+        end
+    end
+
     always_comb begin
-        drop_logged                = drop;
+        drop_logged                = drop_q;
         drop_logged[DROP_NOT_OURS] = 1'b0;
         reason                     = '0;
         for (int unsigned i = 0; i < DROP_N; i++) begin
-            if (drop[i]) reason = 8'(i);
+            if (drop_q[i]) reason = 8'(i);
         end
     end
 
     assign drop_valid = drop_logged != '0;
-    assign dropped    = frame_t'(drop_frame);
-    assign refused    = frame_t'(err_frame);
     assign drop_entry = {dropped.payload_len, dropped.hdr.tenant, dropped.ip_src[15:0], dropped.port_src,
                          dropped.hdr.request_id, dropped.hdr.opcode, reason, now_q};
     assign err_entry  = {refused.payload_len, refused.hdr.tenant, refused.ip_src[15:0], refused.port_src,
-                         refused.hdr.request_id, refused.hdr.opcode, 8'd16 + 8'(err_status), now_q};
+                         refused.hdr.request_id, refused.hdr.opcode, 8'd16 + 8'(err_status_q), now_q};
 
     embnic_skid #(.WIDTH($bits(entry_t))) u_drops (
         .clk, .rst,
@@ -83,9 +98,9 @@ module embnic_error_log
         .m_axis_tready(held_ready)
     );
 
-    assign held_ready  = !err_valid;
-    assign write       = err_valid || held_valid;
-    assign write_entry = err_valid ? err_entry : entry_t'(held);
+    assign held_ready  = !err_valid_q;
+    assign write       = err_valid_q || held_valid;
+    assign write_entry = err_valid_q ? err_entry : entry_t'(held);
 
     embnic_ram_1r1w #(.WIDTH($bits(entry_t)), .DEPTH(ENTRIES), .OUT_REG(1'b1)) u_entries (
         .clk,
@@ -98,7 +113,8 @@ module embnic_error_log
     );
 
     always_ff @(posedge clk) begin
-        if (rst) now_q <= '0;
+        // The cycle of what the registers hold.
+        if (rst) now_q <= '1;
         else now_q <= now_q + 48'd1;
         if (rst || cfg_clear) total <= '0;
         else total <= total + 32'(write);

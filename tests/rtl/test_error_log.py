@@ -30,16 +30,18 @@ class Events:
         self.now = 0
         self.waiting: list[tuple[Any, ...]] = []
         self.log: list[tuple[Any, ...]] = []
+        # What was driven in the cycle before, and in the one before that: it is written now.
         self.last: tuple[Any, ...] | None = None
+        self.held: tuple[Any, ...] | None = None
         self.lost = 0
         self.bench.drive(drop=0, err_valid=0, cfg_clear=0)
 
     def tick(self) -> None:
-        """One clock edge: what was driven in the cycle before is taken, then drive the next."""
+        """One clock edge: what was driven two cycles before is taken, then drive the next."""
         bench, rng = self.bench, self.bench.random
         self.now += 1
-        if self.last is not None:
-            drop, error = self.last
+        if self.held is not None:
+            drop, error = self.held
             had = len(self.waiting)
             if error is not None:
                 self.log.append(error)
@@ -62,7 +64,7 @@ class Events:
             values |= {"err_valid": 1, "err_status": status, "err_frame": frame}
             error = (self.now, 16 + status, frame)
         bench.drive(**values)
-        self.last = (drop, error)
+        self.held, self.last = self.last, (drop, error)
 
 
 class LogBench(Bench):

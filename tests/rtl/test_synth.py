@@ -15,6 +15,7 @@ from embnic_sim.synth import (
     core_parameters,
     figures,
     load_budgets,
+    logic_luts,
     over_budget,
     synthesise,
     synthesise_modules,
@@ -81,10 +82,10 @@ def test_a_figure_more_than_5_percent_over_is_named() -> None:
 
 def test_modules_are_added_up_with_everything_below_them_over_all_instances() -> None:
     stat = {
-        "top": {"num_cells_by_type": {"LUT2": 1, "mid$top.a": 1, "mid$top.b": 1}},
+        "top": {"num_cells_by_type": {"LUT6": 1, "mid$top.a": 1, "mid$top.b": 1}},
         "mid$top.a": {"num_cells_by_type": {"leaf": 2, "FDRE": 3}},
         "mid$top.b": {"num_cells_by_type": {"leaf": 1, "LUT6": 5}},
-        "leaf": {"num_cells_by_type": {"LUT1": 10, "RAMB36E2": 1}},
+        "leaf": {"num_cells_by_type": {"LUT6": 10, "RAMB36E2": 1}},
     }
     areas = {area.name: area for area in by_module(stat, "top")}
     assert (areas["top"].lut, areas["top"].ff, areas["top"].bram36) == (36, 3, 3)
@@ -96,6 +97,21 @@ def test_a_lut_ram_counts_the_luts_that_it_occupies() -> None:
     cells = {"RAM32M16": 1, "RAM64M8": 2, "RAM64X8SW": 1, "RAM32M": 1, "RAM64X1D": 1}
     (area,) = by_module({"top": {"num_cells_by_type": cells | {"SRL16E": 3, "LUT6": 5}}}, "top")
     assert area.lut == 8 + 16 + 8 + 4 + 2 + 3 + 5
+
+
+@pytest.mark.parametrize(
+    ("cells", "luts"),
+    [
+        ({"LUT2": 147, "LUT3": 511, "LUT4": 91, "LUT5": 162, "LUT6": 376}, 1140),
+        ({"LUT2": 320, "LUT3": 904, "LUT4": 51, "LUT5": 114, "LUT6": 165}, 1234),
+        ({"LUT2": 10, "LUT1": 1}, 6),
+    ],
+)
+def test_small_functions_share_a_lut_as_yosys_estimates_it(
+    cells: dict[str, int], luts: int
+) -> None:
+    """The first two as `stat -tech xilinx` printed them for embnic_fp32_fma."""
+    assert logic_luts(cells) == luts
 
 
 def test_modules_of_a_small_module() -> None:
