@@ -23,6 +23,8 @@ LAYERS = (
     ("errors", "gen", "health", "stats"),
     ("config", "arithmetic", "quantised", "ports", "_native"),
     ("gpu_probe",),
+    ("bag_arrays",),
+    ("bag_layouts",),
     ("bags", "targets"),
     ("rows", "placement", "frames", "keys", "wire", "wire_numpy", "registers", "traffic"),
     ("framing", "exchange"),
