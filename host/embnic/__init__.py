@@ -9,16 +9,22 @@
 ...     engine.lookup(bags)["item"].tolist()
 [[3.0, 3.0], [0.0, 0.0], [1.0, 1.0]]
 
-Importing this package opens nothing, prints nothing and reads no environment; it needs numpy only.
+Importing this package opens nothing, prints nothing and reads no environment; it needs numpy only. What drives a card,
+chooses paths or awaits is imported when it is first used.
 """
 
 from __future__ import annotations
 
+import typing
+
 from .bags import Bags, TableBags
+from .batching import Batching
+from .capacity import Estimate, estimate
 from .config import OutOfRange, Table
 from .engine import Engine, open
 from .errors import (
     BackendUnavailable,
+    CapacityError,
     ClosedError,
     ConfigError,
     ContractMismatch,
@@ -27,13 +33,20 @@ from .errors import (
     DeviceTimeout,
     EmbnicError,
     LinkError,
+    Overloaded,
 )
 from .gen.wire import DType, Order, Pooling
 from .stats import Stats
 
+if typing.TYPE_CHECKING:
+    from .aio import AsyncEngine
+
 __all__ = [
+    "AsyncEngine",
     "BackendUnavailable",
     "Bags",
+    "Batching",
+    "CapacityError",
     "ClosedError",
     "ConfigError",
     "ContractMismatch",
@@ -43,15 +56,27 @@ __all__ = [
     "DeviceTimeout",
     "EmbnicError",
     "Engine",
+    "Estimate",
     "LinkError",
     "Order",
     "OutOfRange",
+    "Overloaded",
     "Pooling",
     "Stats",
     "Table",
     "TableBags",
     "__version__",
+    "estimate",
     "open",
 ]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """Import the asyncio front when it is asked for: asyncio costs more than the rest of the package."""
+    if name == "AsyncEngine":
+        from .aio import AsyncEngine
+
+        return AsyncEngine
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,21 +4,35 @@
 from __future__ import annotations
 
 import enum
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arithmetic import OUTPUT
+from ..arithmetic import OUTPUT, as_numpy
 from ..bags import Bags
 from ..config import MAX_DIM, Table, tables_by_name
 from ..errors import ClosedError, ConfigError
 from ..gen.wire import DType, Order, Pooling
 from ..rows import check_ids, to_storage
 
-__all__ = ["EVERYTHING", "Backend", "Capabilities", "HostTables", "output_arrays"]
+__all__ = [
+    "EVERYTHING",
+    "Backend",
+    "Capabilities",
+    "HostTables",
+    "LiveTables",
+    "OnHost",
+    "Staged",
+    "output_arrays",
+]
+
+
+_OUTPUT = [OUTPUT[dtype] for dtype in sorted(DType)]  # by code: hashing an enum member is slow
+assert sorted(DType) == list(range(len(DType)))
 
 
 @dataclass(frozen=True)
@@ -105,6 +119,37 @@ class Backend(Protocol):
         ...
 
 
+class Staged(NamedTuple):
+    """A table whose rows are ready to be served, and are not yet."""
+
+    table: Table
+    rows: NDArray[Any]  # [rows, columns] in the storage type, the receiver's own
+
+
+@runtime_checkable
+class LiveTables(Protocol):
+    """Change tables while lookups run.
+
+    `stage` and `stage_grown` take their time beside lookups; `commit` and `drop` are quick and run between two of them.
+    """
+
+    def stage(self, table: Table, weights: Any) -> Any:
+        """Return a table with all its rows, to be added or to replace the one of its name."""
+        ...
+
+    def stage_grown(self, table: Table, more: Any | None) -> Any:
+        """Return the loaded table of that name with the rows `more` [n, dim] behind its own; None: rows of zeros."""
+        ...
+
+    def commit(self, staged: Any) -> None:
+        """Serve what was staged from now on."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Forget a table."""
+        ...
+
+
 class HostTables:
     """Hold tables in host memory, each as one array [rows, columns] of its storage type; columns
     are the dim, or the bytes of a quantised row.
@@ -126,6 +171,7 @@ class HostTables:
         self._owner = owner
         self._rows: dict[str, NDArray[Any]] = {}
         self._closed = False
+        self._mutex = threading.Lock()  # of the counters: lookups may run in several threads
 
     def table(self, name: str) -> Table:
         """Return the table of that name."""
@@ -145,9 +191,38 @@ class HostTables:
     def load(self, name: str, weights: Any) -> None:
         """Keep a copy of `weights` [rows, dim] in the storage type."""
         self.check_open("load")
-        table = self.table(name)
-        stored = to_storage(table, weights, rows=table.rows)
-        self._rows[name] = np.array(stored, copy=True)
+        self.commit(self.stage(self.table(name), weights))
+
+    def stage(self, table: Table, weights: Any) -> Staged:
+        """Return a table with its own copy of `weights` [rows, dim]; see `LiveTables`."""
+        self.check_open("load")
+        given = as_numpy(weights)
+        stored = to_storage(table, given, rows=table.rows)
+        return Staged(table, stored.copy() if np.may_share_memory(stored, given) else stored)
+
+    def stage_grown(self, table: Table, more: Any | None) -> Staged:
+        """Return a loaded table with more rows behind its own; see `LiveTables`."""
+        self.check_open("grow")
+        held = self.rows(table.name)
+        rows = np.zeros((table.rows, held.shape[1]), held.dtype)
+        rows[: len(held)] = held
+        if more is not None:
+            rows[len(held) :] = to_storage(table, more, rows=table.rows - len(held))
+        return Staged(table, rows)
+
+    def commit(self, staged: Staged) -> None:
+        """Serve a staged table; see `LiveTables`."""
+        self.check_open("load")
+        name = staged.table.name
+        self.tables = {**self.tables, name: staged.table}
+        self._rows[name] = staged.rows
+
+    def drop(self, name: str) -> None:
+        """Forget a table; see `LiveTables`."""
+        self.check_open("drop_table")
+        self.table(name)
+        self.tables = {known: table for known, table in self.tables.items() if known != name}
+        self._rows.pop(name, None)
 
     def update(self, name: str, ids: Any, rows: Any) -> None:
         """Overwrite the rows `ids` in order."""
@@ -175,15 +250,39 @@ class HostTables:
 
     def count(self, bags: Bags, *, saturations: int = 0) -> None:
         """Count one lookup, and the elements of its additions that saturated."""
-        self.counters["lookups"] += 1
-        self.counters["bags"] += bags.bags_total
-        self.counters["keys"] += bags.keys_total
-        self.counters["saturations"] += saturations
+        total, keys = bags.bags_total, bags.keys_total
+        with self._mutex:
+            self.counters["lookups"] += 1
+            self.counters["bags"] += total
+            self.counters["keys"] += keys
+            self.counters["saturations"] += saturations
 
     def close(self) -> None:
         """Free the rows."""
         self._rows.clear()
         self._closed = True
+
+
+class OnHost:
+    """Be `LiveTables` with the `HostTables` that a backend holds as `_host`."""
+
+    _host: HostTables
+
+    def stage(self, table: Table, weights: Any) -> Staged:
+        """Return a table with all its rows."""
+        return self._host.stage(table, weights)
+
+    def stage_grown(self, table: Table, more: Any | None) -> Staged:
+        """Return a loaded table with more rows."""
+        return self._host.stage_grown(table, more)
+
+    def commit(self, staged: Staged) -> None:
+        """Serve what was staged."""
+        self._host.commit(staged)
+
+    def drop(self, name: str) -> None:
+        """Forget a table."""
+        self._host.drop(name)
 
 
 def output_arrays(
@@ -204,7 +303,7 @@ def output_arrays(
     for name in bags:
         table, part = tables[name], bags[name]
         count = len(part.values) if table.pooling is Pooling.NONE else len(part)
-        shape, dtype = (count, table.dim), OUTPUT[table.dtype]
+        shape, dtype = (count, table.dim), _OUTPUT[table.dtype]
         if name not in given:
             arrays[name] = np.empty(shape, dtype)
             continue

@@ -26,7 +26,7 @@ from ..config import Table
 from ..errors import ConfigError
 from ..gen.wire import NULL_ROW, DType, Order, Pooling
 from ..quantised import QuantisedRows, dequantise, split
-from .base import EVERYTHING, HostTables, output_arrays
+from .base import EVERYTHING, HostTables, OnHost, output_arrays
 
 __all__ = [
     "CpuBackend",
@@ -56,13 +56,14 @@ def native_module() -> ModuleType | None:
         return None
 
 
-class CpuBackend:
-    """Answer lookups on the CPU.
+class CpuBackend(OnHost):
+    """Answer lookups on the CPU; those of several threads at once.
 
     `engine` says which code runs: "native", "numpy", or "auto" for the first of them that is there.
     """
 
     name = "cpu"
+    parallel = True
     capabilities = EVERYTHING
 
     def __init__(self, tables: Iterable[Table], *, engine: str = "auto") -> None:
@@ -91,7 +92,7 @@ class CpuBackend:
     ) -> dict[str, NDArray[Any]]:
         """Pool every bag: for each table of `bags` an array [B, dim]; [L, dim] without pooling."""
         self._host.check_open("lookup")
-        bags = bags.validate_against(self._host.tables.values())
+        bags = bags.validate_against(self._host.tables)
         pooled = output_arrays(self._host.tables, bags, out)
         saturations = 0
         for name, given in bags.items():
