@@ -15,11 +15,11 @@ chooses paths or awaits is imported when it is first used.
 
 from __future__ import annotations
 
+import importlib
 import typing
 
 from .bags import Bags, TableBags
 from .batching import Batching
-from .capacity import Estimate, estimate
 from .config import OutOfRange, Table
 from .engine import Engine, open
 from .errors import (
@@ -40,6 +40,7 @@ from .stats import Stats
 
 if typing.TYPE_CHECKING:
     from .aio import AsyncEngine
+    from .capacity import Estimate, estimate
 
 __all__ = [
     "AsyncEngine",
@@ -73,10 +74,11 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> object:
-    """Import the asyncio front when it is asked for: asyncio costs more than the rest of the package."""
-    if name == "AsyncEngine":
-        from .aio import AsyncEngine
+_LATER = {"AsyncEngine": "aio", "Estimate": "capacity", "estimate": "capacity"}
 
-        return AsyncEngine
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> object:
+    """Import when they are asked for what few programs need: asyncio alone costs more than the rest of the package."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)

@@ -124,6 +124,10 @@ def _listed(bag: Any, name: str, at: int) -> Any:
 
 
 def bags_from_torch(name: str, given: Any, include_last_offset: bool) -> TableBags:
+    if type(given) is tuple and len(given) == 2:
+        offsets = right_offsets(*given, last=include_last_offset)
+        if offsets is not None:
+            return TableBags(given[0], offsets)
     parts = given if isinstance(given, (tuple, list)) else (given,)
     if not 1 <= len(parts) <= 3:
         raise ConfigError(
@@ -132,10 +136,6 @@ def bags_from_torch(name: str, given: Any, include_last_offset: bool) -> TableBa
             do="Leave out or set to None what does not apply.",
         )
     values_in, offsets_in, weights_in = (*parts, None, None)[:3]
-    offsets = right_offsets(values_in, offsets_in, last=include_last_offset)
-    if offsets is not None:
-        where = f"Table {name!r}: per_sample_weights" if weights_in is not None else ""
-        return TableBags(values_in, offsets, weights_of(weights_in, where, values_in.shape))
     values = ids_of(values_in, f"Table {name!r}: input", ndim=(1, 2))
     weights = weights_of(weights_in, f"Table {name!r}: per_sample_weights", values.shape)
     if values.ndim == 2:

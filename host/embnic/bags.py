@@ -31,7 +31,7 @@ class Bags(Mapping[str, TableBags]):
     ([3, 8, 8, 5], [0, 3, 3, 4])
     """
 
-    __slots__ = ("_tables",)
+    __slots__ = ("_bags_total", "_keys_total", "_tables")
 
     def __init__(self, tables: Mapping[str, TableBags]) -> None:
         """Take checked bags by table name; users call one of the `from_` constructors."""
@@ -42,6 +42,11 @@ class Bags(Mapping[str, TableBags]):
                 do='Give {"table": [[id, ...], ...]}.',
             )
         self._tables = dict(tables)
+        bags = keys = 0
+        for part in self._tables.values():
+            bags += len(part.offsets) - 1
+            keys += len(part.values)
+        self._bags_total, self._keys_total = bags, keys
 
     def __getitem__(self, name: str) -> TableBags:
         """Return the bags of one table."""
@@ -74,12 +79,12 @@ class Bags(Mapping[str, TableBags]):
     @property
     def keys_total(self) -> int:
         """Ids over all tables."""
-        return sum(len(t.values) for t in self._tables.values())
+        return self._keys_total
 
     @property
     def bags_total(self) -> int:
         """Bags over all tables."""
-        return sum(len(t) for t in self._tables.values())
+        return self._bags_total
 
     @classmethod
     def from_lists(

@@ -16,13 +16,14 @@ from .config import Table, tables_by_name
 from .errors import CapacityError, ConfigError
 from .gen.configs import CONFIGS, CoreConfig
 from .quantised import row_columns
-from .targets import choose
+from .targets import Choice, choose
 
 __all__ = [
     "Estimate",
     "TableEstimate",
     "check_host_room",
     "estimate",
+    "estimate_choice",
     "free_memory",
     "host_available",
     "host_bytes",
@@ -129,7 +130,11 @@ def estimate(tables: Iterable[Table], target: str = "auto") -> Estimate:
     >>> found.host_bytes, found.card_bytes, found.fits
     (72000000, 128000000, True)
     """
-    choice = choose(target, os.environ)
+    return estimate_choice(tables, choose(target, os.environ))
+
+
+def estimate_choice(tables: Iterable[Table], choice: Choice) -> Estimate:
+    """Return what `tables` would take on a target that was chosen."""
     on_card = choice.name in CARDS
     config = CONFIGS[_configuration(choice.name, choice.configuration)] if on_card else None
     shown = f"{choice.name}:{config.name}" if config else choice.name

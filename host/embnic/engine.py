@@ -46,6 +46,7 @@ from .targets import choose
 __all__ = ["Engine", "open"]
 
 _log = logging.getLogger("embnic.engine")
+_capacity_log = logging.getLogger("embnic.capacity")
 _RAISE = OutOfRange.RAISE
 DEFAULT_MTU = 1500
 
@@ -80,6 +81,10 @@ def open(
     _log.info("%s", choice)
     _check_deadline(deadline)
     _check_mtu(mtu)
+    if _log.isEnabledFor(logging.INFO):
+        from .capacity import estimate_choice
+
+        _capacity_log.info("%s", estimate_choice(named.values(), choice))
     backend = create_backend(choice.name, choice.configuration, list(named.values()), deadline, mtu)
     try:
         return Engine(named.values(), backend, fallback=fallback, batching=batching)

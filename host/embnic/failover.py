@@ -72,7 +72,7 @@ class CardServer:
             answered = self._answer(bags, arrays)
         else:
             self.master.lookup(bags, arrays)
-        self._counts.answered(by_card=answered, by_cpu=bags.bags_total - answered)
+        self._counts.answered(bags.bags_total - answered, answered)
         return arrays
 
     def _answer(self, bags: Bags, arrays: dict[str, NDArray[Any]]) -> int:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from .backends.base import Backend, LiveTables
 from .bags import Bags
-from .capacity import check_host_room, host_available, host_bytes
 from .config import OutOfRange, Table
 from .errors import CapacityError, ConfigError
 from .stats import Stats
@@ -39,7 +38,7 @@ class Counts:
         self._events: Counter[str] = Counter()
         self._fallbacks: Counter[str] = Counter()
 
-    def answered(self, *, by_cpu: int, by_card: int = 0) -> None:
+    def answered(self, by_cpu: int, by_card: int) -> None:
         """Count the bags of a lookup by who answered them."""
         with self._mutex:
             self._by_cpu += by_cpu
@@ -131,7 +130,7 @@ class HostServer:
         if policy is not _RAISE:
             bags = bags.validate_against(self.tables, out_of_range=policy)
         pooled = self.backend.lookup(bags, out)
-        self._counts.answered(by_cpu=bags.bags_total)
+        self._counts.answered(bags.bags_total, 0)
         return pooled
 
     def _lookup_select(
@@ -146,7 +145,7 @@ class HostServer:
         before = self._select.bags_by_card
         pooled: dict[str, NDArray[Any]] = self._select.lookup(checked, out, deadline=deadline)
         by_card = self._select.bags_by_card - before
-        self._counts.answered(by_cpu=checked.bags_total - by_card, by_card=by_card)
+        self._counts.answered(checked.bags_total - by_card, by_card)
         return pooled
 
     def update(self, name: str, ids: Any, rows: Any) -> None:
@@ -198,6 +197,8 @@ class HostServer:
 
 def staged(table: Table, stage: Callable[[], _T]) -> _T:
     """Return what `stage` made; where memory ends meanwhile, say so: nothing was changed."""
+    from .capacity import check_host_room, host_available, host_bytes
+
     check_host_room(table)
     try:
         return stage()

@@ -13,7 +13,8 @@ from __future__ import annotations
 import importlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ from ..config import Table
 from ..errors import ConfigError
 from ..gen.wire import NULL_ROW, DType, Order, Pooling
 from ..quantised import QuantisedRows, dequantise, split
-from .base import EVERYTHING, HostTables, OnHost, output_arrays
+from .base import EVERYTHING, HostTables, OnHost, Staged, output_arrays
 
 __all__ = [
     "CpuBackend",
@@ -46,6 +47,7 @@ SATURATIONS = "saturations"
 INT32 = np.iinfo(np.int32)
 
 Accumulators = NDArray[Any]  # float32, or int32 for `fixed`: [B, dim]
+Run = Callable[[TableBags, NDArray[Any]], int]  # pools into [B, dim]; returns saturated additions
 
 
 def native_module() -> ModuleType | None:
@@ -72,12 +74,13 @@ class CpuBackend(OnHost):
         for table in self._host.tables.values():
             self.capabilities.check(table, self.name)
         self._native = _choose(engine)
+        self._runs: dict[str, Run] = {}
         self.engine = "numpy" if self._native is None else "native"
         _log.debug("lookups run in %s code", self.engine)
 
     def load(self, table: str, weights: Any) -> None:
         """Set all rows of a table: [rows, dim]."""
-        self._host.load(table, weights)
+        self.commit(self._host.stage(self._host.table(table), weights))
 
     def update(self, table: str, ids: Any, rows: Any) -> None:
         """Overwrite rows: `ids` [n], `rows` [n, dim]; a repeated id keeps its last row."""
@@ -96,15 +99,32 @@ class CpuBackend(OnHost):
         pooled = output_arrays(self._host.tables, bags, out)
         saturations = 0
         for name, given in bags.items():
-            table, weights = self._host.table(name), self._host.rows(name)
-            if table.pooling is Pooling.NONE:
-                unpool_numpy(table, weights, given.values, pooled[name])
-            elif self._native is not None and _native_pools(table):
-                pool_native(self._native, table, weights, given, pooled[name])
-            else:
-                saturations += pool_numpy(table, weights, given, pooled[name])
+            run = self._runs.get(name) or self._prepare(name)
+            saturations += run(given, pooled[name])
         self._host.count(bags, saturations=saturations)
         return pooled
+
+    def commit(self, staged: Staged) -> None:
+        """Serve what was staged."""
+        self._runs.pop(staged.table.name, None)
+        super().commit(staged)
+
+    def drop(self, name: str) -> None:
+        """Forget a table."""
+        self._runs.pop(name, None)
+        super().drop(name)
+
+    def _prepare(self, name: str) -> Run:
+        """Return what pools the bags of a loaded table; made once, because it runs for every table of a lookup."""
+        table, rows = self._host.table(name), self._host.rows(name)
+        if table.pooling is Pooling.NONE:
+            run = _unpool(table, rows)
+        elif self._native is not None and _native_pools(table):
+            run = _native_run(self._native, table, rows)
+        else:
+            run = partial(pool_numpy, table, rows)
+        self._runs[name] = run
+        return run
 
     def stats(self) -> dict[str, int]:
         """Return the counters since the start."""
@@ -112,7 +132,47 @@ class CpuBackend(OnHost):
 
     def close(self) -> None:
         """Give the tables back; may be called twice."""
+        self._runs.clear()
         self._host.close()
+
+
+def _unpool(table: Table, rows: NDArray[Any]) -> Run:
+    def run(bags: TableBags, out: NDArray[Any]) -> int:
+        unpool_numpy(table, rows, bags.values, out)
+        return 0
+
+    return run
+
+
+def _native_run(native: ModuleType, table: Table, rows: NDArray[Any]) -> Run:
+    def whole(bags: TableBags, out: NDArray[Any]) -> int:
+        pool_native(native, table, rows, bags, out)
+        return 0
+
+    if table.dtype is not DType.FP32:
+        return whole
+    pool, empty, int64, code = native.pool, np.empty, np.int64, int(DType.FP32)
+    padding = -1 if table.padding_idx is None else table.padding_idx
+    largest, divide = table.pooling is Pooling.MAX, table.pooling is Pooling.MEAN
+    mul_then_add = table.mul_then_add
+
+    def direct(bags: TableBags, out: NDArray[Any]) -> int:
+        pool(
+            rows,
+            code,
+            bags.values,
+            bags.offsets,
+            bags.weights,
+            padding=padding,
+            max=largest,
+            mul_then_add=mul_then_add,
+            divide=divide,
+            out=out,
+            counts=empty(len(out), int64),
+        )
+        return 0
+
+    return direct
 
 
 def pool_native(
