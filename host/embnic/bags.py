@@ -189,7 +189,7 @@ class Bags(Mapping[str, TableBags]):
         are refused where the pooling is not a sum, as in torch, and for `fixed` tables. In bags of a
         table without pooling an id may be the null key's row, 2**48 - 1: its row is zeros.
         """
-        known = tables if isinstance(tables, Mapping) else tables_by_name(tables)
+        known = _by_name(tables)
         changed: dict[str, TableBags] = {}
         for name, bags in self._tables.items():
             if name not in known:
@@ -201,10 +201,17 @@ class Bags(Mapping[str, TableBags]):
             table = known[name]
             if bags.weights is not None:
                 _check_weighted(table)
-            fits = _in_range(table, bags, out_of_range)
-            if fits is not bags:
-                changed[name] = fits
+            if largest(bags.values) >= table.rows:
+                fits = _in_range(table, bags, out_of_range)
+                if fits is not bags:
+                    changed[name] = fits
         return Bags({**self._tables, **changed}) if changed else self
+
+
+def _by_name(tables: Iterable[Table] | Mapping[str, Table]) -> Mapping[str, Table]:
+    if type(tables) is dict or isinstance(tables, Mapping):
+        return tables
+    return tables_by_name(tables)
 
 
 def _check_weighted(table: Table) -> None:
@@ -223,8 +230,7 @@ def _check_weighted(table: Table) -> None:
 
 
 def _in_range(table: Table, bags: TableBags, policy: OutOfRange) -> TableBags:
-    if largest(bags.values) < table.rows or len(bags.values) == 0:
-        return bags
+    """Return bags of which an id may be out of range with the policy applied."""
     if int(bags.values.min()) < 0:
         raise ConfigError(
             f"Table {table.name!r}: an id is {int(bags.values.min())}.",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arithmetic import OUTPUT, as_numpy
-from ..bags import Bags
+from ..bags import Bags, TableBags
 from ..config import MAX_DIM, Table, tables_by_name
 from ..errors import ClosedError, ConfigError
 from ..gen.wire import DType, Order, Pooling
@@ -32,6 +32,7 @@ __all__ = [
 
 
 _OUTPUT = [OUTPUT[dtype] for dtype in sorted(DType)]  # by code: hashing an enum member is slow
+_NONE = Pooling.NONE
 assert sorted(DType) == list(range(len(DType)))
 
 
@@ -291,8 +292,9 @@ def output_arrays(
     """Return an array [B, dim], or [L, dim] without pooling, of the type of its results for each
     table, from `out` where given.
     """
-    given = {} if out is None else out
-    for name in given:
+    if out is None:
+        return {name: np.empty(*_result(tables[name], part)) for name, part in bags.items()}
+    for name in out:
         if name not in bags:
             raise ConfigError(
                 f"out has an array for {name!r}, for which there are no bags.",
@@ -300,14 +302,12 @@ def output_arrays(
                 do="Name the arrays as the bags are named.",
             )
     arrays: dict[str, NDArray[Any]] = {}
-    for name in bags:
-        table, part = tables[name], bags[name]
-        count = len(part.values) if table.pooling is Pooling.NONE else len(part)
-        shape, dtype = (count, table.dim), _OUTPUT[table.dtype]
-        if name not in given:
+    for name, part in bags.items():
+        shape, dtype = _result(tables[name], part)
+        if name not in out:
             arrays[name] = np.empty(shape, dtype)
             continue
-        array = given[name]
+        array = out[name]
         if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
             got = (
                 f"{array.dtype} {list(array.shape)}"
@@ -327,6 +327,13 @@ def output_arrays(
             )
         arrays[name] = array
     return arrays
+
+
+def _result(table: Table, bags: TableBags) -> tuple[tuple[int, int], np.dtype[Any]]:
+    """Return the shape and type of a table's results."""
+    unpooled = table.pooling is _NONE
+    count = len(bags.values) if unpooled else len(bags.offsets) - 1
+    return (count, table.dim), _OUTPUT[table.dtype]
 
 
 def _names(members: Iterable[enum.IntEnum]) -> str:
