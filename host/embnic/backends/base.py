@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -112,8 +112,15 @@ class HostTables:
     What every backend that computes on the host shares: checks, load, update, counters.
     """
 
-    def __init__(self, tables: Iterable[Table], owner: str) -> None:
-        """Take the tables; no memory is used before `load`."""
+    def __init__(
+        self,
+        tables: Iterable[Table],
+        owner: str,
+        *,
+        copy_of: Callable[[NDArray[Any]], NDArray[Any]] = np.copy,
+    ) -> None:
+        """Take the tables; no memory is used before `load`, which keeps `copy_of` the rows."""
+        self._copy_of = copy_of
         self.tables = tables_by_name(tables)
         self.counters = {
             "lookups": 0,
@@ -147,7 +154,7 @@ class HostTables:
         self.check_open("load")
         table = self.table(name)
         stored = to_storage(table, weights, rows=table.rows)
-        self._rows[name] = np.array(stored, copy=True)
+        self._rows[name] = self._copy_of(stored)
 
     def update(self, name: str, ids: Any, rows: Any) -> None:
         """Overwrite the rows `ids` in order."""
