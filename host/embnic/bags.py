@@ -77,6 +77,11 @@ class Bags(Mapping[str, TableBags]):
         return f"Bags({self._tables!r})"
 
     @property
+    def by_name(self) -> Mapping[str, TableBags]:
+        """The bags as the dictionary that they are kept in; do not change it."""
+        return self._tables
+
+    @property
     def keys_total(self) -> int:
         """Ids over all tables."""
         return self._keys_total

@@ -249,10 +249,10 @@ class Batcher:
         after = self._engine.tables
         shares: list[dict[str, NDArray[Any]]] = [{} for _ in calls]
         for name, rows in pooled.items():
-            unpooled = after[name].pooling is Pooling.NONE
-            if before[name].pooling is not after[name].pooling:
+            pooling = before[name].pooling
+            if name in after and after[name].pooling is not pooling:
                 raise ConfigError(f"The table {name!r} was replaced by one of another kind.")
-            at = 0
+            at, unpooled = 0, pooling is Pooling.NONE
             for call, share in zip(calls, shares, strict=True):
                 part = call.bags.get(name)
                 if part is not None:

@@ -3,14 +3,14 @@
 #include <nanobind/nanobind.h>
 
 void bind_bags(nanobind::module_ &m);
-void bind_pooled(nanobind::module_ &m);
+void bind_cpu(nanobind::module_ &m);
 void bind_codec(nanobind::module_ &m);
 void bind_model(nanobind::module_ &m);
 
 NB_MODULE(_native, m) {
     m.doc() = "Native code of embnic; use it through the Python modules.";
     bind_bags(m);
-    bind_pooled(m);
+    bind_cpu(m);
     bind_codec(m);
     bind_model(m);
 }

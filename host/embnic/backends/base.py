@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import enum
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arithmetic import OUTPUT, as_numpy
+from ..arithmetic import OUTPUT
 from ..bags import Bags, TableBags
 from ..config import MAX_DIM, Table, tables_by_name
 from ..errors import ClosedError, ConfigError
@@ -158,8 +158,15 @@ class HostTables:
     What every backend that computes on the host shares: checks, load, update, counters.
     """
 
-    def __init__(self, tables: Iterable[Table], owner: str) -> None:
-        """Take the tables; no memory is used before `load`."""
+    def __init__(
+        self,
+        tables: Iterable[Table],
+        owner: str,
+        *,
+        copy_of: Callable[[NDArray[Any]], NDArray[Any]] = np.copy,
+    ) -> None:
+        """Take the tables; no memory is used before `load`, which keeps `copy_of` the rows."""
+        self._copy_of = copy_of
         self.tables = tables_by_name(tables)
         self.counters = {
             "lookups": 0,
@@ -197,15 +204,13 @@ class HostTables:
     def stage(self, table: Table, weights: Any) -> Staged:
         """Return a table with its own copy of `weights` [rows, dim]; see `LiveTables`."""
         self.check_open("load")
-        given = as_numpy(weights)
-        stored = to_storage(table, given, rows=table.rows)
-        return Staged(table, stored.copy() if np.may_share_memory(stored, given) else stored)
+        return Staged(table, self._copy_of(to_storage(table, weights, rows=table.rows)))
 
     def stage_grown(self, table: Table, more: Any | None) -> Staged:
         """Return a loaded table with more rows behind its own; see `LiveTables`."""
         self.check_open("grow")
         held = self.rows(table.name)
-        rows = np.zeros((table.rows, held.shape[1]), held.dtype)
+        rows = self._copy_of(np.zeros((table.rows, held.shape[1]), held.dtype))
         rows[: len(held)] = held
         if more is not None:
             rows[len(held) :] = to_storage(table, more, rows=table.rows - len(held))
@@ -249,11 +254,11 @@ class HostTables:
             )
         return self._rows[name]
 
-    def count(self, bags: Bags, *, saturations: int = 0) -> None:
-        """Count one lookup, and the elements of its additions that saturated."""
+    def count(self, bags: Bags, *, saturations: int = 0, lookups: int = 1) -> None:
+        """Count a lookup (0: another part of it was counted) and the elements of its additions that saturated."""
         total, keys = bags.bags_total, bags.keys_total
         with self._mutex:
-            self.counters["lookups"] += 1
+            self.counters["lookups"] += lookups
             self.counters["bags"] += total
             self.counters["keys"] += keys
             self.counters["saturations"] += saturations
