@@ -49,7 +49,8 @@ class Batching:
     """Say how lookups are merged across callers.
 
     The first caller of a batch waits at most `max_wait_us` microseconds for others; a batch that has `max_bags` bags
-    leaves at once, and larger lookups go alone. A lookup with a deadline waits at most half of it.
+    leaves at once, and larger lookups go alone. A lookup with a deadline waits at most half of it. While one thread is
+    the only one that calls, it does not wait.
 
     >>> Batching(max_wait_us=100)
     Batching(max_wait_us=100, max_bags=1024)
@@ -132,6 +133,8 @@ class Batcher:
         self._engine = engine
         self._mutex = threading.Lock()
         self._open: _Batch | None = None
+        self._caller: threading.Thread | None = None  # the thread that called last
+        self._others = float("-inf")  # when another one than before called, on time.monotonic
         self._counts: Counter[str] = Counter()
 
     def counters(self) -> dict[str, int]:
@@ -180,7 +183,13 @@ class Batcher:
         wait = self._batching.max_wait_us * 1e-6
         if deadline is not None:
             wait = min(wait, deadline * SHARE)
+        thread = threading.current_thread()  # not its number, which a later thread may get
         with self._mutex:
+            if self._caller is not thread and self._caller is not None:
+                self._others = now
+            self._caller = thread
+            if now - self._others > wait:
+                wait = 0.0  # nobody is there to wait for
             batch = self._open
             if batch is not None and batch.bags + total > self._batching.max_bags:
                 self._launch(batch)

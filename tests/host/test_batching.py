@@ -46,7 +46,16 @@ def opened(rng, **options):
         rows = difficult_rows(rng, table, "special")
         engine.load(table.name, rows)
         reference.load(table.name, rows)
+    elsewhere(lambda: engine.lookup(embnic.Bags.from_lists({"item": [[0]]})))
+    backend.requests.clear()
     return engine, reference, backend
+
+
+def elsewhere(call):
+    """Call in another thread, so that there is somebody to wait for."""
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join(WAIT)
 
 
 def together(*calls):
@@ -92,13 +101,13 @@ def test_callers_share_a_request_and_each_gets_its_own_answer():
                     assert same_bits(pooled[name], expected), name
         stats = engine.stats()
     assert dict(stats.batching) == {
-        "lookups": 32,
+        "lookups": 33,
         "merged_lookups": 32,
-        "requests": 8,
+        "requests": 9,
         "asked_again": 0,
     }
-    assert stats.bags == 128
-    assert "batching: lookups 32" in str(stats)
+    assert stats.bags == 129
+    assert "batching: lookups 33" in str(stats)
 
 
 @pytest.mark.parametrize("dtype", [dtype for dtype in FORMATS if dtype.name != "FIXED"])
@@ -190,6 +199,26 @@ def test_a_caller_alone_waits_no_longer_than_it_was_told():
     assert 0.02 <= took < WAIT / 2
 
 
+def test_the_only_thread_that_calls_does_not_wait():
+    engine, _, backend = opened(seeded(), max_wait_us=50_000, max_bags=64)
+    bags = embnic.Bags.from_lists({"item": [[1]]})
+    with engine:
+        end = time.monotonic() + WAIT
+        waits = 0
+        while time.monotonic() < end:  # at first it waits for the thread of `opened`
+            start = time.monotonic()
+            engine.lookup(bags)
+            if time.monotonic() - start < 0.04:
+                break
+            waits += 1
+        assert waits >= 1
+        start = time.monotonic()
+        for _ in range(20):
+            engine.lookup(bags)
+        assert time.monotonic() - start < 20 * 0.05
+    assert backend.requests == [1] * (21 + waits)
+
+
 def test_a_batch_leaves_when_it_is_full_and_a_large_lookup_goes_alone():
     engine, _, backend = opened(seeded(), max_wait_us=LONG, max_bags=4)
     with engine:
@@ -212,6 +241,7 @@ def test_a_deadline_shortens_the_wait_and_what_is_left_goes_to_the_paths(monkeyp
     select = SelectBackend(tables, [Path("cpu", CpuBackend(tables))])
     engine = embnic.Engine(tables, select, batching=embnic.Batching(max_wait_us=LONG, max_bags=64))
     engine.load("item", np.ones((50, 9), np.float32))
+    elsewhere(lambda: engine.lookup(embnic.Bags.from_lists({"item": [[0]]})))
     given: list[float | None] = []
     answer = select.lookup
 

@@ -74,6 +74,9 @@ def test_awaiting_callers_share_frames_on_the_core():
     with _rtl([table("item", 40)], batching=batching) as engine:
         rows = np.arange(40 * 20, dtype=np.float32).reshape(40, 20)
         engine.load("item", rows)
+        engine.lookup(
+            embnic.Bags.from_lists({"item": [[0]]})
+        )  # in another thread than those of the front
         frames = engine.stats().card["rx_accepted"]
         given = [[[at, at + 1], [], [at, at]] for at in range(4)]
 
