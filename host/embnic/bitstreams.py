@@ -28,6 +28,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +50,9 @@ __all__ = [
     "STATUSES",
     "Bitstream",
     "build_simulated",
+    "fetch",
     "find_bitstream",
+    "plain_board",
     "read_index",
     "verify",
     "write_index",
@@ -169,7 +172,8 @@ def find_bitstream(index: Path, *, board: str, configuration: str | None = None)
     fitting = [
         entry
         for entry in known
-        if entry.board == board and configuration in (None, entry.configuration)
+        if plain_board(entry.board) == plain_board(board)
+        and configuration in (None, entry.configuration)
     ]
     if len(fitting) != 1:
         wanted = f"board {board!r}" + (
@@ -249,6 +253,42 @@ def build_simulated(configuration: str, folder: Path, *, tool: str = "") -> Bits
     return made
 
 
+def fetch(bitstream: Bitstream) -> None:
+    """Download an entry's files from its origin, unless they are there already; verify them.
+
+    A file is put in place only when its hash is right. Raises ConfigError when the entry has no origin.
+    """
+    for name, expected in bitstream.files.items():
+        file = bitstream.folder / name
+        if file.is_file():
+            continue
+        if not bitstream.origin:
+            raise ConfigError(
+                f"{name} is not here, and {bitstream.name} has no origin to fetch it from.",
+                do="Build it where its tool is; bitstreams/boards says how.",
+            )
+        part = file.with_name(f"{name}.part")
+        try:
+            with urllib.request.urlopen(
+                f"{bitstream.origin.rstrip('/')}/{name}", timeout=60
+            ) as source:
+                part.write_bytes(source.read())
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"{name} cannot be fetched from {bitstream.origin} ({error}).",
+                do="Try again, or build it.",
+            ) from error
+        found = _sha256(part)
+        if found != expected:
+            part.unlink()
+            raise ConfigError(
+                f"{name} from {bitstream.origin} has the SHA-256 {found[:16]}..., the registry says {expected[:16]}...",
+                do="Do not use that origin; build it.",
+            )
+        part.replace(file)
+    verify(bitstream)
+
+
 def write_index(index: Path, entries: list[Bitstream]) -> None:
     """Write a registry whole."""
     lines = ["# Bitstreams of embnic; the format is described in embnic.bitstreams."]
@@ -268,3 +308,8 @@ def write_index(index: Path, entries: list[Bitstream]) -> None:
 
 def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def plain_board(board: str) -> str:
+    """Return a board's name without what its spellings differ in."""
+    return "".join(letter for letter in board.lower() if letter.isalnum())

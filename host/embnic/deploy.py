@@ -15,13 +15,22 @@ from pathlib import Path
 from .backends.card import CardBackend
 from .backends.pynq import open_pynq
 from .backends.rtl import open_rtl
-from .bitstreams import SIMULATED, Bitstream, build_simulated, find_bitstream, verify
+from .bitstreams import (
+    SIMULATED,
+    Bitstream,
+    build_simulated,
+    find_bitstream,
+    read_index,
+    verify,
+)
+from .board import check_board
 from .config import Table
 from .engine import Engine
-from .errors import ConfigError
+from .gen.wire import CONTRACT_HASH
+from .pynq_probe import board_name
 from .selftest import run_selftest, selftest_tables
 
-__all__ = ["SIMULATED_FOLDER", "check_board", "deploy", "load_card", "simulated_bitstream"]
+__all__ = ["SIMULATED_FOLDER", "deploy", "load_card", "simulated_bitstream"]
 
 SIMULATED_FOLDER = Path("build/bitstreams")  # where the simulated ones are made
 SIMULATED_DEVICE = "embnic_sim.pynq_device"
@@ -46,7 +55,8 @@ def deploy(
     say(
         f"  files {', '.join(bitstream.files)}: as the registry says; contract {bitstream.contract:#010x}"
     )
-    check_board(bitstream, os.environ.get("BOARD", ""))
+    if bitstream.board != SIMULATED:
+        check_board(bitstream, board_name())
     tables = selftest_tables()
     backend = load_card(bitstream, tables)
     with Engine(tables, backend, fallback=False) as engine:
@@ -54,16 +64,6 @@ def deploy(
         for name, value in backend.driver.identity().items():
             say(f"  {name:14} {value}")
         return run_selftest(engine, seed=seed)
-
-
-def check_board(bitstream: Bitstream, here: str) -> None:
-    """Refuse a bitstream of another board; `here` is what PYNQ's images say in BOARD, empty elsewhere."""
-    if bitstream.board != SIMULATED and here and _plain(here) != _plain(bitstream.board):
-        raise ConfigError(
-            f"{bitstream.name} is for the board {bitstream.board!r}, this is {here!r}.",
-            allowed="a bitstream of this board.",
-            do="embnic bitstreams list shows what there is.",
-        )
 
 
 def load_card(bitstream: Bitstream, tables: Iterable[Table]) -> CardBackend:
@@ -84,15 +84,14 @@ def load_card(bitstream: Bitstream, tables: Iterable[Table]) -> CardBackend:
 
 
 def simulated_bitstream(configuration: str, folder: Path = SIMULATED_FOLDER) -> Path:
-    """Make a simulated bitstream where there is none yet; return the registry that names it.
+    """Make a simulated bitstream where there is none of this contract yet; return the registry that names it.
 
-    What is there is left alone, so that a file that was altered is found out and not replaced.
+    One of this contract is left alone, so that a file that was altered is found out and not replaced.
     """
     index = folder / "index.toml"
-    if not (folder / f"embnic_{configuration}.bit").is_file():
+    there = read_index(index) if index.is_file() else ()
+    if not any(
+        entry.configuration == configuration and entry.contract == CONTRACT_HASH for entry in there
+    ):
         build_simulated(configuration, folder)
     return index
-
-
-def _plain(board: str) -> str:
-    return "".join(letter for letter in board.lower() if letter.isalnum())

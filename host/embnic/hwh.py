@@ -48,8 +48,11 @@ def hwh(config: str) -> str:
         ElementTree.SubElement(
             ElementTree.SubElement(registers, "ADDRESSBLOCKS"),
             "ADDRESSBLOCK",
+            ACCESS="",
+            INTERFACE="s_axil",
             NAME="Reg",
             RANGE=str(ADDRESS_BYTES),
+            USAGE="register",
         ),
         "REGISTERS",
     )

@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 import re
+import threading
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,12 +16,14 @@ import pytest
 from embnic.bitstreams import (
     Bitstream,
     build_simulated,
+    fetch,
     find_bitstream,
     read_index,
     verify,
     write_index,
 )
-from embnic.deploy import check_board, deploy, simulated_bitstream
+from embnic.board import check_board
+from embnic.deploy import deploy, simulated_bitstream
 from embnic.errors import ConfigError, ContractMismatch
 from embnic.gen.configs import CONFIGS
 from embnic.gen.registers import COUNTERS, REGISTERS
@@ -106,6 +112,53 @@ def test_deploying_leaves_an_altered_file_alone(tmp_path: Path) -> None:
     bit.write_bytes(b"something else")
     assert simulated_bitstream("tiny", tmp_path) == index
     assert bit.read_bytes() == b"something else"
+
+
+def test_a_simulated_bitstream_of_another_contract_is_made_anew(tmp_path: Path) -> None:
+    index = broken(tmp_path, "stale contract")
+    (entry_before,) = read_index(index)
+    assert entry_before.contract == 1
+    simulated_bitstream("tiny", tmp_path)
+    (entry_after,) = read_index(index)
+    verify(entry_after)
+
+
+class Server:
+    """Serves a folder on this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def test_files_are_fetched_and_only_right_ones_are_kept(tmp_path: Path) -> None:
+    origin, here = tmp_path / "origin", tmp_path / "here"
+    made = build_simulated("tiny", origin)
+    server = Server(origin)
+    try:
+        here.mkdir()
+        write_index(here / "index.toml", [replace(made, origin=server.address)])
+        (wanted,) = read_index(here / "index.toml")
+        fetch(wanted)
+        assert wanted.bitfile.read_bytes() == made.bitfile.read_bytes()
+        wanted.bitfile.unlink()
+        made.bitfile.write_bytes(b"not it")
+        with pytest.raises(ConfigError, match="Do not use that origin"):
+            fetch(wanted)
+        assert sorted(file.name for file in here.iterdir()) == ["embnic_tiny.hwh", "index.toml"]
+        made.bitfile.unlink()
+        with pytest.raises(ConfigError, match="cannot be fetched"):
+            fetch(wanted)
+    finally:
+        server.close()
+    with pytest.raises(ConfigError, match="no origin"):
+        fetch(replace(wanted, origin=""))
 
 
 GOOD = {
