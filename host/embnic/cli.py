@@ -19,13 +19,16 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__
-from .backends.rtl import attach_rtl, open_card
+from .bitstreams import SIMULATED, build_simulated, fetch, read_index, verify
+from .board import index_path
 from .capacity import estimate, free_memory
 from .config import Table
 from .demo import DemoOptions, run_demo
+from .deploy import SIMULATED_FOLDER, deploy, simulated_bitstream
+from .doctor import examine
 from .engine import Engine
 from .engine import open as open_engine
-from .errors import EmbnicError
+from .errors import ConfigError, EmbnicError
 from .gen.configs import CONFIGS
 from .gen.wire import CONTRACT_HASH, WIRE_VERSION
 from .report import RunRecord
@@ -126,14 +129,29 @@ def _parser() -> argparse.ArgumentParser:
     stats.set_defaults(run=_stats)
 
     deploy = commands.add_parser(
-        "deploy", help="bring a card up, check its identity, run the self-test"
+        "deploy",
+        help="verify a bitstream, load it, check the card's identity, run the self-test",
     )
-    deploy.add_argument(
-        "--simulated", action="store_true", help="the simulated card (boards are not built yet)"
-    )
-    deploy.add_argument("--config", default="tiny", help=f"of the card: {', '.join(CONFIGS)}")
+    deploy.add_argument("board", nargs="?", default="", help="as the registry names it")
+    deploy.add_argument("--simulated", action="store_true", help="the simulated card")
+    deploy.add_argument("--config", help=f"of the card: {', '.join(CONFIGS)}")
+    deploy.add_argument("--index", type=Path, help="the registry, by default that of the board")
     deploy.add_argument("--seed", type=_seed, default=1)
     deploy.set_defaults(run=_deploy)
+
+    bitstreams = commands.add_parser("bitstreams", help="list, verify and make bitstreams")
+    bitstreams.add_argument("action", choices=("list", "verify", "build", "fetch"))
+    bitstreams.add_argument(
+        "name", nargs="?", default="", help="of a bitstream; build: a configuration"
+    )
+    bitstreams.add_argument("--simulated", action="store_true", help="those of the simulated card")
+    bitstreams.add_argument(
+        "--index", type=Path, help="the registry, by default bitstreams/index.toml"
+    )
+    bitstreams.set_defaults(run=_bitstreams)
+
+    doctor = commands.add_parser("doctor", help="what is here, what is missing, what to do next")
+    doctor.set_defaults(run=_doctor)
     return parser
 
 
@@ -227,9 +245,8 @@ def _info(given: argparse.Namespace) -> int:
         print(f"memory, {where}: {shown}")
     print("targets:")
     for target in TARGETS.values():
-        print(
-            f"  {target.name:10} {target.summary}" + (" (not built yet)" if target.missing else "")
-        )
+        reason = target.unusable()
+        print(f"  {target.name:10} {target.summary}" + (f" (not here: {reason})" if reason else ""))
     print(f"auto would choose: {choose('auto', os.environ)}")
     print("select, timed now on small tables:")
     for line in _path_costs():
@@ -279,19 +296,68 @@ def _test(engine: Engine, seed: int) -> int:
 
 
 def _deploy(given: argparse.Namespace) -> int:
-    if not given.simulated:
-        print(
-            "embnic: no board is supported yet. Do: embnic deploy --simulated brings up the simulated card.",
-            file=sys.stderr,
+    if given.simulated == bool(given.board):
+        raise ConfigError(
+            "A board and --simulated are given."
+            if given.board
+            else "Neither a board nor --simulated is given.",
+            allowed="one of them.",
+            do="embnic deploy --simulated, or embnic deploy BOARD (embnic bitstreams list).",
         )
-        return 2
-    tables = selftest_tables()
-    print(f"bringing up the simulated card {given.config}")
-    backend = attach_rtl(tables, open_card(given.config), config=given.config)
-    with Engine(tables, backend, fallback=False) as engine:
-        for name, value in backend.driver.identity().items():
-            print(f"  {name:14} {value}")
-        return _test(engine, given.seed)
+    if given.simulated:
+        index = given.index or simulated_bitstream(given.config or "tiny")
+        board, config = SIMULATED, given.config or "tiny"
+    else:
+        index, board, config = given.index or index_path(), given.board, given.config
+    try:
+        print(deploy(board, index, configuration=config, seed=given.seed))
+    except SelfTestFailure as failure:
+        print(f"selftest: FAILED: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _bitstreams(given: argparse.Namespace) -> int:
+    index = given.index or (SIMULATED_FOLDER / "index.toml" if given.simulated else index_path())
+    if given.action == "build":
+        return _build(given, index.parent)
+    entries = [entry for entry in read_index(index) if given.name in ("", entry.name)]
+    if given.name and not entries:
+        raise ConfigError(
+            f"{index} has no {given.name!r}.", do="embnic bitstreams list shows what it has."
+        )
+    for entry in entries:
+        line = f"{entry.name}: {entry.board}, {entry.configuration}, {entry.status}"
+        if given.action == "verify":
+            verify(entry)
+            line += ": as the registry says"
+        elif given.action == "fetch":
+            fetch(entry)
+            line += ": fetched and verified"
+        elif entry.tool:
+            line += f" ({entry.tool})"
+        print(line)
+    return 0
+
+
+def _build(given: argparse.Namespace, folder: Path) -> int:
+    if not given.simulated:
+        raise ConfigError(
+            f"{given.name or 'A bitstream'} cannot be built by this command.",
+            allowed="--simulated.",
+            do="embnic bitstreams build --simulated CONFIG.",
+        )
+    made = build_simulated(given.name or "tiny", folder)
+    print(f"{made.bitfile} and its .hwh, entered in {folder / 'index.toml'}")
+    return 0
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    del given
+    findings = examine()
+    for finding in findings:
+        print(finding)
+    return 0 if all(finding.state != "wrong" for finding in findings) else 1
 
 
 def _table(text: str) -> Table:

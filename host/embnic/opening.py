@@ -42,6 +42,10 @@ def create_backend(
         from .backends.model import ModelBackend
 
         return ModelBackend(tables, configuration or "line100", mtu=mtu)
+    if name == "pynq":
+        from .board import open_board
+
+        return open_board(tables, configuration, deadline=deadline, mtu=mtu)
     raise BackendUnavailable(name, reason="nothing builds it.", remedy="open target='cpu'.")
 
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from .errors import BackendUnavailable, ConfigError
 from .gpu_probe import gpu_missing
+from .pynq_probe import pynq_missing
 
 __all__ = ["AUTO_ORDER", "TARGETS", "Choice", "Target", "choose", "select_paths"]
 
@@ -35,21 +36,15 @@ def _usable() -> str:
 class Target:
     """One thing that can execute lookups.
 
-    `missing` is empty when the backend is built; else it says what to do instead. `asked_only` targets are never
-    chosen by `auto`. `unusable` returns why this machine cannot run it, or an empty string.
+    `asked_only` targets are never chosen by `auto`. `unusable` returns why this machine cannot run it, or an empty
+    string.
     """
 
     name: str
     summary: str
-    missing: str = ""
     asked_only: bool = False
     configurations: bool = False
     unusable: Callable[[], str] = _usable
-
-    def check_built(self) -> None:
-        """Raise `BackendUnavailable` when this version of embnic has no such backend."""
-        if self.missing:
-            raise BackendUnavailable(self.name, reason="it is not built yet.", remedy=self.missing)
 
 
 TARGETS: Mapping[str, Target] = {
@@ -73,8 +68,8 @@ TARGETS: Mapping[str, Target] = {
         Target("gpu", "one fused kernel on a CUDA GPU (torch and triton)", unusable=gpu_missing),
         Target(
             "pynq",
-            "the core on an FPGA board",
-            missing="open target='rtl' for the simulated card, or 'cpu'.",
+            "the core on an FPGA board, through PYNQ",
+            unusable=pynq_missing,
             configurations=True,
         ),
     )
@@ -125,9 +120,7 @@ def _automatic() -> Choice:
     skipped: list[str] = []
     for name in AUTO_ORDER:
         target = TARGETS[name]
-        if target.missing:
-            skipped.append(f"{name}: not built yet")
-        elif target.asked_only:
+        if target.asked_only:
             skipped.append(f"{name}: only when asked for by name")
         elif reason := target.unusable():
             skipped.append(f"{name}: {reason}")
@@ -144,7 +137,7 @@ def select_paths(configuration: str) -> list[str]:
     """
     if not configuration:
         usable = [TARGETS[name] for name in AUTO_ORDER]
-        return [t.name for t in usable if not (t.missing or t.asked_only or t.unusable())]
+        return [t.name for t in usable if not (t.asked_only or t.unusable())]
     names = configuration.split("+")
     for name in names:
         if name not in AUTO_ORDER or names.count(name) > 1:
@@ -153,13 +146,11 @@ def select_paths(configuration: str) -> list[str]:
                 allowed=f"different ones of {', '.join(AUTO_ORDER)}, joined by '+'.",
                 do="Write for example 'select:gpu+cpu'.",
             )
-        TARGETS[name].check_built()
     return names if "cpu" in names else [*names, "cpu"]
 
 
 def _named(text: str, source: str, why: str) -> Choice:
     name, configuration = _parse(text, source)
-    TARGETS[name].check_built()
     return Choice(name, configuration, why)
 
 

@@ -117,6 +117,27 @@ def test_deploy_simulated_checks_identity_and_tests_itself() -> None:
 
 def test_deploy_without_a_board_says_what_to_do() -> None:
     assert "--simulated" in embnic("deploy", status=2)
+    assert "bitstreams" in embnic("deploy", "kr260", status=2)
+    assert "one of them" in embnic("deploy", "kr260", "--simulated", status=2)
+
+
+def test_bitstreams_are_built_listed_and_verified(tmp_path: Path) -> None:
+    index = ("--index", str(tmp_path / "index.toml"))
+    assert "embnic_tiny.bit" in embnic("bitstreams", "build", "tiny", "--simulated", *index)
+    assert "embnic_tiny: simulated, tiny, simulated" in embnic("bitstreams", "list", *index)
+    assert "as the registry says" in embnic("bitstreams", "verify", "embnic_tiny", *index)
+    (tmp_path / "embnic_tiny.bit").write_bytes(b"altered")
+    assert "SHA-256" in embnic("bitstreams", "verify", *index, status=2)
+    assert "SHA-256" in embnic("deploy", "--simulated", *index, status=2)
+    assert "no 'other'" in embnic("bitstreams", "verify", "other", *index, status=2)
+
+
+def test_doctor_says_what_is_here_and_what_to_do() -> None:
+    said = embnic("doctor")
+    assert re.search(r"^ok +simulator: verilator", said, re.MULTILINE)
+    assert re.search(r"^(ok|missing) +PYNQ: ", said, re.MULTILINE)
+    for line in said.splitlines():
+        assert line.split()[0] in ("ok", "missing", "wrong"), line
 
 
 def test_deploy_tests_the_card_whatever_the_environment_says(
