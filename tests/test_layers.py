@@ -26,7 +26,7 @@ LAYERS = (
     ("bags", "targets"),
     ("rows", "placement", "frames", "keys", "wire", "wire_numpy", "registers", "traffic"),
     ("framing", "exchange"),
-    ("lookup", "updates"),
+    ("lookup", "updates", "residency"),
     ("operate",),
     ("driver",),
     ("backends", "native", "model", "model_twin"),

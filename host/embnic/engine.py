@@ -30,16 +30,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends.base import Backend, output_arrays
+from .backends.base import Backend, RowHolder, output_arrays
 from .backends.card import CardBackend
 from .backends.cpu import CpuBackend
 from .bags import Bags, TableBags
 from .config import OutOfRange, Table, enum_member, tables_by_name
 from .errors import LOST, BackendUnavailable, ClosedError, ConfigError, LinkError
 from .framing import check_mtu, select
-from .gen.wire import Pooling
+from .gen.wire import Hold, Pooling
 from .health import ErrorRecord, Histogram
 from .operate import Generated
+from .residency import Prefetched, distinct
+from .rows import check_ids
 from .selector import Path, SelectBackend
 from .stats import Stats
 from .targets import choose, select_paths
@@ -245,6 +247,80 @@ class Engine:
             if serves:
                 self._on_card(lambda card: card.update(name, ids, rows))
         self._counts["updates"] += 1
+
+    # -- the cache of a card ------------------------------------------------------------------------------------------
+
+    def prefetch(self, name: str, ids: Any, *, hold: Hold | str = Hold.NONE) -> Prefetched:
+        """Fetch the rows `ids` [n] into the card's cache; return what became of them when they have come.
+
+        `hold="lock"` keeps them there until each is looked up, updated or released. Answers are the same with and
+        without: on a target without such a cache nothing happens.
+        """
+        return self._hold(
+            "prefetch", name, ids, enum_member(Hold, hold, "hold", do="Choose one of these.")
+        )
+
+    def pin(self, name: str, ids: Any) -> Prefetched:
+        """Keep the rows `ids` [n] in the card's cache until `unpin`, through updates, loads and a lost card."""
+        return self._hold("pin", name, ids, Hold.PIN)
+
+    def unpin(self, name: str, ids: Any) -> Prefetched:
+        """Let the card's cache replace pinned or locked rows again."""
+        return self._hold("unpin", name, ids, Hold.RELEASE)
+
+    def fill(self, name: str, ids: Any, rows: Any, *, hold: Hold | str = Hold.NONE) -> None:
+        """Overwrite rows as `update`; they are in the card's cache afterwards."""
+        self._check_open("fill")
+        checked = enum_member(Hold, hold, "hold", do="Choose one of these.")
+        if checked is Hold.RELEASE:
+            raise ConfigError(
+                "fill(hold='release').",
+                allowed="'none', 'lock', 'pin'.",
+                do="Call unpin() to release rows.",
+            )
+        if self._card is None or self._master is None:
+            self.update(name, ids, rows)
+            self._hold("fill", name, ids, checked)
+            return
+        self._table(name)
+        serves = self._card_serves("fill")
+        self._master.update(name, ids, rows)
+        if serves:
+            self._on_card(lambda card: card.fill(name, ids, rows, checked))
+        else:
+            self._card.driver.remember(name, check_ids(self._table(name), ids), checked)
+        self._counts["updates"] += 1
+
+    def configure_cache(self, *, cached_ways: int = 1, admission: bool = False) -> None:
+        """Set how many ways of every set of the card's cache pinned and locked rows leave to others, and its filter.
+
+        With `admission` a miss replaces a line only if its row was looked up more often lately. The cache is emptied,
+        what is pinned is fetched again. Nothing happens on a target without such a cache.
+        """
+        self._check_open("configure_cache")
+        holder = self._backend
+        if not isinstance(holder, RowHolder):
+            return
+        if self._card is None:
+            holder.configure_cache(cached_ways=cached_ways, admission=admission)
+        elif self._card_serves("configure_cache"):
+            self._on_card(
+                lambda card: card.configure_cache(cached_ways=cached_ways, admission=admission)
+            )
+
+    def _hold(self, call: str, name: str, ids: Any, hold: Hold) -> Prefetched:
+        self._check_open(call)
+        wanted = distinct(check_ids(self._table(name), ids))
+        found = [Prefetched(len(wanted))]
+        if self._card is None:
+            if isinstance(self._backend, RowHolder):
+                found.append(self._backend.hold_rows(name, wanted, hold))
+            return found[-1]
+        if self._card_serves(call) and name in self._loaded:
+            self._on_card(lambda card: found.append(card.hold_rows(name, wanted, hold)))
+        else:
+            self._card.driver.remember(name, wanted, hold)
+        return found[-1]
 
     # -- lookups ------------------------------------------------------------------------------------------------------
 

@@ -15,10 +15,11 @@ from ..arithmetic import OUTPUT
 from ..bags import Bags
 from ..config import MAX_DIM, Table, tables_by_name
 from ..errors import ClosedError, ConfigError
-from ..gen.wire import DType, Order, Pooling
+from ..gen.wire import DType, Hold, Order, Pooling
+from ..residency import Prefetched
 from ..rows import check_ids, to_storage
 
-__all__ = ["EVERYTHING", "Backend", "Capabilities", "HostTables", "output_arrays"]
+__all__ = ["EVERYTHING", "Backend", "Capabilities", "HostTables", "RowHolder", "output_arrays"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,19 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Give the tables back; may be called twice."""
+        ...
+
+
+@runtime_checkable
+class RowHolder(Protocol):
+    """A backend with a row cache that can be told what to keep."""
+
+    def hold_rows(self, table: str, ids: Any, hold: Hold) -> Prefetched:
+        """Fetch rows into the cache, hold or release them: `ids` [n]."""
+        ...
+
+    def configure_cache(self, *, cached_ways: int = 1, admission: bool = False) -> None:
+        """Set how many ways of every set held rows leave to others, and the admission filter."""
         ...
 
 

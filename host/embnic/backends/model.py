@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..bags import Bags
 from ..config import Table, tables_by_name
 from ..errors import ConfigError
 from ..framing import groups, one_key_bags
-from ..gen.wire import DType, Order, Pooling
+from ..gen.wire import DType, Hold, Order, Pooling
 from ..model import CardModel, requests_of
+from ..residency import Prefetched, Residency, distinct
 from ..rows import check_ids
 from .base import Capabilities
 from .cpu import CpuBackend
@@ -61,6 +63,7 @@ class ModelBackend:
                 allowed=f"up to {self.card.config.tables} in the configuration {config!r}.",
                 do="Use fewer tables or another configuration.",
             )
+        self._residency, self._loaded = Residency(), set[str]()
         self._numbers = {name: number for number, name in enumerate(self.tables)}
         base = FIRST_ADDRESS
         for name, table in self.tables.items():
@@ -69,9 +72,40 @@ class ModelBackend:
             base += -(-table.nbytes // ALIGN) * ALIGN
 
     def load(self, table: str, weights: Any) -> None:
-        """Set all rows of a table: [rows, dim]. The card's cache is empty afterwards."""
+        """Set all rows of a table: [rows, dim]. The card's cache holds what is pinned afterwards, nothing else."""
         self._cpu.load(table, weights)
+        self._loaded.add(table)
+        self._flush()
+
+    def _flush(self) -> None:
         self.card.flush()
+        for name in self._residency:
+            if name in self._loaded:
+                self._prefetch(name, self._residency[name], Hold.PIN)
+
+    def hold_rows(self, table: str, ids: Any, hold: Hold) -> Prefetched:
+        """Fetch rows into the card's cache, hold or release them."""
+        wanted = distinct(check_ids(self.tables[table], ids))
+        found = self._prefetch(table, wanted, hold)
+        if hold is Hold.PIN:
+            self._residency.pin(table, wanted)
+        elif hold is Hold.RELEASE:
+            self._residency.unpin(table, wanted)
+        return found
+
+    def _prefetch(self, table: str, ids: NDArray[np.int64], hold: Hold) -> Prefetched:
+        """Execute PREFETCH frames."""
+        found, per_frame = Prefetched(0), self.card.limits.keys(weighted=False)
+        for start in range(0, len(ids), per_frame):
+            part = ids[start : start + per_frame]
+            counts = self.card.prefetch(self._numbers[table], part, hold)
+            found += Prefetched(len(part), *counts)
+        return found
+
+    def configure_cache(self, *, cached_ways: int = 1, admission: bool = False) -> None:
+        """Set up the card's cache; it is emptied, what is pinned is fetched again."""
+        self.card.configure(cached_ways=cached_ways, admission=admission)
+        self._flush()
 
     def update(self, table: str, ids: Any, rows: Any) -> None:
         """Overwrite rows: `ids` [n], `rows` [n, dim]; the card drops their lines."""
