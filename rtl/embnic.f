@@ -25,6 +25,7 @@ lookup/embnic_table_ram.sv
 lookup/embnic_bag_issue.sv
 lookup/embnic_update.sv
 lookup/embnic_cache_tags.sv
+lookup/embnic_cache_sketch.sv
 lookup/embnic_cache_queue.sv
 lookup/embnic_cache_order.sv
 lookup/embnic_cache_sched.sv

@@ -154,6 +154,8 @@ module embnic_core
     logic [31:0]        table_sel;
     logic [255:0]       table_words;
     logic               cfg_commit, table_commit;
+    logic [3:0]         cfg_cached_ways;
+    logic               cfg_admission;
     logic               dp_rst;  // of everything but registers, counters and descriptors: see Operability
     logic [COUNTERS_N-1:0][31:0] counter_inc;
     logic [COUNTERS_N-1:0][63:0] counters;
@@ -189,6 +191,7 @@ module embnic_core
         .gen_table, .gen_row_mask, .gen_dim, .gen_beats, .gen_length_log2, .gen_window, .gen_frames,
         .table_sel, .table_words,
         .table_commit   (cfg_commit),
+        .cfg_cached_ways, .cfg_admission,
         .latency_bucket, .latency_count, .error_sel, .error_total, .error_words,
         .counters
     );
@@ -349,7 +352,8 @@ module embnic_core
         .m_axis_op_tdata  (iss_op),
         .m_axis_op_tvalid (iss_op_valid),
         .m_axis_op_tready (iss_op_ready),
-        .op_credit_valid, .op_credit_slot,
+        .op_credit_valid  (op_credit_valid && !upd_active),
+        .op_credit_slot,
         .err_valid        (iss_err_valid),
         .err_ctx          (iss_err_ctx),
         .err_status       (iss_err_status),
@@ -364,10 +368,12 @@ module embnic_core
     logic upd_row_open;
     logic dp_awvalid, dp_awready, dp_wlast, dp_wvalid, dp_wready, dp_bvalid, dp_bready;  // behind embnic_axi_gate
     logic [DATA_W/8-1:0] dp_wstrb;
-    logic evt_update, evt_update_duplicate, evt_update_row;
+    logic evt_update, evt_update_duplicate, evt_update_row, evt_prefetch, evt_prefetch_row;
+    logic pf_valid, pf_there, pf_granted, pf_err_valid;
 
     embnic_update #(
-        .DATA_W(DATA_W), .CLIENTS(CLIENTS), .TABLES(TABLES), .LINE_BYTES(LINE_BYTES), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64)
+        .DATA_W(DATA_W), .CLIENTS(CLIENTS), .TABLES(TABLES), .LINE_BYTES(LINE_BYTES), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64),
+        .PLACES(PLACES)
     ) u_update (
         .clk, .rst(dp_rst),
         .keep_clients          (!rst),
@@ -387,6 +393,8 @@ module embnic_core
         .m_axis_op_tdata       (upd_op),
         .m_axis_op_tvalid      (upd_op_valid),
         .m_axis_op_tready      (upd_op_ready),
+        .op_credit_valid       (op_credit_valid && upd_active),
+        .pf_valid, .pf_there, .pf_granted, .pf_err_valid,
         .m_axi_awaddr          (upd_awaddr),
         .m_axi_awlen, .m_axi_awsize, .m_axi_awburst,
         .m_axi_awvalid         (dp_awvalid),
@@ -401,7 +409,7 @@ module embnic_core
         .m_axi_bready          (dp_bready),
         .sts_row_open          (upd_row_open),
         .sts_active            (upd_active),
-        .evt_update, .evt_update_duplicate, .evt_update_row
+        .evt_update, .evt_update_duplicate, .evt_update_row, .evt_prefetch, .evt_prefetch_row
     );
 
     assign m_axi_awid   = '0;
@@ -428,6 +436,7 @@ module embnic_core
     logic [CTX_W-1:0]  cache_err_ctx;
     status_e           cache_err_status;
     logic evt_row_hit, evt_row_miss, evt_line_hit, evt_line_miss, evt_evict, evt_fetch_beat;
+    logic evt_line_pinned, evt_join, evt_fetch, evt_no_way, evt_refused;
     logic evt_exec_beat, evt_exec_empty, evt_exec_fetch, evt_exec_hazard;
 
     embnic_row_cache #(
@@ -450,10 +459,13 @@ module embnic_core
         .err_valid       (cache_err_valid),
         .err_ctx         (cache_err_ctx),
         .err_status      (cache_err_status),
+        .pf_valid, .pf_there, .pf_granted, .pf_err_valid,
+        .cfg_cached_ways, .cfg_admission,
         .cfg_flush       (cache_flush),
         .sts_flush_busy  (cache_flush_busy),
         .sts_idle        (cache_idle),
-        .evt_row_hit, .evt_row_miss, .evt_line_hit, .evt_line_miss, .evt_evict, .evt_fetch_beat,
+        .evt_row_hit, .evt_row_miss, .evt_line_hit, .evt_line_miss, .evt_line_pinned, .evt_join, .evt_fetch, .evt_no_way,
+        .evt_refused, .evt_evict, .evt_fetch_beat,
         .evt_exec_beat, .evt_exec_empty, .evt_exec_fetch, .evt_exec_hazard
     );
 
@@ -738,6 +750,13 @@ module embnic_core
         counter_inc[CNT_GEN_BAD]           = 32'(evt_gen[3]);
         counter_inc[CNT_KEYS_ABANDONED]    = 32'(evt_keys);
         counter_inc[CNT_SATURATIONS]       = 32'(evt_saturate);
+        counter_inc[CNT_PINNED_HITS]       = 32'(evt_line_pinned);
+        counter_inc[CNT_JOINS]             = 32'(evt_join);
+        counter_inc[CNT_FETCHES]           = 32'(evt_fetch);
+        counter_inc[CNT_NO_FREE_WAY]       = 32'(evt_no_way);
+        counter_inc[CNT_NOT_ADMITTED]      = 32'(evt_refused);
+        counter_inc[CNT_PREFETCHES]        = 32'(evt_prefetch);
+        counter_inc[CNT_PREFETCH_ROWS]     = 32'(evt_prefetch_row);
     end
 
     always_ff @(posedge clk) begin

@@ -68,7 +68,7 @@ package embnic_pkg;
         logic [63:0]         seq;  // ACK
     } reply_t;
 
-    // A finished UPDATE or INVALIDATE.
+    // A finished UPDATE, FILL, INVALIDATE or PREFETCH; of the last, client and seq are what its ACK counts.
     typedef struct packed {
         status_e             status;
         logic [63:0]         client;
@@ -133,12 +133,25 @@ package embnic_pkg;
         dtype_quantised = dtype_expand(dtype) >= 2'd2;
     endfunction
 
-    typedef enum logic [1:0] {
-        OP_ROW        = 2'd0,  // add one line of a row
-        OP_FLUSH      = 2'd1,  // emit the accumulator (zeros when first): the bag's last key contributed nothing
-        OP_INIT       = 2'd2,  // load the accumulator from the init buffer
-        OP_INVALIDATE = 2'd3   // drop the line from the cache
+    typedef enum logic [2:0] {
+        OP_ROW        = 3'd0,  // add one line of a row
+        OP_FLUSH      = 3'd1,  // emit the accumulator (zeros when first): the bag's last key contributed nothing
+        OP_INIT       = 3'd2,  // load the accumulator from the init buffer
+        OP_INVALIDATE = 3'd3,  // drop the line's data from the cache
+        OP_RELEASE    = 3'd4,  // the line is neither pinned nor locked any more
+        OP_PREFETCH   = 3'd5,  // bring the line into the cache; gives no beats
+        OP_LOCK       = 3'd6,  // and hold it until it is looked up
+        OP_PIN        = 3'd7   // and hold it until it is released
     } op_kind_e;
+
+    function automatic logic op_is_prefetch(input op_kind_e kind);
+        op_is_prefetch = kind == OP_PREFETCH || kind == OP_LOCK || kind == OP_PIN;
+    endfunction
+
+    // Only in the tag stage: it takes no place in the cache.
+    function automatic logic op_is_short(input op_kind_e kind);
+        op_is_short = kind == OP_INVALIDATE || kind == OP_RELEASE;
+    endfunction
 
     // One line of one row of one bag. The lines of a row follow each other without other operations between.
     typedef struct packed {

@@ -20,6 +20,7 @@ from .exchange import Timing
 from .gen.wire import DESCRIPTOR_FIELDS, DESCRIPTOR_WORDS, DType, Order, Pooling
 from .operate import Generated, Operations
 from .ports import Bus, Link, Memory
+from .residency import Residency
 from .rows import pack_chunks
 
 __all__ = ["CardMemory", "CardTables"]
@@ -77,6 +78,7 @@ class CardTables(Operations):
         self._addresses: dict[str, int] = {}
         self._spares: dict[str, int | None] = {}  # where the next generation of a table goes
         self._generations: dict[str, int] = {}  # of a table: 0 until it was loaded
+        self._residency = Residency()
 
     def define(self, tables: Sequence[Table]) -> None:
         """Give the tables card memory and descriptors; their rows are undefined until `load`.
@@ -89,6 +91,8 @@ class CardTables(Operations):
             gone = [name for name, held in self._tables.items() if named.get(name) != held]
             numbers = {self._numbers[name] for name in gone}
             for name in gone:
+                if name not in named or named[name].rows < self._tables[name].rows:
+                    self._residency.forget(name)
                 self._forget(name)
             for name, table in named.items():
                 if name not in self._tables:
@@ -176,6 +180,7 @@ class CardTables(Operations):
                 self._spares[name], self._addresses[name] = self._addresses[name], spare
                 self._generations[name] += 1
                 self._write_descriptor(name)
+                self._restore_pins()
                 return
             if self._generations[name]:
                 with self._quiet():
@@ -184,6 +189,7 @@ class CardTables(Operations):
                 self._write_rows(self._tables[name], self._addresses[name], weights)
                 self._flush()
             self._generations[name] += 1
+            self._restore_pins()
 
     def add(self, table: Table, weights: NDArray[Any]) -> None:
         """Add a table with all its stored rows [rows, columns] while the card serves the others."""
@@ -196,6 +202,7 @@ class CardTables(Operations):
             except BaseException:
                 self._forget(table.name)
                 raise
+            self._restore_pins()
 
     def grow(self, table: Table, weights: NDArray[Any]) -> None:
         """Let a loaded table have more rows: `weights` are all of them [rows, columns], written beside the old ones."""
@@ -211,12 +218,19 @@ class CardTables(Operations):
             finally:  # a card that failed over it reads nothing before it is attached and defined again
                 self._release(before, old.nbytes)
                 self._release(spare, old.nbytes)
+            self._restore_pins()
 
     def drop(self, name: str) -> None:
         """Forget a table: when this returns, no request reads its rows any more."""
         with self._errors(f"dropping table {name!r}"):
             self._commit(self._numbers[name], _descriptor())
+            self._residency.forget(name)
             self._forget(name)
+            self._restore_pins()
+
+    def _restore_pins(self) -> None:
+        """Pin again what was pinned, after the cache was emptied; the driver's frames do it."""
+        raise NotImplementedError
 
     def _written(self, table: Table, weights: NDArray[Any]) -> int:
         """Return the address of new memory that holds a table's rows."""

@@ -45,6 +45,7 @@ from .gen.wire import (
     UNIT_BYTES,
     WIRE_VERSION,
     DType,
+    Hold,
     Order,
     Pooling,
     Status,
@@ -53,6 +54,7 @@ from .lookup import LookupPlanner, PartialResult
 from .operate import Capabilities
 from .ports import Bus, Link, Memory
 from .registers import CARD_MAGIC
+from .residency import Prefetched, PrefetchFrame, distinct, prefetch_requests
 from .rows import pack
 from .updates import ClientsFull, PingRequest, UpdateSession
 from .wire import (
@@ -103,6 +105,10 @@ class Driver(CardTables):
         self._route = route
         self._config = config
         self._updates = UpdateSession(route)
+        self._cache_setting = (
+            1,
+            False,
+        )  # ways left to rows that are not held, and the admission filter
         self._session = 0
         self._limits: FrameLimits | None = None
         self._exchange: Exchange | None = None
@@ -129,6 +135,7 @@ class Driver(CardTables):
             self._poll(lambda: bool(regs.STATUS.field("drained")), "waiting for idle (drained)")
             self._read_capabilities()
             regs.REPLY_BEATS64.write(self.limits.reply_units)
+            self._write_cache_setting()
             known = self._session and regs.SCRATCH.read() == self._session
             if not known:
                 self._new_session()
@@ -234,13 +241,75 @@ class Driver(CardTables):
                     result.bags.validate_against(self._tables.values())
                 raise
 
+    # -- the cache ----------------------------------------------------------------------------------------------------
+
+    def configure_cache(self, *, cached_ways: int = 1, admission: bool = False) -> None:
+        """Set how many ways of every set pinned and locked rows leave to others, and the admission filter.
+
+        The card answers BUSY meanwhile, its row cache is emptied, and what is pinned is fetched again.
+        """
+        ways = self.capabilities.ways
+        if isinstance(cached_ways, bool) or not 0 <= cached_ways <= ways:
+            raise ConfigError(
+                f"cached_ways is {cached_ways!r}.",
+                allowed=f"0 to {ways} on this card.",
+                do="Give the ways of a set that pinned rows may not take.",
+            )
+        with self._errors("setting up the row cache"):
+            with self._quiet():
+                self._cache_setting = (cached_ways, admission)
+                self._write_cache_setting()
+            self._restore_pins()
+
+    def _write_cache_setting(self) -> None:
+        ways, admission = self._cache_setting
+        self._registers.CACHE.write_fields(cached_ways=ways, admission=int(admission))
+
+    def prefetch(self, name: str, ids: NDArray[np.int64], hold: Hold = Hold.NONE) -> Prefetched:
+        """Fetch the rows `ids` [n] into the card's cache, hold or release them; return when they have come.
+
+        A pin lasts until its release, also over loads and updates; the rows must have been loaded to be pinned.
+        """
+        wanted = distinct(ids)
+        with self._errors(f"prefetching rows of table {name!r}"):
+            found = self._prefetch(name, wanted, hold)
+        self.remember(name, wanted, hold)
+        return found
+
+    def _prefetch(self, name: str, ids: NDArray[np.int64], hold: Hold) -> Prefetched:
+        exchange, per_frame = _attached(self._exchange), self.limits.keys(weighted=False)
+        frame = PrefetchFrame(self._tables[name], self._numbers[name], per_frame)
+        requests = prefetch_requests(self._route, exchange, ids, hold=hold, frame=frame)
+        exchange.run(requests, doing="waiting for prefetches")
+        return sum((request.result for request in requests), Prefetched(0))
+
+    def pinned(self, name: str) -> NDArray[np.int64]:
+        """Return the rows of a table that were pinned, in that order; the card holds those for which it had room."""
+        return self._residency[name]
+
+    def remember(self, name: str, ids: NDArray[np.int64], hold: Hold) -> None:
+        """Note pins and releases for when the card serves again."""
+        if hold is Hold.PIN:
+            self._residency.pin(name, ids)
+        elif hold is Hold.RELEASE:
+            self._residency.unpin(name, ids)
+
+    def _restore_pins(self) -> None:
+        """Pin again what was pinned, after the cache was emptied."""
+        for name in self._residency:
+            if self._generations.get(name):
+                self._prefetch(name, self._residency[name], Hold.PIN)
+
     # -- updates ------------------------------------------------------------------------------------------------------
 
-    def update(self, name: str, ids: NDArray[np.int64], rows: NDArray[Any]) -> None:
+    def update(
+        self, name: str, ids: NDArray[np.int64], rows: NDArray[Any], *, hold: Hold | None = None
+    ) -> None:
         """Overwrite the rows `ids` [n] with stored rows [n, columns]; a repeated id keeps its last.
 
-        Returns when the card acknowledged all of it. When this raises, some rows may have been written: write them
-        again, or reload the table.
+        Pinned rows stay pinned. With `hold` the rows are in the card's cache afterwards (FILL), held so where there is
+        room; not so when the card takes updates through its memory port only. Returns when the card acknowledged all
+        of it. When this raises, some rows may have been written: write them again, or reload the table.
         """
         table = self._tables[name]
         last = len(ids) - 1 - np.unique(ids[::-1], return_index=True)[1]
@@ -253,7 +322,10 @@ class Driver(CardTables):
                 keys = ids.view(np.uint64) | np.uint64(self._numbers[name] << KEY_TABLE_SHIFT)
                 exchange = _attached(self._exchange)
                 try:
-                    self._updates.write(exchange, keys, packed, table=table, per_frame=per_frame)
+                    self._updates.write(
+                        exchange, keys, packed, table=table, per_frame=per_frame, hold=hold
+                    )
+                    self.remember(name, ids, Hold.NONE if hold is None else hold)
                     return
                 except ClientsFull:
                     self._clients_full = True
@@ -261,6 +333,7 @@ class Driver(CardTables):
                         "the card remembers no further client: updates go through its memory port"
                     )
             self._update_directly(name, ids, packed)
+            self._restore_pins()
 
     def _update_directly(
         self, name: str, ids: NDArray[np.int64], packed: NDArray[np.uint8]

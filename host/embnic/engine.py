@@ -38,7 +38,7 @@ from .backends.base import Backend
 from .bags import Bags
 from .batching import Batcher, Batching
 from .config import OutOfRange, Table, enum_member, tables_by_name
-from .engine_core import EngineCore
+from .engine_cache import CacheEngine
 from .errors import ConfigError
 from .opening import create_backend
 from .targets import choose
@@ -115,7 +115,7 @@ def _check_deadline(deadline: float | None) -> None:
         )
 
 
-class Engine(EngineCore):
+class Engine(CacheEngine):
     """Serve tables on one backend; a context manager.
 
     `embnic.open` makes the backend; who has one already (a test, a demo with its own card) gives it here. The engine

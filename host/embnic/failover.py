@@ -163,6 +163,10 @@ class CardServer:
         self.tables = {known: table for known, table in self.tables.items() if known != name}
         self.card.note(self.tables)
 
+    def holds(self, name: str) -> bool:
+        """Return whether a table was loaded."""
+        return name in self._loaded
+
     def rows(self, name: str) -> NDArray[Any]:
         """Return the master rows of a table."""
         return self.master.rows(name)

@@ -25,7 +25,7 @@ from .config import Table
 from .errors import ConfigError
 from .framing import FrameLimits, Group, cut, payload_limit
 from .gen.configs import CONFIGS, CoreConfig
-from .gen.wire import FRAME_OVERHEAD, UNIT_BYTES, DType, Order, Pooling
+from .gen.wire import FRAME_OVERHEAD, UNIT_BYTES, DType, Hold, Order, Pooling
 
 __all__ = [
     "FBGEMM_COUNTERS",
@@ -78,6 +78,7 @@ class Latencies:
     frame_gap: int = 1  # between two frames out
     host: int = 1  # last beat of a reply, to the next request's first
     update: int = 200  # of an UPDATE frame, a row
+    prefetch: int = 36  # of a PREFETCH frame, a row
 
 
 @dataclass(frozen=True)
@@ -202,25 +203,34 @@ class CacheModel:
             "evictions": self._evictions,
         }
 
-    def decide(
-        self, keys: NDArray[np.uint64], allocate: NDArray[np.bool_] | None = None
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Look keys up in order, or drop those with `allocate` False; `card` geometry only.
+    def configure(self, *, cached_ways: int = 1, admission: bool = False) -> None:
+        """Say how many ways of each set pins and locks must leave, and whether the filter is asked; `card` only."""
+        self._card_only("configure")
+        self._cache.configure(cached_ways, admission)
 
-        Returns lines (set * ways + way; -1 for a drop) and flags (1 allocated, 2 hit, 4 evicted), each int64 [K].
-        These are not counted.
+    def decide(
+        self, keys: NDArray[np.uint64], commands: NDArray[Any] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Execute a command for each key, in order; without `commands` look all up; `card` geometry only.
+
+        A command is 0 drop, 1 look up, 2 release, 3 fetch, 4 lock, 5 pin. Returns lines (set * ways + way; -1: none)
+        and flags (1 may allocate, 2 hit, 4 evicted, 8 kept, 16 no way free, 32 refused by the filter, 64 hit on a
+        pinned line, 128 held as asked), each int64 [K]. These are not counted.
         """
-        if self.geometry.kind != "card":
-            raise ConfigError(
-                f"decide() with the geometry {self.geometry.kind!r}.",
-                allowed="card.",
-                do="Use feed().",
-            )
+        self._card_only("decide")
         checked = _keys(keys)
-        chosen = np.ones(len(checked), np.int64) if allocate is None else allocate.astype(np.int64)
+        chosen = np.ones(len(checked), np.int64) if commands is None else commands.astype(np.int64)
         lines, flags = np.empty(len(checked), np.int64), np.empty(len(checked), np.int64)
         self._cache.decide(checked, chosen, lines, flags)
         return lines, flags
+
+    def _card_only(self, call: str) -> None:
+        if self.geometry.kind != "card":
+            raise ConfigError(
+                f"{call}() with the geometry {self.geometry.kind!r}.",
+                allowed="card.",
+                do="Use feed().",
+            )
 
 
 class Decisions(NamedTuple):
@@ -291,6 +301,16 @@ class CardModel:
     def invalidate(self, number: int, rows: NDArray[np.int64]) -> None:
         """Drop the lines of updated rows."""
         self._card.invalidate(number, np.ascontiguousarray(rows, np.int64))
+
+    def configure(self, *, cached_ways: int = 1, admission: bool = False) -> None:
+        """Say how many ways of each set pins and locks must leave, and whether the filter is asked."""
+        self._card.configure(cached_ways, admission)
+
+    def prefetch(self, number: int, rows: NDArray[np.int64], hold: Hold) -> tuple[int, int]:
+        """Execute a PREFETCH frame; return the rows that are as asked for, and those that were in the cache before."""
+        command = {Hold.NONE: 3, Hold.LOCK: 4, Hold.PIN: 5, Hold.RELEASE: 2}[hold]
+        granted, there = self._card.prefetch(number, np.ascontiguousarray(rows, np.int64), command)
+        return int(granted), int(there)
 
     def flush(self) -> None:
         """Drop all lines."""

@@ -15,37 +15,97 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CardModel", "FbgemmCache", "LruCache", "TagCache"]
+__all__ = ["CardModel", "FbgemmCache", "LruCache", "Sketch", "TagCache"]
 
 NEVER = 1 << 62
 NULL_ROW = (1 << 48) - 1
 MASK64 = (1 << 64) - 1
 
 
+DROP, LOOK, RELEASE, FETCH, LOCK, PIN = range(6)  # commands to the tag stage
+ALLOCATES, HIT, EVICT, KEPT, NO_WAY, REFUSED, PINNED, HELD = (1 << bit for bit in range(8))
+
+
+class Sketch:
+    """Estimate as `embnic_cache_sketch` how often a key was looked up lately."""
+
+    def __init__(self, words: int) -> None:
+        self._words, self._width = words, words.bit_length() - 1
+        self._counts = [[0] * 8 for _ in range(self._words)]
+        self._touched = [0] * self._words
+        self._epoch = self._ticks = 0
+
+    def look(self, key: int, count: bool) -> int:
+        """Estimate, after counting the lookup if `count`."""
+        at = _fold(key, self._width)
+        low, high = _fold(key, self._width + 1) & 3, 4 + (_fold(key, self._width + 2) & 3)
+        age = (self._epoch - self._touched[at]) & 3
+        counts = [value >> age for value in self._counts[at]]
+        if count:
+            for lane in (low, high):
+                counts[lane] = min(counts[lane] + 1, 15)
+            self._counts[at], self._touched[at] = counts, self._epoch
+            self._ticks += 1
+            if self._ticks == 8 * self._words:
+                self._ticks, self._epoch = 0, (self._epoch + 1) & 3
+        return min(counts[low], counts[high])
+
+
+def _fold(key: int, width: int) -> int:
+    folded = 0
+    while key:
+        folded ^= key & ((1 << width) - 1)
+        key >>= width
+    return folded
+
+
+@dataclass
+class _Set:
+    """The ways of one set; `keys` of those that are neither valid nor pinned mean nothing."""
+
+    keys: list[int]
+    valid: list[bool]
+    pinned: list[bool]
+    locked: list[bool]
+    frequency: list[int]
+    tree: int = 0
+
+    @property
+    def held(self) -> list[bool]:
+        return [pin or lock for pin, lock in zip(self.pinned, self.locked, strict=True)]
+
+    @property
+    def used(self) -> list[bool]:
+        return [valid or pin for valid, pin in zip(self.valid, self.pinned, strict=True)]
+
+
 class TagCache:
-    """Decide as `embnic_cache_tags`: XOR-fold set, lowest invalid way, else tree PLRU."""
+    """Decide as `embnic_cache_tags`: XOR-fold set; lowest unused way, else tree PLRU over the ways not held."""
 
     def __init__(self, ways: int, sets: int) -> None:
         self._ways, self._sets, self._width = ways, sets, sets.bit_length() - 1
+        self._cached_ways, self._admission = 1, False
+        self._sketch = Sketch(ways * sets)
         self.clear()
 
+    def configure(self, cached_ways: int, admission: bool) -> None:
+        """Say how many ways of each set holds must leave, and whether the filter is asked."""
+        self._cached_ways, self._admission = cached_ways, admission
+
     def clear(self) -> None:
-        """Drop everything."""
-        self._keys: list[list[int]] = [[-1] * self._ways for _ in range(self._sets)]
-        self._trees = [0] * self._sets
+        """Drop everything; what was counted stays."""
+        ways = self._ways
+        self._held_sets = [
+            _Set([-1] * ways, [False] * ways, [False] * ways, [False] * ways, [0] * ways)
+            for _ in range(self._sets)
+        ]
 
-    def _set(self, key: int) -> int:
-        index = 0
-        while key:
-            index ^= key & (self._sets - 1)
-            key >>= self._width
-        return index
-
-    def _victim(self, tree: int) -> int:
+    def _victim(self, tree: int, held: list[bool]) -> int:
         node, way, half = 0, 0, self._ways // 2
         while half:
-            right = tree >> node & 1
-            way, node, half = way + half * right, 2 * node + 1 + right, half // 2
+            left, right = not all(held[way:][:half]), not all(held[way + half :][:half])
+            side = int(right and (bool(tree >> node & 1) or not left))
+            way, node, half = way + half * side, 2 * node + 1 + side, half // 2
         return way
 
     def _touched(self, tree: int, way: int) -> int:
@@ -56,48 +116,72 @@ class TagCache:
             node, half = 2 * node + 1 + right, half // 2
         return tree
 
-    def lookup(self, key: int) -> tuple[int, bool, bool]:
-        """Return line, hit and evict of a lookup that allocates."""
-        index = self._set(key)
-        keys, tree = self._keys[index], self._trees[index]
-        hit, evict = key in keys, False
-        if hit:
-            way = keys.index(key)
-        elif -1 in keys:
-            way = keys.index(-1)
+    def execute(self, key: int, command: int) -> tuple[int, int]:
+        """Return line (-1: none to be read) and flags of a command."""
+        index = _fold(key, self._width)
+        found = self._held_sets[index]
+        held, used = found.held, found.used
+        mine = [w for w in range(self._ways) if used[w] and found.keys[w] == key]
+        hit = bool(mine) and found.valid[mine[0]]
+        flags = HIT * hit | PINNED * (hit and found.pinned[mine[0]])
+        if command in (DROP, RELEASE):
+            return -1, flags | KEPT * self._let_go(found, mine, command)
+        flags |= ALLOCATES
+        estimate = self._sketch.look(key, command == LOOK) if self._admission else 0
+        if mine:
+            way = mine[0]
+        elif all(held):
+            return -1, flags | NO_WAY
+        elif not all(used):
+            way = used.index(False)
         else:
-            way, evict = self._victim(tree), True
-        keys[way] = key
-        self._trees[index] = self._touched(tree, way)
-        return index * self._ways + way, hit, evict
+            way = self._victim(found.tree, held)
+            if self._admission and command == LOOK and estimate <= found.frequency[way]:
+                found.frequency[way] = max(found.frequency[way] - 1, 0)
+                return -1, flags | REFUSED
+            flags |= EVICT
+        found.keys[way], found.valid[way], found.frequency[way] = key, True, estimate
+        found.tree = self._touched(found.tree, way)
+        flags |= KEPT | HELD * self._hold(found, way, held, command)
+        return index * self._ways + way, flags
 
-    def drop(self, key: int) -> bool:
-        """Drop a line; return whether it was there."""
-        keys = self._keys[self._set(key)]
-        if key not in keys:
+    def _let_go(self, found: _Set, mine: list[int], command: int) -> bool:
+        """Drop or release a line; return whether a release found it held."""
+        held = bool(mine) and found.held[mine[0]]
+        for way in mine:
+            found.locked[way] = False
+            if command == DROP:
+                found.valid[way] = False
+            else:
+                found.pinned[way] = False
+        return held and command == RELEASE
+
+    def _hold(self, found: _Set, way: int, held: list[bool], command: int) -> bool:
+        """End the lock of a line that is looked up, or hold one; return whether it was granted."""
+        if command == LOOK:
+            found.locked[way] = False
+        if command not in (LOCK, PIN):
             return False
-        keys[keys.index(key)] = -1
+        if not held[way] and held.count(False) <= self._cached_ways:
+            return False
+        (found.pinned if command == PIN else found.locked)[way] = True
         return True
 
     def feed(self, keys: NDArray[np.uint64]) -> tuple[int, int]:
         """Return hits and evictions of lookups in order."""
-        found = [self.lookup(key) for key in keys.tolist()]
-        return sum(hit for _, hit, _ in found), sum(evict for _, _, evict in found)
+        flags = [self.execute(key, LOOK)[1] for key in keys.tolist()]
+        return sum(bool(bits & HIT) for bits in flags), sum(bool(bits & EVICT) for bits in flags)
 
     def decide(
         self,
         keys: NDArray[np.uint64],
-        allocate: NDArray[np.int64],
+        commands: NDArray[np.int64],
         lines: NDArray[np.int64],
         flags: NDArray[np.int64],
     ) -> None:
-        """Write line and flags of each lookup, or drop."""
-        for at, (key, wanted) in enumerate(zip(keys.tolist(), allocate.tolist(), strict=True)):
-            if wanted:
-                line, hit, evict = self.lookup(key)
-                lines[at], flags[at] = line, 1 + 2 * hit + 4 * evict
-            else:
-                lines[at], flags[at] = -1, 2 * self.drop(key)
+        """Write line and flags of each command."""
+        for at, (key, command) in enumerate(zip(keys.tolist(), commands.tolist(), strict=True)):
+            lines[at], flags[at] = self.execute(key, command)
 
 
 class LruCache:
@@ -237,7 +321,13 @@ class _Operation:
     line: int = 0
     fills: int = 0
     reads: int = 0
+    miss: bool = False
     fill: bool = False
+
+    @property
+    def has_line(self) -> bool:
+        """Say whether it reads or fills a line: a miss that does not fill has none."""
+        return not self.miss or self.fill
 
 
 @dataclass
@@ -295,6 +385,8 @@ COUNTS = (
     *("requests", "bags", "keys", "keys_null", "keys_padding", "row_hits", "row_misses"),
     *("line_hits", "line_misses", "evictions", "fetch_beats", "exec_beats", "exec_fetch"),
     *("exec_hazard", "tx_frames", "tx_bytes", "replies", "partials"),
+    *("pinned_hits", "joins", "fetches", "no_free_way", "not_admitted"),
+    *("prefetches", "prefetch_rows"),
 )
 NOTHING, MEMORY, ACCUMULATOR = range(3)
 
@@ -378,8 +470,55 @@ class CardModel:
         """Drop the lines of rows."""
         for row in rows.tolist():
             for seg in range(len(self._tables[number].lines)):
-                self._tags.drop(number << 56 | row << 8 | seg)
+                self._tags.execute(number << 56 | row << 8 | seg, DROP)
         self._now += self._p["update"] * len(rows)
+
+    def configure(self, cached_ways: int, admission: bool) -> None:
+        """Take what the host wrote to the register CACHE."""
+        self._tags.configure(cached_ways, admission)
+
+    def prefetch(self, number: int, rows: NDArray[np.int64], command: int) -> tuple[int, int]:
+        """Fetch, lock, pin or release rows; return those as asked for, and those that were there."""
+        granted = there = 0
+        end = self._now
+        for row in rows.tolist():
+            self._now += self._p["prefetch"]
+            found = [
+                self._prefetch_line(number, row, seg, command)
+                for seg in range(len(self._tables[number].lines))
+            ]
+            wanted = KEPT if command in (FETCH, RELEASE) else HELD
+            granted += all(flags & wanted for flags, _ in found)
+            there += all(flags & HIT for flags, _ in found)
+            end = max(end, *(come for _, come in found))
+        self._now = max(self._now, end)
+        self._counts["prefetches"] += 1
+        self._counts["prefetch_rows"] += granted
+        return granted, there
+
+    def _prefetch_line(self, number: int, row: int, seg: int, command: int) -> tuple[int, int]:
+        """Return flags of a line, and when it has been filled."""
+        table, name = self._tables[number], number << 56 | row << 8 | seg
+        line_number, flags = self._tags.execute(name, command)
+        self._keep(name, line_number, flags)
+        if command == RELEASE:
+            return flags, 0
+        self._count_line(flags)
+        ends = [line.offset for line in table.lines[1:]] + [table.stride]
+        line = table.lines[seg]
+        beats = 1 if flags & HIT else (ends[seg] - line.offset) // self._p["bus_bytes"]
+        self._counts["exec_beats"] += beats
+        if flags & HIT:
+            return flags, 0
+        addr = table.base + row * table.stride + line.offset
+        filled = self._fetch(self._now, addr, beats) + beats
+        if flags & KEPT:
+            stamps = self._lines[line_number]
+            stamps.fills += 1
+            stamps.done_fills = stamps.fills
+            stamps.reads = stamps.done_reads = 0
+            stamps.filled = filled
+        return flags, filled
 
     def flush(self) -> None:
         """Drop all lines."""
@@ -632,23 +771,35 @@ class CardModel:
         self, op: _Operation, table: _Table, number: int, row: int, seg: int, out: int
     ) -> bool:
         counts, name = self._counts, number << 56 | row << 8 | seg
-        line_number, hit, evict = self._tags.lookup(name)
-        if self._record_left > 0:
-            self._recorded.append((name, line_number, 1 + 2 * hit + 4 * evict))
-            self._record_left -= 1
+        line_number, flags = self._tags.execute(name, LOOK)
+        self._keep(name, line_number, flags)
+        hit = bool(flags & HIT)
         stamps = self._lines[line_number]
-        op.line, op.fill = line_number, not hit
+        op.line, op.miss, op.fill = line_number, not hit, not hit and bool(flags & KEPT)
         op.fills, op.reads = stamps.fills, stamps.reads
-        counts["evictions"] += evict
+        self._count_line(flags)
         counts["line_hits" if hit else "line_misses"] += 1
         if hit:
+            counts["pinned_hits"] += bool(flags & PINNED)
+            counts["joins"] += stamps.done_fills != stamps.fills or stamps.filled > out
             stamps.reads += 1
             return True
-        stamps.fills += 1
-        stamps.reads = 0
+        if op.fill:
+            stamps.fills += 1
+            stamps.reads = 0
         line = table.lines[seg]
         op.ready = self._fetch(out, table.base + row * table.stride + line.offset, line.fetch_beats)
         return False
+
+    def _keep(self, name: int, line: int, flags: int) -> None:
+        if self._record_left > 0:
+            self._recorded.append((name, line, flags))
+            self._record_left -= 1
+
+    def _count_line(self, flags: int) -> None:
+        self._counts["evictions"] += bool(flags & EVICT)
+        self._counts["no_free_way"] += bool(flags & NO_WAY)
+        self._counts["not_admitted"] += bool(flags & REFUSED)
 
     def _push(self, number: int, op: _Operation) -> None:
         slot = self._slots[number]
@@ -661,6 +812,7 @@ class CardModel:
 
     def _fetch(self, out: int, addr: int, beats: int) -> int:
         p = self._p
+        self._counts["fetches"] += 1
         self._counts["fetch_beats"] += beats
         asked = max(out + p["fetch"], self._asked + 1, self._fetched.popleft() + 1)
         last = 0
@@ -700,7 +852,7 @@ class CardModel:
         p, slot = self._p, self._slots[number]
         op = slot.ring[slot.started % p["places"]]
         when = max(op.ready, slot.free)
-        self._why[number] = MEMORY if op.fill else NOTHING
+        self._why[number] = MEMORY if op.miss else NOTHING
         if op.waits and op.first_line:
             near = slot.row_start + (p["loop_long"] if slot.row_long else p["loop"])
             if near > when:
@@ -720,7 +872,7 @@ class CardModel:
             self._ready &= ~(1 << number)
             slot = self._slots[number]
             op = slot.ring[slot.started % self._p["places"]]
-            if not op.row or self._line_is_ready(number, op):
+            if not op.row or not op.has_line or self._line_is_ready(number, op):
                 self._start(number, slot, op)
                 return
 
@@ -748,7 +900,7 @@ class CardModel:
         slot.free = max(self._exec_free, now + p["alone"])
         if op.first_line:
             slot.row_start, slot.row_long = now, op.long_format
-        if op.row:
+        if op.row and op.has_line:
             self._read_or_fill(op)
         if op.last:
             self._bag_done(op)

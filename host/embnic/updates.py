@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .config import Table
 from .exchange import Exchange, Pending, Reply
-from .gen.wire import FRAME_OVERHEAD, KEY_TABLE_SHIFT, Opcode, Status
+from .gen.wire import FRAME_OVERHEAD, KEY_TABLE_SHIFT, Hold, Opcode, Status
 from .wire import Entries, FrameBatch, Route, encode_invalidate, encode_update, new_headers
 
 __all__ = ["ClientsFull", "PingRequest", "UpdateRequest", "UpdateSession"]
@@ -34,7 +34,7 @@ class ClientsFull(Exception):
 
 
 class UpdateRequest(Pending):
-    """Ask for rows to be written (UPDATE) or dropped from the cache (INVALIDATE), once."""
+    """Ask for rows to be written (UPDATE, FILL) or dropped from the cache (INVALIDATE), once."""
 
     def __init__(
         self,
@@ -99,8 +99,12 @@ class UpdateSession:
         *,
         table: Table,
         per_frame: int,
+        hold: Hold | None = None,
     ) -> None:
-        """Write `rows` uint8 [n, stride] to `keys` [n] of `table`; all differ, so the order of the frames is free."""
+        """Write `rows` uint8 [n, stride] to `keys` [n] of `table`; all differ, so the order of the frames is free.
+
+        With `hold` they are in the card's cache afterwards, held so where there is room.
+        """
         starts = range(0, len(keys), per_frame)
         requests = []
         for request_id, start in zip(exchange.next_ids(len(starts)).tolist(), starts, strict=True):
@@ -109,7 +113,12 @@ class UpdateSession:
             self._unanswered.add(self._sequence)
             requests.append(
                 self._request(
-                    request_id, self._sequence, table=table, keys=keys[chosen], rows=rows[chosen]
+                    request_id,
+                    self._sequence,
+                    table=table,
+                    keys=keys[chosen],
+                    rows=rows[chosen],
+                    hold=hold,
                 )
             )
         exchange.run(requests, doing="waiting for updates")
@@ -142,6 +151,7 @@ class UpdateSession:
         table: Table,
         keys: NDArray[np.uint64],
         rows: NDArray[np.uint8] | None = None,
+        hold: Hold | None = None,
     ) -> UpdateRequest:
         """Return the request that writes `rows`, or drops the keys from the cache."""
         entries = Entries(keys, np.array([0, len(keys)], np.int64))
@@ -153,7 +163,10 @@ class UpdateSession:
         if rows is None:
             frame = encode_invalidate(self._route, headers, entries, stamps=stamps)
         else:
-            frame = encode_update(self._route, headers, entries, stamps=stamps, rows=rows)
+            headers["first_bag"] = 0 if hold is None else hold
+            frame = encode_update(
+                self._route, headers, entries, stamps=stamps, rows=rows, fill=hold is not None
+            )
         size = frame.nbytes - FRAME_OVERHEAD
         return UpdateRequest(
             frame, request_id, size, client=self._client, sequence=sequence, rows=len(keys)

@@ -55,6 +55,7 @@ __all__ = [
     "encode_lookup",
     "encode_update",
     "encode_invalidate",
+    "encode_prefetch",
     "encode_ping",
     "Decoded",
     "decode",
@@ -179,13 +180,15 @@ def encode_update(
     *,
     stamps: NDArray[np.uint64],
     rows: Bytes,
+    fill: bool = False,
 ) -> FrameBatch:
-    """Return UPDATE frames that write `rows` to the keys of `entries`.
+    """Return UPDATE frames that write `rows` to the keys of `entries`, or FILL frames: first_bag is their `Hold`.
 
     `stamps` uint64 [n, 2]: client and sequence of every frame; `rows` uint8 [K, stored_vec64 * 64],
     as stored.
     """
-    headers = _with_counts(headers, Opcode.UPDATE, entries, np.zeros(len(headers), np.int64))
+    opcode = Opcode.FILL if fill else Opcode.UPDATE
+    headers = _with_counts(headers, opcode, entries, np.zeros(len(headers), np.int64))
     if rows.ndim != 2 or len(rows) != len(entries.keys) or rows.shape[1] % UNIT_BYTES:
         raise ConfigError(
             f"rows are {rows.dtype} {rows.shape}.",
@@ -201,6 +204,12 @@ def encode_invalidate(
     """Return INVALIDATE frames for the keys of `entries`; `stamps` as in `encode_update`."""
     headers = _with_counts(headers, Opcode.INVALIDATE, entries, np.zeros(len(headers), np.int64))
     return _encode_parts(route, headers, _stamped(stamps, entries))
+
+
+def encode_prefetch(route: Route, headers: NDArray[np.void], entries: Entries) -> FrameBatch:
+    """Return PREFETCH frames for the keys of `entries`; the column first_bag is the `Hold`."""
+    headers = _with_counts(headers, Opcode.PREFETCH, entries, np.zeros(len(headers), np.int64))
+    return encode(route, headers, entries.payload(), entries.edges())
 
 
 def encode_ping(route: Route, request_ids: NDArray[np.uint32]) -> FrameBatch:

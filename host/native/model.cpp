@@ -14,7 +14,11 @@
 
 namespace embnic {
 
-TagCache::TagCache(unsigned ways, std::size_t sets) : ways_(ways), index_bits_(0) {
+Sketch::Sketch(std::size_t words) : index_bits_(0), words_(words) {
+    while (std::size_t{1} << index_bits_ < words) index_bits_++;
+}
+
+TagCache::TagCache(unsigned ways, std::size_t sets) : ways_(ways), index_bits_(0), sketch_(ways * sets) {
     if (ways != 1 && ways != 2 && ways != 4 && ways != 8) throw std::invalid_argument("ways must be 1, 2, 4 or 8");
     if (sets < 2 || (sets & (sets - 1)) != 0) throw std::invalid_argument("sets must be a power of two from 2 on");
     while (std::size_t{1} << index_bits_ < sets) index_bits_++;
@@ -22,7 +26,9 @@ TagCache::TagCache(unsigned ways, std::size_t sets) : ways_(ways), index_bits_(0
     states_.resize(sets);
 }
 
-void TagCache::clear() noexcept { std::fill(states_.begin(), states_.end(), State{0, 0}); }
+void TagCache::clear() noexcept {
+    std::fill(states_.begin(), states_.end(), State{});
+}
 
 LruCache::LruCache(std::size_t lines) : lines_(lines) {
     if (lines < 1 || lines >= 0xFFFFFFFFu) throw std::invalid_argument("lines must be 1 or more, below 2**32 - 1");
@@ -204,6 +210,11 @@ private:
     Mask above_ = 0;
 };
 
+// -1: the key has no line, or none that anybody may read.
+std::int64_t line_of(const TagCache::Found &found) noexcept {
+    return (found.flags & TagCache::kAllocates) != 0 && found.kept() ? std::int64_t{found.line} : -1;
+}
+
 struct Line {
     std::int32_t fetch_beats, beats, beat_base, offset;  // offset of the line in its row, bytes
 };
@@ -219,7 +230,7 @@ struct Operation {
     Time ready;  // its line has come, or it has passed the tag stage
     std::uint32_t line, fills, reads;
     std::int32_t beats, request;
-    bool row, fill, waits, long_format, first_line, last, mean;
+    bool row, miss, fill, waits, long_format, first_line, last, mean;  // a miss that does not fill has no line
 };
 
 struct Stamps {
@@ -268,7 +279,7 @@ public:
         arrival_ = whole("arrival"), alone_ = whole("alone"), loop_ = whole("loop"), loop_long_ = whole("loop_long");
         filled_ = whole("filled"), credit_ = whole("credit"), pool_ = whole("pool"), pool_long_ = whole("pool_long");
         divide_ = whole("divide"), reply_ = whole("reply"), frame_gap_ = whole("frame_gap"), host_ = whole("host");
-        update_ = whole("update");
+        update_ = whole("update"), prefetch_ = whole("prefetch");
         require(slots_n_ >= 2 && slots_n_ <= 64, "slots must be 2 to 64");
         require(places_ >= 1 && (places_ & (places_ - 1)) == 0, "places must be a power of two");
         require(window_ >= 1 && window_ <= contexts_ && fetches_ >= 1 && queue_ >= 1,
@@ -336,10 +347,50 @@ public:
         require(number < tables_.size() && !tables_[number].lines.empty(), "unknown table");
         for (std::size_t i = 0; i < rows.shape(0); i++) {
             for (std::size_t seg = 0; seg < tables_[number].lines.size(); seg++) {
-                tags_.drop(name_of(number, static_cast<std::uint64_t>(rows.data()[i]), seg));
+                tags_.execute(name_of(number, static_cast<std::uint64_t>(rows.data()[i]), seg), TagCache::Command::kDrop);
             }
         }
         now_ += update_ * static_cast<Time>(rows.shape(0));
+    }
+
+    // How the host wrote the register CACHE.
+    void configure(unsigned cached_ways, bool admission) noexcept { tags_.configure(cached_ways, admission); }
+
+    // Rows are fetched (3), and locked (4) or pinned (5), or released (2): a PREFETCH. Returns the rows that are as asked
+    // for, and those that were there before.
+    nb::tuple prefetch(std::size_t number, Ints rows, unsigned command) {
+        require(number < tables_.size() && !tables_[number].lines.empty(), "unknown table");
+        require(command >= 2 && command <= 5, "command must be 2 to 5");
+        const Table &table = tables_[number];
+        const auto asked = static_cast<TagCache::Command>(command);
+        const bool release = asked == TagCache::Command::kRelease;
+        const unsigned wanted = asked == TagCache::Command::kFetch || release ? TagCache::kKept : TagCache::kHeld;
+        std::int64_t granted = 0, there = 0;
+        Time end = now_;
+        for (std::size_t i = 0; i < rows.shape(0); i++) {
+            const auto row = static_cast<std::uint64_t>(rows.data()[i]);
+            bool all_granted = true, all_there = true;
+            now_ += prefetch_;
+            for (std::size_t seg = 0; seg < table.lines.size(); seg++) {
+                const std::uint64_t name = name_of(number, row, seg);
+                const TagCache::Found found = tags_.execute(name, asked);
+                keep(name, found);
+                all_granted &= (found.flags & wanted) != 0, all_there &= found.hit();
+                if (release) continue;
+                count_line(found);
+                const std::int64_t beats = found.hit() ? 1 : stored_beats(table, seg);
+                counts_.exec_beats += beats;
+                if (found.hit()) continue;
+                const Time come = fetch(now_, table.base + row * table.stride + static_cast<std::uint64_t>(table.lines[seg].offset),
+                                        beats);
+                end = std::max(end, come + beats);
+                if (found.kept()) take_fill(lines_[found.line], come + beats);
+            }
+            granted += all_granted, there += all_there;
+        }
+        now_ = std::max(now_, end);
+        counts_.prefetches++, counts_.prefetch_rows += granted;
+        return nb::make_tuple(granted, there);
     }
 
     void flush() noexcept { tags_.clear(); }
@@ -354,8 +405,8 @@ public:
                 flags.shape(0) == recorded_.size(), "the arrays do not have the length of what was recorded");
         for (std::size_t i = 0; i < recorded_.size(); i++) {
             keys.data()[i] = recorded_[i].key;
-            lines.data()[i] = recorded_[i].found.line;
-            flags.data()[i] = 1 + 2 * recorded_[i].found.hit + 4 * recorded_[i].found.evict;
+            lines.data()[i] = line_of(recorded_[i].found);
+            flags.data()[i] = recorded_[i].found.flags;
         }
     }
 
@@ -366,6 +417,9 @@ public:
         out["requests"] = c.requests, out["bags"] = c.bags, out["keys"] = c.keys, out["keys_null"] = c.keys_null;
         out["keys_padding"] = c.keys_padding, out["row_hits"] = c.row_hits, out["row_misses"] = c.row_misses;
         out["line_hits"] = c.line_hits, out["line_misses"] = c.line_misses, out["evictions"] = c.evictions;
+        out["pinned_hits"] = c.pinned_hits, out["joins"] = c.joins, out["fetches"] = c.fetches;
+        out["no_free_way"] = c.no_free_way, out["not_admitted"] = c.not_admitted;
+        out["prefetches"] = c.prefetches, out["prefetch_rows"] = c.prefetch_rows;
         out["fetch_beats"] = c.fetch_beats, out["exec_beats"] = c.exec_beats, out["exec_fetch"] = c.exec_fetch;
         out["exec_hazard"] = c.exec_hazard;
         out["exec_empty"] = now_ - c.exec_beats - c.exec_fetch - c.exec_hazard;
@@ -379,6 +433,8 @@ private:
         std::int64_t requests = 0, bags = 0, keys = 0, keys_null = 0, keys_padding = 0, row_hits = 0, row_misses = 0;
         std::int64_t line_hits = 0, line_misses = 0, evictions = 0, fetch_beats = 0, exec_beats = 0, exec_fetch = 0;
         std::int64_t exec_hazard = 0, tx_frames = 0, tx_bytes = 0, replies = 0, partials = 0;
+        std::int64_t pinned_hits = 0, joins = 0, fetches = 0, no_free_way = 0, not_admitted = 0;
+        std::int64_t prefetches = 0, prefetch_rows = 0;
     };
     struct Recorded {
         std::uint64_t key;
@@ -608,22 +664,48 @@ private:
     void look_up(Operation &op, const Table &table, std::size_t number, std::uint64_t row, std::size_t seg, Time out,
                  bool &all_hit) {
         const std::uint64_t name = name_of(number, row, seg);
-        const TagCache::Found found = tags_.lookup(name);
-        if (record_left_ > 0) recorded_.push_back({name, found}), record_left_--;
+        const TagCache::Found found = tags_.look(name);
+        keep(name, found);
         Stamps &stamps = lines_[found.line];
-        op.line = found.line, op.fill = !found.hit;
+        op.line = found.line, op.miss = !found.hit(), op.fill = op.miss && found.kept();
         op.fills = stamps.fills, op.reads = stamps.reads;
-        counts_.evictions += found.evict;
-        if (found.hit) {
+        count_line(found);
+        if (found.hit()) {
             counts_.line_hits++;
+            counts_.pinned_hits += (found.flags & TagCache::kPinned) != 0;
+            counts_.joins += stamps.done_fills != stamps.fills || stamps.filled > out;
             stamps.reads++;
             return;
         }
         counts_.line_misses++;
         all_hit = false;
-        stamps.fills++, stamps.reads = 0;
+        if (op.fill) stamps.fills++, stamps.reads = 0;
         const Line &line = table.lines[seg];
         op.ready = fetch(out, table.base + row * table.stride + static_cast<std::uint64_t>(line.offset), line.fetch_beats);
+    }
+
+    void keep(std::uint64_t name, const TagCache::Found &found) {
+        if (record_left_ > 0) recorded_.push_back({name, found}), record_left_--;
+    }
+
+    void count_line(const TagCache::Found &found) noexcept {
+        counts_.evictions += (found.flags & TagCache::kEvict) != 0;
+        counts_.no_free_way += (found.flags & TagCache::kNoWay) != 0;
+        counts_.not_admitted += (found.flags & TagCache::kRefused) != 0;
+    }
+
+    // A prefetched line comes while nothing else is under way.
+    static void take_fill(Stamps &stamps, Time filled) noexcept {
+        stamps.fills++, stamps.done_fills = stamps.fills;
+        stamps.reads = stamps.done_reads = 0;
+        stamps.filled = filled;
+    }
+
+    // A prefetch fetches whole lines, padding included.
+    std::int64_t stored_beats(const Table &table, std::size_t seg) const noexcept {
+        const auto rest = static_cast<std::int64_t>(table.stride) - table.lines[seg].offset;
+        const std::int64_t next = seg + 1 < table.lines.size() ? table.lines[seg + 1].offset - table.lines[seg].offset : rest;
+        return next / bus_;
     }
 
     void push(unsigned number, const Operation &op) {
@@ -636,7 +718,7 @@ private:
     // ---- memory -----------------------------------------------------------------------------------------------------
 
     Time fetch(Time out, std::uint64_t addr, std::int64_t beats) {
-        counts_.fetch_beats += beats;
+        counts_.fetches++, counts_.fetch_beats += beats;
         Time asked = std::max({out + fetch_, asked_ + 1, fetched_[fetch_at_] + 1});
         Time last = 0;
         while (beats > 0) {
@@ -679,7 +761,7 @@ private:
         Slot &slot = slots_[number];
         const Operation &op = slot.ring[slot.started & (places_ - 1)];
         Time when = std::max(op.ready, slot.free);
-        why_[number] = op.fill ? kMemory : kNothing;
+        why_[number] = op.miss ? kMemory : kNothing;
         if (op.waits && op.first_line) {
             const Time near = slot.row_start + (slot.row_long ? loop_long_ : loop_);
             if (near > when) when = near, why_[number] = kAccumulator;
@@ -704,11 +786,13 @@ private:
             ready_ &= ~(Mask{1} << number);
             Slot &slot = slots_[number];
             const Operation &op = slot.ring[slot.started & (places_ - 1)];
-            if (op.row && !line_is_ready(number, op)) continue;
+            if (op.row && has_line(op) && !line_is_ready(number, op)) continue;
             start(number, slot, op);
             return;
         }
     }
+
+    static bool has_line(const Operation &op) noexcept { return !op.miss || op.fill; }
 
     bool line_is_ready(unsigned number, const Operation &op) {
         const Stamps &stamps = lines_[op.line];
@@ -735,7 +819,7 @@ private:
         slot.started++;
         slot.free = std::max(exec_free_, now_ + alone_);
         if (op.first_line) slot.row_start = now_, slot.row_long = op.long_format;
-        if (op.row) {
+        if (op.row && has_line(op)) {
             Stamps &stamps = lines_[op.line];
             if (op.fill) stamps.done_fills++, stamps.done_reads = 0, stamps.filled = exec_free_ + filled_;
             else stamps.done_reads++;
@@ -798,7 +882,7 @@ private:
     Time base_latency_, hit_latency_, miss_latency_, bank_busy_, refresh_period_, refresh_cycles_, jitter_;
     std::int64_t banks_, row_bytes_, memory_bytes_;
     Time decode_, request_gap_, issue_, tag_, fetch_, arrival_, alone_, loop_, loop_long_, filled_, credit_, pool_;
-    Time pool_long_, divide_, reply_, frame_gap_, host_, update_;
+    Time pool_long_, divide_, reply_, frame_gap_, host_, update_, prefetch_;
     std::size_t queue_ = 1;
 
     Time now_ = 0;
@@ -854,25 +938,21 @@ nb::tuple feed_tags(TagCache &cache, Keys keys) {
     const std::size_t count = keys.shape(0);
     for (std::size_t i = 0; i < count; i++) {
         if (i + kAhead < count) cache.prefetch(at[i + kAhead]);
-        const TagCache::Found found = cache.lookup(at[i]);
-        hits += found.hit, evictions += found.evict;
+        const TagCache::Found found = cache.look(at[i]);
+        hits += found.hit(), evictions += (found.flags & TagCache::kEvict) != 0;
     }
     return nb::make_tuple(hits, evictions);
 }
 
-void decide_tags(TagCache &cache, Keys keys, Ints allocate, OutInts lines, OutInts flags) {
+void decide_tags(TagCache &cache, Keys keys, Ints commands, OutInts lines, OutInts flags) {
     const std::size_t count = keys.shape(0);
-    require(allocate.shape(0) == count && lines.shape(0) == count && flags.shape(0) == count,
+    require(commands.shape(0) == count && lines.shape(0) == count && flags.shape(0) == count,
             "the arrays differ in length");
     for (std::size_t i = 0; i < count; i++) {
-        if (allocate.data()[i] == 0) {
-            lines.data()[i] = -1;
-            flags.data()[i] = cache.drop(keys.data()[i]) ? 2 : 0;
-            continue;
-        }
-        const TagCache::Found found = cache.lookup(keys.data()[i]);
-        lines.data()[i] = found.line;
-        flags.data()[i] = 1 + 2 * found.hit + 4 * found.evict;
+        require(commands.data()[i] >= 0 && commands.data()[i] <= 5, "a command must be 0 to 5");
+        const TagCache::Found found = cache.execute(keys.data()[i], static_cast<TagCache::Command>(commands.data()[i]));
+        lines.data()[i] = line_of(found);
+        flags.data()[i] = found.flags;
     }
 }
 
@@ -902,9 +982,9 @@ void bind_model(nanobind::module_ &m) {
     nb::class_<TagCache>(m, "TagCache")
         .def(nb::init<unsigned, std::size_t>(), "ways"_a, "sets"_a)
         .def("clear", &TagCache::clear)
-        .def("drop", &TagCache::drop, "key"_a)
+        .def("configure", &TagCache::configure, "cached_ways"_a, "admission"_a)
         .def("feed", &feed_tags, "keys"_a)
-        .def("decide", &decide_tags, "keys"_a, "allocate"_a, "lines"_a.noconvert(), "flags"_a.noconvert());
+        .def("decide", &decide_tags, "keys"_a, "commands"_a, "lines"_a.noconvert(), "flags"_a.noconvert());
     nb::class_<LruCache>(m, "LruCache")
         .def(nb::init<std::size_t>(), "lines"_a)
         .def("clear", &LruCache::clear)
@@ -917,6 +997,8 @@ void bind_model(nanobind::module_ &m) {
         .def(nb::init<const nb::dict &>(), "parameters"_a)
         .def("define", &CardModel::define, "number"_a, "lines"_a, "where"_a, "long_format"_a, "mean"_a)
         .def("run", &CardModel::run, "keys"_a, "splits"_a, "vec64"_a, "flags"_a)
+        .def("configure", &CardModel::configure, "cached_ways"_a, "admission"_a)
+        .def("prefetch", &CardModel::prefetch, "number"_a, "rows"_a, "command"_a)
         .def("invalidate", &CardModel::invalidate, "number"_a, "rows"_a)
         .def("flush", &CardModel::flush)
         .def("record", &CardModel::record, "most"_a)

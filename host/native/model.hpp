@@ -4,6 +4,7 @@
 #ifndef EMBNIC_MODEL_HPP
 #define EMBNIC_MODEL_HPP
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
@@ -11,39 +12,76 @@
 
 namespace embnic {
 
-// What embnic_cache_tags decides: set by XOR of the key's pieces, lowest invalid way, else tree PLRU; allocated at once.
+// What embnic_cache_sketch estimates: how often a key was looked up lately.
+class Sketch {
+public:
+    explicit Sketch(std::size_t words);  // a power of two from 2 on
+
+    // Estimates, after counting the lookup where `count`.
+    unsigned look(std::uint64_t key, bool count) noexcept {
+        Word &word = words_[fold(key, index_bits_) & (words_.size() - 1)];
+        const unsigned low = fold(key, index_bits_ + 1) & 3, high = 4 + (fold(key, index_bits_ + 2) & 3);
+        const unsigned age = (epoch_ - word.epoch) & 3;
+        if (!count) return std::min(word.count[low], word.count[high]) >> age;
+        for (std::uint8_t &counter : word.count) counter = static_cast<std::uint8_t>(counter >> age);
+        word.epoch = epoch_;
+        word.count[low] = static_cast<std::uint8_t>(word.count[low] + (word.count[low] < kMost));
+        word.count[high] = static_cast<std::uint8_t>(word.count[high] + (word.count[high] < kMost));
+        if (++ticks_ == 8 * words_.size()) ticks_ = 0, epoch_ = static_cast<std::uint8_t>((epoch_ + 1) & 3);
+        return std::min(word.count[low], word.count[high]);
+    }
+
+    static std::uint64_t fold(std::uint64_t key, unsigned width) noexcept {
+        std::uint64_t folded = key;
+        for (unsigned shift = width; shift < 64; shift += width) folded ^= key >> shift;
+        return folded;
+    }
+
+private:
+    static constexpr unsigned kMost = 15;
+    struct Word {
+        std::uint8_t count[8], epoch;
+    };
+
+    unsigned index_bits_;
+    std::uint8_t epoch_ = 0;
+    std::size_t ticks_ = 0;
+    std::vector<Word> words_;
+};
+
+// What embnic_cache_tags decides: set by XOR of the key's pieces; lowest unused way, else tree PLRU over the ways that are
+// not held; allocated at once, unless all ways are held or the filter refuses.
 class TagCache {
 public:
+    enum class Command : std::uint8_t { kDrop, kLook, kRelease, kFetch, kLock, kPin };
+    // kKept: with kRelease, it was held. kNoWay, kRefused: a miss that gets no way.
+    enum Flag : std::uint8_t { kAllocates = 1, kHit = 2, kEvict = 4, kKept = 8, kNoWay = 16, kRefused = 32, kPinned = 64, kHeld = 128 };
     struct Found {
-        std::uint32_t line;  // set * ways + way
-        bool hit, evict;
+        std::uint32_t line;  // set * ways + way; means something when hit or kept
+        std::uint8_t flags;
+
+        bool hit() const noexcept { return (flags & kHit) != 0; }
+        bool kept() const noexcept { return (flags & kKept) != 0; }
     };
 
     // `ways` is 1, 2, 4 or 8, `sets` a power of two from 2 on.
     TagCache(unsigned ways, std::size_t sets);
 
+    // How many ways of each set holds must leave, and whether the filter is asked.
+    void configure(unsigned cached_ways, bool admission) noexcept { cached_ways_ = cached_ways, admission_ = admission; }
+
     std::size_t lines() const noexcept { return keys_.size(); }
-    void clear() noexcept;
+    void clear() noexcept;  // drops everything; what was counted stays
 
-    Found lookup(std::uint64_t key) noexcept {
+    Found look(std::uint64_t key) noexcept { return execute(key, Command::kLook); }
+
+    Found execute(std::uint64_t key, Command command) noexcept {
         switch (ways_) {
-            case 1: return lookup_of<1>(key);
-            case 2: return lookup_of<2>(key);
-            case 4: return lookup_of<4>(key);
-            default: return lookup_of<8>(key);
+            case 1: return execute_of<1>(key, command);
+            case 2: return execute_of<2>(key, command);
+            case 4: return execute_of<4>(key, command);
+            default: return execute_of<8>(key, command);
         }
-    }
-
-    // Drops the line if it is there; its place in the PLRU order stays.
-    bool drop(std::uint64_t key) noexcept {
-        const std::size_t set = set_of(key);
-        const std::uint64_t *keys = &keys_[set * ways_];
-        for (unsigned way = 0; way < ways_; way++) {
-            if ((states_[set].valid >> way & 1) == 0 || keys[way] != key) continue;
-            states_[set].valid = static_cast<std::uint8_t>(states_[set].valid & ~(1u << way));
-            return true;
-        }
-        return false;
     }
 
     void prefetch(std::uint64_t key) const noexcept {
@@ -55,47 +93,95 @@ public:
 private:
     // A PLRU bit names the half to be replaced next; node n has the children 2n+1 and 2n+2.
     struct State {
-        std::uint8_t valid, plru;
+        std::uint8_t valid, pinned, locked, plru;
+        std::uint8_t frequency[8];  // estimate at the last lookup
     };
 
     std::size_t set_of(std::uint64_t key) const noexcept {
-        std::uint64_t set = key;
-        for (unsigned shift = index_bits_; shift < 64; shift += index_bits_) set ^= key >> shift;
-        return static_cast<std::size_t>(set & (states_.size() - 1));
+        return static_cast<std::size_t>(Sketch::fold(key, index_bits_) & (states_.size() - 1));
+    }
+
+    static void clear_bits(std::uint8_t &mask, unsigned bits) noexcept { mask = static_cast<std::uint8_t>(mask & ~bits); }
+    static void set_bits(std::uint8_t &mask, unsigned bits) noexcept { mask = static_cast<std::uint8_t>(mask | bits); }
+
+    // The victim among the ways of `open`, of which there is one.
+    template <unsigned kWays>
+    static unsigned victim_of(unsigned plru, unsigned open) noexcept {
+        unsigned way = 0;
+        for (unsigned node = 0, half = kWays / 2; half > 0; half /= 2) {
+            const unsigned ways = (1u << half) - 1, left = open >> way & ways, right = open >> (way + half) & ways;
+            const unsigned side = right != 0 && ((plru >> node & 1u) != 0 || left == 0);
+            way += half * side;
+            node = 2 * node + 1 + side;
+        }
+        return way;
     }
 
     template <unsigned kWays>
-    Found lookup_of(std::uint64_t key) noexcept {
+    Found execute_of(std::uint64_t key, Command command) noexcept {
+        constexpr unsigned kAll = (1u << kWays) - 1;
         const std::size_t set = set_of(key);
         std::uint64_t *keys = &keys_[set * kWays];
         State &state = states_[set];
+        const unsigned used = state.valid | state.pinned, held = state.pinned | state.locked;
         unsigned match = 0;
         for (unsigned way = 0; way < kWays; way++) match |= static_cast<unsigned>(keys[way] == key) << way;
-        match &= state.valid;
-        constexpr unsigned kAll = (1u << kWays) - 1;
-        const bool hit = match != 0, full = state.valid == kAll;
+        match &= used;
+        const bool mine = match != 0, hit = (match & state.valid) != 0;
+        Found found{0, static_cast<std::uint8_t>((hit ? kHit : 0) | ((match & state.valid & state.pinned) != 0 ? kPinned : 0))};
+        if (command == Command::kDrop || command == Command::kRelease) {
+            if (command == Command::kDrop) clear_bits(state.valid, match);
+            else clear_bits(state.pinned, match), found.flags |= (match & held) != 0 ? kKept : 0;
+            clear_bits(state.locked, match);
+            return found;
+        }
+        found.flags |= kAllocates;
+        const unsigned estimate = admission_ ? sketch_.look(key, command == Command::kLook) : 0;
         unsigned way = 0;
-        if (hit) {
+        if (mine) {
             way = static_cast<unsigned>(__builtin_ctz(match));
         } else {
-            if (!full) way = static_cast<unsigned>(__builtin_ctz(~static_cast<unsigned>(state.valid)));
-            else for (unsigned node = 0, half = kWays / 2; half > 0; half /= 2) {
-                const unsigned right = state.plru >> node & 1u;
-                way += half * right;
-                node = 2 * node + 1 + right;
+            if (held == kAll) {
+                found.flags |= kNoWay;
+                return found;
+            }
+            if (used != kAll) {
+                way = static_cast<unsigned>(__builtin_ctz(~used));
+            } else {
+                way = victim_of<kWays>(state.plru, ~held & kAll);
+                if (admission_ && command == Command::kLook && estimate <= state.frequency[way]) {
+                    if (state.frequency[way] > 0) state.frequency[way]--;
+                    found.flags |= kRefused;
+                    return found;
+                }
+                found.flags |= kEvict;
             }
             keys[way] = key;
-            state.valid = static_cast<std::uint8_t>(state.valid | 1u << way);
         }
+        found.line = static_cast<std::uint32_t>(set * kWays + way);
+        found.flags |= kKept;
+        set_bits(state.valid, 1u << way);
+        state.frequency[way] = static_cast<std::uint8_t>(estimate);
         for (unsigned node = 0, half = kWays / 2; half > 0; half /= 2) {
             const unsigned right = (way & half) != 0;
             state.plru = static_cast<std::uint8_t>((state.plru & ~(1u << node)) | (1u - right) << node);
             node = 2 * node + 1 + right;
         }
-        return {static_cast<std::uint32_t>(set * kWays + way), hit, !hit && full};
+        if (command == Command::kLook) {
+            clear_bits(state.locked, 1u << way);
+        } else if (command != Command::kFetch) {
+            const bool room = static_cast<unsigned>(__builtin_popcount(~held & kAll)) > cached_ways_;
+            if ((match & held) != 0 || room) {
+                set_bits(command == Command::kPin ? state.pinned : state.locked, 1u << way);
+                found.flags |= kHeld;
+            }
+        }
+        return found;
     }
 
-    unsigned ways_, index_bits_;
+    unsigned ways_, index_bits_, cached_ways_ = 1;
+    bool admission_ = false;
+    Sketch sketch_;
     std::vector<std::uint64_t> keys_;  // [sets][ways]
     std::vector<State> states_;        // [sets]
 };

@@ -282,6 +282,7 @@ module embnic_csr (
         logic TABLE_SEL;
         logic TABLE_WORD[8];
         logic TABLE_COMMIT;
+        logic CACHE;
         logic LATENCY_BUCKET;
         logic LATENCY_COUNT[4];
         logic ERROR_SEL;
@@ -491,6 +492,34 @@ module embnic_csr (
             logic LO;
             logic HI;
         } SATURATIONS;
+        struct {
+            logic LO;
+            logic HI;
+        } PINNED_HITS;
+        struct {
+            logic LO;
+            logic HI;
+        } JOINS;
+        struct {
+            logic LO;
+            logic HI;
+        } FETCHES;
+        struct {
+            logic LO;
+            logic HI;
+        } NO_FREE_WAY;
+        struct {
+            logic LO;
+            logic HI;
+        } NOT_ADMITTED;
+        struct {
+            logic LO;
+            logic HI;
+        } PREFETCHES;
+        struct {
+            logic LO;
+            logic HI;
+        } PREFETCH_ROWS;
     } decoded_reg_strb_t;
     decoded_reg_strb_t decoded_reg_strb;
     logic decoded_err;
@@ -571,6 +600,8 @@ module embnic_csr (
         end
         decoded_reg_strb.TABLE_COMMIT = cpuif_req_masked & (cpuif_addr == 12'hc4);
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'hc4);
+        decoded_reg_strb.CACHE = cpuif_req_masked & (cpuif_addr == 12'hc8);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'hc8);
         decoded_reg_strb.LATENCY_BUCKET = cpuif_req_masked & (cpuif_addr == 12'hd0);
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'hd0);
         for(int i0=0; i0<4; i0++) begin
@@ -789,6 +820,34 @@ module embnic_csr (
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h290);
         decoded_reg_strb.SATURATIONS.HI = cpuif_req_masked & (cpuif_addr == 12'h294) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h294);
+        decoded_reg_strb.PINNED_HITS.LO = cpuif_req_masked & (cpuif_addr == 12'h298) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h298);
+        decoded_reg_strb.PINNED_HITS.HI = cpuif_req_masked & (cpuif_addr == 12'h29c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h29c);
+        decoded_reg_strb.JOINS.LO = cpuif_req_masked & (cpuif_addr == 12'h2a0) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2a0);
+        decoded_reg_strb.JOINS.HI = cpuif_req_masked & (cpuif_addr == 12'h2a4) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2a4);
+        decoded_reg_strb.FETCHES.LO = cpuif_req_masked & (cpuif_addr == 12'h2a8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2a8);
+        decoded_reg_strb.FETCHES.HI = cpuif_req_masked & (cpuif_addr == 12'h2ac) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2ac);
+        decoded_reg_strb.NO_FREE_WAY.LO = cpuif_req_masked & (cpuif_addr == 12'h2b0) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2b0);
+        decoded_reg_strb.NO_FREE_WAY.HI = cpuif_req_masked & (cpuif_addr == 12'h2b4) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2b4);
+        decoded_reg_strb.NOT_ADMITTED.LO = cpuif_req_masked & (cpuif_addr == 12'h2b8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2b8);
+        decoded_reg_strb.NOT_ADMITTED.HI = cpuif_req_masked & (cpuif_addr == 12'h2bc) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2bc);
+        decoded_reg_strb.PREFETCHES.LO = cpuif_req_masked & (cpuif_addr == 12'h2c0) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2c0);
+        decoded_reg_strb.PREFETCHES.HI = cpuif_req_masked & (cpuif_addr == 12'h2c4) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2c4);
+        decoded_reg_strb.PREFETCH_ROWS.LO = cpuif_req_masked & (cpuif_addr == 12'h2c8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2c8);
+        decoded_reg_strb.PREFETCH_ROWS.HI = cpuif_req_masked & (cpuif_addr == 12'h2cc) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2cc);
         decoded_err = ~is_valid_addr & decoded_req;
     end
 
@@ -911,6 +970,16 @@ module embnic_csr (
         } TABLE_COMMIT;
         struct {
             struct {
+                logic [3:0] next;
+                logic load_next;
+            } cached_ways;
+            struct {
+                logic next;
+                logic load_next;
+            } admission;
+        } CACHE;
+        struct {
+            struct {
                 logic [7:0] next;
                 logic load_next;
             } bucket;
@@ -1010,6 +1079,14 @@ module embnic_csr (
                 logic value;
             } commit;
         } TABLE_COMMIT;
+        struct {
+            struct {
+                logic [3:0] value;
+            } cached_ways;
+            struct {
+                logic value;
+            } admission;
+        } CACHE;
         struct {
             struct {
                 logic [7:0] value;
@@ -1525,6 +1602,52 @@ module embnic_csr (
         end
     end
     assign hwif_out.TABLE_COMMIT.commit.value = field_storage.TABLE_COMMIT.commit.value;
+    // Field: embnic_csr.CACHE.cached_ways
+    always_comb begin
+        automatic logic [3:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.CACHE.cached_ways.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.CACHE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.CACHE.cached_ways.value & ~decoded_wr_biten[3:0]) | (decoded_wr_data[3:0] & decoded_wr_biten[3:0]);
+            load_next_c = '1;
+        end
+        field_combo.CACHE.cached_ways.next = next_c;
+        field_combo.CACHE.cached_ways.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.CACHE.cached_ways.value <= 4'h1;
+        end else begin
+            if(field_combo.CACHE.cached_ways.load_next) begin
+                field_storage.CACHE.cached_ways.value <= field_combo.CACHE.cached_ways.next;
+            end
+        end
+    end
+    assign hwif_out.CACHE.cached_ways.value = field_storage.CACHE.cached_ways.value;
+    // Field: embnic_csr.CACHE.admission
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.CACHE.admission.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.CACHE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.CACHE.admission.value & ~decoded_wr_biten[4:4]) | (decoded_wr_data[4:4] & decoded_wr_biten[4:4]);
+            load_next_c = '1;
+        end
+        field_combo.CACHE.admission.next = next_c;
+        field_combo.CACHE.admission.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.CACHE.admission.value <= 1'h0;
+        end else begin
+            if(field_combo.CACHE.admission.load_next) begin
+                field_storage.CACHE.admission.value <= field_combo.CACHE.admission.next;
+            end
+        end
+    end
+    assign hwif_out.CACHE.admission.value = field_storage.CACHE.admission.value;
     // Field: embnic_csr.LATENCY_BUCKET.bucket
     always_comb begin
         automatic logic [7:0] next_c;
@@ -1716,6 +1839,10 @@ module embnic_csr (
         end
         if(ad_low(rd_mux_addr) == ad_low(12'hc4)) begin
             readback_data_var[ad_hi(12'hc4)][0] = field_storage.TABLE_COMMIT.commit.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'hc8)) begin
+            readback_data_var[ad_hi(12'hc8)][3:0] = field_storage.CACHE.cached_ways.value;
+            readback_data_var[ad_hi(12'hc8)][4] = field_storage.CACHE.admission.value;
         end
         if(ad_low(rd_mux_addr) == ad_low(12'hd0)) begin
             readback_data_var[ad_hi(12'hd0)][7:0] = field_storage.LATENCY_BUCKET.bucket.value;
@@ -2041,6 +2168,48 @@ module embnic_csr (
         end
         if(ad_low(rd_mux_addr) == ad_low(12'h294)) begin
             readback_data_var[ad_hi(12'h294)][31:0] = hwif_in.SATURATIONS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h298)) begin
+            readback_data_var[ad_hi(12'h298)][31:0] = hwif_in.PINNED_HITS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h29c)) begin
+            readback_data_var[ad_hi(12'h29c)][31:0] = hwif_in.PINNED_HITS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2a0)) begin
+            readback_data_var[ad_hi(12'h2a0)][31:0] = hwif_in.JOINS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2a4)) begin
+            readback_data_var[ad_hi(12'h2a4)][31:0] = hwif_in.JOINS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2a8)) begin
+            readback_data_var[ad_hi(12'h2a8)][31:0] = hwif_in.FETCHES.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2ac)) begin
+            readback_data_var[ad_hi(12'h2ac)][31:0] = hwif_in.FETCHES.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2b0)) begin
+            readback_data_var[ad_hi(12'h2b0)][31:0] = hwif_in.NO_FREE_WAY.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2b4)) begin
+            readback_data_var[ad_hi(12'h2b4)][31:0] = hwif_in.NO_FREE_WAY.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2b8)) begin
+            readback_data_var[ad_hi(12'h2b8)][31:0] = hwif_in.NOT_ADMITTED.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2bc)) begin
+            readback_data_var[ad_hi(12'h2bc)][31:0] = hwif_in.NOT_ADMITTED.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2c0)) begin
+            readback_data_var[ad_hi(12'h2c0)][31:0] = hwif_in.PREFETCHES.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2c4)) begin
+            readback_data_var[ad_hi(12'h2c4)][31:0] = hwif_in.PREFETCHES.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2c8)) begin
+            readback_data_var[ad_hi(12'h2c8)][31:0] = hwif_in.PREFETCH_ROWS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2cc)) begin
+            readback_data_var[ad_hi(12'h2cc)][31:0] = hwif_in.PREFETCH_ROWS.HI.value.next;
         end
         readback_data_rt_c = readback_data_var;
     end

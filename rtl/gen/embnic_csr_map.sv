@@ -79,6 +79,9 @@ module embnic_csr_map
     output      logic [31:0]  table_sel,         // table that table_commit writes
     output      logic [255:0] table_words,       // its descriptor, word 0 in bits 31:0
     output      logic         table_commit,      // pulse: write it
+    // row cache
+    output      logic [3:0]   cfg_cached_ways,   // of each set that held rows leave
+    output      logic         cfg_admission,     // ask the admission filter
     // latency histograms and error log
     output      logic [7:0]   latency_bucket,    // which bucket latency_count shows
     input  wire logic [3:0][31:0] latency_count, // of the four stages
@@ -236,6 +239,20 @@ module embnic_csr_map
     assign hwif_in.KEYS_ABANDONED.HI.value.next = counters[CNT_KEYS_ABANDONED][63:32];
     assign hwif_in.SATURATIONS.LO.value.next = counters[CNT_SATURATIONS][31:0];
     assign hwif_in.SATURATIONS.HI.value.next = counters[CNT_SATURATIONS][63:32];
+    assign hwif_in.PINNED_HITS.LO.value.next = counters[CNT_PINNED_HITS][31:0];
+    assign hwif_in.PINNED_HITS.HI.value.next = counters[CNT_PINNED_HITS][63:32];
+    assign hwif_in.JOINS.LO.value.next = counters[CNT_JOINS][31:0];
+    assign hwif_in.JOINS.HI.value.next = counters[CNT_JOINS][63:32];
+    assign hwif_in.FETCHES.LO.value.next = counters[CNT_FETCHES][31:0];
+    assign hwif_in.FETCHES.HI.value.next = counters[CNT_FETCHES][63:32];
+    assign hwif_in.NO_FREE_WAY.LO.value.next = counters[CNT_NO_FREE_WAY][31:0];
+    assign hwif_in.NO_FREE_WAY.HI.value.next = counters[CNT_NO_FREE_WAY][63:32];
+    assign hwif_in.NOT_ADMITTED.LO.value.next = counters[CNT_NOT_ADMITTED][31:0];
+    assign hwif_in.NOT_ADMITTED.HI.value.next = counters[CNT_NOT_ADMITTED][63:32];
+    assign hwif_in.PREFETCHES.LO.value.next = counters[CNT_PREFETCHES][31:0];
+    assign hwif_in.PREFETCHES.HI.value.next = counters[CNT_PREFETCHES][63:32];
+    assign hwif_in.PREFETCH_ROWS.LO.value.next = counters[CNT_PREFETCH_ROWS][31:0];
+    assign hwif_in.PREFETCH_ROWS.HI.value.next = counters[CNT_PREFETCH_ROWS][63:32];
 
     // What the registers set
     assign cfg_enable        = hwif_out.CONTROL.enable.value;
@@ -246,6 +263,8 @@ module embnic_csr_map
     assign cfg_generator     = hwif_out.CONTROL.generator.value;
     assign cfg_latency_clear = hwif_out.CONTROL.latency_clear.value;
     assign cfg_errors_clear  = hwif_out.CONTROL.errors_clear.value;
+    assign cfg_cached_ways   = hwif_out.CACHE.cached_ways.value;
+    assign cfg_admission     = hwif_out.CACHE.admission.value;
     assign gen_table         = hwif_out.GEN_TABLE.table_number.value;
     assign gen_row_mask      = hwif_out.GEN_ROW_MASK.value.value;
     assign gen_dim           = hwif_out.GEN_SHAPE.dim.value;

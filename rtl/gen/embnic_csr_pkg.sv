@@ -5,7 +5,7 @@ package embnic_csr_pkg;
 
     localparam EMBNIC_CSR_DATA_WIDTH = 32;
     localparam EMBNIC_CSR_MIN_ADDR_WIDTH = 12;
-    localparam EMBNIC_CSR_SIZE = 'h298;
+    localparam EMBNIC_CSR_SIZE = 'h2d0;
 
     typedef struct {
         logic [31:0] next;
@@ -719,24 +719,24 @@ package embnic_csr_pkg;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_fe7dd0b7__LO__value__in_t;
+    } counter_rf_desc_c7fffe12__LO__value__in_t;
 
     typedef struct {
-        counter_rf_desc_fe7dd0b7__LO__value__in_t value;
-    } counter_rf_desc_fe7dd0b7__LO__in_t;
+        counter_rf_desc_c7fffe12__LO__value__in_t value;
+    } counter_rf_desc_c7fffe12__LO__in_t;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_fe7dd0b7__HI__value__in_t;
+    } counter_rf_desc_c7fffe12__HI__value__in_t;
 
     typedef struct {
-        counter_rf_desc_fe7dd0b7__HI__value__in_t value;
-    } counter_rf_desc_fe7dd0b7__HI__in_t;
+        counter_rf_desc_c7fffe12__HI__value__in_t value;
+    } counter_rf_desc_c7fffe12__HI__in_t;
 
     typedef struct {
-        counter_rf_desc_fe7dd0b7__LO__in_t LO;
-        counter_rf_desc_fe7dd0b7__HI__in_t HI;
-    } counter_rf_desc_fe7dd0b7__in_t;
+        counter_rf_desc_c7fffe12__LO__in_t LO;
+        counter_rf_desc_c7fffe12__HI__in_t HI;
+    } counter_rf_desc_c7fffe12__in_t;
 
     typedef struct {
         logic [31:0] next;
@@ -950,24 +950,24 @@ package embnic_csr_pkg;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_7ff68ce3__LO__value__in_t;
+    } counter_rf_desc_5b0208cc__LO__value__in_t;
 
     typedef struct {
-        counter_rf_desc_7ff68ce3__LO__value__in_t value;
-    } counter_rf_desc_7ff68ce3__LO__in_t;
+        counter_rf_desc_5b0208cc__LO__value__in_t value;
+    } counter_rf_desc_5b0208cc__LO__in_t;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_7ff68ce3__HI__value__in_t;
+    } counter_rf_desc_5b0208cc__HI__value__in_t;
 
     typedef struct {
-        counter_rf_desc_7ff68ce3__HI__value__in_t value;
-    } counter_rf_desc_7ff68ce3__HI__in_t;
+        counter_rf_desc_5b0208cc__HI__value__in_t value;
+    } counter_rf_desc_5b0208cc__HI__in_t;
 
     typedef struct {
-        counter_rf_desc_7ff68ce3__LO__in_t LO;
-        counter_rf_desc_7ff68ce3__HI__in_t HI;
-    } counter_rf_desc_7ff68ce3__in_t;
+        counter_rf_desc_5b0208cc__LO__in_t LO;
+        counter_rf_desc_5b0208cc__HI__in_t HI;
+    } counter_rf_desc_5b0208cc__in_t;
 
     typedef struct {
         logic [31:0] next;
@@ -992,24 +992,24 @@ package embnic_csr_pkg;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_ccee92fb__LO__value__in_t;
+    } counter_rf_desc_7fd37cef__LO__value__in_t;
 
     typedef struct {
-        counter_rf_desc_ccee92fb__LO__value__in_t value;
-    } counter_rf_desc_ccee92fb__LO__in_t;
+        counter_rf_desc_7fd37cef__LO__value__in_t value;
+    } counter_rf_desc_7fd37cef__LO__in_t;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_ccee92fb__HI__value__in_t;
+    } counter_rf_desc_7fd37cef__HI__value__in_t;
 
     typedef struct {
-        counter_rf_desc_ccee92fb__HI__value__in_t value;
-    } counter_rf_desc_ccee92fb__HI__in_t;
+        counter_rf_desc_7fd37cef__HI__value__in_t value;
+    } counter_rf_desc_7fd37cef__HI__in_t;
 
     typedef struct {
-        counter_rf_desc_ccee92fb__LO__in_t LO;
-        counter_rf_desc_ccee92fb__HI__in_t HI;
-    } counter_rf_desc_ccee92fb__in_t;
+        counter_rf_desc_7fd37cef__LO__in_t LO;
+        counter_rf_desc_7fd37cef__HI__in_t HI;
+    } counter_rf_desc_7fd37cef__in_t;
 
     typedef struct {
         logic [31:0] next;
@@ -1285,6 +1285,153 @@ package embnic_csr_pkg;
     } counter_rf_desc_858a6d3f__in_t;
 
     typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_20854744__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_20854744__LO__value__in_t value;
+    } counter_rf_desc_20854744__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_20854744__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_20854744__HI__value__in_t value;
+    } counter_rf_desc_20854744__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_20854744__LO__in_t LO;
+        counter_rf_desc_20854744__HI__in_t HI;
+    } counter_rf_desc_20854744__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_9e17206e__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_9e17206e__LO__value__in_t value;
+    } counter_rf_desc_9e17206e__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_9e17206e__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_9e17206e__HI__value__in_t value;
+    } counter_rf_desc_9e17206e__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_9e17206e__LO__in_t LO;
+        counter_rf_desc_9e17206e__HI__in_t HI;
+    } counter_rf_desc_9e17206e__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_b7e2b08d__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_b7e2b08d__LO__value__in_t value;
+    } counter_rf_desc_b7e2b08d__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_b7e2b08d__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_b7e2b08d__HI__value__in_t value;
+    } counter_rf_desc_b7e2b08d__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_b7e2b08d__LO__in_t LO;
+        counter_rf_desc_b7e2b08d__HI__in_t HI;
+    } counter_rf_desc_b7e2b08d__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_96db8978__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_96db8978__LO__value__in_t value;
+    } counter_rf_desc_96db8978__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_96db8978__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_96db8978__HI__value__in_t value;
+    } counter_rf_desc_96db8978__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_96db8978__LO__in_t LO;
+        counter_rf_desc_96db8978__HI__in_t HI;
+    } counter_rf_desc_96db8978__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_735d0a4f__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_735d0a4f__LO__value__in_t value;
+    } counter_rf_desc_735d0a4f__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_735d0a4f__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_735d0a4f__HI__value__in_t value;
+    } counter_rf_desc_735d0a4f__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_735d0a4f__LO__in_t LO;
+        counter_rf_desc_735d0a4f__HI__in_t HI;
+    } counter_rf_desc_735d0a4f__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_8ad1011d__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_8ad1011d__LO__value__in_t value;
+    } counter_rf_desc_8ad1011d__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_8ad1011d__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_8ad1011d__HI__value__in_t value;
+    } counter_rf_desc_8ad1011d__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_8ad1011d__LO__in_t LO;
+        counter_rf_desc_8ad1011d__HI__in_t HI;
+    } counter_rf_desc_8ad1011d__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_fa09d427__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_fa09d427__LO__value__in_t value;
+    } counter_rf_desc_fa09d427__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_fa09d427__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_fa09d427__HI__value__in_t value;
+    } counter_rf_desc_fa09d427__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_fa09d427__LO__in_t LO;
+        counter_rf_desc_fa09d427__HI__in_t HI;
+    } counter_rf_desc_fa09d427__in_t;
+
+    typedef struct {
         embnic_csr__CONTRACT_HASH__in_t CONTRACT_HASH;
         embnic_csr__CONFIG_ID__in_t CONFIG_ID;
         embnic_csr__GIT_HASH__in_t GIT_HASH;
@@ -1331,7 +1478,7 @@ package embnic_csr_pkg;
         counter_rf_desc_3a6fdc25__in_t LINE_MISSES;
         counter_rf_desc_8155cb2a__in_t EVICTIONS;
         counter_rf_desc_b407e3d2__in_t FETCH_BEATS;
-        counter_rf_desc_fe7dd0b7__in_t EXEC_BEATS;
+        counter_rf_desc_c7fffe12__in_t EXEC_BEATS;
         counter_rf_desc_93fe82b3__in_t EXEC_EMPTY;
         counter_rf_desc_416addab__in_t EXEC_FETCH;
         counter_rf_desc_61d33bae__in_t EXEC_HAZARD;
@@ -1342,9 +1489,9 @@ package embnic_csr_pkg;
         counter_rf_desc_4530a76c__in_t PARTIALS;
         counter_rf_desc_2fa0f633__in_t ERRORS;
         counter_rf_desc_5256eab4__in_t ACKS;
-        counter_rf_desc_7ff68ce3__in_t UPDATES;
+        counter_rf_desc_5b0208cc__in_t UPDATES;
         counter_rf_desc_ce8e4e27__in_t UPDATE_ROWS;
-        counter_rf_desc_ccee92fb__in_t UPDATE_DUPLICATES;
+        counter_rf_desc_7fd37cef__in_t UPDATE_DUPLICATES;
         counter_rf_desc_be3b0114__in_t MEMORY_ERRORS;
         counter_rf_desc_4712237a__in_t KEYS_REFUSED;
         counter_rf_desc_b560e64d__in_t ERRORS_BUSY;
@@ -1358,6 +1505,13 @@ package embnic_csr_pkg;
         counter_rf_desc_e3b3460a__in_t GEN_BAD;
         counter_rf_desc_8e41621e__in_t KEYS_ABANDONED;
         counter_rf_desc_858a6d3f__in_t SATURATIONS;
+        counter_rf_desc_20854744__in_t PINNED_HITS;
+        counter_rf_desc_9e17206e__in_t JOINS;
+        counter_rf_desc_b7e2b08d__in_t FETCHES;
+        counter_rf_desc_96db8978__in_t NO_FREE_WAY;
+        counter_rf_desc_735d0a4f__in_t NOT_ADMITTED;
+        counter_rf_desc_8ad1011d__in_t PREFETCHES;
+        counter_rf_desc_fa09d427__in_t PREFETCH_ROWS;
     } embnic_csr__in_t;
 
     typedef struct {
@@ -1491,6 +1645,19 @@ package embnic_csr_pkg;
     } embnic_csr__TABLE_COMMIT__out_t;
 
     typedef struct {
+        logic [3:0] value;
+    } embnic_csr__CACHE__cached_ways__out_t;
+
+    typedef struct {
+        logic value;
+    } embnic_csr__CACHE__admission__out_t;
+
+    typedef struct {
+        embnic_csr__CACHE__cached_ways__out_t cached_ways;
+        embnic_csr__CACHE__admission__out_t admission;
+    } embnic_csr__CACHE__out_t;
+
+    typedef struct {
         logic [7:0] value;
     } embnic_csr__LATENCY_BUCKET__bucket__out_t;
 
@@ -1517,6 +1684,7 @@ package embnic_csr_pkg;
         embnic_csr__TABLE_SEL__out_t TABLE_SEL;
         embnic_csr__TABLE_WORD__out_t TABLE_WORD[8];
         embnic_csr__TABLE_COMMIT__out_t TABLE_COMMIT;
+        embnic_csr__CACHE__out_t CACHE;
         embnic_csr__LATENCY_BUCKET__out_t LATENCY_BUCKET;
         embnic_csr__ERROR_SEL__out_t ERROR_SEL;
     } embnic_csr__out_t;

@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'hF7504B35;
+    localparam logic [31:0] CONTRACT_HASH = 32'h1C976D68;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -34,10 +34,10 @@ package embnic_wire_pkg;
         OPCODE_PARTIAL    = 8'd4,   // reply: an unnormalised fp32 (FIXED: int32) accumulator and its count
         OPCODE_ROWS       = 8'd5,   // request and reply: rows without pooling (reserved)
         OPCODE_UPDATE     = 8'd6,   // request: write rows; answered by ACK or ERROR
-        OPCODE_ACK        = 8'd7,   // reply: an UPDATE or INVALIDATE took effect
-        OPCODE_FILL       = 8'd8,   // request: put rows into the cache (reserved)
+        OPCODE_ACK        = 8'd7,   // reply: an UPDATE, FILL, INVALIDATE or PREFETCH took effect
+        OPCODE_FILL       = 8'd8,   // request: write rows and bring them into the cache; answered by ACK or ERROR
         OPCODE_INVALIDATE = 8'd9,   // request: drop rows from the cache; answered by ACK or ERROR
-        OPCODE_PREFETCH   = 8'd10,  // request: fetch rows into the cache (reserved)
+        OPCODE_PREFETCH   = 8'd10,  // request: bring rows into the cache, hold or release them; answered by ACK
         OPCODE_ERROR      = 8'd15   // reply: the request was refused; see the status
     } opcode_e;
 
@@ -85,6 +85,14 @@ package embnic_wire_pkg;
         ORDER_MEMO       = 2'd3    // as the plan's memo rows say
     } order_e;
 
+    // What becomes of the lines of a PREFETCH or FILL; it stands in the header's first_bag.
+    typedef enum logic [1:0] {
+        HOLD_NONE    = 2'd0,   // brought into the cache, replaced like any other
+        HOLD_LOCK    = 2'd1,   // kept until they are looked up, updated or released
+        HOLD_PIN     = 2'd2,   // kept until they are released, through updates, too
+        HOLD_RELEASE = 2'd3    // PREFETCH only: nothing is fetched; neither locked nor pinned any more
+    } hold_e;
+
     // Why a received frame was dropped, one reason a frame; the value is the bit in evt_rx_drop.
     typedef enum logic [3:0] {
         DROP_NOT_OURS    = 4'd0,   // not untagged IPv4 UDP to our port with our magic
@@ -118,7 +126,7 @@ package embnic_wire_pkg;
         status_e      status;      // zero in a request
         logic [15:0]  tenant;      // tenant
         logic [31:0]  request_id;  // chosen by the requester, copied to the reply
-        logic [15:0]  first_bag;   // number of the frame's first bag within its request
+        logic [15:0]  first_bag;   // number of the frame's first bag within its request; in PREFETCH and FILL a Hold
         logic [15:0]  bags;        // bags, or vectors of a reply, in this frame
         logic [15:0]  keys;        // entries; in REPLY and PARTIAL first_beat: the 64-byte unit at which a cut vector's piece starts
         logic [15:0]  dim;         // elements of a vector
@@ -244,7 +252,7 @@ package embnic_wire_pkg;
     endfunction
 
     // The 64-bit counters, in register order: the index into the counter vectors of embnic_core.
-    localparam int unsigned COUNTERS_N = 51;
+    localparam int unsigned COUNTERS_N = 58;
     typedef enum int unsigned {
         CNT_CYCLES            = 0,  // clock cycles since reset
         CNT_RX_FRAMES         = 1,  // frames received
@@ -270,7 +278,7 @@ package embnic_wire_pkg;
         CNT_LINE_MISSES       = 21, // lines not found in the cache
         CNT_EVICTIONS         = 22, // valid lines replaced
         CNT_FETCH_BEATS       = 23, // bus beats read from card memory
-        CNT_EXEC_BEATS        = 24, // cycles in which the cache gave a beat of a row, headers of quantised rows included
+        CNT_EXEC_BEATS        = 24, // cycles in which the cache gave a beat of a row, headers of quantised rows and prefetched lines included
         CNT_EXEC_EMPTY        = 25, // cycles without an operation to give, those on their way through the cache included
         CNT_EXEC_FETCH        = 26, // cycles in which all there is waits for card memory or an older operation of its line
         CNT_EXEC_HAZARD       = 27, // cycles waiting for an accumulator, or for an adder that a quantised row takes
@@ -281,9 +289,9 @@ package embnic_wire_pkg;
         CNT_PARTIALS          = 32, // requests answered by PARTIAL
         CNT_ERRORS            = 33, // requests answered by ERROR
         CNT_ACKS              = 34, // requests answered by ACK
-        CNT_UPDATES           = 35, // UPDATE and INVALIDATE requests applied
+        CNT_UPDATES           = 35, // UPDATE, FILL and INVALIDATE requests applied
         CNT_UPDATE_ROWS       = 36, // rows written or invalidated
-        CNT_UPDATE_DUPLICATES = 37, // UPDATE and INVALIDATE requests acknowledged without being applied again
+        CNT_UPDATE_DUPLICATES = 37, // UPDATE, FILL and INVALIDATE requests acknowledged without being applied again
         CNT_MEMORY_ERRORS     = 38, // beats given to the pool that memory had answered with an error; failed writes are not in it
         CNT_KEYS_REFUSED      = 39, // keys that failed a check: no such table, row beyond it, not the frame's dim, dtype or pooling
         CNT_ERRORS_BUSY       = 40, // of ERRORS: requests refused with BUSY
@@ -296,7 +304,14 @@ package embnic_wire_pkg;
         CNT_GEN_ERRORS        = 47, // ERROR answers with a good CRC that its checker took
         CNT_GEN_BAD           = 48, // frames with a wrong CRC that its checker took
         CNT_KEYS_ABANDONED    = 49, // keys whose row a soft reset threw away before it was a hit or a miss
-        CNT_SATURATIONS       = 50  // elements of FIXED sums that were clipped to the range of int32
+        CNT_SATURATIONS       = 50, // elements of FIXED sums that were clipped to the range of int32
+        CNT_PINNED_HITS       = 51, // of LINE_HITS: lines that are pinned
+        CNT_JOINS             = 52, // of LINE_HITS: lines still on their way from card memory
+        CNT_FETCHES           = 53, // lines asked of card memory: LINE_MISSES, and those of PREFETCH and FILL
+        CNT_NO_FREE_WAY       = 54, // of FETCHES: not kept, because every way of the set is pinned or locked
+        CNT_NOT_ADMITTED      = 55, // of LINE_MISSES: not kept, because the admission filter refused it
+        CNT_PREFETCHES        = 56, // PREFETCH requests executed
+        CNT_PREFETCH_ROWS     = 57  // rows that PREFETCH and FILL brought, held or released as asked
     } counter_e;
 endpackage
 `default_nettype wire

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Turns operations that may go into beats for the pool, filling the cache on the way.
 //
-// A hit reads the data RAM; a miss reads its beats from the fetch buffer, passes them on and writes
-// them to the data RAM in the same pass. Nothing here waits for memory: an operation comes when all
+// A hit reads the data RAM; a miss reads its beats from the fetch buffer, passes them on and, when it
+// has a line to fill, writes them to the data RAM in the same pass. A silent operation does the same
+// without passing beats on: a prefetch. Nothing here waits for memory: an operation comes when all
 // its beats are there and everything before it in its line is done (embnic_cache_order). Every beat
 // in the RAM keeps the error bit that it arrived with: whoever uses it later reports it again.
 //
@@ -65,6 +66,7 @@ module embnic_cache_exec
     output      logic                       err_valid,
     output      logic [CTX_W-1:0]           err_ctx,
     output      status_e                    err_status,          // MEMORY_ERROR
+    output      logic                       silent_err_valid,    // pulse: a beat that nobody waits for has an error
     output      logic                       drop_valid,          // pulse: this line was filled with an error
     output      logic [KEY_W-1:0]           drop_key,
     output      logic [SLOTS-1:0]           sts_near,            // a row chosen now would not wait for its slot's accumulator
@@ -119,7 +121,7 @@ module embnic_cache_exec
     assign vec_beat  = op_start ? head.beat_base : vec_beat_q;
     assign chunk     = op_start ? BEAT_W'(head.chunk) : chunk_q;
     assign stored    = is_bare ? '0 : chunk >> expand;
-    assign writes    = head.miss && (op_start || sub == '0);
+    assign writes    = head.fill && (op_start || sub == '0);
     assign must_wait = op_start && !is_bare && head.wait_slot
         && blocked_q[head.slot[$clog2(SLOTS > 1 ? SLOTS : 2)-1:0]];
     assign collides  = !is_long && long_q[INT_EXTRA_CYCLES];
@@ -184,7 +186,7 @@ module embnic_cache_exec
 
     // E1: read
 
-    logic               e1_valid_q, e1_miss_q, e1_hit_q, e1_load_q, e1_write_q;
+    logic               e1_valid_q, e1_miss_q, e1_hit_q, e1_load_q, e1_write_q, e1_silent_q;
     beat_t              e1_info_q;
     logic [RADDR_W-1:0] e1_addr_q;
     logic [ID_W-1:0]    e1_place_q;
@@ -217,15 +219,15 @@ module embnic_cache_exec
     // E3: data
 
     logic             e2_valid_q;       // for sts_idle only
-    logic             e3_valid, e3_miss, e3_hit, e3_load;
+    logic             e3_valid, e3_miss, e3_hit, e3_load, e3_silent;
     beat_t            e3_info;
     logic [KEY_W-1:0] e3_key;
     logic [DATA_W:0]  e3_word;
 
-    embnic_delay #(.WIDTH(5), .CYCLES(2), .RESET(1'b1)) u_control (
+    embnic_delay #(.WIDTH(6), .CYCLES(2), .RESET(1'b1)) u_control (
         .clk, .rst,
-        .in ({e1_valid_q, e1_miss_q, e1_hit_q, e1_load_q, e1_write_q}),
-        .out({e3_valid, e3_miss, e3_hit, e3_load, e3_write})
+        .in ({e1_valid_q, e1_miss_q, e1_hit_q, e1_load_q, e1_write_q, e1_silent_q}),
+        .out({e3_valid, e3_miss, e3_hit, e3_load, e3_write, e3_silent})
     );
     embnic_delay #(.WIDTH($bits(beat_t)), .CYCLES(2)) u_info (.clk, .rst, .in(e1_info_q), .out(e3_info));
     embnic_delay #(.WIDTH(RADDR_W + KEY_W), .CYCLES(2)) u_fill (
@@ -289,9 +291,11 @@ module embnic_cache_exec
             e1_hit_q      <= 1'b0;
             e1_load_q     <= 1'b0;
             e1_write_q    <= 1'b0;
+            e1_silent_q   <= 1'b0;
             e1_release_q  <= 1'b0;
             e2_valid_q    <= 1'b0;
             beat_valid_q  <= 1'b0;
+            silent_err_valid <= 1'b0;
             err_valid_q   <= 1'b0;
             drop_valid_q  <= 1'b0;
             started_valid <= 1'b0;
@@ -311,14 +315,16 @@ module embnic_cache_exec
             e1_hit_q      <= fire && is_row && !head.miss;
             e1_load_q     <= fire && head.load;
             e1_write_q    <= fire && writes;
+            e1_silent_q   <= head.silent;
             e1_release_q  <= fire && head.load && head.last_seg && op_end;
             e2_valid_q    <= e1_valid_q;
-            beat_valid_q  <= e3_valid;
-            err_valid_q   <= e3_valid && e3_word[DATA_W];
+            beat_valid_q  <= e3_valid && !e3_silent;
+            err_valid_q   <= e3_valid && e3_word[DATA_W] && !e3_silent;
+            silent_err_valid <= e3_valid && e3_word[DATA_W] && e3_silent;
             drop_valid_q  <= e3_write && fetch_rd_data[DATA_W];
             started_valid <= fire && op_start && !is_bare;
             ended_valid   <= fire && op_end;
-            filled_valid  <= fire && op_end && head.miss;
+            filled_valid  <= fire && op_end && head.fill;
             evt_exec_beat <= fire;
             evt_exec_hold <= s_axis_lookup_tvalid && !fire;
         end
@@ -336,6 +342,8 @@ module embnic_cache_exec
         "a slot is below SLOTS")
     `EMBNIC_ASSUME(kind_legal, !s_axis_lookup_tvalid || 2'(head.miss) + 2'(head.load) + 2'(head.flush) <= 2'd1,
         "an operation is of one kind")
+    `EMBNIC_ASSUME(fill_legal, !(s_axis_lookup_tvalid && head.fill) || head.miss,
+        "what is filled came from memory")
     `EMBNIC_NEVER(read_before_write, e3_write && e1_hit_q && e1_addr_q == e3_addr,
         "a read of a line comes after its fill was written")
     `EMBNIC_KNOWN(beat_known, beat_valid, "beat_valid is known after reset")

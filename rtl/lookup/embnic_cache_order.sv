@@ -33,6 +33,7 @@ module embnic_cache_order
     input  wire logic               issue_fill,         // a fill, else a read
     output      logic [STAMP_W-1:0] stamp_fills,        // one cycle after issue_valid: issued before it
     output      logic [STAMP_W-1:0] stamp_reads,
+    output      logic               stamp_joins,        // a fill issued before it was not done when it was issued
     input  wire logic [LINE_W-1:0]  check_line,         // one cycle before check_valid
     input  wire logic               check_valid,
     input  wire logic               check_fill,
@@ -124,6 +125,21 @@ module embnic_cache_order
     logic [W-1:0] c0_fills, reads_ram, filled_next;
 
     assign filled_next = filled_fills[W-1:0] + 1'b1;
+
+    // The same for the stamps.
+    logic [W-1:0] issued_done;
+
+    embnic_ram_1r1w #(.WIDTH(W), .DEPTH(LINES), .STYLE(2)) u_fills_issued (
+        .clk,
+        .wr_en  (clearing_q || filled_valid),
+        .wr_addr(clearing_q ? clear_line_q : filled_line[IDX_W-1:0]),
+        .wr_data(clearing_q ? '0 : filled_next),
+        .rd_en  (issue_valid),
+        .rd_addr(issue_line[IDX_W-1:0]),
+        .rd_data(issued_done)
+    );
+
+    assign stamp_joins = issued_done != issued_now.fills;
 
     embnic_ram_1r1w #(.WIDTH(W), .DEPTH(LINES), .STYLE(2)) u_fills (
         .clk,

@@ -11,6 +11,19 @@ package embnic_cache_pkg;
     localparam int unsigned PLACE_W = 10;                      // place of an operation: {slot, position}, up to 1,024
     localparam int unsigned STAMP_W = PLACE_W;                 // what is counted of a line, modulo the number of places
 
+    localparam int unsigned FREQ_W  = 4;                       // how often a line was looked up lately, saturated
+    localparam int unsigned WAYS_W  = 4;                       // a number of ways, up to 8
+
+    // What the tag stage is to do with a key. TAG_DROP and TAG_RELEASE leave the pseudo-LRU order alone.
+    typedef enum logic [2:0] {
+        TAG_DROP    = 3'd0,  // the data is void: of a pinned line the way stays its own
+        TAG_LOOK    = 3'd1,  // look it up, allocate it when absent; a lock ends with it
+        TAG_RELEASE = 3'd2,  // neither pinned nor locked any more
+        TAG_FETCH   = 3'd3,  // as TAG_LOOK, without asking the filter, without ending a lock
+        TAG_LOCK    = 3'd4,  // as TAG_FETCH, and hold it until it is looked up
+        TAG_PIN     = 3'd5   // as TAG_FETCH, and hold it until it is released
+    } tag_cmd_e;
+
     // Cycles from the choice of a slot by embnic_cache_sched to its operation at embnic_cache_exec.
     localparam int unsigned PICK_CYCLES = 6;
 
@@ -22,7 +35,9 @@ package embnic_cache_pkg;
         logic [PLACE_W-1:0]  place;      // in its slot's ring, and of its beats in the fetch buffer
         logic [STAMP_W-1:0]  fills;      // fills of the line issued before it; a hit needs them done
         logic [STAMP_W-1:0]  reads;      // reads of the line issued before it; a fill needs them done
-        logic                miss;       // the line comes from card memory and is to be filled
+        logic                miss;       // the line comes from card memory
+        logic                fill;       // and fills its place in the data RAM; else it is given and forgotten
+        logic                silent;     // nobody waits for its beats: a prefetch
         logic                load;       // OP_INIT
         logic                flush;      // OP_FLUSH
         logic                header;     // stored beat 0 begins with the header of a quantised row

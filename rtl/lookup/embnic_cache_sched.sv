@@ -51,7 +51,8 @@ module embnic_cache_sched
     output      logic                       sts_clearing,
     output      logic                       sts_distance,    // registered, for counting: some operation waits for an accumulator
     output      logic                       sts_moving,      // some operation is between its choice and the output
-    output      logic                       sts_waiting      // some operation waits for memory or for its line
+    output      logic                       sts_waiting,     // some operation waits for memory or for its line
+    output      logic                       evt_join         // a read entered whose line is not filled yet
 );
     if (SLOTS < 2 || SLOTS > (1 << SLOT_W) || (SLOTS & (SLOTS - 1)) != 0) begin : gen_bad_slots
         $fatal(1, "SLOTS must be a power of two, 2 to 64");
@@ -66,6 +67,11 @@ module embnic_cache_sched
     localparam int unsigned QUEUE  = 16;  // operations that passed and wait for the output
     localparam int unsigned LIMIT  = 10;  // operations from choice to output: covers the way there at one a cycle
     localparam int unsigned MOVE_W  = $clog2(QUEUE + 1);
+
+    // Reads a line of the data RAM or fills one: waits for its turn there.
+    function automatic logic has_line(input logic load, input logic flush, input logic miss, input logic fill);
+        has_line = !load && !flush && (!miss || fill);
+    endfunction
 
     typedef logic [IDX_W-1:0] slot_t;
     typedef logic [POS_W:0]   pos_t;     // one wrap bit more than a position
@@ -82,6 +88,7 @@ module embnic_cache_sched
     logic [SLOTS-1:0][POS_W:0]   tail_q;   // next place to be written: what lies before it can be chosen
     logic [SLOTS-1:0][POS_W:0]   head_q;   // next place to be chosen
     logic [STAMP_W-1:0]          stamp_fills, stamp_reads;
+    logic                        stamp_joins;
 
     assign enter       = lookup_t'(enter_data);
     assign enter_slot  = slot_t'(enter.slot);
@@ -104,8 +111,10 @@ module embnic_cache_sched
             tail_q      <= '0;
             e1_valid_q  <= 1'b0;
             e1_bypass_q <= 1'b0;
+            evt_join    <= 1'b0;
         end else begin
             e1_valid_q  <= enter_valid;
+            evt_join    <= e1_valid_q && !e1_q.load && !e1_q.flush && !e1_q.miss && !e1_q.silent && stamp_joins;
             e1_bypass_q <= bypass;
             if (enter_valid) alloc_q[enter_slot] <= enter_pos + 1'b1;
             if (e1_valid_q) tail_q[e1_slot_q] <= e1_pos_q + 1'b1;
@@ -227,15 +236,15 @@ module embnic_cache_sched
     logic [STAMP_W-1:0] wake_read_count, wake_fill_count;
 
     assign p2_full = p2_bypass_q ? e1_full : p2_q;
-    assign p2_row  = !p2_q.load && !p2_q.flush;
+    assign p2_row  = has_line(p2_q.load, p2_q.flush, p2_q.miss, p2_q.fill);
     assign p2_pass = p2_valid_q && (check_pass || !p2_row);
 
     embnic_cache_order #(.LINES(LINES), .PLACES(DEPTH)) u_order (
         .clk, .rst,
-        .issue_valid      (enter_valid && !enter.load && !enter.flush),
+        .issue_valid      (enter_valid && has_line(enter.load, enter.flush, enter.miss, enter.fill)),
         .issue_line       (enter.line),
         .issue_fill       (enter.miss),
-        .stamp_fills, .stamp_reads,
+        .stamp_fills, .stamp_reads, .stamp_joins,
         .check_line       (p1_valid_q ? p1_op.line : enter.line),
         .check_valid      (p2_valid_q && p2_row),
         .check_fill       (p2_q.miss),

@@ -18,7 +18,7 @@
 //                and requests with a fault in the header are answered as ever. cfg_hold lets no
 //                request begin that would be executed, and with it every frame behind such a one
 //                waits.
-// Not handled    unknown dtypes, weights for FIXED rows, ROWS, FILL, PREFETCH: ERROR UNSUPPORTED.
+// Not handled    unknown dtypes, weights for FIXED rows, ROWS: ERROR UNSUPPORTED.
 //
 // Two engines share the key store port's data: the reader runs ahead and keeps only the last bits
 // of the keys; the walker cuts bags from them. The reader also copies the accumulator of a
@@ -120,7 +120,7 @@ module embnic_req_decode
     typedef enum logic [1:0] {
         KIND_WALK   = 2'd0,  // a LOOKUP without a fault in its header
         KIND_ANSWER = 2'd1,  // answered without a walk
-        KIND_UPDATE = 2'd2   // UPDATE, INVALIDATE
+        KIND_UPDATE = 2'd2   // UPDATE, FILL, INVALIDATE, PREFETCH
     } kind_e;
 
     frame_t             frame;
@@ -169,7 +169,7 @@ module embnic_req_decode
             OPCODE_PING: begin
                 if (frame.payload_len != '0) status_d = STATUS_BAD_REQUEST;
             end
-            OPCODE_UPDATE, OPCODE_INVALIDATE: kind_d = KIND_UPDATE;
+            OPCODE_UPDATE, OPCODE_FILL, OPCODE_INVALIDATE, OPCODE_PREFETCH: kind_d = KIND_UPDATE;
             default: status_d = STATUS_UNSUPPORTED;
         endcase
         if (cfg_quiesce && kind_d != KIND_ANSWER) begin

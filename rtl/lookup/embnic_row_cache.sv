@@ -6,11 +6,16 @@
 // of operations and on nothing else. Consumption keeps that order within a slot and within a line
 // (embnic_cache_order) and nowhere else: a hit passes the misses of other slots. A miss allocates its
 // line and starts its fetch at the lookup; the line is filled when the operation is consumed, and a
-// second miss of a row is simply a hit that waits for that fill. See docs/architecture.md.
+// second miss of a row is simply a hit that waits for that fill. A miss that gets no line (all ways of
+// its set are held, or the admission filter refuses it) is given from the fetch buffer and forgotten.
+// See docs/architecture.md.
 //
+// Prefetch       OP_PREFETCH, OP_LOCK and OP_PIN bring a line as a row would, without beats for the
+//                pool; OP_RELEASE ends a hold. pf_* says of each such row, at its last line, what
+//                became of it, 4 cycles after that operation.
 // Order          the beats of a slot leave in the order of its operations; slots in any order.
 // Back-pressure  on operations only while sets are cleared, a flush waits or a line in error is
-//                dropped. Whoever sends owns a place for each operation but OP_INVALIDATE: every slot
+//                dropped. Whoever sends owns a place for each operation but OP_INVALIDATE and OP_RELEASE: every slot
 //                has OPQ_DEPTH / SLOTS of them, op_credit_* gives one back. The output cannot be
 //                stalled.
 // Latency        10 cycles from a hit's operation to its first beat when its slot is quiet, 15 when
@@ -22,11 +27,11 @@
 // Errors         a read that memory answers with an error gives zeros and MEMORY_ERROR for its
 //                request, and so does every hit on that line until it is dropped, at once after its
 //                consumption; the next lookup then fetches again.
-// Flush          on cfg_flush the sets are cleared one per cycle, after reset also the counts of
-//                lines, one per cycle; on cfg_flush first all operations in flight are finished; operations wait meanwhile.
-// Binds caller   the lines of a row follow each other; a key always comes with the same beats
-//                between two flushes; after a write to memory its keys are invalidated before they
-//                are looked up again. An operation accepted before that may still see the old row.
+// Flush          on cfg_flush the sets are cleared one per cycle, after reset also the counts and the
+//                sketch of lines, one per cycle; on cfg_flush first all operations in flight are finished; operations wait meanwhile.
+// Binds caller   the lines of a row follow each other; the rows of a key always come with the same
+//                beats between two flushes, its prefetches with as many or more; after a write to
+//                memory its keys are invalidated before they are looked up again. An operation accepted before that may still see the old row.
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_row_cache
@@ -75,13 +80,24 @@ module embnic_row_cache
     output      logic                     err_valid,         // pulse
     output      logic [CTX_W-1:0]         err_ctx,
     output      status_e                  err_status,        // MEMORY_ERROR
-    input  wire logic                     cfg_flush,         // pulse: drop all lines
+    output      logic                     pf_valid,          // pulse: the last line of a row to prefetch or to release was looked up
+    output      logic                     pf_there,          // all its lines were in the cache
+    output      logic                     pf_granted,        // all are in the cache, held as asked, or were held and are released
+    output      logic                     pf_err_valid,      // pulse: a beat of a prefetch has an error
+    input  wire logic [WAYS_W-1:0]        cfg_cached_ways,   // of each set that held rows leave, at least; quasi-static
+    input  wire logic                     cfg_admission,     // ask the admission filter; quasi-static
+    input  wire logic                     cfg_flush,         // pulse: drop all lines, held ones, too
     output      logic                     sts_flush_busy,
     output      logic                     sts_idle,          // no operation inside; holds until one is accepted
     output      logic                     evt_row_hit,       // a row, at its last line: all lines were there
     output      logic                     evt_row_miss,      // a row, at its last line: one or more were not
     output      logic                     evt_line_hit,
     output      logic                     evt_line_miss,
+    output      logic                     evt_line_pinned,   // of the hits: on a pinned line
+    output      logic                     evt_join,          // of the hits: on a line that is not filled yet
+    output      logic                     evt_fetch,         // a line is asked of memory
+    output      logic                     evt_no_way,        // and not kept: all ways are held
+    output      logic                     evt_refused,       // and not kept: the filter refused it
     output      logic                     evt_evict,         // a valid line was replaced
     output      logic                     evt_fetch_beat,    // a beat arrived from memory
     output      logic                     evt_exec_beat,     // exactly one of these four per cycle outside reset: a beat was
@@ -95,21 +111,36 @@ module embnic_row_cache
     localparam int unsigned HELD_W     = $clog2(OPQ_DEPTH / SLOTS + 1);
     localparam int unsigned ALL_W      = $clog2(OPQ_DEPTH + 1);
 
+    function automatic logic has_key(input op_kind_e kind);
+        has_key = kind != OP_FLUSH && kind != OP_INIT;
+    endfunction
+
+    function automatic tag_cmd_e tag_cmd(input op_kind_e kind);
+        unique case (kind)
+            OP_ROW:      tag_cmd = TAG_LOOK;
+            OP_RELEASE:  tag_cmd = TAG_RELEASE;
+            OP_PREFETCH: tag_cmd = TAG_FETCH;
+            OP_LOCK:     tag_cmd = TAG_LOCK;
+            OP_PIN:      tag_cmd = TAG_PIN;
+            default:     tag_cmd = TAG_DROP;
+        endcase
+    endfunction
+
     // Accept. Whoever sends has a place for it, so nothing behind can stall.
 
     logic             open_q;          // no flush, nothing is being cleared
     logic             flush_q;         // cfg_flush waits for the end of what is in flight
-    logic             tags_clearing, order_clearing, fetch_clearing, clearing, clear;
+    logic             tags_clearing, sketch_clearing, order_clearing, fetch_clearing, clearing, clear;
     logic             accept, take_place;
     op_t              op_in;
     logic             drop_valid;      // a line that was filled with an error is to be dropped: goes first
     logic [KEY_W-1:0] drop_key;
 
     assign op_in            = op_t'(s_axis_op_tdata);
-    assign clearing         = tags_clearing || order_clearing || fetch_clearing;
+    assign clearing         = tags_clearing || sketch_clearing || order_clearing || fetch_clearing;
     assign s_axis_op_tready = open_q && !drop_valid;
     assign accept           = s_axis_op_tvalid && s_axis_op_tready;
-    assign take_place       = accept && op_in.kind != OP_INVALIDATE;
+    assign take_place       = accept && !op_is_short(op_in.kind);
 
     // Operations held: of each slot, and all. A slot is quiet when it holds none and its accumulator
     // is ready for what is accepted now.
@@ -144,23 +175,38 @@ module embnic_row_cache
 
     // Look up
 
-    logic              lookup_valid, lookup_alloc;
+    logic              lookup_valid;
+    tag_cmd_e          lookup_cmd;
     logic [KEY_W-1:0]  lookup_key;
-    logic              result_valid, result_hit, result_evict;
+    logic [FREQ_W-1:0] estimate;
+    logic              result_valid, result_hit, result_evict, result_kept, result_no_way, result_refused, result_pinned;
+    logic              result_held;
     logic [LINE_W-1:0] result_line;
     logic              tags_idle;
 
-    assign lookup_valid = drop_valid || (accept && (op_in.kind == OP_ROW || op_in.kind == OP_INVALIDATE));
-    assign lookup_alloc = !drop_valid && op_in.kind == OP_ROW;
+    assign lookup_valid = drop_valid || (accept && has_key(op_in.kind));
+    assign lookup_cmd   = drop_valid ? TAG_DROP : tag_cmd(op_in.kind);
     assign lookup_key   = drop_valid ? drop_key : {op_in.tbl, op_in.row, op_in.seg};
 
     embnic_cache_tags #(.WAYS(WAYS), .SETS(SETS)) u_tags (
         .clk, .rst,
-        .lookup_valid, .lookup_key, .lookup_alloc,
-        .result_valid, .result_hit, .result_evict, .result_line,
+        .lookup_valid, .lookup_key, .lookup_cmd, .estimate,
+        .result_valid, .result_hit, .result_evict, .result_kept, .result_no_way, .result_refused, .result_pinned,
+        .result_held, .result_line,
+        .cfg_cached_ways, .cfg_admission,
         .cfg_clear   (clear),
         .sts_clearing(tags_clearing),
         .sts_idle    (tags_idle)
+    );
+
+    // Only with the filter on. What it has counted stays while it is off, and when lines are dropped.
+    embnic_cache_sketch #(.WORDS(WAYS * SETS)) u_sketch (
+        .clk, .rst,
+        .lookup_valid(cfg_admission && accept && (op_in.kind == OP_ROW || op_is_prefetch(op_in.kind))),
+        .lookup_key  ({op_in.tbl, op_in.row, op_in.seg}),
+        .lookup_count(op_in.kind == OP_ROW),
+        .estimate,
+        .sts_clearing(sketch_clearing)
     );
 
     // The operation beside its lookup. Its numbers of beats are less one from here on: what every
@@ -183,7 +229,7 @@ module embnic_row_cache
 
     // Into its slot's ring, and to the fetch
 
-    logic            row_valid, line_hit, line_miss;
+    logic            row_valid, pf_line_valid, line_hit, line_miss, line_fetch;
     lookup_t         looked_up, passed;
     logic [ID_W-1:0] place, line_place, fetch_rd_place;
     logic            line_valid, fetch_rd_en;
@@ -195,9 +241,11 @@ module embnic_row_cache
     logic [STAMP_W-1:0] filled_fills;
     logic            waits_distance, moving, waiting;
 
-    assign row_valid = op_valid && op.kind == OP_ROW;
-    assign line_hit  = row_valid && result_hit;
-    assign line_miss = row_valid && !result_hit;
+    assign row_valid     = op_valid && op.kind == OP_ROW;
+    assign pf_line_valid = op_valid && op_is_prefetch(op.kind);
+    assign line_hit      = row_valid && result_hit;
+    assign line_miss     = row_valid && !result_hit;
+    assign line_fetch    = (row_valid || pf_line_valid) && !result_hit;
 
     always_comb begin
         looked_up.key          = {op.tbl, op.row, op.seg};
@@ -205,12 +253,14 @@ module embnic_row_cache
         looked_up.place        = '0;
         looked_up.fills        = '0;
         looked_up.reads        = '0;
-        looked_up.miss         = line_miss;
+        looked_up.miss         = line_fetch;
+        looked_up.fill         = line_fetch && result_kept;
+        looked_up.silent       = op_is_prefetch(op.kind);
         looked_up.load         = op.kind == OP_INIT;
         looked_up.flush        = op.kind == OP_FLUSH;
         looked_up.header       = op.header && op.kind == OP_ROW;
         looked_up.chunk        = op.chunk;
-        looked_up.beats_m1     = op.beats;
+        looked_up.beats_m1     = (op_is_prefetch(op.kind) && result_hit) ? '0 : op.beats;
         looked_up.beat_base    = op.beat_base;
         looked_up.wait_slot    = op.first_seg && !op.first && op.kind != OP_INIT;
         looked_up.last_seg     = op.last_seg;
@@ -230,7 +280,7 @@ module embnic_row_cache
 
     embnic_cache_sched #(.LINES(WAYS * SETS), .SLOTS(SLOTS), .DEPTH(OPQ_DEPTH)) u_sched (
         .clk, .rst,
-        .enter_valid         (op_valid && op.kind != OP_INVALIDATE),
+        .enter_valid         (op_valid && !op_is_short(op.kind)),
         .enter_data          (looked_up),
         .enter_quiet         (op_quiet),
         .enter_place         (place),
@@ -245,7 +295,8 @@ module embnic_row_cache
         .sts_clearing        (order_clearing),
         .sts_distance        (waits_distance),
         .sts_moving          (moving),
-        .sts_waiting         (waiting)
+        .sts_waiting         (waiting),
+        .evt_join
     );
 
     logic              fetch_valid_q;
@@ -254,7 +305,7 @@ module embnic_row_cache
     logic [BEAT_W-1:0] fetch_beats_q;
 
     always_ff @(posedge clk) begin
-        fetch_valid_q <= line_miss && !rst;
+        fetch_valid_q <= line_fetch && !rst;
         fetch_place_q <= place;
         fetch_addr_q  <= op.addr;
         fetch_beats_q <= op.fetch_beats;
@@ -296,6 +347,7 @@ module embnic_row_cache
         .filled_valid, .filled_line, .filled_fills,
         .beat_valid, .beat_info, .beat_data,
         .err_valid, .err_ctx, .err_status,
+        .silent_err_valid    (pf_err_valid),
         .drop_valid, .drop_key,
         .sts_near            (slot_near),
         .sts_blocked         (slot_blocked),
@@ -308,19 +360,26 @@ module embnic_row_cache
     // there was nothing to choose, and the accumulator's when the choice waited for it.
 
     logic in_flight, row_all_hit_q, row_all_hit, clearing_q;
+    logic pf_line, pf_line_granted, pf_all_granted_q, pf_all_granted;
 
     assign in_flight       = all_q != '0 || !tags_idle || !exec_idle || drop_valid;
     assign sts_idle        = !in_flight && !sts_flush_busy;
     assign sts_flush_busy  = flush_q || clearing;
     assign clear           = flush_q && !in_flight && !clearing;
     assign row_all_hit     = result_hit && (op.first_seg || row_all_hit_q);
+    assign pf_line         = pf_line_valid || (op_valid && op.kind == OP_RELEASE);
+    assign pf_line_granted = (op.kind == OP_LOCK || op.kind == OP_PIN) ? result_held : result_kept;
+    assign pf_all_granted  = pf_line_granted && (op.first_seg || pf_all_granted_q);
     assign evt_exec_beat   = exec_beat;
     assign evt_exec_hazard = !exec_beat && (exec_hold || waits_distance);
     assign evt_exec_fetch  = !exec_beat && !exec_hold && !waits_distance && !moving && waiting;
     assign evt_exec_empty  = !clearing_q && !exec_beat && !exec_hold && !waits_distance && (moving || !waiting);
 
     always_ff @(posedge clk) begin
-        if (row_valid) row_all_hit_q <= row_all_hit;
+        if (row_valid || pf_line) row_all_hit_q <= row_all_hit;
+        if (pf_line) pf_all_granted_q <= pf_all_granted;
+        pf_there   <= row_all_hit;
+        pf_granted <= pf_all_granted;
         if (rst) begin
             open_q        <= 1'b0;
             flush_q       <= 1'b0;
@@ -330,6 +389,11 @@ module embnic_row_cache
             evt_line_hit  <= 1'b0;
             evt_line_miss <= 1'b0;
             evt_evict     <= 1'b0;
+            evt_line_pinned <= 1'b0;
+            evt_fetch     <= 1'b0;
+            evt_no_way    <= 1'b0;
+            evt_refused   <= 1'b0;
+            pf_valid      <= 1'b0;
         end else begin
             open_q        <= !cfg_flush && !flush_q && !clearing;
             flush_q       <= cfg_flush || (flush_q && !clear);
@@ -338,7 +402,12 @@ module embnic_row_cache
             evt_row_miss  <= row_valid && op.last_seg && !row_all_hit;
             evt_line_hit  <= line_hit;
             evt_line_miss <= line_miss;
-            evt_evict     <= row_valid && result_evict;
+            evt_evict     <= (row_valid || pf_line_valid) && result_evict;
+            evt_line_pinned <= line_hit && result_pinned;
+            evt_fetch     <= line_fetch;
+            evt_no_way    <= line_fetch && result_no_way;
+            evt_refused   <= line_fetch && result_refused;
+            pf_valid      <= pf_line && op.last_seg;
         end
     end
 
@@ -348,8 +417,7 @@ module embnic_row_cache
     `EMBNIC_KNOWN(ready_known, s_axis_op_tready, "tready is known after reset")
     `EMBNIC_ASSUME(place_owned, !take_place || 32'(held_q[op_in.slot[IDX_W-1:0]]) < OPQ_DEPTH / SLOTS,
         "whoever sends owns a place of the slot")
-    `EMBNIC_ASSERT(in_step, !op_valid || (op.kind == OP_ROW || op.kind == OP_INVALIDATE) ==
-        result_valid,
+    `EMBNIC_ASSERT(in_step, !op_valid || has_key(op.kind) == result_valid,
         "an operation meets its own result")
     `EMBNIC_NEVER(counts_below, ended_valid && held_q[event_slot[IDX_W-1:0]] == '0,
         "an operation ends once")

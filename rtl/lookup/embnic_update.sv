@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Applies an UPDATE (rows written to card memory and dropped from the cache) or an INVALIDATE
-// (dropped only), exactly once.
+// Applies an UPDATE (rows written to card memory and dropped from the cache), a FILL (and then brought
+// into the cache) or an INVALIDATE (dropped only), exactly once; executes a PREFETCH (rows brought into
+// the cache, held there or released).
 //
 // Order          one frame at a time, after every lookup before it is consumed and before any after
 //                it begins.
 // Back-pressure  any cycle, all sides; nothing is lost. s_axis_upd_tready rises when the frame is
 //                finished, its result follows.
 // Latency        about 10 cycles a key for the checks, 25 and its beats a key for the writing; card
-//                memory comes on top.
+//                memory comes on top. A PREFETCH takes about 25 cycles a key; its fetches overlap, and
+//                it is finished when the last of them has come.
 // Throughput     one beat per cycle within a write burst.
 // Errors         all keys are checked before the first row is written. A write that fails:
 //                MEMORY_ERROR after that row; the sequence is not recorded, so the same frame can
 //                be sent again.
+//                A fetch that fails: MEMORY_ERROR after all rows; of a FILL the sequence is not
+//                recorded.
 // Not handled    unknown dtypes: UNSUPPORTED.
 //
 // Soft reset     rst with keep_clients forgets the frame at work, whose sequence is not recorded, and keeps the clients: an old
@@ -34,6 +38,7 @@ module embnic_update
     parameter int unsigned LINE_BYTES = 64,   // cache line; power of two, 64 or more
     parameter int unsigned KS_BEATS   = 512,  // key store, beats; power of two
     parameter int unsigned MAX_VEC64  = 8,    // longest row in 64-byte units
+    parameter int unsigned PLACES     = 8,    // operations of slot 0 in the cache, all of which are free when a frame begins
     localparam int unsigned TBL_AW    = $clog2(TABLES)
 ) (
     input  wire logic                            clk,
@@ -52,9 +57,14 @@ module embnic_update
     output      logic                            desc_rd_en,             // table RAM, latency 2
     output      logic [TBL_AW-1:0]               desc_rd_addr,
     input  wire logic [$bits(descriptor_t)-1:0]  desc_rd_data,           // descriptor_t
-    output      logic [$bits(op_t)-1:0]          m_axis_op_tdata,        // op_t: OP_INVALIDATE
+    output      logic [$bits(op_t)-1:0]          m_axis_op_tdata,        // op_t: none that gives beats
     output      logic                            m_axis_op_tvalid,
     input  wire logic                            m_axis_op_tready,
+    input  wire logic                            op_credit_valid,        // pulse: an operation from here left its place
+    input  wire logic                            pf_valid,               // what became of a row, see embnic_row_cache
+    input  wire logic                            pf_there,
+    input  wire logic                            pf_granted,
+    input  wire logic                            pf_err_valid,
     output      logic [ADDR_W-1:0]               m_axi_awaddr,           // card memory
     output      logic [7:0]                      m_axi_awlen,
     output      logic [2:0]                      m_axi_awsize,
@@ -73,7 +83,9 @@ module embnic_update
     output      logic                            sts_active,             // ports above are in use
     output      logic                            evt_update,             // a frame was applied
     output      logic                            evt_update_duplicate,   // acknowledged only
-    output      logic                            evt_update_row          // a row was dropped
+    output      logic                            evt_update_row,         // a row was dropped
+    output      logic                            evt_prefetch,           // a PREFETCH was executed
+    output      logic                            evt_prefetch_row        // a row is in the cache as asked for
 );
     localparam int unsigned BPW         = 512 / DATA_W;
     localparam int unsigned BEAT_BYTES  = DATA_W / 8;
@@ -126,10 +138,12 @@ module embnic_update
         SEQUENCE,  // is the sequence new?
         STRIDE,    // where the row is
         LINES,     // drop its lines from the cache
+        FETCH,     // bring them into it, or release them
         ADDR,      // address of a write burst
         DATA,      // its beats
         RESP,      // its response
         ROW_DONE,
+        DRAIN,     // until what was fetched has come
         SLIDE,     // record the sequence
         STORE,
         RELEASE,   // the frame is finished
@@ -155,14 +169,20 @@ module embnic_update
     // ---------------------------------------------------------------------------------------------
     frame_t  frame;
     header_t hdr;
-    logic    writes;   // UPDATE
+    logic    writes;      // UPDATE, FILL
+    logic    fetches;     // FILL, PREFETCH
+    logic    only_fetches;
+    hold_e   hold;
 
-    assign frame  = frame_t'(s_axis_upd_tdata);
-    assign hdr    = frame.hdr;
-    assign writes = hdr.opcode == OPCODE_UPDATE;
+    assign frame        = frame_t'(s_axis_upd_tdata);
+    assign hdr          = frame.hdr;
+    assign writes       = hdr.opcode == OPCODE_UPDATE || hdr.opcode == OPCODE_FILL;
+    assign only_fetches = hdr.opcode == OPCODE_PREFETCH;
+    assign fetches      = hdr.opcode == OPCODE_FILL || only_fetches;
+    assign hold         = hold_e'(hdr.first_bag[1:0]);
 
     state_e             state_q, state_d;
-    logic               active_q, lines_q;    // state_q decoded: both choose what enters the cache
+    logic               active_q, lines_q, fetch_q;  // state_q decoded: they choose what enters the cache
     logic [1:0]         wait_q, wait_d;       // cycles in a state that waits for a RAM
     status_e            status_q, status_d;
     logic               apply_q, apply_d;     // second pass: rows are written
@@ -254,7 +274,8 @@ module embnic_update
     // Where the row is: base + row * units, shift and add
     // ---------------------------------------------------------------------------------------------
     logic [UNIT_W-1:0] unit_q, unit_d;             // of the row, then of the burst
-    logic [UNIT_W-1:0] line_unit_q, line_unit_d;   // of the line to drop
+    logic [UNIT_W-1:0] line_unit_q, line_unit_d;   // of the line to drop or to fetch
+    logic [UNIT_W-1:0] row_unit_q, row_unit_d;     // of the row
     logic [UNIT_W-1:0] addend_q, addend_d;
     logic [VEC_W-1:0]  factor_q, factor_d;
     logic [SEG_W-1:0]  seg_q, seg_d;
@@ -265,21 +286,39 @@ module embnic_update
     assign beats_left = row_beats - beat_base_q;
     assign last_seg   = beats_left <= BEAT_W'(LINE_BEATS);
 
+    // Operations from here that are in the cache take places of slot 0.
+    localparam int unsigned PLACES_W = $clog2(PLACES + 1);
+    logic [PLACES_W-1:0] room_q;
+    logic                take_place, fetch_failed_q;
+    op_kind_e            fetch_kind;
+
+    always_comb begin
+        unique case (hold)
+            HOLD_LOCK:    fetch_kind = OP_LOCK;
+            HOLD_PIN:     fetch_kind = OP_PIN;
+            HOLD_RELEASE: fetch_kind = OP_RELEASE;
+            default:      fetch_kind = OP_PREFETCH;
+        endcase
+    end
+
+    assign take_place = fetch_q && m_axis_op_tvalid && m_axis_op_tready && hold != HOLD_RELEASE;
+
+    // A line is brought as it is stored, whatever its elements are.
     assign op = '{
-        kind:         OP_INVALIDATE,
+        kind:         fetch_q ? fetch_kind : OP_INVALIDATE,
         slot:         '0,
         ctx:          '0,
         tbl:          key_q.tbl,
         row:          key_q.row,
         seg:          seg_q,
         addr:         {line_unit_q, 6'd0},
-        dtype:        hdr.dtype,
+        dtype:        DTYPE_FP32,
         fetch_beats:  last_seg ? beats_left : BEAT_W'(LINE_BEATS),
         header:       1'b0,
         chunk:        '0,
         beats:        last_seg ? beats_left : BEAT_W'(LINE_BEATS),
         beat_base:    beat_base_q,
-        first:        1'b0,
+        first:        1'b1,
         last:         1'b0,
         first_seg:    seg_q == '0,
         last_seg:     last_seg,
@@ -293,7 +332,7 @@ module embnic_update
     };
 
     assign m_axis_op_tdata  = op;
-    assign m_axis_op_tvalid = lines_q;
+    assign m_axis_op_tvalid = lines_q || (fetch_q && room_q != '0);
 
     // ---------------------------------------------------------------------------------------------
     // Row beats: read ahead of the write bursts
@@ -344,7 +383,7 @@ module embnic_update
         (state_q == ADDR && write_left_q != row_beats);
 
     assign data_rd   = read_left_q != '0 && credit_q != '0;
-    assign word_idx  = 17'(row_idx_q) + 17'(SEQUENCE_BYTES / 8);
+    assign word_idx  = 17'(row_idx_q) + (only_fetches ? 17'd0 : 17'(SEQUENCE_BYTES / 8));
     assign word_lane = word_idx[WORD_AW-1:0];
     assign key_rd    = state_q == KEY && wait_q == 2'd1;
     assign ks_rd_en  = data_rd || key_rd || (state_q == HEAD && wait_q == 2'd0);
@@ -376,6 +415,7 @@ module embnic_update
         client_wr_en         = 1'b0;
         unit_d               = unit_q;
         line_unit_d          = line_unit_q;
+        row_unit_d           = row_unit_q;
         slid_d               = slid_q;
         addend_d             = addend_q;
         factor_d             = factor_q;
@@ -388,6 +428,7 @@ module embnic_update
         evt_update           = 1'b0;
         evt_update_duplicate = 1'b0;
         evt_update_row       = 1'b0;
+        evt_prefetch         = 1'b0;
         unique case (state_q)
             WAIT: begin
                 status_d     = STATUS_OK;
@@ -401,13 +442,15 @@ module embnic_update
             RULES: if (wait_q == 2'd0) begin
                 wait_d = 2'd1;
             end else begin
-                state_d = HEAD;
+                state_d = only_fetches ? KEY : HEAD;
                 if (!dtype_known(hdr.dtype)) begin
                     status_d = STATUS_UNSUPPORTED;
                 end else if (hdr.dim == '0 || hdr.keys == '0 || hdr.bags != '0 ||
                         hdr.flags[FLAG_WEIGHTED] ||
                              hdr.flags[FLAG_ACCUMULATOR] || hdr.flags[FLAG_CONTINUES] ||
-                             hdr.flags[FLAG_PARTIAL_WANTED]) begin
+                             hdr.flags[FLAG_PARTIAL_WANTED] ||
+                             (fetches && hdr.first_bag[15:2] != '0) ||
+                             (fetches && writes && hold == HOLD_RELEASE)) begin
                     status_d = STATUS_BAD_REQUEST;
                 end else if (vec64_q > DIM_W'(MAX_VEC64)) begin
                     status_d = STATUS_TOO_LARGE;
@@ -441,7 +484,8 @@ module embnic_update
                         state_d  = RELEASE;
                     end else begin
                         row_idx_d = last_row ? '0 : row_idx_q + 16'd1;
-                        state_d   = last_row ? CLIENT : KEY;
+                        state_d   = (last_row && !only_fetches) ? CLIENT : KEY;
+                        apply_d   = last_row && only_fetches;
                     end
                 end
             end
@@ -489,9 +533,10 @@ module embnic_update
                 addend_d    = addend_q << 1;
                 factor_d    = factor_q >> 1;
                 line_unit_d = unit_q;
+                row_unit_d  = unit_q;
                 seg_d       = '0;
                 beat_base_d = '0;
-                if (factor_q == '0) state_d = LINES;
+                if (factor_q == '0) state_d = only_fetches ? FETCH : LINES;
             end
             LINES: if (m_axis_op_tready) begin
                 seg_d        = seg_q + SEG_W'(1);
@@ -502,6 +547,12 @@ module embnic_update
                     state_d = writes ? ADDR : ROW_DONE;
                     if (writes) read_left_d = row_beats;
                 end
+            end
+            FETCH: if (m_axis_op_tvalid && m_axis_op_tready) begin
+                seg_d       = seg_q + SEG_W'(1);
+                line_unit_d = line_unit_q + UNIT_W'(LINE_BYTES / 64);
+                beat_base_d = beat_base_q + BEAT_W'(LINE_BEATS);
+                if (last_seg) state_d = ROW_DONE;
             end
             // To the end of the page, then to the end of the row, then the address is offered.
             ADDR: if (wait_q != 2'd2) begin
@@ -522,15 +573,27 @@ module embnic_update
             end
             RESP: if (m_axi_bvalid) begin
                 if (m_axi_bresp[1]) status_d = STATUS_MEMORY_ERROR;
-                state_d = write_left_q == '0 ? ROW_DONE : ADDR;
+                seg_d       = '0;
+                line_unit_d = row_unit_q;
+                beat_base_d = '0;
+                state_d     = write_left_q != '0 ? ADDR : (fetches && status_d == STATUS_OK) ? FETCH : ROW_DONE;
             end
             ROW_DONE: begin
                 row_idx_d = row_idx_q + 16'd1;
                 if (status_q != STATUS_OK) begin
-                    state_d = RELEASE;
+                    state_d = fetches ? DRAIN : RELEASE;
                 end else begin
-                    evt_update_row = 1'b1;
-                    state_d        = last_row ? SLIDE : KEY;
+                    evt_update_row = !only_fetches;
+                    state_d        = !last_row ? KEY : fetches ? DRAIN : SLIDE;
+                end
+            end
+            // Idle for some cycles: until then a result or an error may come.
+            DRAIN: if (lookup_idle) begin
+                wait_d = wait_q + 2'd1;
+                if (wait_q == 2'd3) begin
+                    evt_prefetch = only_fetches && !fetch_failed_q;
+                    if (fetch_failed_q) status_d = STATUS_MEMORY_ERROR;
+                    state_d = (only_fetches || status_d != STATUS_OK) ? RELEASE : SLIDE;
                 end
             end
             SLIDE: begin
@@ -571,6 +634,7 @@ module embnic_update
         client_idx_q <= client_idx_d;
         unit_q       <= unit_d;
         line_unit_q  <= line_unit_d;
+        row_unit_q   <= row_unit_d;
         slid_q       <= slid_d;
         desc_check_q <= desc_check_d;
         addend_q     <= addend_d;
@@ -583,8 +647,8 @@ module embnic_update
         if (state_q == SIZES) begin
             vec64_q     <= DIM_W'((17'(hdr.dim) + 17'd15) >> 4);
             row64_q     <= VEC_W'(row_units(hdr.dtype, hdr.dim));
-            key_bytes_q <= (LEN_W'({hdr.keys, 3'd0}) + LEN_W'(SEQUENCE_BYTES + UNIT_BYTES - 1)) &
-                           ~LEN_W'(UNIT_BYTES - 1);
+            key_bytes_q <= only_fetches ? LEN_W'({hdr.keys, 3'd0})
+                : (LEN_W'({hdr.keys, 3'd0}) + LEN_W'(SEQUENCE_BYTES + UNIT_BYTES - 1)) & ~LEN_W'(UNIT_BYTES - 1);
             last_idx_q  <= hdr.keys - 16'd1;
         end
         payload_bytes_q <= key_bytes_q + (writes ? row_bytes_q : '0);
@@ -595,7 +659,11 @@ module embnic_update
         end else if (state_q == HEAD && wait_q == 2'd2) begin
             client_q   <= ks_rd_data[63:0];
             sequence_q <= ks_rd_data[127:64];
+        end else if (only_fetches && pf_valid) begin  // what the ACK of a PREFETCH counts instead
+            client_q[15:0]   <= client_q[15:0] + 16'(pf_granted);
+            sequence_q[15:0] <= sequence_q[15:0] + 16'(pf_there);
         end
+        fetch_failed_q <= state_q != WAIT && (fetch_failed_q || pf_err_valid);
         if (state_q == KEY && wait_q == 2'd3) key_q <= key_t'(ks_rd_data[{word_lane, 6'd0}+:64]);
         if (rst && !keep_clients) clients_q <= '0;
         else clients_q <= clients_d;
@@ -603,6 +671,9 @@ module embnic_update
             state_q     <= WAIT;
             active_q    <= 1'b0;
             lines_q     <= 1'b0;
+            fetch_q     <= 1'b0;
+            room_q      <= PLACES_W'(PLACES);
+            evt_prefetch_row <= 1'b0;
             read_left_q <= '0;
             credit_q    <= CREDIT_W'(AHEAD);
             data_rd_q   <= 1'b0;
@@ -611,6 +682,9 @@ module embnic_update
             state_q     <= state_d;
             active_q    <= state_d != WAIT;
             lines_q     <= state_d == LINES;
+            fetch_q     <= state_d == FETCH;
+            room_q      <= room_q - PLACES_W'(take_place) + PLACES_W'(op_credit_valid);
+            evt_prefetch_row <= pf_valid && pf_granted;
             read_left_q <= read_left_d;
             credit_q    <= credit_q - CREDIT_W'(data_rd) + CREDIT_W'(data_valid && data_ready);
             data_rd_q   <= data_rd;
@@ -641,6 +715,8 @@ module embnic_update
     `EMBNIC_KNOWN(valid_known, {m_axi_awvalid, m_axi_wvalid, m_axis_op_tvalid,
         m_axis_upd_done_tvalid},
         "valids are known after reset")
+    `EMBNIC_NEVER(places_over, op_credit_valid && room_q == PLACES_W'(PLACES), "a place is given back once")
+    `EMBNIC_ASSERT(places_back, state_q != WAIT || room_q == PLACES_W'(PLACES), "a frame ends when all its operations have")
     `EMBNIC_NEVER(data_overflow, data_rd_q2 && !data_room, "a credit is a place for a beat")
     `EMBNIC_NEVER(data_lost, 32'(data_count) + 32'(credit_q) > AHEAD,
         "a beat read ahead holds a credit")

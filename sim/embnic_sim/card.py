@@ -54,8 +54,8 @@ DECISION = np.dtype(
         ("key_low", np.uint64),
         ("key_high", np.uint32),
         ("line", np.uint16),
-        ("flags", np.uint8),  # 1: allocates when absent; 2: hit; 4: a valid line was replaced
-        ("zero", np.uint8),
+        ("flags", np.uint8),  # as of embnic.model.CacheModel.decide
+        ("command", np.uint8),  # tag_cmd_e: 0 drop, 1 look up, 2 release, 3 fetch, 4 lock, 5 pin
     ]
 )
 LINE_GBPS = {"tiny": 25.0, "edge": 10.0, "line100": 100.0}

@@ -30,6 +30,7 @@ from embnic.gen.wire import (
     NULL_ROW,
     DType,
     Flag,
+    Hold,
     Opcode,
     Order,
     Pooling,
@@ -157,6 +158,8 @@ class FakeCard:
         self.counters: Counter[str] = Counter()
         self.shadow: dict[str, int] = {}
         self.clients: dict[int, tuple[int, set[int]]] = {}
+        self.cached: dict[int, int] = {}  # key (table, row) -> Hold, of rows that were prefetched
+        self.prefetched: list[tuple[int, list[int]]] = []  # Hold and keys of each PREFETCH
         self.busy_until = 0.0
         self.working: list[float] = []
         self.outbox: list[tuple[float, int, bytes]] = []
@@ -236,6 +239,8 @@ class FakeCard:
         if offset == REGISTERS["CONTROL"].offset:
             if value & 4:
                 self.shadow = {**self.counters, "cycles": int(self.now * 250e6)}
+            if value & 2:
+                self.cached.clear()
             value &= 0b1001
         if offset == REGISTERS["TABLE_COMMIT"].offset:
             words = [
@@ -245,6 +250,7 @@ class FakeCard:
             self.descriptors[self.reg("TABLE_SEL")] = {
                 name: bits >> f.low & ((1 << f.width) - 1) for name, f in DESCRIPTOR_FIELDS.items()
             }
+            self.cached.clear()
             value = 0
         self.registers[offset] = value
 
@@ -377,8 +383,10 @@ class FakeCard:
             return [self._error(frame, self.faults.status[self.lookups])]
         if opcode == Opcode.LOOKUP:
             return self._lookup(frame, payload)
-        if opcode in (Opcode.UPDATE, Opcode.INVALIDATE):
-            return self._update(frame, payload, rows=opcode == Opcode.UPDATE)
+        if opcode == Opcode.PREFETCH:
+            return self._prefetch(frame, payload)
+        if opcode in (Opcode.UPDATE, Opcode.FILL, Opcode.INVALIDATE):
+            return self._update(frame, payload, rows=opcode != Opcode.INVALIDATE)
         return [self._error(frame, Status.UNSUPPORTED)]
 
     def _error(self, frame: bytes, status: Status) -> bytes:
@@ -571,6 +579,34 @@ class FakeCard:
         if dtype in (DType.FP16, DType.BF16):
             return 2 * dim
         return 16 + (dim if dtype in (DType.INT8, DType.INT8_FRONT) else -(-dim // 2))
+
+    def _prefetch(self, frame: bytes, payload: bytes) -> list[bytes]:
+        """Hold what is asked for in an endless cache."""
+        hold, bags, count, dim = struct.unpack_from("<HHHH", frame, 54)
+        if len(payload) != 8 * count or bags or not count or hold > Hold.RELEASE:
+            return [self._error(frame, Status.BAD_REQUEST)]
+        keys = np.frombuffer(payload, "<u8").tolist()
+        for key in keys:
+            descriptor = self.descriptors.get(key >> 48 & 0x7FFF)
+            if descriptor is None:
+                return [self._error(frame, Status.UNKNOWN_TABLE)]
+            if (descriptor["dim"], descriptor["dtype"]) != (dim, frame[47] & 15):
+                return [self._error(frame, Status.TABLE_MISMATCH)]
+            if key & NULL_ROW >= descriptor["rows"]:
+                return [self._error(frame, Status.OUT_OF_RANGE)]
+        there = sum(key in self.cached for key in keys)
+        granted = len(keys)
+        if hold == Hold.RELEASE:
+            granted = sum(self.cached.get(key, 0) > 0 for key in keys)
+            self.cached |= {key: 0 for key in keys if key in self.cached}
+        else:
+            self.cached |= {key: max(self.cached.get(key, 0), hold) for key in keys}
+        self.prefetched.append((hold, keys))
+        self.counters["prefetches"] += 1
+        self.counters["prefetch_rows"] += granted
+        self.counters["acks"] += 1
+        ack = struct.pack("<QQ48x", granted, there)
+        return [self._reply(frame, Opcode.ACK, ack, flags=Flag.FINAL)]
 
     def _update(self, frame: bytes, payload: bytes, *, rows: bool) -> list[bytes]:
         client, sequence = struct.unpack_from("<QQ", payload)

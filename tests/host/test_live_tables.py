@@ -14,6 +14,7 @@ import embnic
 from embnic.backends.cpu import CpuBackend
 from embnic.backends.reference import ReferenceBackend
 from embnic.card_tables import CardMemory
+from embnic.gen.wire import KEY_TABLE_SHIFT, NULL_ROW, Hold
 from embnic.selector import Path, SelectBackend
 
 FIRST = embnic.Table("first", rows=30, dim=20, pooling="sum")
@@ -339,3 +340,37 @@ def test_freed_memory_is_joined_and_the_smallest_piece_is_taken():
     assert room.alloc(size) == addresses[2]
     top = card.allocated
     assert room.alloc(1) >= top
+
+
+def pinned_keys(card) -> dict[int, set[int]]:
+    """Return the pinned rows of the fake card's cache by table number."""
+    found: dict[int, set[int]] = {}
+    for key, hold in card.cached.items():
+        if hold == Hold.PIN:
+            found.setdefault(key >> KEY_TABLE_SHIFT, set()).add(key & NULL_ROW)
+    return found
+
+
+def test_pins_outlive_changes_of_tables_and_go_with_their_table():
+    card = FakeCard()
+    twin = Twin(lambda tables: fake_engine(tables, card), seeded())
+    with twin.engine as engine:
+        twin.add(SECOND)
+        engine.pin("first", [3, 7])
+        engine.pin("second", [1])
+        both = {0: {3, 7}, 1: {1}}
+        twin.grow("first", 50, filled=True)
+        assert pinned_keys(card) == both
+        engine.pin("first", [49])  # a row that came by growth
+        both[0].add(49)
+        twin.add(dataclasses.replace(SECOND, name="third"))
+        assert pinned_keys(card) == both
+        twin.drop("second")
+        assert pinned_keys(card) == {0: both[0]}
+        card.dead = True
+        twin.check()
+        twin.grow("first", 90, filled=True)
+        card.revive()
+        engine.reattach()
+        assert pinned_keys(card) == {0: both[0]}
+        twin.check()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from embnic_sim.bench import Bench, Pin
 
@@ -35,21 +35,96 @@ class Ticker:
         self.tick, self.reset = tick, reset
 
 
+DROP, LOOK, RELEASE, FETCH, LOCK, PIN = range(6)  # tag_cmd_e
+
+
+def fold(key: int, width: int) -> int:
+    """Return the XOR of a key's pieces of a width."""
+    folded = 0
+    while key:
+        folded ^= key & ((1 << width) - 1)
+        key >>= width
+    return folded
+
+
+class SketchModel:
+    """Counts of lookups: two counters of a word each, halved every 8 lookups a word."""
+
+    def __init__(self, words: int) -> None:
+        self.words, self.width = words, words.bit_length() - 1
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.counts = [[0] * 8 for _ in range(self.words)]
+        self.halved = [0] * self.words  # halvings that the word has seen
+        self.lookups = 0
+
+    def look(self, key: int, count: bool) -> int:
+        """Return the estimate; `count` counts this lookup first."""
+        word = fold(key, self.width)
+        lanes = (fold(key, self.width + 1) % 4, 4 + fold(key, self.width + 2) % 4)
+        halvings = self.lookups // (8 * self.words)
+        age = (halvings - self.halved[word]) % 4
+        counts = [value >> age for value in self.counts[word]]
+        if count:
+            self.lookups += 1
+            for lane in lanes:
+                counts[lane] = min(counts[lane] + 1, 15)
+            self.counts[word], self.halved[word] = counts, halvings
+        return min(counts[lane] for lane in lanes)
+
+
+@dataclass
+class Way:
+    """A way of a set; its key means something when it is valid or pinned."""
+
+    key: int = -1
+    valid: bool = False
+    pinned: bool = False
+    locked: bool = False
+    frequency: int = 0
+
+    @property
+    def used(self) -> bool:
+        """Belongs to a key."""
+        return self.valid or self.pinned
+
+    @property
+    def held(self) -> bool:
+        """May not be replaced."""
+        return self.pinned or self.locked
+
+
+@dataclass
+class Found:
+    """What a lookup finds; `line` means something when hit or kept."""
+
+    hit: bool = False
+    evicted: bool = False
+    kept: bool = False
+    no_way: bool = False
+    refused: bool = False
+    pinned: bool = False
+    held: bool = False
+    line: int = 0
+
+
 @dataclass
 class TagModel:
-    """Sets of whole keys and a PLRU tree each."""
+    """Sets of ways and a PLRU tree each."""
 
     ways: int
     sets: int
-    keys: list[list[int | None]] = field(default_factory=list)
-    trees: list[list[int]] = field(default_factory=list)
+    cached_ways: int = 1
+    admission: bool = False
 
     def __post_init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
         """Drop everything."""
-        self.keys = [[None] * self.ways for _ in range(self.sets)]
+        self.table = [[Way() for _ in range(self.ways)] for _ in range(self.sets)]
         self.trees = [[0] * max(1, self.ways - 1) for _ in range(self.sets)]
 
     def _touch(self, index: int, way: int) -> None:
@@ -60,27 +135,70 @@ class TagModel:
             node, half = 2 * node + 1 + right, half // 2
 
     def _victim(self, index: int) -> int:
+        """Follow the tree, and turn round where all ways of the half are held."""
         node, way, half = 0, 0, self.ways // 2
+        ways = self.table[index]
         while half:
             right = self.trees[index][node]
+            chosen = ways[way + half * right : way + half * right + half]
+            if all(found.held for found in chosen):
+                right = 1 - right
             way += half * right
             node, half = 2 * node + 1 + right, half // 2
         return way
 
-    def lookup(self, key: int, alloc: bool) -> tuple[bool, int, bool]:
-        """Return (hit, line, evicted) and update the set; without `alloc` a line that is there is dropped."""
+    def execute(self, key: int, command: int, estimate: int = 0) -> Found:
+        """Execute a command of tag_cmd_e on a key that was looked up `estimate` times lately."""
         index = set_of(key, self.sets)
-        row = self.keys[index]
-        hit = key in row
-        if not alloc:
-            if hit:
-                row[row.index(key)] = None
-            return hit, 0, False
-        evicted = not hit and None not in row
-        way = row.index(key) if hit else row.index(None) if None in row else self._victim(index)
-        row[way] = key
-        self._touch(index, way)
-        return hit, index * self.ways + way, evicted
+        ways = self.table[index]
+        mine = next((n for n, way in enumerate(ways) if way.used and way.key == key), None)
+        own = None if mine is None else ways[mine]
+        found = Found(hit=own is not None and own.valid)
+        found.pinned = found.hit and own is not None and own.pinned
+        if command in (DROP, RELEASE):
+            if own is not None:
+                found.kept = command == RELEASE and own.held
+                own.locked = False
+                own.valid = own.valid and command == RELEASE
+                own.pinned = own.pinned and command == DROP
+            return found
+        estimate = estimate if self.admission else 0
+        if mine is None:
+            if all(way.held for way in ways):
+                found.no_way = True
+                return found
+            unused = [n for n, way in enumerate(ways) if not way.used]
+            mine = unused[0] if unused else self._victim(index)
+            victim = ways[mine]
+            if not unused and self.admission and command == LOOK and estimate <= victim.frequency:
+                victim.frequency = max(0, victim.frequency - 1)
+                found.refused = True
+                return found
+            found.evicted = not unused
+        self._keep(index, mine, command, found)
+        way = ways[mine]
+        way.key, way.valid, way.frequency = key, True, estimate
+        found.kept, found.line = True, index * self.ways + mine
+        self._touch(index, mine)
+        return found
+
+    def _keep(self, index: int, number: int, command: int, found: Found) -> None:
+        """Hold a way as asked, or end its lock."""
+        ways = self.table[index]
+        way = ways[number]
+        if command == LOOK:
+            way.locked = False
+        elif command in (LOCK, PIN):
+            found.held = way.held or sum(not other.held for other in ways) > self.cached_ways
+            if found.held and command == LOCK:
+                way.locked = True
+            elif found.held:
+                way.pinned = True
+
+    def lookup(self, key: int, alloc: bool) -> tuple[bool, int, bool]:
+        """Look up a row, or drop its line; return (hit, line, evicted)."""
+        found = self.execute(key, LOOK if alloc else DROP)
+        return found.hit, found.line, found.evicted
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,8 @@ class ExecBench(Bench):
         self.exec = [self.count(f"evt_exec_{name}") for name in ("beat", "hold")]
         self.error_rate = 0.0
         self.wanted_releases = 0
+        self.silent_rate, self.silent_errors = 0.0, self.count("silent_err_valid")
+        self.wanted_silent = 0
         self.place = 0
         self.forget()
 
@@ -122,7 +124,7 @@ class ExecBench(Bench):
                 return False
         if not self.gap():
             return False
-        if op["miss"]:
+        if op["fill"]:
             self.filling[line] = self.filling.get(line, 0) + 1
         return True
 
@@ -177,7 +179,11 @@ class ExecBench(Bench):
         return Line(dtype, header, chunk, beats, words)
 
     def send(
-        self, number: int, kinds: str = "miss hit hit hit load flush", length: int = 0, **fixed: int
+        self,
+        number: int,
+        kinds: str = "miss hit hit hit pass load flush",
+        length: int = 0,
+        **fixed: int,
     ) -> None:
         """Queue rows of one line with what is in the fetch buffer, and expect their beats."""
         rng = self.random
@@ -193,11 +199,13 @@ class ExecBench(Bench):
             self.place = (self.place + 1) % self.places
             if kind == "miss":
                 self.model[number_of_line] = line
+            if kind in ("miss", "pass"):
                 self.fetched.words[self.place] = line.words
             op = {
                 "key": rng.getrandbits(71), "line": number_of_line, "place": self.place, "fills": number_of_line % 512,
-                "miss": kind == "miss", "load": kind == "load", "flush": kind == "flush", "header": line.header,
-                "chunk": line.chunk, "beats_m1": line.beats - 1, "beat_base": 0, "last_seg": rng.getrandbits(1),
+                "miss": kind in ("miss", "pass"), "fill": kind == "miss", "load": kind == "load",
+                "flush": kind == "flush", "header": line.header, "chunk": line.chunk, "beats_m1": line.beats - 1,
+                "beat_base": 0, "last_seg": rng.getrandbits(1),
                 "slot": rng.randrange(self.slots), "ctx": rng.getrandbits(6), "first": rng.getrandbits(1),
                 "last": rng.getrandbits(1), "dim": rng.getrandbits(16), "dtype": self.consts[f"DTYPE_{line.dtype}"],
                 "pooling": rng.randrange(4), "partial": rng.getrandbits(1), "mul_then_add": rng.getrandbits(1),
@@ -206,12 +214,13 @@ class ExecBench(Bench):
             if kind in ("load", "flush"):
                 op |= {"header": 0, "chunk": 0}
             op["wait_slot"] = int(not op["first"] and kind != "load")
+            op["silent"] = int(kind not in ("load", "flush") and rng.random() < self.silent_rate)
             self.ops.send(self.lookup_t.pack(op))
             self.wanted_ends += 1
             self._expect(op, kind, line)
 
     def _expect(self, op: dict[str, Any], kind: str, line: Line) -> None:
-        poison, row = 1 << self.width, kind in ("miss", "hit")
+        poison, row = 1 << self.width, kind in ("miss", "pass", "hit")
         expand = EXPAND[line.dtype] if row else 0
         shared = {name: op[name] for name in COPIED}
         beats: list[tuple[dict[str, int], int]] = []
@@ -231,6 +240,9 @@ class ExecBench(Bench):
         self.wanted_releases += int(kind == "load" and op["last_seg"])
         if kind == "miss":
             self.drops.expect(*[op["key"]] * sum(word >= poison for word in line.words))
+        if op["silent"]:
+            self.wanted_silent += sum(word >= poison for _, word in beats)
+            return
         for own, word in beats:
             error: tuple[Any, ...] = (0, None, None)
             if word & poison:
@@ -260,6 +272,7 @@ async def stall_matrix(dut: Any) -> None:
     """Every stall pattern of operations, every format, with errors."""
     bench = ExecBench(dut)
     bench.error_rate = 0.15
+    bench.silent_rate = 0.15
     for op_stall in STALLS:
         for _ in range(3):
             await bench.reset()
@@ -267,6 +280,7 @@ async def stall_matrix(dut: Any) -> None:
             bench.send(80)
             await bench.drain()
     assert bench.releases.total == bench.wanted_releases
+    assert bench.silent_errors.total == bench.wanted_silent > 0
     assert bench.started.total == bench.ended == bench.wanted_ends
     assert bench.drops.compared > 10
     assert all(counter.total for counter in bench.exec), "every kind of cycle was seen"

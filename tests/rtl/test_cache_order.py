@@ -24,6 +24,7 @@ class Op:
     fills: int = 0  # of its line, before it
     reads: int = 0
     seen_fills: int = 0  # of its line, that its check can see
+    done_fills: int = 0  # of its line, that its issue can see
 
 
 @dataclass
@@ -109,6 +110,7 @@ class OrderBench(Bench):
             op, self.stamping = self.stamping, None
             counts = self.issued[op.line]
             op.fills, op.reads = counts.fills, counts.reads
+            assert bool(self.read("stamp_joins")) == (op.fills != op.done_fills), "an open fill"
             seen = (self.read("stamp_fills"), self.read("stamp_reads"))
             wanted = (op.fills & self.mask, op.reads & self.mask)
             assert seen == wanted, f"line {op.line}: stamp {seen}, expected {wanted}"
@@ -180,6 +182,7 @@ class OrderBench(Bench):
             line = self.random.choice(self.lines_used)
             fresh = not self.issued[line].fills
             self.issuing = Op(line, fresh or self.random.random() < 0.3)
+            self.issuing.done_fills = self.done[line].fills
             self.drive(issue_line=line, issue_fill=int(self.issuing.fill))
 
 

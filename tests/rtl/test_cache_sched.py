@@ -28,7 +28,7 @@ class Op:
     slot: int
     line: int
     miss: bool
-    row: bool
+    row: bool  # reads or fills a line: no flush, and no miss that is not kept
     place: int = 0
 
 
@@ -49,6 +49,7 @@ class SchedBench(Bench):
         self.sink = self.stream_sink("m_axis_lookup", self._left)
         self.enter_stall = self.line_stall = self.stall("never")
         self.miss_rate, self.lines_used = 0.3, self.lines
+        self.pass_rate = 0.2  # of the misses: given and forgotten
         self.wait_rate = 0.5  # how often an operation keeps the distance
         self.quiet_rate = 1.0  # how often a quiet slot is told so
         self.seen: list[Op] = []
@@ -119,6 +120,8 @@ class SchedBench(Bench):
         self.number += 1
         row = line is not None
         miss = row and (line not in self.known or self.random.random() < self.miss_rate)
+        flush, fill = not row, miss and self.random.random() >= self.pass_rate
+        row = row and (fill or not miss)
         op = Op(self.number, slot, line or 0, miss, row)
         if row:
             self.known.add(op.line)
@@ -128,7 +131,7 @@ class SchedBench(Bench):
         quiet = quiet and self.random.random() < self.quiet_rate
         self.held[slot] += 1
         word = self.lookup_t.pack(
-            key=op.key, line=op.line, miss=op.miss, flush=not row, slot=slot, last_seg=1,
+            key=op.key, line=op.line, miss=op.miss, fill=fill, flush=flush, slot=slot, last_seg=1,
             wait_slot=int(self.random.random() < self.wait_rate), weight=self.random.getrandbits(32),
         )  # fmt: skip
         self.drive(enter_data=word, enter_quiet=int(quiet))
@@ -148,7 +151,7 @@ class SchedBench(Bench):
         """Say of the operation that left in the cycle before that it began and ended."""
         done = self.ending.popleft() if self.ending else None
         self.drive(started_valid=int(done is not None))
-        self.drive(filled_valid=int(done is not None and done.miss))
+        self.drive(filled_valid=int(done is not None and done.miss and done.row))
         if done is not None:
             self.drive(started_slot=done.slot, filled_line=done.line, filled_fills=self.stamp)
             self.held[done.slot] -= 1
@@ -195,6 +198,7 @@ async def latency(dut: Any) -> None:
 async def waiting_slots_hold_up_nobody(dut: Any) -> None:
     """While the lines of some slots do not come, and others wait behind them, the rest goes on."""
     bench = SchedBench(dut)
+    bench.pass_rate = 0.0  # every miss fills a line that others then read
     await bench.reset()
     bench.miss_rate, bench.silent = 0.0, False
     bench.todo.append((0, 1))

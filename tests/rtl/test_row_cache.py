@@ -14,16 +14,33 @@ from typing import Any
 
 import cocotb
 import pytest
-from cache_model import Layout, TagModel, Ticker, add_memory, key_of, set_of
+from cache_model import (
+    DROP,
+    FETCH,
+    LOCK,
+    LOOK,
+    PIN,
+    RELEASE,
+    Found,
+    Layout,
+    SketchModel,
+    TagModel,
+    Ticker,
+    add_memory,
+    key_of,
+    set_of,
+)
 
-from embnic_sim.bench import STALLS, Bench, load_structs
+from embnic_sim.bench import STALLS, Bench, Scoreboard, load_structs
 from embnic_sim.runner import build_and_test, expect_build_failure
 
 LATENCY = 10  # accepted operation to first beat, on a hit whose slot is quiet
 MISS_LATENCY = 14  # last beat from memory to first beat
 COPIED = ("slot", "ctx", "first", "last", "dim", "dtype", "pooling", "partial")
 COPIED = (*COPIED, "mul_then_add", "weight", "count")
-EVENTS = ("row_hit", "row_miss", "line_hit", "line_miss", "evict", "fetch_beat")
+EVENTS = ("row_hit", "row_miss", "line_hit", "line_miss", "evict", "fetch", "fetch_beat")
+HELD_EVENTS = ("line_pinned", "no_way", "refused")
+ALL_EVENTS = (*EVENTS, *HELD_EVENTS)
 EXEC = ("exec_beat", "exec_empty", "exec_fetch", "exec_hazard")
 EXPAND = {"FP32": 0, "FIXED": 0, "FP16": 1, "BF16": 1, "INT8": 2, "INT8_FRONT": 2}
 EXPAND |= {"INT4": 3, "INT4_END": 3}
@@ -116,10 +133,11 @@ class CacheBench(Bench):
         self.line_bytes, self.line_beats = params["LINE_BYTES"], params["LINE_BYTES"] // self.bytes
         self.lines = params["WAYS"] * params["SETS"]
         self.tags = TagModel(params["WAYS"], params["SETS"])
-        self.want = dict.fromkeys(EVENTS, 0)
+        self.want = dict.fromkeys(ALL_EVENTS, 0)
         self.lengths: list[int] = []
         self.longest = max(self.layout(table).vec_beats for table in range(5))
-        self.drive(cfg_flush=0)
+        self.sketch = SketchModel(self.lines)
+        self.drive(cfg_flush=0, cfg_cached_ways=1, cfg_admission=0)
 
         self.issuer = self.add(Issuer(self))
         self.board = self.scoreboard("beats")
@@ -130,6 +148,9 @@ class CacheBench(Bench):
         )
         self.monitor("drop_valid", ["drop_key"], lambda key: self.tags.lookup(key, False))
         self.monitor("cfg_flush", ["cfg_flush"], lambda _: self.tags.clear())
+        self.pf_board = Scoreboard("prefetched rows")  # not every run has some: idle() sees to it
+        self.monitor("pf_valid", ["pf_there", "pf_granted"], self.pf_board.check)
+        self.joins, self.pf_errors = self.count("evt_join"), self.count("pf_err_valid")
         self.memory = add_memory(self, lambda line: self.lengths[line])
         self.monitor(
             "beat_valid",
@@ -139,13 +160,22 @@ class CacheBench(Bench):
         self.monitor("err_valid", ["beat_valid"], self._error)
         self.ram_read_port("init_rd", self.init_word)
         self.monitor("init_release", ["init_release"], self._released)
-        self.seen = {name: self.count(f"evt_{name}") for name in (*EVENTS, *EXEC)}
+        self.seen = {name: self.count(f"evt_{name}") for name in (*ALL_EVENTS, *EXEC)}
         self._forget()
 
     # What must come
 
+    def configure(self, cached_ways: int, admission: bool) -> None:
+        """Set what is quasi-static, while the cache is idle."""
+        self.drive(cfg_cached_ways=cached_ways, cfg_admission=int(admission))
+        self.tags.cached_ways, self.tags.admission = cached_ways, admission
+
     def _forget(self) -> None:
         self.tags.clear()
+        self.sketch.clear()
+        self.pf_board.reset()
+        self.want_pf_errors = self.pf_errors.total
+        self.pf_row = (True, True)  # of the row so far: there, granted
         self.data: dict[int, list[int | None]] = {}  # line -> beats of its last fill
         self.lengths.clear()
         self.row_hit = True
@@ -158,7 +188,7 @@ class CacheBench(Bench):
         self.slots_seen: list[int] = []
         self.awake = 0
         self.base = {name: counter.total for name, counter in getattr(self, "seen", {}).items()}
-        self.want = dict.fromkeys(EVENTS, 0)
+        self.want = dict.fromkeys(ALL_EVENTS, 0)
 
     def init_word(self, addr: int) -> int:
         """Return a beat of the accumulator that waits in the init RAM."""
@@ -174,6 +204,9 @@ class CacheBench(Bench):
         key = key_of(op["tbl"], op["row"], op["seg"])
         if op["kind"] == self.invalidate:
             self.tags.lookup(key, False)
+            return
+        if op["kind"] >= self.consts["OP_RELEASE"]:
+            self._prefetch(op, key)
             return
         for info, data in self._beats_of(op, key):
             error = (0, None, None)
@@ -216,18 +249,53 @@ class CacheBench(Bench):
 
     def _row(self, op: dict[str, int], key: int) -> Sequence[int | None]:
         """Look up a line; return its stored beats."""
-        hit, line, evicted = self.tags.lookup(key, True)
+        found = self._execute(key, LOOK)
+        hit = found.hit
         self.want["line_hit" if hit else "line_miss"] += 1
-        self.want["evict"] += evicted
+        self.want["line_pinned"] += found.pinned
         self.row_hit = hit and (self.row_hit or bool(op["first_seg"]))
         if op["last_seg"]:
             self.want["row_hit" if self.row_hit else "row_miss"] += 1
-        if not hit:
-            number = len(self.lengths)
-            self.lengths.append(op["fetch_beats"])
-            self.want["fetch_beat"] += op["fetch_beats"]
-            self.data[line] = self.memory.line(number, op["addr"])
-        return self.data[line]
+        return self.data[found.line] if hit else self._fetch(op, found)
+
+    def _execute(self, key: int, command: int) -> Found:
+        """Do a command in the tag stage."""
+        estimate = 0
+        if self.tags.admission and command not in (DROP, RELEASE):
+            estimate = self.sketch.look(key, command == LOOK)
+        found = self.tags.execute(key, command, estimate)
+        self.want["evict"] += found.evicted
+        self.want["no_way"] += found.no_way
+        self.want["refused"] += found.refused
+        return found
+
+    def _fetch(self, op: dict[str, int], found: Found) -> list[int | None]:
+        """Ask memory for a line, and keep what comes if it has a way."""
+        number = len(self.lengths)
+        self.lengths.append(op["fetch_beats"])
+        self.want["fetch"] += 1
+        self.want["fetch_beat"] += op["fetch_beats"]
+        beats = self.memory.line(number, op["addr"])
+        if found.kept:
+            self.data[found.line] = beats
+        return beats
+
+    def _prefetch(self, op: dict[str, int], key: int) -> None:
+        """Bring a line, or release it; expect what is said of its row at the last one."""
+        names = {"RELEASE": RELEASE, "PREFETCH": FETCH, "LOCK": LOCK, "PIN": PIN}
+        command = {self.consts[f"OP_{name}"]: value for name, value in names.items()}[op["kind"]]
+        found = self._execute(key, command)
+        granted = found.held if command in (LOCK, PIN) else found.kept
+        there, all_granted = (True, True) if op["first_seg"] else self.pf_row
+        self.pf_row = (there and found.hit, all_granted and granted)
+        if op["last_seg"]:
+            self.pf_board.expect((int(self.pf_row[0]), int(self.pf_row[1])))
+        if command == RELEASE:
+            return
+        if not found.hit:
+            self.want_pf_errors += self._fetch(op, found).count(None)
+        else:
+            self.want_pf_errors += self.data[found.line][0] is None
 
     # What came
 
@@ -280,17 +348,25 @@ class CacheBench(Bench):
 
     def idle(self) -> bool:
         """The cache is idle, all was sent and every place came back."""
-        return bool(self.read("sts_idle")) and self.issuer.empty and self.issuer.all_back
+        done = self.issuer.empty and self.issuer.all_back and not self.pf_board.expected
+        return bool(self.read("sts_idle")) and done
 
     def check_events(self) -> None:
         """Compare all counts since the last reset."""
-        seen = {name: self.seen[name].total - self.base[name] for name in EVENTS}
+        seen = {name: self.seen[name].total - self.base[name] for name in ALL_EVENTS}
         assert seen == self.want, f"events seen {seen}, expected {self.want}"
         assert self.inits == 0, "the init RAM is released after each OP_INIT"
+        assert self.pf_errors.total == self.want_pf_errors, "errors of prefetches"
 
     async def finish(self, timeout: int = 60_000) -> None:
         """Drain and compare the counts."""
         await self.drain(timeout=timeout)
+        self.check_events()
+
+    async def finish_quietly(self) -> None:
+        """Wait for operations that give no beats, and compare the counts."""
+        await self.until(self.idle, timeout=60_000)
+        await self.cycles(5)
         self.check_events()
 
     async def ready(self) -> None:
@@ -341,10 +417,14 @@ class CacheBench(Bench):
         shared |= {"kind": kind, "tbl": table, "row": row}
         shared["dtype"] = self.consts[f"DTYPE_{self.format_of(table)}"]
         lines = self.layout(table).lines()
-        places = 0 if kind == self.invalidate else len(lines)
+        short = kind in (self.invalidate, self.consts["OP_RELEASE"])
+        places = 0 if short else len(lines)
         sent = Row(shared["slot"], places)
         for line in lines:
             shared["addr"] = self.address(table, row) + line["seg"] * self.line_bytes
+            if kind > self.consts["OP_RELEASE"]:  # as it is stored, whatever its elements are
+                line |= {"beats": line["fetch_beats"], "beat_base": 0, "chunk": 0, "header": 0}
+                shared |= {"dtype": 0, "first": 1}
             sent.words.append(self.op_t.pack(shared | line))
         self.issuer.rows.append(sent)
 
@@ -368,6 +448,15 @@ class CacheBench(Bench):
             kind = self.row
             if dice > 0.85:
                 kind = self.random.choice([self.flush_kind, self.init_kind, self.invalidate])
+            self.send(kind, table, row)
+
+    def random_holds(self, number: int, rows: int, tables: int) -> None:
+        """Send rows of a pool with prefetches, locks, pins and releases among them."""
+        names = ("OP_RELEASE", "OP_PREFETCH", "OP_LOCK", "OP_PIN", "OP_INVALIDATE")
+        kinds = [self.consts[name] for name in names]
+        for _ in range(number):
+            table, row = self.random.randrange(tables), self.random.randrange(rows)
+            kind = self.random.choice(kinds) if self.random.random() < 0.4 else self.row
             self.send(kind, table, row)
 
     def temper(self) -> None:
@@ -450,7 +539,7 @@ async def join_waits_for_its_fill(dut: Any) -> None:
         await bench.ready()
         bench.send_row(0, 1, slot=0)
         await bench.finish()
-        bench.memory.frozen = True
+        bench.memory.frozen, joins = True, bench.joins.total
         bench.send_row(0, 2, slot=0)
         for slot in range(bench.slots):
             bench.send_row(0, 2, slot=slot)
@@ -462,6 +551,7 @@ async def join_waits_for_its_fill(dut: Any) -> None:
         await bench.until(lambda: bench.issuer.empty)
         await bench.cycles(50)
         assert bench.board.compared == before, "all wait behind the line, each in its slot"
+        assert bench.joins.total - joins == bench.slots, "each joined the fetch"
         bench.memory.frozen = False
         await bench.finish()
     assert bench.want["line_miss"] == 2
@@ -585,6 +675,60 @@ async def invalidate_during_fetch(dut: Any) -> None:
         assert bench.want["line_miss"] == 6 * lines, "each invalidation brought one miss a line"
         bench.random_ops(100, 2, 5)
         await bench.finish()
+
+
+@cocotb.test()
+async def holds(dut: Any) -> None:
+    """Random rows, prefetches and holds at every split, with and without the filter, with errors."""
+    bench = CacheBench(dut)
+    for cached_ways in sorted({0, 1, bench.params["WAYS"]}):
+        for admission in (False, True):
+            bench.temper()
+            bench.memory.error_rate = bench.random.choice([0.0, 0.05])
+            bench.configure(cached_ways, admission)
+            await bench.reset()
+            bench.random_holds(250, max(2, bench.lines // 4), bench.random.choice([1, 5, 30]))
+            await bench.finish()
+            assert bench.want["fetch"] > bench.want["line_miss"], "some were prefetched"
+    assert bench.seen["refused"].total and bench.seen["line_pinned"].total
+
+
+@cocotb.test()
+async def a_prefetched_row_is_a_hit(dut: Any) -> None:
+    """A row that was prefetched and locked hits, whatever was looked up in between."""
+    bench = CacheBench(dut)
+    bench.configure(0, False)
+    await bench.reset()
+    table = bench.tables_that_fit()[-1]
+    bench.send(bench.consts["OP_LOCK"], table, 0)
+    await bench.finish_quietly()
+    for row in range(1, 3 * bench.lines):
+        bench.send_row(0, row)
+    await bench.finish()
+    before = bench.want["row_hit"]
+    bench.send_row(table, 0)
+    await bench.finish()
+    assert bench.want["row_hit"] == before + 1, "it was kept until now"
+
+
+@cocotb.test()
+async def held_sets_stop_nobody(dut: Any) -> None:
+    """With every way of a set pinned, other rows of it are answered, each fetched anew."""
+    bench = CacheBench(dut)
+    bench.configure(0, False)
+    bench.memory.latency = (60, 60)
+    await bench.reset()
+    ways, sets = bench.params["WAYS"], bench.params["SETS"]
+    index = set_of(key_of(0, 0, 0), sets)
+    rows = [row for row in range(40 * sets * ways) if set_of(key_of(0, row, 0), sets) == index]
+    for row in rows[:ways]:
+        bench.send(bench.consts["OP_PIN"], 0, row)
+    await bench.finish_quietly()
+    for number in range(60):
+        bench.send_row(0, rows[ways + number % 3])
+        bench.send_row(0, rows[number % ways])
+    await bench.finish()
+    assert bench.want["no_way"] == 60 and bench.want["line_pinned"] == 60
 
 
 @cocotb.test()

@@ -16,10 +16,19 @@ from row_formats import DTYPES, row_units
 from embnic_sim.bench import STALLS, Bench, Stall, load_structs
 from embnic_sim.runner import build_and_test, expect_build_failure
 
-UPDATE, INVALIDATE = 6, 9
+UPDATE, FILL, INVALIDATE, PREFETCH = 6, 8, 9, 10
+NONE, LOCK, PIN, RELEASE = range(4)  # holds, in first_bag
 OK, BAD_REQUEST, UNKNOWN_TABLE, TABLE_MISMATCH, OUT_OF_RANGE, TOO_LARGE = range(6)
 UNSUPPORTED, MEMORY_ERROR, CLIENTS_FULL, SEQUENCE_WINDOW = 6, 7, 9, 10
 OP_INVALIDATE = 3
+OP_OF_HOLD = {NONE: 5, LOCK: 6, PIN: 7, RELEASE: 4}
+EVENTS = (
+    "evt_update",
+    "evt_update_duplicate",
+    "evt_update_row",
+    "evt_prefetch",
+    "evt_prefetch_row",
+)
 MEMORY = 1 << 20
 NULL_ROW = (1 << 48) - 1
 
@@ -62,8 +71,65 @@ class IdleLookups:
             assert not busy, f"{busy} while lookups own the ports"
         self.idle_before = self.was_idle
         self.was_active = active
-        self.was_idle = active or self.stall()  # it stays while the update owns the lookup path
+        # It stays while the update owns the lookup path, but for its own operations.
+        self.was_idle = not self.bench.cache.busy if active else self.stall()
         self.bench.drive(lookup_idle=int(self.was_idle))
+
+
+class Cache:
+    """Takes operations: says 4 cycles later what became of a row, gives places back when a line has come.
+
+    What becomes of a row depends on its number: a fifth are not granted, half were there; `bad_rows` fail.
+    """
+
+    def __init__(self, bench: "UpdateBench") -> None:
+        self.bench = bench
+        self.bad_rows: set[int] = set()
+        self.most = 0
+        self.reset()
+
+    @staticmethod
+    def granted(row: int) -> bool:
+        """Say whether a row is held as asked."""
+        return row % 5 != 2
+
+    def reset(self) -> None:
+        """Nothing is in the cache."""
+        self.looked_up: list[tuple[int, int]] = []  # cycle of the answer, row
+        self.coming: list[tuple[int, int]] = []  # cycle in which the line has come, row
+        self.errors: list[int] = []  # cycles
+        self.busy_until = 0
+        self.bench.drive(op_credit_valid=0, pf_valid=0, pf_err_valid=0, pf_there=0, pf_granted=0)
+
+    @property
+    def busy(self) -> bool:
+        """An operation is inside."""
+        return bool(self.looked_up or self.coming) or self.bench.cycle < self.busy_until
+
+    def take(self, op: dict[str, int]) -> None:
+        """Take an operation."""
+        bench = self.bench
+        self.busy_until = bench.cycle + 3
+        if op["kind"] < OP_OF_HOLD[RELEASE]:
+            return
+        if op["last_seg"]:
+            self.looked_up.append((bench.cycle + 4, op["row"]))
+        if op["kind"] != OP_OF_HOLD[RELEASE]:
+            self.coming.append((bench.cycle + bench.random.randrange(8, 60), op["row"]))
+            self.most = max(self.most, len(self.coming))
+            assert len(self.coming) <= bench.params["PLACES"], "more operations than places"
+
+    def tick(self) -> None:
+        """One clock edge."""
+        bench, now = self.bench, self.bench.cycle + 1  # what is driven is seen in the next cycle
+        valid = bool(self.looked_up) and self.looked_up[0][0] <= now
+        row = self.looked_up.pop(0)[1] if valid else 0
+        bench.drive(pf_valid=int(valid), pf_there=row % 2, pf_granted=int(self.granted(row)))
+        come = bool(self.coming) and self.coming[0][0] <= now  # in order, one a cycle
+        if come and self.coming.pop(0)[1] in self.bad_rows:
+            self.errors.append(now + 3)
+            self.busy_until = max(self.busy_until, now + 4)
+        bench.drive(op_credit_valid=int(come), pf_err_valid=int(now in self.errors))
 
 
 class UpdateBench(Bench):
@@ -84,13 +150,14 @@ class UpdateBench(Bench):
         self.ks_addr = 0
         self.pending_beats: list[dict[int, int]] = []  # payloads of the frames not yet finished
         self.descriptors: dict[int, dict[str, int]] = {}
+        self.cache = self.add(Cache(self))
         self.idle_lookups = self.add(IdleLookups(self))
         self.source = self.stream_source("s_axis_upd")
         self.source.on_sent = self.next_frame
         self.board = self.scoreboard("results", struct=self.done_t)
         self.done_sink = self.stream_sink("m_axis_upd_done", self.take_done)
         self.ops = self.scoreboard("ops", struct=self.op_t)
-        self.op_sink = self.stream_sink("m_axis_op", self.ops.check)
+        self.op_sink = self.stream_sink("m_axis_op", self.take_op)
         self.ram_read_port("ks_rd", self.store)
         self.ram_read_port("desc_rd", lambda addr: self.descriptor_t.pack(self.desc(addr)))
         self.memory = self.axi_memory("m_axi", MEMORY)
@@ -98,10 +165,7 @@ class UpdateBench(Bench):
         self.bad_bursts: set[int] = set()
         self.image = bytearray(self.random.randbytes(MEMORY))
         self.memory.data[:] = self.image
-        self.counts = {
-            name: self.count(name)
-            for name in ("evt_update", "evt_update_duplicate", "evt_update_row")
-        }
+        self.counts = {name: self.count(name) for name in EVENTS}
         self.expected_counts: Counter[str] = Counter()
         self.drive(keep_clients=0)
         self.clients: dict[int, Client] = {}
@@ -139,6 +203,11 @@ class UpdateBench(Bench):
         }
         self.descriptors[table] = {**given, **fields}
 
+    def take_op(self, word: int) -> None:
+        """Compare an operation and give it to the cache."""
+        self.ops.check(word)
+        self.cache.take(self.op_t.unpack(word))
+
     def take_done(self, word: int) -> None:
         """Compare a result; memory must be right already."""
         self.statuses[self.done_t.unpack(word)["status"]] += 1
@@ -159,12 +228,15 @@ class UpdateBench(Bench):
     ) -> None:
         """Send a frame and expect what must come of it; `wrong` overrides header fields or the payload."""
         rows = [self.random.randbytes(row_units(dtype, dim) * 64) for _ in keys]
-        payload = client.to_bytes(8, "little") + sequence.to_bytes(8, "little")
+        payload = b""
+        if opcode != PREFETCH:
+            payload = client.to_bytes(8, "little") + sequence.to_bytes(8, "little")
         for table, row in keys:
             last = self.random.getrandbits(1) << 63  # to be ignored
             payload += (last | table << 48 | row).to_bytes(8, "little")
-        payload += bytes(-len(payload) % 64)
-        if opcode == UPDATE:
+        if opcode != PREFETCH:
+            payload += bytes(-len(payload) % 64)
+        if opcode in (UPDATE, FILL):
             payload += b"".join(rows)
         hdr = {"opcode": opcode, "keys": len(keys), "dim": dim, "dtype": dtype, **(wrong or {})}
         payload = hdr.pop("payload", payload)
@@ -172,7 +244,10 @@ class UpdateBench(Bench):
         if status:
             self.board.expect(self.done_t.pack(status=status))
         else:
-            status = self.apply(hdr, keys, rows, client, sequence)
+            if opcode == PREFETCH:
+                client, sequence, status = self.fetch(hdr, keys, row_units(dtype, dim) * 64)
+            else:
+                status = self.apply(hdr, keys, rows, client, sequence)
             self.board.expect(self.done_t.pack(status=status, client=client, seq=sequence))
         self.put(hdr, payload)
 
@@ -212,11 +287,16 @@ class UpdateBench(Bench):
         """Return what the header earns."""
         vec64 = -(-hdr["dim"] // 16)
         length = -(-(16 + 8 * hdr["keys"]) // 64) * 64
-        if hdr["opcode"] == UPDATE:
+        if hdr["opcode"] == PREFETCH:
+            length = 8 * hdr["keys"]
+        if hdr["opcode"] in (UPDATE, FILL):
             length += hdr["keys"] * row_units(hdr["dtype"], hdr["dim"]) * 64
         if hdr["dtype"] not in DTYPES:
             return UNSUPPORTED
         if not hdr["dim"] or not hdr["keys"] or hdr.get("bags") or hdr.get("flags", 0) & 0x2D:
+            return BAD_REQUEST
+        most = {FILL: PIN, PREFETCH: RELEASE}.get(hdr["opcode"], 0xFFFF)
+        if hdr.get("first_bag", 0) > most:
             return BAD_REQUEST
         if vec64 > self.max_vec64:
             return TOO_LARGE
@@ -256,12 +336,36 @@ class UpdateBench(Bench):
         for (table, row), data in zip(keys, rows, strict=True):
             addr = self.descriptors[table]["base"] + row * len(data)
             self.expect_ops(table, row, addr, len(data), hdr)
-            if hdr["opcode"] == UPDATE and not self.write(addr, data):
+            if hdr["opcode"] in (UPDATE, FILL) and not self.write(addr, data):
                 return MEMORY_ERROR
+            if hdr["opcode"] == FILL:
+                self.expect_ops(
+                    table, row, addr, len(data), hdr, OP_OF_HOLD[hdr.get("first_bag", 0)]
+                )
+                self.expected_counts["evt_prefetch_row"] += self.cache.granted(row)
             self.expected_counts["evt_update_row"] += 1
+        if hdr["opcode"] == FILL and any(row in self.cache.bad_rows for _, row in keys):
+            return MEMORY_ERROR
         self.expected_counts["evt_update"] += 1
         self.clients.setdefault(client, known).record(sequence)
         return OK
+
+    def fetch(
+        self, hdr: dict[str, int], keys: list[tuple[int, int]], size: int
+    ) -> tuple[int, int, int]:
+        """Apply a PREFETCH of rows of `size` bytes; return the two numbers of its ACK, and its status."""
+        for table, row in keys:
+            if status := self.key_status(table, row, hdr["dim"], hdr["dtype"]):
+                return 0, 0, status
+        hold = hdr.get("first_bag", 0)
+        for table, row in keys:
+            addr = self.descriptors[table]["base"] + row * size
+            self.expect_ops(table, row, addr, size, hdr, OP_OF_HOLD[hold])
+        granted = sum(self.cache.granted(row) for _, row in keys)
+        self.expected_counts["evt_prefetch_row"] += granted
+        failed = hold != RELEASE and any(row in self.cache.bad_rows for _, row in keys)
+        self.expected_counts["evt_prefetch"] += not failed
+        return granted, sum(row % 2 for _, row in keys), MEMORY_ERROR if failed else OK
 
     def write(self, addr: int, data: bytes) -> bool:
         """Write a row in bursts that end at 4 KB boundaries; False when one of them fails."""
@@ -275,20 +379,28 @@ class UpdateBench(Bench):
             done += part
         return good
 
-    def expect_ops(self, table: int, row: int, addr: int, size: int, hdr: dict[str, int]) -> None:
-        """Expect the operations that drop a row's lines."""
+    def expect_ops(
+        self,
+        table: int,
+        row: int,
+        addr: int,
+        size: int,
+        hdr: dict[str, int],
+        kind: int = OP_INVALIDATE,
+    ) -> None:
+        """Expect the operations on a row's lines."""
         beat = self.width // 8
         number = -(-size // self.line_bytes)
         for seg in range(number):
             offset = seg * self.line_bytes
             self.ops.expect(
                 self.op_t.pack(
-                    kind=OP_INVALIDATE,
+                    kind=kind,
+                    first=1,
                     tbl=table,
                     row=row,
                     seg=seg,
                     addr=addr + offset,
-                    dtype=hdr["dtype"],
                     fetch_beats=min(self.line_bytes, size - offset) // beat,
                     beats=min(self.line_bytes, size - offset) // beat,
                     beat_base=offset // beat,
@@ -357,7 +469,11 @@ class UpdateBench(Bench):
                         {"payload": rng.randbytes(72)},
                     ]
                 )
-            opcode = rng.choice([UPDATE, UPDATE, INVALIDATE])
+            opcode = rng.choice([UPDATE, UPDATE, FILL, INVALIDATE, PREFETCH, PREFETCH])
+            if opcode in (FILL, PREFETCH) or rng.random() < 0.1:
+                wrong["first_bag"] = rng.choice([NONE, LOCK, PIN, RELEASE])
+                if rng.random() < trouble / 4:
+                    wrong["first_bag"] = rng.randrange(1 << 16)
             self.send(keys, client, sequence, opcode=opcode, dim=dim, dtype=dtype, wrong=wrong)
 
 
@@ -375,6 +491,45 @@ async def directed(dut: Any) -> None:
     await bench.settle()
     assert bench.statuses == {OK: 4, OUT_OF_RANGE: 1}
     assert bench.counts["evt_update"].total == 3
+
+
+@cocotb.test()
+async def prefetches(dut: Any) -> None:
+    """Rows fetched, locked, pinned and released, more of them than there are places; a FILL writes first."""
+    bench = UpdateBench(dut)
+    await bench.reset()
+    dim = 16 * bench.max_vec64
+    bench.add_table(0, dim, rows=8)
+    keys = [(0, row % 8) for row in range(min(30, bench.ks_beats * bench.width // 64 // 2))]
+    for hold in (NONE, LOCK, PIN, RELEASE):
+        bench.send(keys, 0, 0, opcode=PREFETCH, dim=dim, wrong={"first_bag": hold})
+        await bench.settle()
+    assert bench.counts["evt_prefetch"].total == 4 and not bench.memory.writes
+    if len(bench.ops.expected) == 0 and bench.max_vec64 * 64 > bench.line_bytes:
+        assert bench.cache.most == bench.params["PLACES"], "the places were never all taken"
+    if bench.ks_beats * bench.width // 8 > bench.max_vec64 * 64 + 64:
+        for sequence in (1, 1):
+            bench.send([(0, 1)], 3, sequence, opcode=FILL, dim=dim, wrong={"first_bag": PIN})
+        await bench.settle()
+        assert bench.counts["evt_update_duplicate"].total == 1
+
+
+@cocotb.test()
+async def a_fetch_that_fails(dut: Any) -> None:
+    """MEMORY_ERROR when all rows were tried; a FILL may be sent again with its sequence."""
+    bench = UpdateBench(dut)
+    await bench.reset()
+    bench.add_table(0, 16)
+    bench.cache.bad_rows = {4}
+    bench.send([(0, 3), (0, 4), (0, 5)], 0, 0, opcode=PREFETCH)
+    bench.send([(0, 3), (0, 4)], 5, 1, opcode=FILL)
+    await bench.settle()
+    assert bench.statuses == {MEMORY_ERROR: 2}
+    bench.cache.bad_rows = set()
+    bench.send([(0, 4)], 0, 0, opcode=PREFETCH)
+    bench.send([(0, 4)], 5, 1, opcode=FILL)
+    await bench.settle()
+    assert bench.statuses == {MEMORY_ERROR: 2, OK: 2}
 
 
 @cocotb.test()
@@ -410,6 +565,13 @@ async def every_refusal(dut: Any) -> None:
         ([(0, 1)], {"dim": 15}, TABLE_MISMATCH),
         ([(0, 1), (0, 10)], {"opcode": INVALIDATE}, OUT_OF_RANGE),
         ([(0, NULL_ROW)], {}, OUT_OF_RANGE),
+        ([(0, 1)], {"opcode": FILL, "first_bag": RELEASE}, BAD_REQUEST),
+        ([(0, 1)], {"opcode": FILL, "first_bag": 1 << 15}, BAD_REQUEST),
+        ([(0, 1)], {"opcode": PREFETCH, "first_bag": 4}, BAD_REQUEST),
+        ([(0, 1)], {"opcode": PREFETCH, "bags": 1}, BAD_REQUEST),
+        ([(0, 1)], {"opcode": PREFETCH, "payload": bytes(64)}, BAD_REQUEST),
+        ([(0, 1), (0, 10)], {"opcode": PREFETCH}, OUT_OF_RANGE),
+        ([(0, 1), (1, 1)], {"opcode": PREFETCH, "first_bag": PIN}, UNKNOWN_TABLE),
     ]
     bench.send([(0, 0)], 9, 1)
     await bench.settle()
@@ -580,7 +742,15 @@ async def reset_in_traffic(dut: Any) -> None:
 
 
 SETS = [
-    {"DATA_W": 128, "CLIENTS": 2, "TABLES": 8, "LINE_BYTES": 64, "KS_BEATS": 512, "MAX_VEC64": 8},
+    {
+        "DATA_W": 128,
+        "CLIENTS": 2,
+        "TABLES": 8,
+        "LINE_BYTES": 64,
+        "KS_BEATS": 512,
+        "MAX_VEC64": 8,
+        "PLACES": 8,
+    },
     {
         "DATA_W": 512,
         "CLIENTS": 8,
@@ -588,8 +758,17 @@ SETS = [
         "LINE_BYTES": 256,
         "KS_BEATS": 256,
         "MAX_VEC64": 64,
+        "PLACES": 16,
     },
-    {"DATA_W": 128, "CLIENTS": 3, "TABLES": 4, "LINE_BYTES": 512, "KS_BEATS": 64, "MAX_VEC64": 1},
+    {
+        "DATA_W": 128,
+        "CLIENTS": 3,
+        "TABLES": 4,
+        "LINE_BYTES": 512,
+        "KS_BEATS": 64,
+        "MAX_VEC64": 1,
+        "PLACES": 1,
+    },
 ]
 
 

@@ -98,9 +98,16 @@ def run_both(tables, bags, config: str, rng, *, warm: bool = False, engine: str 
         cycles,
         (seen["key_low"], found.keys),
         (seen["flags"].astype(np.int64), found.flags),
-        (seen["line"].astype(np.int64), found.lines),
+        (lines_of(seen), found.lines),
         tuple({k: y[k] - x[k] for k in after[1]} for x, y in zip(before, after, strict=True)),
     )
+
+
+def lines_of(decisions: np.ndarray) -> np.ndarray:
+    """Return the lines of recorded decisions as the model gives them: -1 for none."""
+    lines = decisions["line"].astype(np.int64)
+    lines[lines == 0xFFFF] = -1
+    return lines
 
 
 def check(run: Run, config: str, *, warm: bool = False) -> None:
@@ -112,7 +119,7 @@ def check(run: Run, config: str, *, warm: bool = False) -> None:
     if not warm:
         cfg = CONFIGS[config]
         cache = CacheModel(Geometry(cfg.ways, cfg.sets))
-        lines, flags = cache.decide(run.keys[0], (run.flags[0] & 1).astype(np.bool_))
+        lines, flags = cache.decide(run.keys[0])
         assert np.array_equal(flags, run.flags[0])
         assert np.array_equal(lines, run.lines[0])
     for name in ("requests", "bags", "keys", "keys_null", "keys_padding", "exec_beats", "replies"):
@@ -170,6 +177,69 @@ def test_meta_on_line100():
 @pytest.mark.slow
 def test_long_traces_on_line100():
     check(meta(stop=3000), "line100")
+
+
+@pytest.mark.parametrize("config", ["tiny", pytest.param("line100", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("admission", [False, True])
+def test_pins_locks_prefetches_and_the_filter(config, admission):
+    """Every decision of the core is that of the rules in the core's order; what is granted is what the model grants."""
+    rng = seeded()
+    cfg = CONFIGS[config]
+    table = embnic.Table("item", rows=6 * cfg.ways * cfg.sets, dim=20, pooling="sum")
+    rows = rng.standard_normal((table.rows, table.dim), dtype=np.float32)
+    for cached_ways in (0, 1):
+        card = EagerCard(config)
+        model = ModelBackend([table], config)
+        with Engine([table], attach_rtl([table], card, config=config), fallback=False) as core:
+            engines = (core, Engine([table], model))
+            for engine in engines:
+                engine.load("item", rows)
+                engine.configure_cache(cached_ways=cached_ways, admission=admission)
+            card.record_decisions(1 << 20)
+            held = rng.permutation(table.rows)[: 2 * cfg.ways * cfg.sets].astype(np.int64)
+            pins, locks = held[: len(held) // 2], held[len(held) // 2 :]
+            granted = [engine.pin("item", pins) for engine in engines]
+            assert granted[0] == granted[1] and 0 < granted[0].granted < granted[0].rows
+            granted = [engine.prefetch("item", locks, hold="lock") for engine in engines]
+            assert granted[0] == granted[1]
+            for turn in range(3):
+                changed = rng.permutation(table.rows)[:20].astype(np.int64)
+                new = rng.standard_normal((20, table.dim), dtype=np.float32)
+                bags = mixed(rng, [table], 40, 20)
+                for engine in engines:
+                    engine.update("item", changed, new)
+                    engine.fill("item", changed[:5], new[:5], hold="pin")
+                pooled = [engine.lookup(bags)["item"].view(np.uint32) for engine in engines]
+                assert np.array_equal(*pooled)
+                for engine in engines:
+                    engine.unpin("item", pins[turn::7])
+            seen = card.decisions()
+            counters = [engine.stats().card for engine in engines]
+            core.check_conservation()
+        cache = CacheModel(Geometry(cfg.ways, cfg.sets))
+        cache.configure(cached_ways=cached_ways, admission=admission)
+        lines, flags = cache.decide(seen["key_low"], seen["command"].astype(np.int64))
+        assert np.array_equal(flags, seen["flags"].astype(np.int64))
+        assert np.array_equal(lines, lines_of(seen))
+        assert set(np.unique(seen["command"])) == {0, 1, 2, 4, 5}
+        mine, its = counters
+        for name in (
+            "keys",
+            "prefetches",
+            "line_hits",
+            "line_misses",
+            "pinned_hits",
+            "no_free_way",
+        ):
+            print(name, mine[name], its[name])
+            assert abs(mine[name] - its[name]) <= max(3, 0.05 * its[name]), name
+        assert mine["fetches"] == mine["line_misses"] + sum(
+            bool(bits & 1) and not bits & 2
+            for bits, command in zip(flags.tolist(), seen["command"].tolist(), strict=True)
+            if command > 2
+        )
+        assert bool(mine["no_free_way"]) == (cached_ways == 0)
+        assert bool(mine["not_admitted"]) == admission
 
 
 def meta(stop: int) -> Run:

@@ -7,7 +7,7 @@ import enum
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,11 @@ from ..arithmetic import OUTPUT
 from ..bags import Bags, TableBags
 from ..config import MAX_DIM, Table, tables_by_name
 from ..errors import ClosedError, ConfigError
-from ..gen.wire import DType, Order, Pooling
+from ..gen.wire import DType, Hold, Order, Pooling
 from ..rows import check_ids, to_storage
+
+if TYPE_CHECKING:
+    from ..residency import Prefetched
 
 __all__ = [
     "EVERYTHING",
@@ -26,6 +29,7 @@ __all__ = [
     "HostTables",
     "LiveTables",
     "OnHost",
+    "RowHolder",
     "Staged",
     "output_arrays",
 ]
@@ -117,6 +121,19 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Give the tables back; may be called twice."""
+        ...
+
+
+@runtime_checkable
+class RowHolder(Protocol):
+    """A backend with a row cache that can be told what to keep."""
+
+    def hold_rows(self, table: str, ids: Any, hold: Hold) -> Prefetched:
+        """Fetch rows into the cache, hold or release them: `ids` [n]."""
+        ...
+
+    def configure_cache(self, *, cached_ways: int = 1, admission: bool = False) -> None:
+        """Set how many ways of every set held rows leave to others, and the admission filter."""
         ...
 
 

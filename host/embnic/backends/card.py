@@ -14,8 +14,9 @@ from ..bags import Bags
 from ..config import Table, tables_by_name
 from ..driver import Driver, PartialResult
 from ..errors import ClosedError, ConfigError, DeviceError, LinkError
-from ..gen.wire import DType, Pooling
+from ..gen.wire import DType, Hold, Pooling
 from ..health import Histogram
+from ..residency import Prefetched
 from ..rows import check_ids, to_storage
 from ..stats import LinkCounters
 from .base import Capabilities, output_arrays
@@ -101,6 +102,24 @@ class CardBackend:
         described = self._table(table)
         checked = check_ids(described, ids)
         self.driver.update(table, checked, to_storage(described, rows, rows=len(checked)))
+
+    def fill(self, table: str, ids: Any, rows: Any, hold: Hold) -> None:
+        """Overwrite rows, which are in the card's cache afterwards, held so where there is room."""
+        self._check_open("fill")
+        described = self._table(table)
+        checked = check_ids(described, ids)
+        stored = to_storage(described, rows, rows=len(checked))
+        self.driver.update(table, checked, stored, hold=hold)
+
+    def hold_rows(self, table: str, ids: Any, hold: Hold) -> Prefetched:
+        """Fetch rows into the card's cache, hold or release them."""
+        self._check_open("hold_rows")
+        return self.driver.prefetch(table, check_ids(self._table(table), ids), hold)
+
+    def configure_cache(self, *, cached_ways: int = 1, admission: bool = False) -> None:
+        """Set up the card's cache; it is emptied, what is pinned is fetched again."""
+        self._check_open("configure_cache")
+        self.driver.configure_cache(cached_ways=cached_ways, admission=admission)
 
     def prepare(self, bags: Bags) -> PartialResult:
         """Return an empty result for bags that fit the tables."""

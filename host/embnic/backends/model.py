@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..bags import Bags
 from ..config import Table, tables_by_name
 from ..errors import ConfigError
 from ..framing import groups, one_key_bags
-from ..gen.wire import DType, Order, Pooling
+from ..gen.wire import DType, Hold, Order, Pooling
 from ..model import CardModel, requests_of
+from ..residency import Prefetched, Residency, distinct
 from ..rows import check_ids
 from .base import Capabilities, Staged
 from .cpu import CpuBackend
@@ -55,6 +57,7 @@ class ModelBackend:
             orders=frozenset({Order.SEQUENTIAL, Order.SPLIT}),
             max_dim=self.card.config.max_vec64 * 16,
         )
+        self._residency, self._loaded = Residency(), set[str]()
         self._numbers: dict[str, int] = {}
         self._next_address = FIRST_ADDRESS
         for table in self.tables.values():
@@ -84,25 +87,57 @@ class ModelBackend:
         return self._cpu.stage_grown(table, more)
 
     def commit(self, staged: Staged) -> None:
-        """Serve a staged table; the card's cache is empty afterwards."""
+        """Serve a staged table; the card's cache holds what is pinned afterwards, nothing else."""
         table = staged.table
         if self.tables.get(table.name) != table:
             self._define(table)
         self._cpu.commit(staged)
         self.tables = {**self.tables, table.name: table}
-        self.card.flush()
+        self._loaded.add(table.name)
+        self._flush()
 
     def drop(self, name: str) -> None:
-        """Forget a table; the card's cache is empty afterwards."""
+        """Forget a table and its pins; the card's cache holds what else is pinned afterwards."""
         self._cpu.drop(name)
         self.tables = {known: table for known, table in self.tables.items() if known != name}
         del self._numbers[name]
-        self.card.flush()
+        self._loaded.discard(name)
+        self._residency.forget(name)
+        self._flush()
 
     def load(self, table: str, weights: Any) -> None:
-        """Set all rows of a table: [rows, dim]. The card's cache is empty afterwards."""
-        self._cpu.load(table, weights)
+        """Set all rows of a table: [rows, dim]. The card's cache holds what is pinned afterwards, nothing else."""
+        self.commit(self.stage(self.tables[table], weights))
+
+    def _flush(self) -> None:
         self.card.flush()
+        for name in self._residency:
+            if name in self._loaded:
+                self._prefetch(name, self._residency[name], Hold.PIN)
+
+    def hold_rows(self, table: str, ids: Any, hold: Hold) -> Prefetched:
+        """Fetch rows into the card's cache, hold or release them."""
+        wanted = distinct(check_ids(self.tables[table], ids))
+        found = self._prefetch(table, wanted, hold)
+        if hold is Hold.PIN:
+            self._residency.pin(table, wanted)
+        elif hold is Hold.RELEASE:
+            self._residency.unpin(table, wanted)
+        return found
+
+    def _prefetch(self, table: str, ids: NDArray[np.int64], hold: Hold) -> Prefetched:
+        """Execute PREFETCH frames."""
+        found, per_frame = Prefetched(0), self.card.limits.keys(weighted=False)
+        for start in range(0, len(ids), per_frame):
+            part = ids[start : start + per_frame]
+            counts = self.card.prefetch(self._numbers[table], part, hold)
+            found += Prefetched(len(part), *counts)
+        return found
+
+    def configure_cache(self, *, cached_ways: int = 1, admission: bool = False) -> None:
+        """Set up the card's cache; it is emptied, what is pinned is fetched again."""
+        self.card.configure(cached_ways=cached_ways, admission=admission)
+        self._flush()
 
     def update(self, table: str, ids: Any, rows: Any) -> None:
         """Overwrite rows: `ids` [n], `rows` [n, dim]; the card drops their lines."""

@@ -344,6 +344,16 @@ REGISTERS: Final[dict[str, Register]] = {
             "commit": RegisterField(0, 1, 0x0, True),
         },
     ),
+    # How the row cache keeps rows; to be written while the card is idle.
+    "CACHE": Register(
+        0x0C8,
+        "rw",
+        1,
+        {
+            "cached_ways": RegisterField(0, 4, 0x1, False),
+            "admission": RegisterField(4, 1, 0x0, False),
+        },
+    ),
     # The bucket that LATENCY_COUNT shows: 0 counts 0 cycles, b counts 2**(b-1) to 2**b - 1, the last all above.
     "LATENCY_BUCKET": Register(
         0x0D0,
@@ -441,7 +451,7 @@ COUNTERS: Final[tuple[Counter, ...]] = (
     Counter("evictions", 0x1B0),
     # bus beats read from card memory
     Counter("fetch_beats", 0x1B8),
-    # cycles in which the cache gave a beat of a row, headers of quantised rows included
+    # cycles in which the cache gave a beat of a row, headers of quantised rows and prefetched lines included
     Counter("exec_beats", 0x1C0),
     # cycles without an operation to give, those on their way through the cache included
     Counter("exec_empty", 0x1C8),
@@ -463,11 +473,11 @@ COUNTERS: Final[tuple[Counter, ...]] = (
     Counter("errors", 0x208),
     # requests answered by ACK
     Counter("acks", 0x210),
-    # UPDATE and INVALIDATE requests applied
+    # UPDATE, FILL and INVALIDATE requests applied
     Counter("updates", 0x218),
     # rows written or invalidated
     Counter("update_rows", 0x220),
-    # UPDATE and INVALIDATE requests acknowledged without being applied again
+    # UPDATE, FILL and INVALIDATE requests acknowledged without being applied again
     Counter("update_duplicates", 0x228),
     # beats given to the pool that memory had answered with an error; failed writes are not in it
     Counter("memory_errors", 0x230),
@@ -495,4 +505,18 @@ COUNTERS: Final[tuple[Counter, ...]] = (
     Counter("keys_abandoned", 0x288),
     # elements of FIXED sums that were clipped to the range of int32
     Counter("saturations", 0x290),
+    # of LINE_HITS: lines that are pinned
+    Counter("pinned_hits", 0x298),
+    # of LINE_HITS: lines still on their way from card memory
+    Counter("joins", 0x2A0),
+    # lines asked of card memory: LINE_MISSES, and those of PREFETCH and FILL
+    Counter("fetches", 0x2A8),
+    # of FETCHES: not kept, because every way of the set is pinned or locked
+    Counter("no_free_way", 0x2B0),
+    # of LINE_MISSES: not kept, because the admission filter refused it
+    Counter("not_admitted", 0x2B8),
+    # PREFETCH requests executed
+    Counter("prefetches", 0x2C0),
+    # rows that PREFETCH and FILL brought, held or released as asked
+    Counter("prefetch_rows", 0x2C8),
 )

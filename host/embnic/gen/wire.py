@@ -32,6 +32,7 @@ __all__ = [
     "HEADER_BYTES",
     "HEADER_DTYPE",
     "HEADER_VALUES",
+    "Hold",
     "KEY_BYTES",
     "KEY_LAST_BITS",
     "KEY_LAST_SHIFT",
@@ -54,7 +55,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0xF7504B35
+CONTRACT_HASH: Final = 0x1C976D68
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
@@ -87,10 +88,10 @@ class Opcode(IntEnum):
     PARTIAL = 4  # reply: an unnormalised fp32 (FIXED: int32) accumulator and its count
     ROWS = 5  # request and reply: rows without pooling (reserved)
     UPDATE = 6  # request: write rows; answered by ACK or ERROR
-    ACK = 7  # reply: an UPDATE or INVALIDATE took effect
-    FILL = 8  # request: put rows into the cache (reserved)
+    ACK = 7  # reply: an UPDATE, FILL, INVALIDATE or PREFETCH took effect
+    FILL = 8  # request: write rows and bring them into the cache; answered by ACK or ERROR
     INVALIDATE = 9  # request: drop rows from the cache; answered by ACK or ERROR
-    PREFETCH = 10  # request: fetch rows into the cache (reserved)
+    PREFETCH = 10  # request: bring rows into the cache, hold or release them; answered by ACK
     ERROR = 15  # reply: the request was refused; see the status
 
 
@@ -140,6 +141,15 @@ class Order(IntEnum):
     TREE = 1  # the j-th key that counts goes to sum j mod k, k = 2**tree_k_log2; sums are then added pairwise
     SPLIT = 2  # local rows in key order, then the owners' partials by ascending owner number
     MEMO = 3  # as the plan's memo rows say
+
+
+class Hold(IntEnum):
+    """What becomes of the lines of a PREFETCH or FILL; it stands in the header's first_bag."""
+
+    NONE = 0  # brought into the cache, replaced like any other
+    LOCK = 1  # kept until they are looked up, updated or released
+    PIN = 2  # kept until they are released, through updates, too
+    RELEASE = 3  # PREFETCH only: nothing is fetched; neither locked nor pinned any more
 
 
 class DropReason(IntEnum):

@@ -8,7 +8,7 @@
 
 namespace embnic::wire {
 
-inline constexpr std::uint32_t kContractHash = 0xF7504B35u;
+inline constexpr std::uint32_t kContractHash = 0x1C976D68u;
 
 inline constexpr std::uint16_t kMagic = 0xEB1Cu;
 inline constexpr std::uint8_t kVersion = 1u;
@@ -33,10 +33,10 @@ enum class Opcode : std::uint8_t {
     PARTIAL = 4,  // reply: an unnormalised fp32 (FIXED: int32) accumulator and its count
     ROWS = 5,  // request and reply: rows without pooling (reserved)
     UPDATE = 6,  // request: write rows; answered by ACK or ERROR
-    ACK = 7,  // reply: an UPDATE or INVALIDATE took effect
-    FILL = 8,  // request: put rows into the cache (reserved)
+    ACK = 7,  // reply: an UPDATE, FILL, INVALIDATE or PREFETCH took effect
+    FILL = 8,  // request: write rows and bring them into the cache; answered by ACK or ERROR
     INVALIDATE = 9,  // request: drop rows from the cache; answered by ACK or ERROR
-    PREFETCH = 10,  // request: fetch rows into the cache (reserved)
+    PREFETCH = 10,  // request: bring rows into the cache, hold or release them; answered by ACK
     ERROR = 15,  // reply: the request was refused; see the status
 };
 
@@ -82,6 +82,14 @@ enum class Order : std::uint8_t {
     TREE = 1,  // the j-th key that counts goes to sum j mod k, k = 2**tree_k_log2; sums are then added pairwise
     SPLIT = 2,  // local rows in key order, then the owners' partials by ascending owner number
     MEMO = 3,  // as the plan's memo rows say
+};
+
+// What becomes of the lines of a PREFETCH or FILL; it stands in the header's first_bag.
+enum class Hold : std::uint8_t {
+    NONE = 0,  // brought into the cache, replaced like any other
+    LOCK = 1,  // kept until they are looked up, updated or released
+    PIN = 2,  // kept until they are released, through updates, too
+    RELEASE = 3,  // PREFETCH only: nothing is fetched; neither locked nor pinned any more
 };
 
 // Why a received frame was dropped, one reason a frame; the value is the bit in evt_rx_drop.

@@ -72,9 +72,9 @@ struct Decision {
     uint64_t cycle;     // of the lookup
     uint64_t key_low;   // {table 15, row 48, seg 8}, bits 63:0
     uint32_t key_high;  // bits 70:64
-    uint16_t line;      // set * WAYS + way; meaningful when hit or allocated
-    uint8_t flags;      // 1: allocates when absent; 2: hit; 4: a valid line was replaced
-    uint8_t zero;
+    uint16_t line;      // set * WAYS + way; 0xFFFF: none
+    uint8_t flags;      // as of embnic.model.CacheModel.decide
+    uint8_t command;    // tag_cmd_e
 };
 
 class Card;
@@ -530,15 +530,19 @@ private:
 #define EMBNIC_TAGS(name) top_->rootp->embnic_core__DOT__u_row_cache__DOT__u_tags__DOT__##name
         if (EMBNIC_TAGS(result_valid) && !asked_.empty()) {
             Decision& done = asked_.front();
-            done.line = uint16_t(EMBNIC_TAGS(result_line));
-            done.flags |= uint8_t((EMBNIC_TAGS(result_hit) ? 2 : 0) | (EMBNIC_TAGS(result_evict) ? 4 : 0));
+            const bool kept = (done.flags & 1) && EMBNIC_TAGS(result_kept);
+            done.line = kept ? uint16_t(EMBNIC_TAGS(result_line)) : uint16_t(0xFFFF);
+            done.flags |= uint8_t(EMBNIC_TAGS(result_hit) << 1 | EMBNIC_TAGS(result_evict) << 2 |
+                EMBNIC_TAGS(result_kept) << 3 | EMBNIC_TAGS(result_no_way) << 4 | EMBNIC_TAGS(result_refused) << 5 |
+                EMBNIC_TAGS(result_pinned) << 6 | EMBNIC_TAGS(result_held) << 7);
             decisions_.push_back(done);
             asked_.pop_front();
             decisions_left_--;
         }
         if (EMBNIC_TAGS(lookup_valid)) {
             const auto& key = EMBNIC_TAGS(lookup_key);
-            asked_.push_back({cycle_, key[0] | uint64_t(key[1]) << 32, key[2], 0, uint8_t(EMBNIC_TAGS(lookup_alloc)), 0});
+            const uint8_t command = EMBNIC_TAGS(lookup_cmd);  // tag_cmd_e: 0 drop, 2 release; the others may allocate
+            asked_.push_back({cycle_, key[0] | uint64_t(key[1]) << 32, key[2], 0, uint8_t(command != 0 && command != 2), command});
         }
 #undef EMBNIC_TAGS
 #endif
