@@ -21,6 +21,9 @@ enum class Step : int {
     copy,          // no bag: the row's bytes
 };
 
+// The loops of a kernel are one function; the compiler would rather call their parts.
+#define EMBNIC_INLINE __attribute__((always_inline)) inline
+
 constexpr std::int64_t kNullRow = (std::int64_t{1} << 48) - 1;  // contributes nothing
 constexpr std::uint32_t kNanBits = 0x7FC00000u;                 // every NaN that arithmetic makes
 constexpr std::int64_t kLine = 64;                              // bytes of a cache line
@@ -80,15 +83,16 @@ struct Ahead {
     const Part *next = nullptr, *end = nullptr;  // the part whose rows are asked for, and the last part's end
     std::int64_t at = 0;                         // its first id that was not asked for
 
-    // Asks for one more row behind the part at work.
-    void step() {
-        while (next != end && at >= next->count) {
+    // Asks for so many rows more, behind the part at work.
+    void step(std::int64_t rows) {
+        while (next != end) {
+            for (; at < next->count; ++at) {
+                if (rows-- == 0) return;
+                ask_for(next->row(at), next->rows->pitch);
+            }
             ++next;
             at = 0;
         }
-        if (next == end) return;
-        ask_for(next->row(at), next->rows->pitch);
-        ++at;
     }
 
     // Begins with a part: asks for those of its first rows that were not asked for.
