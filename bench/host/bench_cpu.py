@@ -23,16 +23,11 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-HOST = Path(__file__).resolve().parents[2] / "host"
-sys.path.insert(0, str(HOST))
-
 import peers
-from traffic import SEED, Ids, Shape, geomean, grid, seconds_beside
+from traffic import HOST, SEED, Ids, Shape, geomean, grid, names, seconds_beside
 
 REQUESTS = 6
 FBGEMM = importlib.util.find_spec("fbgemm_gpu") is not None
@@ -43,7 +38,7 @@ def requests_of(shape: Shape, ids: Ids) -> list[peers.Request]:
     offsets = np.arange(shape.batch + 1, dtype=np.int64) * shape.length
     count = shape.batch * shape.length
     return [
-        {name: (ids.take(count, at), offsets) for at, name in enumerate(peers.names(shape.tables))}
+        {name: (ids.take(count, at), offsets) for at, name in enumerate(names(shape.tables))}
         for _ in range(REQUESTS)
     ]
 

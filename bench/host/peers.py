@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from traffic import names
 
 from embnic import Bags, Table
 from embnic.backends.cpu import CpuBackend
@@ -24,11 +25,6 @@ BUILD = HERE.parents[1] / "build" / "bench"
 
 Call = Callable[[int], object]
 Request = dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]  # ids and offsets by table
-
-
-def names(tables: int) -> list[str]:
-    """Return the tables' names."""
-    return [f"t{index}" for index in range(tables)]
 
 
 def backend_of(

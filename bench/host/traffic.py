@@ -5,12 +5,17 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+HOST = Path(__file__).resolve().parents[2] / "host"
+sys.path.insert(0, str(HOST))
 
 SEED = 20261127
 TABLE_BYTES = 2 << 30  # fp32 rows of all tables of a shape: what is asked for beyond is cut
@@ -54,6 +59,11 @@ def grid(quick: bool) -> list[Shape]:
         picked = np.random.default_rng(SEED).permutation(len(shapes))[:20]
         shapes = [shapes[at] for at in sorted(picked)]
     return shapes
+
+
+def names(tables: int) -> list[str]:
+    """Return the tables' names."""
+    return [f"t{index}" for index in range(tables)]
 
 
 class Ids:

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a table's description to the layout and the kernels of its rows.
-#include <cmath>
+#include "cpu_form.hpp"
 
-#include "cpu_tables.hpp"
+#include <cmath>
+#include <stdexcept>
+
 #include "gen/embnic_wire.hpp"
 
 namespace embnic::cpu {
@@ -29,7 +30,7 @@ Layout layout_of(DType dtype) {
         case DType::INT4_END: return {Kind::q4, 4, 4, false};
         case DType::FIXED: return {Kind::i32, 32, 0, false};
     }
-    throw nanobind::value_error("the dtype code is not known");
+    throw std::invalid_argument("the dtype code is not known");
 }
 
 Step plain_step(Kind kind, Pooling pooling) {
@@ -45,10 +46,10 @@ Rows make_rows(const Form &form, std::int64_t pitch, Isa isa) {
     const auto pooling = static_cast<Pooling>(form.pooling);
     const Layout layout = layout_of(dtype);
     if (form.pooling < 0 || form.pooling > static_cast<int>(Pooling::NONE)) {
-        throw nanobind::value_error("the pooling code is not known");
+        throw std::invalid_argument("the pooling code is not known");
     }
     const std::int64_t elements = (form.dim * layout.bits + 7) / 8;
-    if (form.dim < 1 || pitch != elements + layout.affine) throw nanobind::value_error("rows have the wrong length");
+    if (form.dim < 1 || pitch != elements + layout.affine) throw std::invalid_argument("rows have the wrong length");
     const bool half = layout.kind == Kind::f16 || layout.kind == Kind::bf16;
     Rows rows;
     rows.dim = form.dim;

@@ -12,7 +12,7 @@ namespace {
 namespace portable {
 
 constexpr std::int64_t LANES = 4;
-constexpr int MOST = 8, MOST_SUM = 8;
+constexpr int MOST = 4, MOST_SUM = 8;
 #include "cpu_plain.inc"
 
 #include "cpu_kernels.inc"

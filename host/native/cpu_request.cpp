@@ -106,8 +106,6 @@ double seconds_of(const Part &part) {
 
 }  // namespace
 
-std::int64_t default_distance(std::int64_t pitch) { return std::clamp<std::int64_t>((12 << 10) / pitch, 16, 128); }
-
 std::int64_t bytes_of(const std::vector<Part> &parts) {
     std::int64_t bytes = 0;
     for (const Part &p : parts) bytes += p.count * p.rows->pitch + p.bags * p.rows->dim * p.rows->result_bytes;

@@ -11,9 +11,6 @@
 
 namespace embnic::cpu {
 
-// Rows that are asked for ahead: about 12 KB of them.
-std::int64_t default_distance(std::int64_t pitch);
-
 // Whether a request is right, and how many additions saturated.
 struct Outcome {
     bool good = true;

@@ -12,7 +12,7 @@ namespace {
 namespace scalar {
 
 constexpr std::int64_t LANES = 1;
-constexpr int MOST = 4, MOST_SUM = 4;
+constexpr int MOST = 2, MOST_SUM = 2;
 #include "cpu_plain.inc"
 
 #include "cpu_kernels.inc"
