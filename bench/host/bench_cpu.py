@@ -29,17 +29,17 @@ import numpy as np
 import peers
 from traffic import HOST, SEED, Ids, Shape, geomean, grid, names, seconds_beside
 
-REQUESTS = 6
+REQUESTS = 8
 FBGEMM = importlib.util.find_spec("fbgemm_gpu") is not None
 
 
-def requests_of(shape: Shape, ids: Ids) -> list[peers.Request]:
+def requests_of(shape: Shape, ids: Ids, count: int = REQUESTS) -> list[peers.Request]:
     """Return a few requests of the shape."""
     offsets = np.arange(shape.batch + 1, dtype=np.int64) * shape.length
-    count = shape.batch * shape.length
+    length = shape.batch * shape.length
     return [
-        {name: (ids.take(count, at), offsets) for at, name in enumerate(names(shape.tables))}
-        for _ in range(REQUESTS)
+        {name: (ids.take(length, at), offsets) for at, name in enumerate(names(shape.tables))}
+        for _ in range(count)
     ]
 
 
@@ -136,20 +136,24 @@ class Grid:
 
 def small_batches(budget: float) -> None:
     """B = 1 and 64 on 8 tables like those of recommendation models."""
-    print("\n8 tables of 250,000 rows, ids Zipf 1.05: us a call")
+    print("\n8 tables of 250,000 rows, ids Zipf 1.05, calls in a row: us a call")
     for batch in (1, 64):
         found = {"torch": [], "split": []}
         for dim, length in ((64, 80), (128, 20), (64, 1), (32, 80)):
             shape = Shape(8, 250_000, dim, length, batch, 1.05)
             backend = peers.backend_of(8, random_rows(shape.rows, dim), dim=dim)
-            requests = requests_of(shape, Ids(shape.rows, shape.zipf))
+            count = (
+                256 if batch == 1 else 16
+            )  # so that most rows are not in the L2 cache from the last time
+            requests = requests_of(shape, Ids(shape.rows, shape.zipf), count)
             calls = [
                 peers.embnic_call(backend, requests),
                 peers.torch_call(peers.shared_weights(backend), requests),
             ]
             if FBGEMM:
                 calls.append(peers.split_call(backend, requests))
-            ours, *others = seconds_beside(calls, requests=REQUESTS, budget=budget)
+            repeats = 32 if batch == 1 else 4
+            ours, *others = seconds_beside(calls, requests=count, budget=budget, repeats=repeats)
             for key, theirs in zip(found, others, strict=False):
                 found[key].append(theirs / ours)
             shown = ", ".join(

@@ -93,28 +93,33 @@ def seconds_beside(
     *,
     requests: int,
     budget: float,
+    repeats: int = 1,
     clock: Callable[[], float] = time.thread_time,
 ) -> list[float]:
     """Return the median seconds of each call, taken in turns.
 
-    Call `c` of round `r` gets the request `(r + c) % requests`, so that none of them is the one that the call before it
-    has just brought into the caches. `budget` bounds the seconds of all. The clock counts the processor time of this
-    thread: what else runs on the machine is not counted, though it still takes cache and memory.
+    In a round every call gets a request of its own, and another one in the next round, so that none gets what the call
+    before it has just brought into the caches: there must be as many requests as calls. With `repeats` a turn is so many
+    calls in a row on different requests: for short calls, whose code and objects would otherwise be cold in every turn.
+    `budget` bounds the seconds of all. The clock counts the processor time of this thread: what else runs on the
+    machine is not counted, though it still takes cache and memory.
     """
     for call in calls:
         call(0)
     start = clock()
     for at, call in enumerate(calls):
         call(at % requests)
-    once = max(clock() - start, 1e-6)
+    once = max(clock() - start, 1e-6) * repeats
     rounds = min(max(int(budget / once), 7), 400)
     taken: list[list[float]] = [[] for _ in calls]
     for turn in range(rounds):
         for at in range(len(calls)):
             which = (at + turn) % len(calls)
+            call, first = calls[which], turn + which * requests // len(calls)
             begin = clock()
-            calls[which]((turn + which) % requests)
-            taken[which].append(clock() - begin)
+            for number in range(first, first + repeats):
+                call(number % requests)
+            taken[which].append((clock() - begin) / repeats)
     return [float(np.median(each)) for each in taken]
 
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu_form.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
@@ -40,6 +41,11 @@ Step plain_step(Kind kind, Pooling pooling) {
 }
 
 }  // namespace
+
+std::int64_t default_distance(std::int64_t pitch) {
+    const std::int64_t touched = pitch % kLine == 0 ? pitch : (pitch / kLine + 1) * kLine;
+    return std::clamp<std::int64_t>((12 << 10) / touched, 16, 128);
+}
 
 Rows make_rows(const Form &form, std::int64_t pitch, Isa isa) {
     const auto dtype = static_cast<DType>(form.dtype);

@@ -16,6 +16,9 @@ struct Form {
     int scale_exp;  // of `fixed` tables
 };
 
+// Rows that are asked for ahead where nothing better was measured: as many as touch about 12 KB of cache lines.
+std::int64_t default_distance(std::int64_t pitch);
+
 // Rows of `pitch` bytes in the form's layout, still without data; throws std::invalid_argument.
 Rows make_rows(const Form &form, std::int64_t pitch, Isa isa);
 

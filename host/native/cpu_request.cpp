@@ -9,6 +9,8 @@
 #include <immintrin.h>
 #endif
 
+#include "cpu_form.hpp"
+
 namespace embnic::cpu {
 namespace {
 

@@ -77,12 +77,6 @@ inline const std::uint8_t *address(const Rows &t, std::int64_t id) {
                                                   static_cast<std::uintptr_t>(id) * static_cast<std::uintptr_t>(t.pitch));
 }
 
-// Rows that are asked for ahead, where nothing better was measured: about 12 KB of them.
-inline std::int64_t default_distance(std::int64_t pitch) {
-    const std::int64_t rows = (12 << 10) / pitch;
-    return rows < 16 ? 16 : (rows > 128 ? 128 : rows);
-}
-
 inline void ask_for(const std::uint8_t *row, std::int64_t bytes) {
     for (std::int64_t byte = 0; byte < bytes; byte += kLine) __builtin_prefetch(row + byte);
     __builtin_prefetch(row + bytes - 1);
