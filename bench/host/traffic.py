@@ -99,8 +99,8 @@ def seconds_beside(
     """Return the median seconds of each call, taken in turns.
 
     In a round every call gets a request of its own, and another one in the next round, so that none gets what the call
-    before it has just brought into the caches: there must be as many requests as calls. With `repeats` a turn is so many
-    calls in a row on different requests: for short calls, whose code and objects would otherwise be cold in every turn.
+    before it has just brought into the caches: give as many requests as calls. With `repeats` a turn is so many
+    calls in a row on different requests: for short calls, whose code and objects are otherwise cold in every turn.
     `budget` bounds the seconds of all. The clock counts the processor time of this thread: what else runs on the
     machine is not counted, though it still takes cache and memory.
     """
