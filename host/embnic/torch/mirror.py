@@ -18,13 +18,14 @@ after such a write.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -38,12 +39,16 @@ from ..engine import open as open_engine
 from ..errors import ClosedError, ConfigError
 from ..gen.wire import DType, Pooling
 
-__all__ = ["MODES", "Mirror", "Slot", "Use", "changed_rows", "check_weight"]
+__all__ = ["MODES", "Mirror", "Owner", "Slot", "Use", "changed_rows", "check_weight", "find_mirror"]
 
 MODES = ("sum", "mean", "max")  # by torch's numbers of the modes
 DTYPES = {torch.float32: DType.FP32, torch.float16: DType.FP16, torch.bfloat16: DType.BF16}
 CHUNK_BYTES = 1 << 20  # of rows that are compared at a time: both copies stay in the cache
 STALE = -1  # no tensor has this version
+
+# Operators take numbers, not objects: `Mirror.handle` stands for a mirror while it lives.
+_HANDLES = itertools.count(1)
+_MIRRORS: weakref.WeakValueDictionary[int, Mirror] = weakref.WeakValueDictionary()
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,14 @@ class Use:
     mode: int
     padding_idx: int = -1
     apart: bool = False
+
+
+class Owner(Protocol):
+    """Say which weight a module has and how it pools it; known to a mirror by `register`."""
+
+    def mirrored(self) -> tuple[torch.Tensor, Use]:
+        """Return the weight and its use."""
+        ...
 
 
 class Slot:
@@ -137,8 +150,10 @@ class Mirror:
         self._slots: dict[tuple[int, Use], Slot] = {}
         self._lock = threading.RLock()
         self._counts: Counter[str] = Counter()
-        self._named = 0
+        self._owners: weakref.WeakKeyDictionary[Owner, str] = weakref.WeakKeyDictionary()
         self._closed = False
+        self.handle = next(_HANDLES)
+        _MIRRORS[self.handle] = self
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the options: engines are neither copied nor pickled."""
@@ -194,11 +209,19 @@ class Mirror:
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
+    def register(self, owner: Owner, name: str = "") -> None:
+        """Let a module share an engine with the others that are registered; `name` is its table's.
+
+        The engine is opened by the first lookup of one of them. Nothing keeps a registered module alive.
+        """
+        self._owners[owner] = name
+
     def add(self, weights: Mapping[str, tuple[torch.Tensor, Use]]) -> list[Slot]:
         """Give each weight a table, all in one new engine; the keys name the tables."""
         with self._lock:
             self._check_open("add")
             tables = {name: _table(name, weight, use) for name, (weight, use) in weights.items()}
+            self._close_unused()
             engine = open_engine(tables.values(), **self.options)
             self._engines.append(engine)
             added = []
@@ -209,9 +232,11 @@ class Mirror:
             return added
 
     def slot(self, weight: torch.Tensor, use: Use, *, name: str = "") -> Slot:
-        """Return the table of a weight; one that is new gets an engine, or the place of a weight that is gone."""
+        """Return the table of a weight; one that is new gets the table of a weight that is gone, or an engine."""
         slot = self._slots.get((id(weight), use))
         if slot is not None and slot.weight() is weight and slot.fits(weight, use):
+            if slot.pointer != weight.data_ptr():
+                slot.bind(weight)
             return slot
         with self._lock:
             self._check_open("slot")
@@ -219,20 +244,34 @@ class Mirror:
             reusable = self._reusable(weight, use)
             if reusable is not None:
                 return self._move(reusable, weight)
-            self._named += 1
-            return self.add({name or f"weight{self._named}": (weight, use)})[0]
+            wanted = {self._free_name(name, ()): (weight, use)}
+            asked = {(id(weight), use)}
+            for owner, given in list(self._owners.items()):
+                other, its_use = owner.mirrored()
+                key = (id(other), its_use)
+                if key in asked or key in self._slots or not _holdable(other):
+                    continue
+                asked.add(key)
+                wanted[self._free_name(given, wanted)] = (other, its_use)
+            return self.add(wanted)[0]
 
-    def follow(self, slot: Slot, weight: torch.Tensor) -> Slot:
-        """Return the table for a weight that took the place of another; the same table where it fits."""
-        with self._lock:
-            self._check_open("follow")
-            check_weight(weight)
-            known = self._slots.get((id(weight), slot.use))
-            if known is not None and known.weight() is weight and known.fits(weight, slot.use):
-                return known
-            if slot.fits(weight, slot.use):
-                return self._move(slot, weight)
-            return self.slot(weight, slot.use, name=slot.name)
+    def _close_unused(self) -> None:
+        """Close the engines whose weights are all gone."""
+        used = {id(slot.engine) for slot in self._slots.values() if slot.weight() is not None}
+        for engine in [engine for engine in self._engines if id(engine) not in used]:
+            self._engines.remove(engine)
+            engine.close()
+        self._slots = {
+            key: slot for key, slot in self._slots.items() if slot.engine in self._engines
+        }
+
+    def _free_name(self, name: str, taken: Collection[str]) -> str:
+        """Return a name that no table has: the given one, or one with a number."""
+        known = {slot.name for slot in self._slots.values()}
+        tries = itertools.chain(
+            [name] if name else [], (f"{name or 'weight'}_{n}" for n in itertools.count(1))
+        )
+        return next(found for found in tries if found not in known and found not in taken)
 
     def _reusable(self, weight: torch.Tensor, use: Use) -> Slot | None:
         """Find a table whose weight is gone, or is the same memory under another name (`detach()`)."""
@@ -265,12 +304,9 @@ class Mirror:
 
     def sync(self, slot: Slot, weight: torch.Tensor) -> Slot:
         """Push what changed in `weight` since it was pushed last; return its table."""
+        if slot.weight() is not weight or slot.pointer != weight.data_ptr():
+            slot = self.slot(weight, slot.use, name=slot.name)
         version = _version(weight)
-        if slot.weight() is not weight:
-            slot = self.follow(slot, weight)
-        elif slot.pointer != weight.data_ptr():
-            slot = self.slot(weight, slot.use)
-            slot.pointer, slot.version = weight.data_ptr(), STALE
         if slot.version != version or version == STALE:
             self._push(slot, weight)
             slot.version = version
@@ -330,6 +366,14 @@ class Mirror:
             raise ClosedError(f"Mirror.{call}")
 
 
+def find_mirror(handle: int) -> Mirror:
+    """Return the mirror of a handle; refuse that of a mirror that is gone."""
+    mirror = _MIRRORS.get(handle)
+    if mirror is None:
+        raise ClosedError("embnic::embedding_bag")
+    return mirror
+
+
 @dataclass
 class _Call:
     """Gather the tables of one fused lookup."""
@@ -370,6 +414,14 @@ def check_weight(weight: torch.Tensor) -> None:
             allowed="a dense matrix [num_embeddings, embedding_dim] with elements.",
             do="Give the weight of an EmbeddingBag.",
         )
+
+
+def _holdable(weight: torch.Tensor) -> bool:
+    try:
+        check_weight(weight)
+    except ConfigError:
+        return False
+    return True
 
 
 def changed_rows(held: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.int64]:
