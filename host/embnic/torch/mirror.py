@@ -22,22 +22,22 @@ import itertools
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..arithmetic import OUTPUT
 from ..bags import Bags, TableBags
 from ..config import Table
 from ..engine import Engine
 from ..engine import open as open_engine
 from ..errors import ClosedError, ConfigError
 from ..gen.wire import DType, Pooling
+from .hints import Step, explained_rows, watch_steps
 
 __all__ = ["MODES", "Mirror", "Owner", "Slot", "Use", "changed_rows", "check_weight", "find_mirror"]
 
@@ -51,8 +51,7 @@ _HANDLES = itertools.count(1)
 _MIRRORS: weakref.WeakValueDictionary[int, Mirror] = weakref.WeakValueDictionary()
 
 
-@dataclass(frozen=True)
-class Use:
+class Use(NamedTuple):
     """Say how a weight is pooled; each use of a weight is a table of its own.
 
     `mode` is torch's number: 0 sum, 1 mean, 2 max. `padding_idx` is a row, or -1 for none. `apart` asks for the
@@ -82,6 +81,7 @@ class Slot:
         "name",
         "pointer",
         "shape",
+        "steps",
         "table",
         "use",
         "version",
@@ -102,6 +102,7 @@ class Slot:
         self.weight = weakref.ref(weight)
         self.pointer = weight.data_ptr()
         self.version = STALE
+        self.steps: list[Step] = []
 
     def fits(self, weight: torch.Tensor, use: Use) -> bool:
         """Tell whether the table can hold this weight."""
@@ -152,6 +153,7 @@ class Mirror:
         self._counts: Counter[str] = Counter()
         self._owners: weakref.WeakKeyDictionary[Owner, str] = weakref.WeakKeyDictionary()
         self._closed = False
+        self._end_watch: Callable[[], None] | None = None
         self.handle = next(_HANDLES)
         _MIRRORS[self.handle] = self
 
@@ -189,6 +191,8 @@ class Mirror:
         with self._lock:
             self._closed = True
             self._slots.clear()
+            if self._end_watch is not None:
+                self._end_watch()
             engines, self._engines = self._engines, []
             for engine in engines:
                 engine.close()
@@ -222,6 +226,9 @@ class Mirror:
             self._check_open("add")
             tables = {name: _table(name, weight, use) for name, (weight, use) in weights.items()}
             self._close_unused()
+            if self._end_watch is None:
+                self._end_watch = watch_steps(self._steps_of)
+                weakref.finalize(self, self._end_watch)
             engine = open_engine(tables.values(), **self.options)
             self._engines.append(engine)
             added = []
@@ -308,26 +315,38 @@ class Mirror:
             slot = self.slot(weight, slot.use, name=slot.name)
         version = _version(weight)
         if slot.version != version or version == STALE:
-            self._push(slot, weight)
+            self._push(slot, weight, version)
             slot.version = version
         return slot
 
-    def _push(self, slot: Slot, weight: torch.Tensor) -> None:
+    def _push(self, slot: Slot, weight: torch.Tensor, version: int) -> None:
         rows = _stored(weight, apart=slot.use.apart)
+        steps, slot.steps = slot.steps, []
+        named = explained_rows(steps, slot.version, version)
+        if slot.loaded and named is not None:
+            self._update(slot, named, rows)
+            return
         held = slot.engine.host_rows(slot.name) if slot.loaded else None
         if held is not None:
             self._counts["compared"] += 1
             ids = changed_rows(held, rows)
             if len(ids) <= len(rows) // 2:
-                if len(ids):
-                    slot.engine.update(slot.name, ids, rows[ids])
-                    self._counts["updates"] += 1
-                    self._counts["rows"] += len(ids)
+                self._update(slot, ids, rows)
                 return
         slot.engine.load(slot.name, rows)
         slot.loaded = True
         self._counts["loads"] += 1
         self._counts["rows"] += len(rows)
+
+    def _update(self, slot: Slot, ids: NDArray[np.int64], rows: NDArray[Any]) -> None:
+        if len(ids):
+            slot.engine.update(slot.name, ids, rows[ids])
+            self._counts["updates"] += 1
+            self._counts["rows"] += len(ids)
+
+    def _steps_of(self, weight: torch.Tensor) -> list[list[Step]]:
+        """Return where the steps of a weight are noted: one list for each of its tables."""
+        return [slot.steps for slot in self._slots.values() if slot.weight() is weight]
 
     # -- lookups ------------------------------------------------------------------------------------------------------
 
@@ -465,7 +484,7 @@ def _stored(weight: torch.Tensor, *, apart: bool) -> NDArray[Any]:
     plain = weight.detach()
     array: NDArray[Any] = (
         plain.view(torch.int16).numpy().view(np.uint16)
-        if weight.dtype == torch.bfloat16
+        if weight.dtype is torch.bfloat16
         else plain.numpy()
     )
     return np.concatenate([array, np.zeros_like(array[:1])]) if apart else array
@@ -473,5 +492,6 @@ def _stored(weight: torch.Tensor, *, apart: bool) -> NDArray[Any]:
 
 def _as_array(output: torch.Tensor) -> NDArray[Any]:
     """Return a tensor as the array that an engine fills."""
-    view = output.view(torch.int16) if output.dtype == torch.bfloat16 else output
-    return view.numpy().view(OUTPUT[DTYPES[output.dtype]])
+    if output.dtype is torch.bfloat16:
+        return output.view(torch.int16).numpy().view(np.uint16)
+    return output.numpy()

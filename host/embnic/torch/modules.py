@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from .functional import MAX, SUM, mode_number
 from .mirror import Mirror, Slot, Use
-from .ops import Call, embedding_bag, embedding_bags, refuse_max_norm, use_of
+from .ops import Call, embedding_bag, refuse_max_norm, serve_call, serve_calls, use_of
 
 __all__ = ["EmbeddingBag", "lookup_together", "traced"]
 
@@ -151,16 +151,17 @@ class EmbeddingBag(nn.EmbeddingBag):
         call = self.call_of(input, offsets, per_sample_weights)
         if traced(call):
             return embedding_bag(self.mirror, call)
-        return embedding_bags(self.mirror, [call], [self.table_of(call)])[0]
+        return serve_call(self.mirror, call, self.table_of(call))
 
     def call_of(
         self, input: Tensor, offsets: Tensor | None, per_sample_weights: Tensor | None
     ) -> Call:
         """Return the operands of one forward as torch's operator takes them."""
         mode = mode_number(self.mode)
-        self._check_settings(mode, weighted=per_sample_weights is not None)
+        if self.max_norm is not None or mode != SUM:
+            self._check_settings(mode, weighted=per_sample_weights is not None)
         last = self.include_last_offset
-        if input.is_nested or input.dim() == 2:
+        if input.dim() == 2 or input.is_nested:
             last = input.is_nested
             input, offsets, per_sample_weights = _flat(input, offsets, per_sample_weights)
         if offsets is None:
@@ -169,8 +170,9 @@ class EmbeddingBag(nn.EmbeddingBag):
                 allowed="a 1-D input with offsets, or a 2-D input.",
                 do="Give offsets: where each bag starts.",
             )
+        weight = self._parameters.get("weight")  # not there where a parametrization makes it
         return Call(
-            self.weight,
+            self.weight if weight is None else weight,
             input,
             offsets,
             per_sample_weights,
@@ -217,7 +219,7 @@ def lookup_together(
         calls = [bag.call_of(ids, ends, weights) for bag, ids, ends, weights in inputs]
         if not any(traced(call) for call in calls):
             slots = [bag.table_of(call) for (bag, *_), call in zip(inputs, calls, strict=True)]
-            return embedding_bags(inputs[0][0].mirror, calls, slots)
+            return serve_calls(inputs[0][0].mirror, calls, slots)
     return [bag(ids, ends, weights) for bag, ids, ends, weights in inputs]
 
 

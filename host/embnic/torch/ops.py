@@ -13,17 +13,17 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..bags import TableBags
 from ..errors import ConfigError
-from .functional import Auxiliary, auxiliary, bags_of, fused, serve
+from .functional import Auxiliary, auxiliary, bags_of, explain, fused, serve
 from .mirror import Mirror, Slot, Use, find_mirror
 
 __all__ = [
     "Call",
-    "attach",
     "embedding_bag",
-    "embedding_bags",
-    "needs_grad",
     "refuse_max_norm",
+    "serve_call",
+    "serve_calls",
     "use_of",
 ]
 
@@ -199,50 +199,59 @@ class _Attach(torch.autograd.Function):
         return for_weight, for_samples, None, None, None
 
 
-def attach(call: Call, output: torch.Tensor, kept: Auxiliary) -> torch.Tensor:
-    """Return the output as a result of the call, so that backward reaches its weights."""
-    apply: Callable[..., torch.Tensor] = _Attach.apply
-    return apply(call.weight, call.per_sample_weights, call, [output], kept)
-
-
-def needs_grad(call: Call) -> bool:
-    """Tell whether backward may come for this call."""
-    weighted = call.per_sample_weights
-    return torch.is_grad_enabled() and (
-        call.weight.requires_grad or (weighted is not None and weighted.requires_grad)
-    )
-
-
 # -- eager calls ------------------------------------------------------------------------------------------------------
 
 
-def embedding_bags(
-    mirror: Mirror, calls: Sequence[Call], slots: Sequence[Slot] | None = None
-) -> list[torch.Tensor]:
-    """Answer several calls at once, one fused lookup an engine; `slots` are their tables, where known.
+def serve_call(mirror: Mirror, call: Call, slot: Slot) -> torch.Tensor:
+    """Answer one call from its table."""
+    weight, indices, offsets, weighted = (
+        call.weight,
+        call.indices,
+        call.offsets,
+        call.per_sample_weights,
+    )
+    bags = bags_of(weight, indices, offsets, weighted, call.include_last_offset)
+    try:
+        output = mirror.lookup(slot, weight, bags)
+    except ConfigError as error:
+        raise explain(error, indices) from None
+    return _result(call, bags, output)
+
+
+def serve_calls(mirror: Mirror, calls: Sequence[Call], slots: Sequence[Slot]) -> list[torch.Tensor]:
+    """Answer several calls from their tables at once, with one fused lookup for each engine.
 
     Each output is a result of its own call: backward works as if they had been made one by one.
     """
-    if slots is None:
-        slots = [mirror.slot(call.weight, use_of(call)) for call in calls]
     bags = [bags_of(*call[:4], call.include_last_offset) for call in calls]
     parts = [(slot, call.weight, bag) for slot, call, bag in zip(slots, calls, bags, strict=True)]
-    outputs = mirror.lookup_all(parts)
-    results = []
-    for call, bag, output in zip(calls, bags, outputs, strict=True):
-        if not needs_grad(call):
-            results.append(output)
-            continue
-        kept = auxiliary(
-            *call[:3],
-            output,
-            call.mode,
-            apart=use_of(call).apart,
-            bags=bag,
-            padding_idx=call.padding_idx,
-        )
-        results.append(attach(call, output, kept))
-    return results
+    try:
+        outputs = mirror.lookup_all(parts)
+    except ConfigError as error:
+        wrong = [
+            call.indices for call in calls if len(call.indices) and int(call.indices.min()) < 0
+        ]
+        raise explain(error, wrong[0]) if wrong else error from None
+    return [_result(*result) for result in zip(calls, bags, outputs, strict=True)]
+
+
+def _result(call: Call, bags: TableBags, output: torch.Tensor) -> torch.Tensor:
+    """Return the output, in the graph where backward may come."""
+    weighted = call.per_sample_weights
+    if not torch.is_grad_enabled() or not (
+        call.weight.requires_grad or (weighted is not None and weighted.requires_grad)
+    ):
+        return output
+    kept = auxiliary(
+        *call[:3],
+        output,
+        call.mode,
+        apart=use_of(call).apart,
+        bags=bags,
+        padding_idx=call.padding_idx,
+    )
+    apply: Callable[..., torch.Tensor] = _Attach.apply
+    return apply(call.weight, weighted, call, [output], kept)
 
 
 def refuse_max_norm(max_norm: object) -> None:
