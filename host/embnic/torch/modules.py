@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from .functional import MAX, SUM, mode_number
-from .mirror import Mirror, Slot, Use
+from .mirror import Mirror, Slot, Use, check_weight
 from .ops import Call, embedding_bag, refuse_max_norm, serve_call, serve_calls, use_of
 
 __all__ = ["EmbeddingBag", "lookup_together", "traced"]
@@ -53,6 +53,8 @@ class EmbeddingBag(nn.EmbeddingBag):
     ) -> None:
         refuse_max_norm(max_norm)
         mode_number(mode)
+        if _weight is not None and not _weight.is_floating_point():
+            check_weight(_weight)  # torch's own error does not say what to do
         super().__init__(
             num_embeddings,
             embedding_dim,
