@@ -9,16 +9,22 @@
 ...     engine.lookup(bags)["item"].tolist()
 [[3.0, 3.0], [0.0, 0.0], [1.0, 1.0]]
 
-Importing this package opens nothing, prints nothing and reads no environment; it needs numpy only.
+Importing this package opens nothing, prints nothing and reads no environment; it needs numpy only. What drives a card,
+chooses paths or awaits is imported when it is first used.
 """
 
 from __future__ import annotations
 
+import importlib
+import typing
+
 from .bags import Bags, TableBags
+from .batching import Batching
 from .config import OutOfRange, Table
 from .engine import Engine, open
 from .errors import (
     BackendUnavailable,
+    CapacityError,
     ClosedError,
     ConfigError,
     ContractMismatch,
@@ -27,13 +33,21 @@ from .errors import (
     DeviceTimeout,
     EmbnicError,
     LinkError,
+    Overloaded,
 )
 from .gen.wire import DType, Order, Pooling
 from .stats import Stats
 
+if typing.TYPE_CHECKING:
+    from .aio import AsyncEngine
+    from .capacity import Estimate, estimate
+
 __all__ = [
+    "AsyncEngine",
     "BackendUnavailable",
     "Bags",
+    "Batching",
+    "CapacityError",
     "ClosedError",
     "ConfigError",
     "ContractMismatch",
@@ -43,15 +57,28 @@ __all__ = [
     "DeviceTimeout",
     "EmbnicError",
     "Engine",
+    "Estimate",
     "LinkError",
     "Order",
     "OutOfRange",
+    "Overloaded",
     "Pooling",
     "Stats",
     "Table",
     "TableBags",
     "__version__",
+    "estimate",
     "open",
 ]
 
 __version__ = "0.1.0"
+
+
+_LATER = {"AsyncEngine": "aio", "Estimate": "capacity", "estimate": "capacity"}
+
+
+def __getattr__(name: str) -> object:
+    """Import when they are asked for what few programs need: asyncio alone costs more than the rest of the package."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
