@@ -205,8 +205,8 @@ class Engine(EngineCore):
         """
         self._check_open("host_rows")
         self._table(name)
-        holder = self._master or self._backend
-        if not isinstance(holder, CpuBackend):
+        holder: Any = self._backend if self._on_card is None else self._on_card.master
+        if holder.name != "cpu":
             return None
         view: NDArray[Any] = holder.rows(name).view()
         view.flags.writeable = False
@@ -264,6 +264,34 @@ class Engine(EngineCore):
         with lock.writing():
             self._check_open("lookup")
             return server.lookup(bags, out, policy, deadline)
+
+    def lookup_at(
+        self,
+        name: str,
+        ids: int,
+        count: int,
+        offsets: int,
+        bags: int,
+        closed: bool,
+        weights: int,
+        out: int,
+    ) -> bool:
+        """Answer the bags of one table from and into memory at these addresses, without a copy.
+
+        `ids` is int64 [count]; `offsets` int64 [bags], where they start, and when `closed` [bags + 1], with the end of
+        the last; `weights` float32 [count] or 0; `out` [bags, D] of the table's type. All of it is contiguous and stays
+        until this returns. False where the target cannot or something is wrong: `lookup` can, or says what.
+        """
+        server, lock = self._server, self._lock
+        if self._batcher is not None or not server.shared:
+            return False
+        lock.acquire_read()
+        try:
+            if self._closed or not server.shared:
+                return False
+            return server.lookup_at(name, bags, ids, count, offsets, bags, closed, weights, out)
+        finally:
+            lock.release_read()
 
     async def alookup(
         self,

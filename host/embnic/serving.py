@@ -90,6 +90,10 @@ class Server(Protocol):
         """Answer; the engine holds the lock."""
         ...
 
+    def lookup_at(self, name: str, bags: int, *addresses: int) -> bool:
+        """Answer one table from addresses; False where that is not possible. The engine holds the lock."""
+        ...
+
     def update(self, name: str, ids: Any, rows: Any) -> None:
         """Overwrite rows; the engine holds the lock, alone."""
         ...
@@ -116,6 +120,7 @@ class HostServer:
         self.shared: bool = getattr(backend, "parallel", False)
         self._counts = counts
         self._select: Any = backend if backend.name == "select" else None
+        self._at: Callable[..., bool] | None = getattr(backend, "lookup_at", None)
 
     def lookup(
         self,
@@ -132,6 +137,13 @@ class HostServer:
         pooled = self.backend.lookup(bags, out)
         self._counts.answered(bags.bags_total, 0)
         return pooled
+
+    def lookup_at(self, name: str, bags: int, *addresses: int) -> bool:
+        """Answer one table from addresses, in the backend's order of arguments; False where it cannot."""
+        if self._at is None or not self._at(name, *addresses):
+            return False
+        self._counts.answered(bags, 0)
+        return True
 
     def _lookup_select(
         self,

@@ -35,6 +35,17 @@ struct Entry {
 
 struct Call;
 
+// The bags of one table in memory that the caller keeps: no array objects, nothing is copied.
+struct Addresses {
+    std::uintptr_t ids;  // int64 [count]
+    std::int64_t count;
+    std::uintptr_t offsets;  // int64: where the bags start [bags]; `closed`: and where the last ends [bags + 1]
+    std::int64_t bags;
+    bool closed;
+    std::uintptr_t weights;  // float [count], or 0
+    std::uintptr_t out;      // [bags, dim] in the type of the table's results
+};
+
 class Tables {
 public:
     Tables(Isa isa, unsigned threads);
@@ -46,6 +57,9 @@ public:
     // Bags and results by table name; None where anything is not as it should be (the caller finds out what).
     nanobind::object lookup(nanobind::handle bags, nanobind::handle out);
 
+    // The same for one table and addresses; false where anything is not as it should be.
+    bool lookup_at(nanobind::handle name, const Addresses &given);
+
     // Lookups, bags, keys and saturated additions since the start.
     std::vector<std::int64_t> counters() const { return {lookups_, bags_, keys_, saturations_}; }
     std::int64_t distance(nanobind::str name) const;
@@ -55,6 +69,7 @@ public:
 private:
     const std::shared_ptr<Entry> *find(nanobind::handle name) const;
     bool add(Call &call, nanobind::handle name, nanobind::handle bags) const;
+    bool run(Call &call);
     bool give_results(Call &call, nanobind::handle given);
     bool take_result(Call &call, std::size_t at, nanobind::handle given) const;
     nanobind::object make_result(std::size_t rows, const Rows &form, nanobind::handle block, std::size_t at) const;

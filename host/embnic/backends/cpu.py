@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -120,6 +120,11 @@ class CpuBackend(OnHost):
             if pooled is not None:
                 return pooled
         return self._lookup_checked(bags, out)
+
+    @property
+    def lookup_at(self) -> Callable[..., bool] | None:
+        """Return what answers one table from addresses (see `Engine.lookup_at`); None without native code."""
+        return None if self.native is None else self.native.lookup_at
 
     def _lookup_checked(
         self, bags: Bags, out: Mapping[str, NDArray[Any]] | None

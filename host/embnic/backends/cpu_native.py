@@ -61,6 +61,7 @@ class NativeTables:
         # own function: a wrapper would cost a tenth of a small call.
         self.lookup: Callable[[Mapping[str, TableBags], Mapping[str, NDArray[Any]] | None], Any]
         self.lookup = self._tables.lookup
+        self.lookup_at: Callable[..., bool] = self._tables.lookup_at
 
     @property
     def isa(self) -> str:

@@ -251,16 +251,19 @@ class Mirror:
             reusable = self._reusable(weight, use)
             if reusable is not None:
                 return self._move(reusable, weight)
-            wanted = {self._free_name(name, ()): (weight, use)}
-            asked = {(id(weight), use)}
-            for owner, given in list(self._owners.items()):
-                other, its_use = owner.mirrored()
+            wanted: dict[str, tuple[torch.Tensor, Use]] = {}
+            asked: set[tuple[int, Use]] = set()
+            owned = [(given, *owner.mirrored()) for owner, given in list(self._owners.items())]
+            for given, other, its_use in [*owned, (name, weight, use)]:
                 key = (id(other), its_use)
-                if key in asked or key in self._slots or not _holdable(other):
+                known = self._slots.get(key)
+                if key in asked or (known is not None and known.weight() is other):
                     continue
-                asked.add(key)
-                wanted[self._free_name(given, wanted)] = (other, its_use)
-            return self.add(wanted)[0]
+                if _holdable(other):
+                    asked.add(key)
+                    wanted[self._free_name(given, wanted)] = (other, its_use)
+            self.add(wanted)
+            return self._slots[id(weight), use]
 
     def _close_unused(self) -> None:
         """Close the engines whose weights are all gone."""
@@ -358,6 +361,39 @@ class Mirror:
             output = torch.empty((len(bags), slot.shape[1]), dtype=weight.dtype)
             slot.engine.lookup(Bags({slot.name: bags}), {slot.name: _as_array(output)})
             return output
+
+    def lookup_at(
+        self,
+        slot: Slot,
+        weight: torch.Tensor,
+        indices: torch.Tensor,
+        offsets: torch.Tensor,
+        per_sample_weights: torch.Tensor | None,
+        closed: bool,
+    ) -> torch.Tensor | None:
+        """Answer from the tensors' memory, without arrays in between; None where `lookup` has to.
+
+        `indices` and `offsets` are int64, `per_sample_weights` float32, all contiguous and in host memory. When
+        `closed`, the last offset ends the last bag.
+        """
+        with self._lock:
+            self._check_open("lookup")
+            slot = self.sync(slot, weight)
+            bags = len(offsets) - closed
+            if bags < 0:
+                return None
+            output = torch.empty((bags, slot.shape[1]), dtype=weight.dtype)
+            done = slot.engine.lookup_at(
+                slot.name,
+                indices.data_ptr(),
+                len(indices),
+                offsets.data_ptr(),
+                bags,
+                closed,
+                0 if per_sample_weights is None else per_sample_weights.data_ptr(),
+                output.data_ptr(),
+            )
+            return output if done else None
 
     def lookup_all(
         self, parts: Sequence[tuple[Slot, torch.Tensor, TableBags]]

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..bags import TableBags
 from ..errors import ConfigError
 from .functional import Auxiliary, auxiliary, bags_of, explain, fused, serve
 from .mirror import Mirror, Slot, Use, find_mirror
@@ -136,10 +135,11 @@ def embedding_bag(mirror: Mirror, call: Call) -> torch.Tensor:
 # -- backward ---------------------------------------------------------------------------------------------------------
 
 
-def _save(ctx: Any, call: Call, kept: Auxiliary) -> None:
+def _save(ctx: Any, call: Call, kept: Auxiliary | None) -> None:
+    """Keep what backward needs; `kept` may be left out for a plain sum, whose backward reads none of it."""
     weighted = call.per_sample_weights
     weight = call.weight if weighted is not None and weighted.requires_grad else None
-    ctx.save_for_backward(call.indices, call.offsets, *kept, weighted, weight)
+    ctx.save_for_backward(call.indices, call.offsets, weighted, weight, *(kept or ()))
     ctx.rows = call.weight.size(0)
     ctx.settings = call.mode, call.padding_idx, call.scale_grad_by_freq, call.sparse
 
@@ -148,8 +148,12 @@ def _gradients(
     ctx: Any, grad: torch.Tensor, *, needs_weight: bool, needs_samples: bool
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Return the gradients of the weight and of per_sample_weights, as torch's op has them."""
-    indices, offsets, bag_of_id, bag_size, largest, weighted, weight = ctx.saved_tensors
+    indices, offsets, weighted, weight, *kept = ctx.saved_tensors
     mode, padding, scale, sparse = ctx.settings
+    if not kept:
+        none = torch.zeros(len(grad), dtype=torch.promote_types(indices.dtype, offsets.dtype))
+        kept = [none[:0], none, none]
+    bag_of_id, bag_size, largest = kept
     if indices.dtype != offsets.dtype:  # the op promoted them too
         indices, offsets = indices.to(torch.int64), offsets.to(torch.int64)
     aten = torch.ops.aten
@@ -186,7 +190,7 @@ class _Attach(torch.autograd.Function):
         per_sample_weights: torch.Tensor | None,
         call: Call,
         served: list[torch.Tensor],
-        kept: Auxiliary,
+        kept: Auxiliary | None,
     ) -> torch.Tensor:
         _save(ctx, call, kept)
         return served[0]
@@ -204,18 +208,34 @@ class _Attach(torch.autograd.Function):
 
 def serve_call(mirror: Mirror, call: Call, slot: Slot) -> torch.Tensor:
     """Answer one call from its table."""
-    weight, indices, offsets, weighted = (
-        call.weight,
-        call.indices,
-        call.offsets,
-        call.per_sample_weights,
+    weight, indices, offsets, weighted, _, _, last, _, _ = call
+    output = None
+    if _plain(indices) and _plain(offsets) and _weighable(call):
+        output = mirror.lookup_at(slot, weight, indices, offsets, weighted, last)
+    if output is None:
+        bags = bags_of(weight, indices, offsets, weighted, last)
+        try:
+            output = mirror.lookup(slot, weight, bags)
+        except ConfigError as error:
+            raise explain(error, indices) from None
+    return _result(call, output)
+
+
+def _weighable(call: Call) -> bool:
+    """Tell whether there are no per_sample_weights, or some that can be read where they lie."""
+    weighted = call.per_sample_weights
+    return weighted is None or (
+        call.weight.dtype is torch.float32
+        and weighted.shape == call.indices.shape
+        and _plain(weighted, torch.float32)
     )
-    bags = bags_of(weight, indices, offsets, weighted, call.include_last_offset)
-    try:
-        output = mirror.lookup(slot, weight, bags)
-    except ConfigError as error:
-        raise explain(error, indices) from None
-    return _result(call, bags, output)
+
+
+def _plain(operand: torch.Tensor, dtype: torch.dtype = torch.int64) -> bool:
+    """Tell whether an operand can be read where it lies."""
+    return (
+        operand.dtype is dtype and operand.dim() == 1 and operand.is_cpu and operand.is_contiguous()
+    )
 
 
 def serve_calls(mirror: Mirror, calls: Sequence[Call], slots: Sequence[Slot]) -> list[torch.Tensor]:
@@ -232,24 +252,20 @@ def serve_calls(mirror: Mirror, calls: Sequence[Call], slots: Sequence[Slot]) ->
             call.indices for call in calls if len(call.indices) and int(call.indices.min()) < 0
         ]
         raise explain(error, wrong[0]) if wrong else error from None
-    return [_result(*result) for result in zip(calls, bags, outputs, strict=True)]
+    return [_result(call, output) for call, output in zip(calls, outputs, strict=True)]
 
 
-def _result(call: Call, bags: TableBags, output: torch.Tensor) -> torch.Tensor:
+def _result(call: Call, output: torch.Tensor) -> torch.Tensor:
     """Return the output, in the graph where backward may come."""
     weighted = call.per_sample_weights
     if not torch.is_grad_enabled() or not (
         call.weight.requires_grad or (weighted is not None and weighted.requires_grad)
     ):
         return output
-    kept = auxiliary(
-        *call[:3],
-        output,
-        call.mode,
-        apart=use_of(call).apart,
-        bags=bags,
-        padding_idx=call.padding_idx,
-    )
+    use = use_of(call)
+    kept = None
+    if use != (0, -1, False):
+        kept = auxiliary(*call[:3], output, use, call.include_last_offset)
     apply: Callable[..., torch.Tensor] = _Attach.apply
     return apply(call.weight, weighted, call, [output], kept)
 
