@@ -28,13 +28,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
 
-from .backends.base import Backend
+from .backends.base import Backend, BagsAt
 from .bags import Bags
 from .batching import Batcher, Batching
 from .config import OutOfRange, Table, enum_member, tables_by_name
@@ -265,22 +265,11 @@ class Engine(EngineCore):
             self._check_open("lookup")
             return server.lookup(bags, out, policy, deadline)
 
-    def lookup_at(
-        self,
-        name: str,
-        ids: int,
-        count: int,
-        offsets: int,
-        bags: int,
-        closed: bool,
-        weights: int,
-        out: int,
-    ) -> bool:
-        """Answer the bags of one table from and into memory at these addresses, without a copy.
+    def lookup_at(self, parts: Sequence[BagsAt]) -> bool:
+        """Answer bags from and into memory at addresses, without a copy: what `embnic.torch` calls on the CPU.
 
-        `ids` is int64 [count]; `offsets` int64 [bags], where they start, and when `closed` [bags + 1], with the end of
-        the last; `weights` float32 [count] or 0; `out` [bags, D] of the table's type. All of it is contiguous and stays
-        until this returns. False where the target cannot or something is wrong: `lookup` can, or says what.
+        The caller keeps the memory until this returns. False where the target cannot do it or something is wrong with
+        the bags: `lookup` can, or says what. Results may have been written then.
         """
         server, lock = self._server, self._lock
         if self._batcher is not None or not server.shared:
@@ -289,7 +278,7 @@ class Engine(EngineCore):
         try:
             if self._closed or not server.shared:
                 return False
-            return server.lookup_at(name, bags, ids, count, offsets, bags, closed, weights, out)
+            return server.lookup_at(parts)
         finally:
             lock.release_read()
 

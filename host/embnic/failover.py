@@ -7,13 +7,13 @@ The CPU holds a master copy of every row. A change reaches the master first, so 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends.base import Staged, output_arrays
+from .backends.base import BagsAt, Staged, output_arrays
 from .backends.card import CardBackend
 from .backends.cpu import CpuBackend
 from .bags import Bags, TableBags
@@ -75,9 +75,9 @@ class CardServer:
         self._counts.answered(bags.bags_total - answered, answered)
         return arrays
 
-    def lookup_at(self, name: str, bags: int, *addresses: int) -> bool:
+    def lookup_at(self, parts: Sequence[BagsAt]) -> bool:
         """Leave everything to `lookup`."""
-        del name, bags, addresses
+        del parts
         return False
 
     def _answer(self, bags: Bags, arrays: dict[str, NDArray[Any]]) -> int:

@@ -77,14 +77,9 @@ void bind_cpu(nb::module_ &m) {
         .def("drop", &Tables::drop, "name"_a)
         .def("lookup", &Tables::lookup, "bags"_a, "out"_a.none(),
              "Pool bags {name: TableBags} into {name: array}; None where something is wrong with them.")
-        .def(
-            "lookup_at",
-            [](Tables &self, nb::handle name, std::uintptr_t ids, std::int64_t count, std::uintptr_t offsets,
-               std::int64_t bags, bool closed, std::uintptr_t weights, std::uintptr_t out) {
-                return self.lookup_at(name, {ids, count, offsets, bags, closed, weights, out});
-            },
-            "name"_a, "ids"_a, "count"_a, "offsets"_a, "bags"_a, "closed"_a, "weights"_a, "out"_a,
-            "Pool bags of one table at these addresses; False where something is wrong with them.")
+        .def("lookup_at", &Tables::lookup_at, "parts"_a,
+             "Pool bags at addresses, tuples (name, ids, count, offsets, bags, closed, weights, out); False where "
+             "something is wrong with them.")
         .def("counters", &Tables::counters, "Return lookups, bags, keys, saturations.")
         .def("distance", &Tables::distance, "name"_a, "Return how many rows are asked for ahead.")
         .def_prop_ro("isa", [](const Tables &self) { return name_of(self.isa()); })

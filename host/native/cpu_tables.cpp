@@ -68,11 +68,12 @@ struct Call {
     std::vector<std::shared_ptr<Entry>> entries;
     std::vector<PyObject *> names;  // borrowed from the bags
     std::vector<nb::object> results;
-    std::vector<std::int64_t> ends;  // offsets that had to be copied
+    std::vector<std::vector<std::int64_t>> ends;  // offsets that had to be copied
     std::int64_t bags = 0;
 
     void clear() {
         bags = 0;
+        ends.clear();
         buffers.clear();
         scratch.parts.clear();
         entries.clear();
@@ -269,13 +270,11 @@ bool Tables::run(Call &call) {
     return true;
 }
 
-bool Tables::lookup_at(nb::handle name, const Addresses &given) {
-    const auto *const entry = find(name);
+bool Tables::add_at(Call &call, const Addresses &given) const {
+    const auto *const entry = find(given.name);
     if (entry == nullptr || given.count < 0 || given.bags < 0) return false;
     const Rows &rows = (*entry)->rows;
     if (rows.unpooled || (given.weights != 0 && !rows.weighable)) return false;
-    const Borrowed borrowed;
-    Call &call = *borrowed.call;
     Part part;
     part.rows = &rows;
     part.ids = reinterpret_cast<const std::int64_t *>(given.ids);
@@ -283,15 +282,34 @@ bool Tables::lookup_at(nb::handle name, const Addresses &given) {
     part.offsets = reinterpret_cast<const std::int64_t *>(given.offsets);
     part.bags = given.bags;
     if (!given.closed) {
-        call.ends.assign(part.offsets, part.offsets + given.bags);
-        call.ends.push_back(given.count);
-        part.offsets = call.ends.data();
+        auto &ends = call.ends.emplace_back(part.offsets, part.offsets + given.bags);
+        ends.push_back(given.count);
+        part.offsets = ends.data();
     }
     part.weights = reinterpret_cast<const float *>(given.weights);
     part.out = reinterpret_cast<std::uint8_t *>(given.out);
     call.scratch.parts.push_back(part);
     call.entries.push_back(*entry);
-    call.bags = given.bags;
+    call.bags += given.bags;
+    return true;
+}
+
+bool Tables::lookup_at(nb::handle parts) {
+    const Borrowed borrowed;
+    Call &call = *borrowed.call;
+    for (const nb::handle part : nb::cast<nb::sequence>(parts)) {
+        const auto given = nb::cast<nb::tuple>(part);
+        if (given.size() != 8) throw nb::value_error("a part has eight elements");
+        const Addresses addresses{given[0],
+                                  nb::cast<std::uintptr_t>(given[1]),
+                                  nb::cast<std::int64_t>(given[2]),
+                                  nb::cast<std::uintptr_t>(given[3]),
+                                  nb::cast<std::int64_t>(given[4]),
+                                  nb::cast<bool>(given[5]),
+                                  nb::cast<std::uintptr_t>(given[6]),
+                                  nb::cast<std::uintptr_t>(given[7])};
+        if (!add_at(call, addresses)) return false;
+    }
     return run(call);
 }
 

@@ -20,6 +20,7 @@ from ..gen.wire import DType, Order, Pooling
 from ..rows import check_ids, to_storage
 
 __all__ = [
+    "BagsAt",
     "EVERYTHING",
     "Backend",
     "Capabilities",
@@ -118,6 +119,22 @@ class Backend(Protocol):
     def close(self) -> None:
         """Give the tables back; may be called twice."""
         ...
+
+
+class BagsAt(NamedTuple):
+    """Say where the bags of a table lie in memory, and where their vectors go; all of it contiguous.
+
+    `offsets` says where the bags start, int64 [bags], and when `closed` where the last one ends, too: [bags + 1].
+    """
+
+    table: str
+    ids: int  # address of int64 [total]
+    total: int
+    offsets: int  # address
+    bags: int
+    closed: bool
+    weights: int  # address of float32 [total], or 0
+    out: int  # address of [bags, D] in the type of the table's results
 
 
 class Staged(NamedTuple):

@@ -15,11 +15,12 @@ import torch
 
 from ..errors import ConfigError
 from .functional import Auxiliary, auxiliary, bags_of, explain, fused, serve
-from .mirror import Mirror, Slot, Use, find_mirror
+from .mirror import Mirror, PlainBags, Slot, Use, find_mirror
 
 __all__ = [
     "Call",
     "embedding_bag",
+    "readable",
     "refuse_max_norm",
     "serve_call",
     "serve_calls",
@@ -208,34 +209,17 @@ class _Attach(torch.autograd.Function):
 
 def serve_call(mirror: Mirror, call: Call, slot: Slot) -> torch.Tensor:
     """Answer one call from its table."""
-    weight, indices, offsets, weighted, _, _, last, _, _ = call
-    output = None
-    if _plain(indices) and _plain(offsets) and _weighable(call):
-        output = mirror.lookup_at(slot, weight, indices, offsets, weighted, last)
-    if output is None:
-        bags = bags_of(weight, indices, offsets, weighted, last)
-        try:
-            output = mirror.lookup(slot, weight, bags)
-        except ConfigError as error:
-            raise explain(error, indices) from None
+    if _plain(call):
+        part = PlainBags(slot, *call[:4], call.include_last_offset)
+        outputs = mirror.lookup_at([part])
+        if outputs is not None:
+            return _result(call, outputs[0])
+    bags = bags_of(*call[:4], call.include_last_offset)
+    try:
+        output = mirror.lookup(slot, call.weight, bags)
+    except ConfigError as error:
+        raise explain(error, call.indices) from None
     return _result(call, output)
-
-
-def _weighable(call: Call) -> bool:
-    """Tell whether there are no per_sample_weights, or some that can be read where they lie."""
-    weighted = call.per_sample_weights
-    return weighted is None or (
-        call.weight.dtype is torch.float32
-        and weighted.shape == call.indices.shape
-        and _plain(weighted, torch.float32)
-    )
-
-
-def _plain(operand: torch.Tensor, dtype: torch.dtype = torch.int64) -> bool:
-    """Tell whether an operand can be read where it lies."""
-    return (
-        operand.dtype is dtype and operand.dim() == 1 and operand.is_cpu and operand.is_contiguous()
-    )
 
 
 def serve_calls(mirror: Mirror, calls: Sequence[Call], slots: Sequence[Slot]) -> list[torch.Tensor]:
@@ -243,16 +227,45 @@ def serve_calls(mirror: Mirror, calls: Sequence[Call], slots: Sequence[Slot]) ->
 
     Each output is a result of its own call: backward works as if they had been made one by one.
     """
-    bags = [bags_of(*call[:4], call.include_last_offset) for call in calls]
-    parts = [(slot, call.weight, bag) for slot, call, bag in zip(slots, calls, bags, strict=True)]
-    try:
-        outputs = mirror.lookup_all(parts)
-    except ConfigError as error:
-        wrong = [
-            call.indices for call in calls if len(call.indices) and int(call.indices.min()) < 0
-        ]
-        raise explain(error, wrong[0]) if wrong else error from None
+    pairs = list(zip(calls, slots, strict=True))
+    outputs = None
+    if all(_plain(call) for call in calls):
+        plain = [PlainBags(slot, *call[:4], call.include_last_offset) for call, slot in pairs]
+        outputs = mirror.lookup_at(plain)
+    if outputs is None:
+        bags = [bags_of(*call[:4], call.include_last_offset) for call in calls]
+        try:
+            outputs = mirror.lookup_all(
+                [(slot, call.weight, bag) for (call, slot), bag in zip(pairs, bags, strict=True)]
+            )
+        except ConfigError as error:
+            wrong = next((call for call in calls if (call.indices < 0).any()), calls[0])
+            raise explain(error, wrong.indices) from None
     return [_result(call, output) for call, output in zip(calls, outputs, strict=True)]
+
+
+def _plain(call: Call) -> bool:
+    """Tell whether all operands can be read where they lie."""
+    weighted = call.per_sample_weights
+    return (
+        readable(call.indices)
+        and readable(call.offsets)
+        and (
+            weighted is None
+            or (
+                call.weight.dtype is torch.float32
+                and weighted.shape == call.indices.shape
+                and readable(weighted, torch.float32)
+            )
+        )
+    )
+
+
+def readable(operand: torch.Tensor, dtype: torch.dtype = torch.int64) -> bool:
+    """Tell whether an operand with one dimension can be read where it lies."""
+    return (
+        operand.dtype is dtype and operand.dim() == 1 and operand.is_cpu and operand.is_contiguous()
+    )
 
 
 def _result(call: Call, output: torch.Tensor) -> torch.Tensor:
