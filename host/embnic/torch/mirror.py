@@ -244,7 +244,7 @@ class Mirror:
             return self._slots[id(weight), use]
 
     def _forget_unused(self) -> None:
-        """Drop the tables whose weights are gone or have another shape now; close the engines without a table in use."""
+        """Drop tables whose weights are gone or have another shape now; close engines without a table in use."""
         kept = {key: slot for key, slot in self._slots.items() if slot.in_use()}
         used = {id(slot.engine) for slot in kept.values()}
         for key, slot in self._slots.items():
@@ -342,62 +342,33 @@ class Mirror:
             slot.engine.lookup(Bags({slot.name: bags}), {slot.name: array_of(output)})
             return output
 
-    def lookup_plain(
-        self,
-        slot: Slot,
-        weight: torch.Tensor,
-        indices: torch.Tensor,
-        offsets: torch.Tensor,
-        closed: bool,
-    ) -> torch.Tensor | None:
-        """Do `lookup_at` for one table without samples, with as few steps as there can be."""
+    def lookup_plain(self, part: PlainBags) -> torch.Tensor | None:
+        """Answer one table from the tensors' memory, without arrays in between; None where `lookup` has to."""
         with self._lock:
             self._check_open("lookup")
-            slot = self.sync(slot, weight)
-            bags = offsets.numel() - closed
-            if bags < 0:
-                return None
-            output = torch.empty((bags, slot.shape[1]), dtype=weight.dtype)
-            asked = BagsAt(
-                slot.name,
-                indices.data_ptr(),
-                indices.numel(),
-                offsets.data_ptr(),
-                bags,
-                closed,
-                0,
-                output.data_ptr(),
-            )
-            return output if slot.engine.lookup_at((asked,)) else None
+            slot = self.sync(part.slot, part.weight)
+            asked = _addresses(slot, part)
+            return None if asked is None or not slot.engine.lookup_at((asked[0],)) else asked[1]
 
-    def lookup_at(self, parts: Sequence[PlainBags]) -> list[torch.Tensor] | None:
-        """Answer from the tensors' memory, without arrays in between; None where `lookup` or `lookup_all` has to."""
+    def lookup_at(self, parts: Sequence[PlainBags | None]) -> list[torch.Tensor] | None:
+        """Do `lookup_plain` for several tables of one engine at once; None also where one of the parts is None."""
+        if any(part is None for part in parts):
+            return None
         with self._lock:
             self._check_open("lookup")
-            outputs: list[torch.Tensor] = []
-            asked: list[BagsAt] = []
-            engine = parts[0].slot.engine
-            for given, weight, indices, offsets, samples, closed in parts:
-                slot = self.sync(given, weight)
-                bags = offsets.numel() - closed
-                if bags < 0 or (slot.engine is not engine and asked):
+            asked, outputs, engines = [], [], set()
+            for part in parts:
+                assert part is not None
+                slot = self.sync(part.slot, part.weight)
+                given = _addresses(slot, part)
+                if given is None:
                     return None
-                engine = slot.engine
-                output = torch.empty((bags, slot.shape[1]), dtype=weight.dtype)
-                outputs.append(output)
-                asked.append(
-                    BagsAt(
-                        slot.name,
-                        indices.data_ptr(),
-                        indices.numel(),
-                        offsets.data_ptr(),
-                        bags,
-                        closed,
-                        0 if samples is None else samples.data_ptr(),
-                        output.data_ptr(),
-                    )
-                )
-            return outputs if engine.lookup_at(asked) else None
+                asked.append(given[0])
+                outputs.append(given[1])
+                engines.add(slot.engine)
+            if len(engines) != 1:
+                return None
+            return outputs if engines.pop().lookup_at(asked) else None
 
     def lookup_all(
         self, parts: Sequence[tuple[Slot, torch.Tensor, TableBags]]
@@ -431,3 +402,23 @@ def find_mirror(handle: int) -> Mirror:
     if mirror is None:
         raise ClosedError("embnic::embedding_bag")
     return mirror
+
+
+def _addresses(slot: Slot, part: PlainBags) -> tuple[BagsAt, torch.Tensor] | None:
+    """Return a part as addresses, and the output [B, D] that it fills; None without offsets where there have to be."""
+    _, weight, indices, offsets, samples, closed = part
+    bags = offsets.numel() - closed
+    if bags < 0:
+        return None
+    output = torch.empty((bags, slot.shape[1]), dtype=weight.dtype)
+    asked = BagsAt(
+        slot.name,
+        indices.data_ptr(),
+        indices.numel(),
+        offsets.data_ptr(),
+        bags,
+        closed,
+        0 if samples is None else samples.data_ptr(),
+        output.data_ptr(),
+    )
+    return asked, output
