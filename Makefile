@@ -83,7 +83,7 @@ formal: $(VENV)/.test ## the formal proofs with their covers and broken twins: m
 	@$(BIN)/python -m embnic_sim.formal $(ARGS)
 
 bench: $(VENV)/.test ## the published figures
-	@for b in bench/bench_*.py bench/rtl/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+	@for b in bench/bench_*.py bench/host/bench_*.py bench/rtl/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
 clean: ## remove what was built, keep the environment
 	@rm -rf build sim_build
