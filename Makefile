@@ -18,12 +18,12 @@ $(VENV)/bin/python:
 	@echo "[1/3] Python environment (about 10 s)"
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo: $(VENV)/bin/python pyproject.toml CMakeLists.txt $(wildcard host/native/*.cpp host/native/*.hpp)
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml CMakeLists.txt $(wildcard host/native/*.cpp host/native/*.hpp host/native/*.inc)
 	@echo "[2/3] packages of the demo and the native extension (about 60 s)"
 	@$(BIN)/python -m pip install -q -e ".[rtl]"
 	@touch $@
 
-$(VENV)/.test: $(VENV)/bin/python pyproject.toml CMakeLists.txt $(wildcard host/native/*.cpp host/native/*.hpp)
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml CMakeLists.txt $(wildcard host/native/*.cpp host/native/*.hpp host/native/*.inc)
 	@echo "[2/3] packages of the tests and the native extension (about 90 s)"
 	@$(BIN)/python -m pip install -q -e ".[rtl,sim,test,dev]"
 	@touch $@ $(VENV)/.demo
