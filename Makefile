@@ -30,11 +30,13 @@ $(VENV)/.test: $(VENV)/bin/python pyproject.toml CMakeLists.txt $(wildcard host/
 	@touch $@ $(VENV)/.demo
 
 # torch only where it is asked for: a plain `pip install torch` may fetch gigabytes. Triton beside it: its interpreter runs
-# the GPU kernels on the CPU.
+# the GPU kernels on the CPU. torchrec's own requirements ask for CUDA builds, so that it comes without them.
 $(VENV)/.torch: $(VENV)/.test
 	@echo "      torch, because REQUIRE_TORCH=1 (about 60 s)"
 	@$(BIN)/python -m pip install -q "torch==2.13.0" $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	@$(BIN)/python -m pip install -q --no-deps "triton==3.9.0"
+	@$(BIN)/python -m pip install -q tensordict "torchmetrics==1.0.3" pyre-extensions iopath
+	@$(BIN)/python -m pip install -q --no-deps "torchrec==1.8.0" "fbgemm-gpu-cpu==1.8.0"
 	@touch $@
 
 TEST_STAMP := $(VENV)/$(if $(filter 1,$(REQUIRE_TORCH)),.torch,.test)

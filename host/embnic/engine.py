@@ -28,13 +28,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
 
-from .backends.base import Backend
+from .backends.base import Backend, BagsAt
 from .bags import Bags
 from .batching import Batcher, Batching
 from .config import OutOfRange, Table, enum_member, tables_by_name
@@ -199,6 +199,19 @@ class Engine(CacheEngine):
             self._server.grow(grown, weights, self._alone)
             self._counts.event("tables_changed")
 
+    def host_rows(self, name: str) -> NDArray[Any] | None:
+        """Return the stored rows of a loaded table, [rows, columns]: a read-only view of the copy in host memory; None
+        where only the device holds them.
+        """
+        self._check_open("host_rows")
+        self._table(name)
+        holder: Any = self._backend if self._on_card is None else self._on_card.master
+        if holder.name != "cpu":
+            return None
+        view: NDArray[Any] = holder.rows(name).view()
+        view.flags.writeable = False
+        return view
+
     # -- lookups ------------------------------------------------------------------------------------------------------
 
     def lookup(
@@ -251,6 +264,23 @@ class Engine(CacheEngine):
         with lock.writing():
             self._check_open("lookup")
             return server.lookup(bags, out, policy, deadline)
+
+    def lookup_at(self, parts: Sequence[BagsAt]) -> bool:
+        """Answer bags from and into memory at addresses, without a copy: what `embnic.torch` calls on the CPU.
+
+        The caller keeps the memory until this returns. False where the target cannot do it or something is wrong with
+        the bags: `lookup` can, or says what. Results may have been written then.
+        """
+        server, lock = self._server, self._lock
+        if self._batcher is not None or not server.shared:
+            return False
+        lock.acquire_read()
+        try:
+            if self._closed or not server.shared:
+                return False
+            return server.lookup_at(parts)
+        finally:
+            lock.release_read()
 
     async def alookup(
         self,

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
-from .backends.base import Backend, LiveTables
+from .backends.base import Backend, BagsAt, LiveTables
 from .bags import Bags
 from .config import OutOfRange, Table
 from .errors import CapacityError, ConfigError
@@ -90,6 +90,10 @@ class Server(Protocol):
         """Answer; the engine holds the lock."""
         ...
 
+    def lookup_at(self, parts: Sequence[BagsAt]) -> bool:
+        """Answer bags at addresses; False where that is not possible. The engine holds the lock."""
+        ...
+
     def update(self, name: str, ids: Any, rows: Any) -> None:
         """Overwrite rows; the engine holds the lock, alone."""
         ...
@@ -116,6 +120,7 @@ class HostServer:
         self.shared: bool = getattr(backend, "parallel", False)
         self._counts = counts
         self._select: Any = backend if backend.name == "select" else None
+        self._at: Callable[[Sequence[BagsAt]], bool] | None = getattr(backend, "lookup_at", None)
 
     def lookup(
         self,
@@ -132,6 +137,13 @@ class HostServer:
         pooled = self.backend.lookup(bags, out)
         self._counts.answered(bags.bags_total, 0)
         return pooled
+
+    def lookup_at(self, parts: Sequence[BagsAt]) -> bool:
+        """Answer bags at addresses; False where the backend cannot, or something is wrong with them."""
+        if self._at is None or not self._at(parts):
+            return False
+        self._counts.answered(sum([part.bags for part in parts]), 0)
+        return True
 
     def _lookup_select(
         self,

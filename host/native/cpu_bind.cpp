@@ -77,6 +77,9 @@ void bind_cpu(nb::module_ &m) {
         .def("drop", &Tables::drop, "name"_a)
         .def("lookup", &Tables::lookup, "bags"_a, "out"_a.none(),
              "Pool bags {name: TableBags} into {name: array}; None where something is wrong with them.")
+        .def("lookup_at", &Tables::lookup_at, "parts"_a,
+             "Pool bags at addresses, tuples (name, ids, count, offsets, bags, closed, weights, out); False where "
+             "something is wrong with them.")
         .def("counters", &Tables::counters, "Return lookups, bags, keys, saturations.")
         .def("distance", &Tables::distance, "name"_a, "Return how many rows are asked for ahead.")
         .def("set_distance", &Tables::set_distance, "name"_a, "rows"_a)

@@ -68,10 +68,12 @@ struct Call {
     std::vector<std::shared_ptr<Entry>> entries;
     std::vector<PyObject *> names;  // borrowed from the bags
     std::vector<nb::object> results;
+    std::vector<std::vector<std::int64_t>> ends;  // offsets that had to be copied
     std::int64_t bags = 0;
 
     void clear() {
         bags = 0;
+        ends.clear();
         buffers.clear();
         scratch.parts.clear();
         entries.clear();
@@ -257,6 +259,66 @@ bool Tables::give_results(Call &call, nb::handle given) {
     return true;
 }
 
+bool Tables::run(Call &call) {
+    const std::int64_t bytes = bytes_of(call.scratch.parts);
+    Outcome outcome;
+    if (bytes < kUnlockBytes) {
+        outcome = answer(call.scratch, nullptr, bytes);
+    } else {
+        const nb::gil_scoped_release unlocked;
+        outcome = answer(call.scratch, &pool_, bytes);
+    }
+    if (!outcome.good) return false;
+    ++lookups_;
+    saturations_ += outcome.saturated;
+    for (const Part &part : call.scratch.parts) keys_ += part.count;
+    bags_ += call.bags;
+    return true;
+}
+
+bool Tables::add_at(Call &call, const Addresses &given) const {
+    const auto *const entry = find(given.name);
+    if (entry == nullptr || given.count < 0 || given.bags < 0) return false;
+    const Rows &rows = (*entry)->rows;
+    if (rows.unpooled || (given.weights != 0 && !rows.weighable)) return false;
+    Part part;
+    part.rows = &rows;
+    part.ids = reinterpret_cast<const std::int64_t *>(given.ids);
+    part.count = given.count;
+    part.offsets = reinterpret_cast<const std::int64_t *>(given.offsets);
+    part.bags = given.bags;
+    if (!given.closed) {
+        auto &ends = call.ends.emplace_back(part.offsets, part.offsets + given.bags);
+        ends.push_back(given.count);
+        part.offsets = ends.data();
+    }
+    part.weights = reinterpret_cast<const float *>(given.weights);
+    part.out = reinterpret_cast<std::uint8_t *>(given.out);
+    call.scratch.parts.push_back(part);
+    call.entries.push_back(*entry);
+    call.bags += given.bags;
+    return true;
+}
+
+bool Tables::lookup_at(nb::handle parts) {
+    const Borrowed borrowed;
+    Call &call = *borrowed.call;
+    for (const nb::handle part : nb::cast<nb::sequence>(parts)) {
+        const auto given = nb::cast<nb::tuple>(part);
+        if (given.size() != 8) throw nb::value_error("a part has eight elements");
+        const Addresses addresses{given[0],
+                                  nb::cast<std::uintptr_t>(given[1]),
+                                  nb::cast<std::int64_t>(given[2]),
+                                  nb::cast<std::uintptr_t>(given[3]),
+                                  nb::cast<std::int64_t>(given[4]),
+                                  nb::cast<bool>(given[5]),
+                                  nb::cast<std::uintptr_t>(given[6]),
+                                  nb::cast<std::uintptr_t>(given[7])};
+        if (!add_at(call, addresses)) return false;
+    }
+    return run(call);
+}
+
 nb::object Tables::lookup(nb::handle bags, nb::handle out) {
     if (!PyDict_CheckExact(bags.ptr()) || !(out.is_none() || PyDict_CheckExact(out.ptr()))) return nb::none();
     const Borrowed borrowed;
@@ -266,23 +328,11 @@ nb::object Tables::lookup(nb::handle bags, nb::handle out) {
         if (!add(call, name, part)) return nb::none();
     }
     if (!give_results(call, out)) return nb::none();
-    const std::int64_t bytes = bytes_of(call.scratch.parts);
-    Outcome outcome;
-    if (bytes < kUnlockBytes) {
-        outcome = answer(call.scratch, nullptr, bytes);
-    } else {
-        const nb::gil_scoped_release unlocked;
-        outcome = answer(call.scratch, &pool_, bytes);
-    }
-    if (!outcome.good) return nb::none();
+    if (!run(call)) return nb::none();
     nb::dict pooled;
-    ++lookups_;
-    saturations_ += outcome.saturated;
     for (std::size_t at = 0; at < call.names.size(); ++at) {
         if (PyDict_SetItem(pooled.ptr(), call.names[at], call.results[at].ptr()) != 0) throw nb::python_error();
-        keys_ += call.scratch.parts[at].count;
     }
-    bags_ += call.bags;
     return pooled;
 }
 

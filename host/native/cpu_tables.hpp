@@ -24,6 +24,18 @@ struct Entry {
 
 struct Call;
 
+// The bags of a table in memory that the caller keeps: no array objects, nothing is copied.
+struct Addresses {
+    nanobind::handle name;
+    std::uintptr_t ids;  // int64 [count]
+    std::int64_t count;
+    std::uintptr_t offsets;  // int64: where the bags start [bags]; `closed`: and where the last ends [bags + 1]
+    std::int64_t bags;
+    bool closed;
+    std::uintptr_t weights;  // float [count], or 0
+    std::uintptr_t out;      // [bags, dim] in the type of the table's results
+};
+
 class Tables {
 public:
     Tables(Isa isa, unsigned threads);
@@ -35,6 +47,9 @@ public:
     // Bags and results by table name; None where anything is not as it should be (the caller finds out what).
     nanobind::object lookup(nanobind::handle bags, nanobind::handle out);
 
+    // The same for tuples of `Addresses`; false where anything is not as it should be.
+    bool lookup_at(nanobind::handle parts);
+
     // Lookups, bags, keys and saturated additions since the start.
     std::vector<std::int64_t> counters() const { return {lookups_, bags_, keys_, saturations_}; }
     std::int64_t distance(nanobind::str name) const;
@@ -45,6 +60,8 @@ public:
 private:
     const std::shared_ptr<Entry> *find(nanobind::handle name) const;
     bool add(Call &call, nanobind::handle name, nanobind::handle bags) const;
+    bool add_at(Call &call, const Addresses &given) const;
+    bool run(Call &call);
     bool give_results(Call &call, nanobind::handle given);
     bool take_result(Call &call, std::size_t at, nanobind::handle given) const;
     nanobind::object make_result(std::size_t rows, const Rows &form, nanobind::handle block, std::size_t at) const;

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..residency import Prefetched
 
 __all__ = [
+    "BagsAt",
     "EVERYTHING",
     "Backend",
     "Capabilities",
@@ -135,6 +136,22 @@ class RowHolder(Protocol):
     def configure_cache(self, *, cached_ways: int = 1, admission: bool = False) -> None:
         """Set how many ways of every set held rows leave to others, and the admission filter."""
         ...
+
+
+class BagsAt(NamedTuple):
+    """Say where the bags of a table lie in memory, and where their vectors go; all of it contiguous.
+
+    `offsets` says where the bags start, int64 [bags], and when `closed` where the last one ends, too: [bags + 1].
+    """
+
+    table: str
+    ids: int  # address of int64 [total]
+    total: int
+    offsets: int  # address
+    bags: int
+    closed: bool
+    weights: int  # address of float32 [total], or 0
+    out: int  # address of [bags, D] in the type of the table's results
 
 
 class Staged(NamedTuple):

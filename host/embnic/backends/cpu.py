@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from ..config import Table
 from ..errors import ConfigError
 from ..gen.wire import NULL_ROW, DType, Pooling
 from ..quantised import QuantisedRows, dequantise, split
-from .base import EVERYTHING, HostTables, OnHost, Staged, output_arrays
+from .base import EVERYTHING, BagsAt, HostTables, OnHost, Staged, output_arrays
 from .cpu_native import NativeTables
 
 __all__ = [
@@ -120,6 +120,11 @@ class CpuBackend(OnHost):
             if pooled is not None:
                 return pooled
         return self._lookup_checked(bags, out)
+
+    @property
+    def lookup_at(self) -> Callable[[Sequence[BagsAt]], bool] | None:
+        """Return what answers bags at addresses (see `Engine.lookup_at`); None without native code."""
+        return None if self.native is None else self.native.lookup_at
 
     def _lookup_checked(
         self, bags: Bags, out: Mapping[str, NDArray[Any]] | None

@@ -8,7 +8,7 @@ The kernels and their threads are in `host/native/cpu_*`; `docs/cpu.md` says how
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..bags import TableBags
 from ..config import Table
 from ..errors import ConfigError
 from ..gen.wire import Order
+from .base import BagsAt
 
 __all__ = ["NativeTables", "default_threads"]
 
@@ -61,6 +62,7 @@ class NativeTables:
         # own function: a wrapper would cost a tenth of a small call.
         self.lookup: Callable[[Mapping[str, TableBags], Mapping[str, NDArray[Any]] | None], Any]
         self.lookup = self._tables.lookup
+        self.lookup_at: Callable[[Sequence[BagsAt]], bool] = self._tables.lookup_at
 
     @property
     def isa(self) -> str:
