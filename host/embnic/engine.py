@@ -246,6 +246,19 @@ class Engine:
                 self._on_card(lambda card: card.update(name, ids, rows))
         self._counts["updates"] += 1
 
+    def host_rows(self, name: str) -> NDArray[Any] | None:
+        """Return the stored rows of a loaded table, [rows, columns]: a read-only view of the copy in host memory; None
+        where only the device holds them.
+        """
+        self._check_open("host_rows")
+        self._table(name)
+        holder = self._master or self._backend
+        if not isinstance(holder, CpuBackend):
+            return None
+        view: NDArray[Any] = holder.rows(name).view()
+        view.flags.writeable = False
+        return view
+
     # -- lookups ------------------------------------------------------------------------------------------------------
 
     def lookup(
