@@ -9,10 +9,14 @@
 ...     engine.lookup(bags)["item"].tolist()
 [[3.0, 3.0], [0.0, 0.0], [1.0, 1.0]]
 
-Importing this package opens nothing, prints nothing and reads no environment; it needs numpy only.
+Importing this package opens nothing, prints nothing and reads no environment; it needs numpy only. `capture`,
+`intercept` and `testing` come from `embnic.torch` and import torch when they are first used.
 """
 
 from __future__ import annotations
+
+import importlib
+import typing
 
 from .bags import Bags, TableBags
 from .config import OutOfRange, Table
@@ -30,6 +34,11 @@ from .errors import (
 )
 from .gen.wire import DType, Order, Pooling
 from .stats import Stats
+
+if typing.TYPE_CHECKING:
+    from .torch import testing as testing
+    from .torch.capture import capture as capture
+    from .torch.intercept import intercept as intercept
 
 __all__ = [
     "BackendUnavailable",
@@ -55,3 +64,26 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+_FROM_TORCH = {
+    "capture": "torch.capture",
+    "intercept": "torch.intercept",
+    "testing": "torch.testing",
+}
+
+
+def __getattr__(name: str) -> typing.Any:
+    """Return what needs torch, importing it now."""
+    if name not in _FROM_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = importlib.import_module(f".{_FROM_TORCH[name]}", __name__)
+    except ImportError as error:
+        if error.name != "torch":
+            raise
+        raise BackendUnavailable(
+            f"embnic.{name}",
+            reason="torch is not installed.",
+            remedy="pip install 'embnic[torch]'.",
+        ) from error
+    return getattr(module, name, module)

@@ -178,6 +178,11 @@ class CaptureWriter:
             if sum(kept.nbytes for _, kept in self._pending) >= GROUP_BYTES:
                 self._flush()
 
+    def stop(self) -> None:
+        """Take nothing more, because of an error; what was complete stays."""
+        with self._lock:
+            self._end("error")
+
     def close(self, why: str = "closed") -> None:
         """Write what is pending and the header, and give the file its name; may be called twice."""
         with self._lock:
