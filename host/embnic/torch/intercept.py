@@ -285,9 +285,11 @@ class Interception:
         if call.kind == "quantised":
             assert call.dtype is not None
             indices, offsets = _flat(call)
+            scales = call.per_sample_weights  # float32, whatever the rows are
             bags = bags_of(
-                weight, indices, offsets, call.per_sample_weights, call.include_last_offset
-            )
+                weight if scales is None else scales, indices, offsets, scales,
+                call.include_last_offset,
+            )  # fmt: skip
             return quantised.lookup(weight, call.dtype, bags)
         return serve(
             mirror, weight, call.indices, _offsets(call), call.mode, call.per_sample_weights,
