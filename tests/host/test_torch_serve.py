@@ -3,91 +3,32 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import platform
 from typing import Any
 
 import numpy as np
 import pytest
-from cases import DTYPES, difficult_rows, seeded
+from cases import seeded
+from torch_cases import random_bags, random_samples, random_weight, same, torch
 
 import embnic
-from embnic.config import Table
-from embnic.gen.wire import DType
+from embnic.torch.functional import serve, unsupported
+from embnic.torch.mirror import Mirror, Use, changed_rows
 
 pytestmark = pytest.mark.torch
 
-REQUIRED = os.environ.get("REQUIRE_TORCH") == "1"
-if not REQUIRED and importlib.util.find_spec("torch") is None:
-    pytest.skip(
-        "torch is not installed; REQUIRE_TORCH=1 makes this a failure", allow_module_level=True
-    )
-if not REQUIRED and platform.machine() != "x86_64":
-    pytest.skip("equality with torch is claimed on x86-64 only", allow_module_level=True)
-
-import torch  # noqa: E402
-
-from embnic.torch.functional import serve, unsupported  # noqa: E402
-from embnic.torch.mirror import Mirror, Use, changed_rows  # noqa: E402
-
-TORCH_DTYPE = {DType.FP32: torch.float32, DType.FP16: torch.float16, DType.BF16: torch.bfloat16}
 CASES = 6_000
-KINDS = ("normal", "wide", "ties", "subnormal", "special")
-
-
-def stored_tensor(stored: np.ndarray, dtype: DType) -> torch.Tensor:
-    """Return stored rows as a tensor of the table's type."""
-    tensor = torch.from_numpy(stored.view(np.int16) if dtype is DType.BF16 else stored)
-    return tensor.view(torch.bfloat16) if dtype is DType.BF16 else tensor
-
-
-def same(got: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Compare type, shape and bits; NaNs by position."""
-    if got.dtype != expected.dtype or got.shape != expected.shape:
-        return False
-    if not got.is_floating_point():
-        return torch.equal(got, expected)
-    nan = torch.isnan(expected)
-    if not torch.equal(torch.isnan(got), nan):
-        return False
-    whole = {4: torch.int32, 2: torch.int16}[got.element_size()]
-    return torch.equal(got.contiguous().view(whole)[~nan], expected.contiguous().view(whole)[~nan])
-
-
-def random_weight(rng: np.random.Generator) -> torch.Tensor:
-    """Return a weight of any type, kind of values and strides."""
-    dtype = DTYPES[int(rng.integers(len(DTYPES)))]
-    rows, dim = int(rng.integers(1, 40)), int(rng.choice([1, 2, 3, 4, 7, 8, 16, 17, 33, 64]))
-    layout = rng.choice(["plain", "plain", "plain", "columns", "narrow", "transposed"])
-    wide = dim * 2 if layout == "columns" else dim + 3 if layout == "narrow" else dim
-    table = Table("t", rows=rows, dim=wide, dtype=dtype, pooling="sum")
-    weight = stored_tensor(difficult_rows(rng, table, str(rng.choice(KINDS))), dtype)
-    if layout == "columns":
-        return weight[:, ::2]
-    if layout == "narrow":
-        return weight[:, 1 : dim + 1]
-    return weight.t().contiguous().t() if layout == "transposed" else weight
 
 
 def random_operands(rng: np.random.Generator, weight: torch.Tensor) -> dict[str, Any]:
     """Return the other arguments of the op."""
-    bags = int(rng.integers(0, 9))
-    lengths = rng.integers(0, 6, bags) * rng.integers(0, 2, bags)
-    ends = np.concatenate([[0], np.cumsum(lengths)])
-    last = bool(rng.integers(2))
-    index = rng.choice([torch.int32, torch.int64])
-    ids = rng.integers(0, len(weight), int(ends[-1]))
-    mode = int(rng.integers(3))
-    weights = None
-    if mode == 0 and rng.integers(2):
-        weights = torch.from_numpy(rng.standard_normal(2 * len(ids)).astype(np.float32))
-        weights = weights.to(weight.dtype)[:: 1 + int(rng.integers(2))][: len(ids)]
+    ids, ends = random_bags(rng, len(weight))
+    last, mode = bool(rng.integers(2)), int(rng.integers(3))
+    weighted = mode == 0 and rng.integers(2)
     return {
-        "indices": torch.from_numpy(ids).to(index),
-        "offsets": torch.from_numpy(ends if last else ends[:-1]).to(index),
+        "indices": ids,
+        "offsets": ends if last else ends[:-1],
         "mode": mode,
-        "per_sample_weights": weights,
+        "per_sample_weights": random_samples(rng, ids, weight.dtype) if weighted else None,
         "include_last_offset": last,
         "padding_idx": int(rng.integers(-1, len(weight))),
     }
@@ -163,7 +104,7 @@ def test_an_in_place_change_is_seen_by_the_next_lookup() -> None:
                 assert torch.equal(ask(mirror, weight, list(range(50))), weight)
             counted = mirror.counters()
             assert len(mirror.engines) == 1 and counted["loads"] >= 1
-            assert (counted["updates"] > 0) == (target != "reference")
+            assert (counted["updates"] > 0) == (target == "cpu")
 
 
 def test_only_changed_rows_are_pushed() -> None:

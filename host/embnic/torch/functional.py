@@ -16,12 +16,22 @@ from ..bags import Bags, TableBags
 from ..errors import ConfigError
 from .mirror import MODES, Mirror, Use, check_weight
 
-__all__ = ["Auxiliary", "auxiliary", "bags_of", "fused", "mode_number", "serve", "unsupported"]
+__all__ = [
+    "Auxiliary",
+    "auxiliary",
+    "bags_of",
+    "explain",
+    "fused",
+    "mode_number",
+    "serve",
+    "unsupported",
+]
 
 # offset2bag, bag_size, max_indices
 Auxiliary = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 SUM, MEAN, MAX = range(3)
+FEW = 8  # bags
 CHUNK_ELEMENTS = 1 << 22  # of [L, columns] that the search for the largest works on at a time
 
 
@@ -46,7 +56,10 @@ def serve(
     apart = padding < 0 and not fused(weight, per_sample_weights)
     slot = mirror.slot(weight, Use(mode, padding, apart))
     bags = bags_of(weight, indices, offsets, per_sample_weights, include_last_offset)
-    output = mirror.lookup(slot, weight, bags)
+    try:
+        output = mirror.lookup(slot, weight, bags)
+    except ConfigError as error:
+        raise explain(error, indices) from None
     kept = auxiliary(
         weight, indices, offsets, output, mode, apart=apart, bags=bags, padding_idx=padding
     )
@@ -84,27 +97,44 @@ def bags_of(
 ) -> TableBags:
     """Return the bags of one call; refuse what torch refuses and what it silently gets wrong."""
     _check_operands(weight, indices, offsets, per_sample_weights)
-    ids = indices.detach().numpy()
-    ends = _ends(offsets.detach().numpy(), len(ids), include_last_offset)
-    if ends is None or (len(ids) and int(ids.min()) < 0):
-        given = (indices, offsets, None)
+    ids = indices.numpy()
+    values = ids if ids.dtype == np.int64 else ids.astype(np.int64)
+    ends = _ends(offsets.numpy(), len(values), include_last_offset)
+    if ends is None:
+        given = (ids, offsets, None)
         return Bags.from_torch({"weight": given}, include_last_offset=include_last_offset)["weight"]
-    values = np.ascontiguousarray(ids, np.int64)
     if per_sample_weights is None:
-        return TableBags(values, ends)
+        return TableBags(np.ascontiguousarray(values), ends)
     wide = per_sample_weights.detach().to(torch.float32).numpy()
-    return TableBags(values, ends, np.ascontiguousarray(wide))
+    return TableBags(np.ascontiguousarray(values), ends, np.ascontiguousarray(wide))
+
+
+def explain(error: ConfigError, indices: torch.Tensor) -> ConfigError:
+    """Return the error of a lookup; where a negative id is the cause, one that says so in torch's terms."""
+    if len(indices) == 0 or int(indices.min()) >= 0:
+        return error
+    at = int((indices < 0).nonzero()[0, 0])
+    return ConfigError(
+        f"input holds {int(indices[at])} at position {at}.",
+        allowed="0 or larger.",
+        do="Correct it; a negative id never counts from the end.",
+    )
 
 
 def _ends(starts: NDArray[Any], ids: int, include_last_offset: bool) -> NDArray[np.int64] | None:
     """Return [B + 1] offsets from 0 to `ids`; None where they are not so."""
+    count = len(starts)
+    if count <= FEW:  # numpy's calls cost more than the numbers
+        few = starts.tolist() if include_last_offset else [*starts.tolist(), ids]
+        good = bool(few) and few[0] == 0 and few[-1] == ids and few == sorted(few)
+        return np.array(few, np.int64) if good else None
     if include_last_offset:
         ends = np.ascontiguousarray(starts, np.int64)
     else:
-        ends = np.empty(len(starts) + 1, np.int64)
+        ends = np.empty(count + 1, np.int64)
         ends[:-1] = starts
         ends[-1] = ids
-    if len(ends) == 0 or ends[0] != 0 or ends[-1] != ids or (ends[1:] < ends[:-1]).any():
+    if ends[0] != 0 or ends[-1] != ids or (ends[1:] < ends[:-1]).any():
         return None
     return ends
 
@@ -115,6 +145,14 @@ def _check_operands(
     offsets: torch.Tensor,
     per_sample_weights: torch.Tensor | None,
 ) -> None:
+    if (  # the usual case, in one look
+        per_sample_weights is None
+        and indices.dtype is offsets.dtype is torch.int64
+        and indices.dim() == offsets.dim() == 1
+        and indices.is_cpu
+        and offsets.is_cpu
+    ):
+        return
     for name, operand in (("input", indices), ("offsets", offsets)):
         if operand.dtype not in (torch.int64, torch.int32):
             raise ConfigError(

@@ -18,36 +18,40 @@ after such a write.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..arithmetic import OUTPUT
 from ..bags import Bags, TableBags
 from ..config import Table
 from ..engine import Engine
 from ..engine import open as open_engine
 from ..errors import ClosedError, ConfigError
 from ..gen.wire import DType, Pooling
+from .hints import Step, explained_rows, watch_steps
 
-__all__ = ["MODES", "Mirror", "Slot", "Use", "changed_rows", "check_weight"]
+__all__ = ["MODES", "Mirror", "Owner", "Slot", "Use", "changed_rows", "check_weight", "find_mirror"]
 
 MODES = ("sum", "mean", "max")  # by torch's numbers of the modes
 DTYPES = {torch.float32: DType.FP32, torch.float16: DType.FP16, torch.bfloat16: DType.BF16}
 CHUNK_BYTES = 1 << 20  # of rows that are compared at a time: both copies stay in the cache
 STALE = -1  # no tensor has this version
 
+# Operators take numbers, not objects: `Mirror.handle` stands for a mirror while it lives.
+_HANDLES = itertools.count(1)
+_MIRRORS: weakref.WeakValueDictionary[int, Mirror] = weakref.WeakValueDictionary()
 
-@dataclass(frozen=True)
-class Use:
+
+class Use(NamedTuple):
     """Say how a weight is pooled; each use of a weight is a table of its own.
 
     `mode` is torch's number: 0 sum, 1 mean, 2 max. `padding_idx` is a row, or -1 for none. `apart` asks for the
@@ -60,6 +64,14 @@ class Use:
     apart: bool = False
 
 
+class Owner(Protocol):
+    """Say which weight a module has and how it pools it; known to a mirror by `register`."""
+
+    def mirrored(self) -> tuple[torch.Tensor, Use]:
+        """Return the weight and its use."""
+        ...
+
+
 class Slot:
     """Hold what is known about one table of an engine: its weight, and the state that was pushed."""
 
@@ -69,6 +81,7 @@ class Slot:
         "name",
         "pointer",
         "shape",
+        "steps",
         "table",
         "use",
         "version",
@@ -89,6 +102,7 @@ class Slot:
         self.weight = weakref.ref(weight)
         self.pointer = weight.data_ptr()
         self.version = STALE
+        self.steps: list[Step] = []
 
     def fits(self, weight: torch.Tensor, use: Use) -> bool:
         """Tell whether the table can hold this weight."""
@@ -137,8 +151,11 @@ class Mirror:
         self._slots: dict[tuple[int, Use], Slot] = {}
         self._lock = threading.RLock()
         self._counts: Counter[str] = Counter()
-        self._named = 0
+        self._owners: weakref.WeakKeyDictionary[Owner, str] = weakref.WeakKeyDictionary()
         self._closed = False
+        self._end_watch: Callable[[], None] | None = None
+        self.handle = next(_HANDLES)
+        _MIRRORS[self.handle] = self
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the options: engines are neither copied nor pickled."""
@@ -174,6 +191,8 @@ class Mirror:
         with self._lock:
             self._closed = True
             self._slots.clear()
+            if self._end_watch is not None:
+                self._end_watch()
             engines, self._engines = self._engines, []
             for engine in engines:
                 engine.close()
@@ -194,11 +213,22 @@ class Mirror:
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
+    def register(self, owner: Owner, name: str = "") -> None:
+        """Let a module share an engine with the others that are registered; `name` is its table's.
+
+        The engine is opened by the first lookup of one of them. Nothing keeps a registered module alive.
+        """
+        self._owners[owner] = name
+
     def add(self, weights: Mapping[str, tuple[torch.Tensor, Use]]) -> list[Slot]:
         """Give each weight a table, all in one new engine; the keys name the tables."""
         with self._lock:
             self._check_open("add")
             tables = {name: _table(name, weight, use) for name, (weight, use) in weights.items()}
+            self._close_unused()
+            if self._end_watch is None:
+                self._end_watch = watch_steps(self._steps_of)
+                weakref.finalize(self, self._end_watch)
             engine = open_engine(tables.values(), **self.options)
             self._engines.append(engine)
             added = []
@@ -209,9 +239,11 @@ class Mirror:
             return added
 
     def slot(self, weight: torch.Tensor, use: Use, *, name: str = "") -> Slot:
-        """Return the table of a weight; one that is new gets an engine, or the place of a weight that is gone."""
+        """Return the table of a weight; one that is new gets the table of a weight that is gone, or an engine."""
         slot = self._slots.get((id(weight), use))
         if slot is not None and slot.weight() is weight and slot.fits(weight, use):
+            if slot.pointer != weight.data_ptr():
+                slot.bind(weight)
             return slot
         with self._lock:
             self._check_open("slot")
@@ -219,20 +251,34 @@ class Mirror:
             reusable = self._reusable(weight, use)
             if reusable is not None:
                 return self._move(reusable, weight)
-            self._named += 1
-            return self.add({name or f"weight{self._named}": (weight, use)})[0]
+            wanted = {self._free_name(name, ()): (weight, use)}
+            asked = {(id(weight), use)}
+            for owner, given in list(self._owners.items()):
+                other, its_use = owner.mirrored()
+                key = (id(other), its_use)
+                if key in asked or key in self._slots or not _holdable(other):
+                    continue
+                asked.add(key)
+                wanted[self._free_name(given, wanted)] = (other, its_use)
+            return self.add(wanted)[0]
 
-    def follow(self, slot: Slot, weight: torch.Tensor) -> Slot:
-        """Return the table for a weight that took the place of another; the same table where it fits."""
-        with self._lock:
-            self._check_open("follow")
-            check_weight(weight)
-            known = self._slots.get((id(weight), slot.use))
-            if known is not None and known.weight() is weight and known.fits(weight, slot.use):
-                return known
-            if slot.fits(weight, slot.use):
-                return self._move(slot, weight)
-            return self.slot(weight, slot.use, name=slot.name)
+    def _close_unused(self) -> None:
+        """Close the engines whose weights are all gone."""
+        used = {id(slot.engine) for slot in self._slots.values() if slot.weight() is not None}
+        for engine in [engine for engine in self._engines if id(engine) not in used]:
+            self._engines.remove(engine)
+            engine.close()
+        self._slots = {
+            key: slot for key, slot in self._slots.items() if slot.engine in self._engines
+        }
+
+    def _free_name(self, name: str, taken: Collection[str]) -> str:
+        """Return a name that no table has: the given one, or one with a number."""
+        known = {slot.name for slot in self._slots.values()}
+        tries = itertools.chain(
+            [name] if name else [], (f"{name or 'weight'}_{n}" for n in itertools.count(1))
+        )
+        return next(found for found in tries if found not in known and found not in taken)
 
     def _reusable(self, weight: torch.Tensor, use: Use) -> Slot | None:
         """Find a table whose weight is gone, or is the same memory under another name (`detach()`)."""
@@ -265,33 +311,42 @@ class Mirror:
 
     def sync(self, slot: Slot, weight: torch.Tensor) -> Slot:
         """Push what changed in `weight` since it was pushed last; return its table."""
+        if slot.weight() is not weight or slot.pointer != weight.data_ptr():
+            slot = self.slot(weight, slot.use, name=slot.name)
         version = _version(weight)
-        if slot.weight() is not weight:
-            slot = self.follow(slot, weight)
-        elif slot.pointer != weight.data_ptr():
-            slot = self.slot(weight, slot.use)
-            slot.pointer, slot.version = weight.data_ptr(), STALE
         if slot.version != version or version == STALE:
-            self._push(slot, weight)
+            self._push(slot, weight, version)
             slot.version = version
         return slot
 
-    def _push(self, slot: Slot, weight: torch.Tensor) -> None:
+    def _push(self, slot: Slot, weight: torch.Tensor, version: int) -> None:
         rows = _stored(weight, apart=slot.use.apart)
+        steps, slot.steps = slot.steps, []
+        named = explained_rows(steps, slot.version, version)
+        if slot.loaded and named is not None:
+            self._update(slot, named, rows)
+            return
         held = slot.engine.host_rows(slot.name) if slot.loaded else None
         if held is not None:
             self._counts["compared"] += 1
             ids = changed_rows(held, rows)
             if len(ids) <= len(rows) // 2:
-                if len(ids):
-                    slot.engine.update(slot.name, ids, rows[ids])
-                    self._counts["updates"] += 1
-                    self._counts["rows"] += len(ids)
+                self._update(slot, ids, rows)
                 return
         slot.engine.load(slot.name, rows)
         slot.loaded = True
         self._counts["loads"] += 1
         self._counts["rows"] += len(rows)
+
+    def _update(self, slot: Slot, ids: NDArray[np.int64], rows: NDArray[Any]) -> None:
+        if len(ids):
+            slot.engine.update(slot.name, ids, rows[ids])
+            self._counts["updates"] += 1
+            self._counts["rows"] += len(ids)
+
+    def _steps_of(self, weight: torch.Tensor) -> list[list[Step]]:
+        """Return where the steps of a weight are noted: one list for each of its tables."""
+        return [slot.steps for slot in self._slots.values() if slot.weight() is weight]
 
     # -- lookups ------------------------------------------------------------------------------------------------------
 
@@ -328,6 +383,14 @@ class Mirror:
     def _check_open(self, call: str) -> None:
         if self._closed:
             raise ClosedError(f"Mirror.{call}")
+
+
+def find_mirror(handle: int) -> Mirror:
+    """Return the mirror of a handle; refuse that of a mirror that is gone."""
+    mirror = _MIRRORS.get(handle)
+    if mirror is None:
+        raise ClosedError("embnic::embedding_bag")
+    return mirror
 
 
 @dataclass
@@ -372,6 +435,14 @@ def check_weight(weight: torch.Tensor) -> None:
         )
 
 
+def _holdable(weight: torch.Tensor) -> bool:
+    try:
+        check_weight(weight)
+    except ConfigError:
+        return False
+    return True
+
+
 def changed_rows(held: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.int64]:
     """Return the numbers of the rows whose bits differ: int64 [n], rising. Both are [rows, columns] of one type."""
     row_bytes = rows.shape[1] * rows.itemsize
@@ -413,7 +484,7 @@ def _stored(weight: torch.Tensor, *, apart: bool) -> NDArray[Any]:
     plain = weight.detach()
     array: NDArray[Any] = (
         plain.view(torch.int16).numpy().view(np.uint16)
-        if weight.dtype == torch.bfloat16
+        if weight.dtype is torch.bfloat16
         else plain.numpy()
     )
     return np.concatenate([array, np.zeros_like(array[:1])]) if apart else array
@@ -421,5 +492,6 @@ def _stored(weight: torch.Tensor, *, apart: bool) -> NDArray[Any]:
 
 def _as_array(output: torch.Tensor) -> NDArray[Any]:
     """Return a tensor as the array that an engine fills."""
-    view = output.view(torch.int16) if output.dtype == torch.bfloat16 else output
-    return view.numpy().view(OUTPUT[DTYPES[output.dtype]])
+    if output.dtype is torch.bfloat16:
+        return output.view(torch.int16).numpy().view(np.uint16)
+    return output.numpy()
