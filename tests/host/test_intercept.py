@@ -252,6 +252,7 @@ def test_the_tables_of_a_model_share_a_card(target):
 # --- what is not served ---
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize_per")
 def test_what_cannot_be_served_goes_through_with_its_reason(caplog):
     generator = seeded_torch()
     ids, offsets = batch(generator)
@@ -457,10 +458,11 @@ def test_blocks_for_all_threads_may_end_in_any_order():
     assert ready.wait(60)
     with other:
         in_threads(1, lambda _: bag(ids))  # the last that began is asked first
+        bag(ids)
         leave.set()
         thread.join(60)
         in_threads(1, lambda _: bag(ids))
-    assert dict(other.served) == {BAG: 2}
+    assert dict(other.served) == {BAG: 3}
     assert not one.served
     assert_untouched()
 

@@ -18,6 +18,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial, update_wrapper
 from types import FrameType, MappingProxyType, TracebackType
 from typing import Any, TypeVar
@@ -424,14 +425,23 @@ class _Listening:
         self.before = before
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function; the engine answers it unless this thread listens already or the block was left."""
-        if not self.patches.active or self.owner.listens:
-            return self.before(*args, **kwargs)
-        self.owner.begin()
-        try:
-            return self.before(*args, **kwargs)
-        finally:
-            self.owner.end()
+        """Call the function, listening to the blocks that are entered; the last that began is asked first.
+
+        A thread that is inside such a block listens already, to its own blocks only.
+        """
+        owners: list[Interception] = []
+        function: Callable[..., Any] = self
+        while isinstance(function, _Listening):
+            if function.patches.active:
+                owners.append(function.owner)
+            function = function.before
+        if any(owner.listens for owner in owners):
+            owners.clear()
+        with ExitStack() as stack:
+            for owner in reversed(owners):
+                owner.begin()
+                stack.callback(owner.end)
+            return function(*args, **kwargs)
 
 
 # -- operands ---------------------------------------------------------------------------------------------------------
