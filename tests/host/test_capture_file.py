@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +228,7 @@ def test_options_that_cannot_be_right_are_refused(tmp_path, options):
 
 
 def test_without_pyarrow_the_remedy_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(BackendUnavailable, match=r"embnic\[capture\]"):
         CaptureWriter(tmp_path / "t")
 

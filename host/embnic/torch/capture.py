@@ -24,6 +24,7 @@ from ..capture_writer import DEFAULT_MAX_BYTES, CaptureOptions, CaptureWriter
 from ..errors import BackendUnavailable, ConfigError, EmbnicError
 from .calls import PARSERS, Call
 from .mirror import DTYPES
+from .modules import EmbeddingBag
 from .quantised import quantised_dim
 
 __all__ = ["Recording", "capture"]
@@ -76,6 +77,12 @@ class Recording:
                 f"The model is a {type(model).__name__}.",
                 allowed="a torch.nn.Module, or None to record FBGEMM's tables only.",
                 do="Give the module that is called once a batch.",
+            )
+        if model is not None and any(isinstance(part, EmbeddingBag) for part in model.modules()):
+            raise ConfigError(
+                "The model is offloaded: its lookups do not reach torch.",
+                allowed="a model before it is offloaded.",
+                do="Record it before offload(), or after Offload.restore().",
             )
         self._model = model
         self._path = path

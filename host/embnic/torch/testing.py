@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import EmbnicError
+from ..errors import ConfigError, EmbnicError
 from .calls import Call
 from .intercept import Interception
+from .modules import EmbeddingBag
 
 __all__ = ["Mismatch", "Shadow", "ShadowReport", "TableReport", "assert_matches_torch", "shadow"]
 
@@ -269,6 +270,12 @@ def assert_matches_torch(
     >>> assert_matches_torch(torch.nn.EmbeddingBag(10, 4), torch.tensor([[3, 8]]), target="cpu").bags
     1
     """
+    if any(isinstance(part, EmbeddingBag) for part in model.modules()):
+        raise ConfigError(
+            "The model is offloaded: its lookups do not reach torch.",
+            allowed="a model before it is offloaded.",
+            do="Give the model before offload(), or after Offload.restore().",
+        )
     with shadow(model, target=target) as watched:
         if isinstance(batch, (tuple, list)):
             model(*batch)
