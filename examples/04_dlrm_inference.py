@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A DLRM as it is, then with its tables offloaded: the same logits, bit for bit, on every target.
 
-Usage: `04_dlrm_inference.py [TARGET ...]`. The input is a file of Criteo's format, and multi-hot bags of MLPerf's shape.
+Usage: `04_dlrm_inference.py [TARGET ...]`. Inputs are a file of Criteo's format and multi-hot bags of MLPerf's shape.
 """
 
 import sys
@@ -32,4 +32,6 @@ for target in sys.argv[1:] or ["cpu", "model", "rtl:tiny"]:
             for name, batch in inputs.items():
                 assert torch.equal(handle.model(batch), expected[name])
                 ids = sum(len(values) for values in batch.ids)
-                print(f"{target}: {samples} samples of {name}, {len(rows)} tables, {ids} ids: equal")
+                print(
+                    f"{target}: {samples} samples of {name}, {len(rows)} tables, {ids} ids: equal"
+                )

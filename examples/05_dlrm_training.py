@@ -35,12 +35,12 @@ def score(model: torch.nn.Module, clicks: Batch) -> float:
         return auc(clicks.labels, model(clicks))
 
 
-torch.manual_seed(0)
 torch.set_num_threads(1)  # the layers are small: threads would wait for each other
 for target in sys.argv[1:] or ["cpu", "model", "rtl:tiny"]:
-    small = target.startswith("rtl")
+    torch.manual_seed(0)
+    small = target.startswith("rtl")  # the simulated card `tiny` holds 8 tables
     rows = scaled_rows(tables=4 if small else 26, most=200)
-    samples, held_out = (1024, 256) if small else (2048, 512)
+    samples, held_out = (1024, 512) if small else (2048, 512)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "train.txt"
         write_clicks(file, samples + held_out, seed=4)
@@ -52,7 +52,8 @@ for target in sys.argv[1:] or ["cpu", "model", "rtl:tiny"]:
     with offload(twin, target=target) as handle:
         train(handle.model, seen)
         area = score(handle.model, unseen)
-    assert area == score(plain, unseen) > 0.7
+    assert area == score(plain, unseen)
+    assert area > 0.7
     for name, weight in plain.state_dict().items():
         assert torch.equal(twin.state_dict()[name], weight), name
     print(f"{target}: AUC {area:.4f} of unseen clicks, as without it; all weights equal")

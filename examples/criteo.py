@@ -34,7 +34,7 @@ def write_clicks(path: Path, samples: int, *, seed: int) -> None:
     world = np.random.default_rng(1)  # the effects are those of one world, whatever the seed
     values = world.integers(0, 1 << 32, (CATEGORIES, 40), dtype=np.uint64)
     effects = np.zeros((CATEGORIES, 40))
-    effects[:4] = world.normal(0, 1, (4, 40))
+    effects[:4] = world.normal(0, 1.5, (4, 40))
     rng = np.random.default_rng(seed)
     popular = 1 / np.arange(1, 41)
     which = rng.choice(40, (samples, CATEGORIES), p=popular / popular.sum())

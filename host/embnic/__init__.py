@@ -9,8 +9,9 @@
 ...     engine.lookup(bags)["item"].tolist()
 [[3.0, 3.0], [0.0, 0.0], [1.0, 1.0]]
 
-Importing this package opens nothing, prints nothing and reads no environment; it needs numpy only. `capture`,
-`intercept` and `testing` come from `embnic.torch` and import torch when they are first used.
+Importing this package opens nothing, prints nothing and reads no environment; it needs numpy only. What drives a card,
+chooses paths or awaits is imported when it is first used, and so are `capture`, `intercept` and `testing` of
+`embnic.torch`, which need torch.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ import importlib
 import typing
 
 from .bags import Bags, TableBags
+from .batching import Batching
 from .config import OutOfRange, Table
 from .engine import Engine, open
 from .errors import (
     BackendUnavailable,
+    CapacityError,
     ClosedError,
     ConfigError,
     ContractMismatch,
@@ -31,18 +34,24 @@ from .errors import (
     DeviceTimeout,
     EmbnicError,
     LinkError,
+    Overloaded,
 )
 from .gen.wire import DType, Order, Pooling
 from .stats import Stats
 
 if typing.TYPE_CHECKING:
+    from .aio import AsyncEngine
+    from .capacity import Estimate, estimate
     from .torch import testing as testing
     from .torch.capture import capture as capture
     from .torch.intercept import intercept as intercept
 
 __all__ = [
+    "AsyncEngine",
     "BackendUnavailable",
     "Bags",
+    "Batching",
+    "CapacityError",
     "ClosedError",
     "ConfigError",
     "ContractMismatch",
@@ -52,32 +61,38 @@ __all__ = [
     "DeviceTimeout",
     "EmbnicError",
     "Engine",
+    "Estimate",
     "LinkError",
     "Order",
     "OutOfRange",
+    "Overloaded",
     "Pooling",
     "Stats",
     "Table",
     "TableBags",
     "__version__",
+    "estimate",
     "open",
 ]
 
 __version__ = "0.1.0"
 
-_FROM_TORCH = {
+_LATER = {
+    "AsyncEngine": "aio",
+    "Estimate": "capacity",
     "capture": "torch.capture",
+    "estimate": "capacity",
     "intercept": "torch.intercept",
     "testing": "torch.testing",
 }
 
 
 def __getattr__(name: str) -> typing.Any:
-    """Return what needs torch, importing it now."""
-    if name not in _FROM_TORCH:
+    """Import when they are asked for what few programs need: asyncio alone costs more than the rest of the package."""
+    if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        module = importlib.import_module(f".{_FROM_TORCH[name]}", __name__)
+        module = importlib.import_module(f".{_LATER[name]}", __name__)
     except ImportError as error:
         if error.name != "torch":
             raise

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `embnic` command: demo, convert, info, selftest, deploy."""
+"""The `embnic` command: demo, convert, info, estimate, selftest, deploy."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ import numpy as np
 
 from . import __version__
 from .backends.rtl import attach_rtl, open_card
+from .capacity import estimate, free_memory
+from .config import Table
 from .convert import WRITERS, write_trace
 from .demo import DemoOptions, run_demo
 from .engine import Engine
@@ -103,6 +105,15 @@ def _parser() -> argparse.ArgumentParser:
 
     info = commands.add_parser("info", help="versions, targets and what is missing")
     info.set_defaults(run=_info)
+
+    size = commands.add_parser(
+        "estimate", help="what tables would take of host and card memory, and whether they fit"
+    )
+    size.add_argument(
+        "tables", nargs="+", type=_table, help="name:rows:dim[:dtype], such as item:1000000:64:int8"
+    )
+    size.add_argument("--target", default="auto", help="as selftest")
+    size.set_defaults(run=_estimate)
 
     selftest = commands.add_parser(
         "selftest", help="check a target against the reference, a few seconds"
@@ -226,6 +237,9 @@ def _info(given: argparse.Namespace) -> int:
             print(f"{package}: not installed")
     for tool in ("g++", "make", "perl"):
         print(f"{tool}: {shutil.which(tool) or 'not found'}")
+    for where, nbytes in free_memory().items():
+        shown = "unknown" if nbytes is None else f"{nbytes:,} bytes free for tables"
+        print(f"memory, {where}: {shown}")
     print("targets:")
     for target in TARGETS.values():
         print(
@@ -248,6 +262,12 @@ def _path_costs() -> list[str]:
             return engine.describe_paths() or ["not used: EMBNIC_DISABLE=1"]
     except EmbnicError as error:
         return [str(error)]
+
+
+def _estimate(given: argparse.Namespace) -> int:
+    found = estimate(given.tables, given.target)
+    print(found)
+    return 0 if found.fits else 1
 
 
 def _selftest(given: argparse.Namespace) -> int:
@@ -287,6 +307,26 @@ def _deploy(given: argparse.Namespace) -> int:
         for name, value in backend.driver.identity().items():
             print(f"  {name:14} {value}")
         return _test(engine, given.seed)
+
+
+def _table(text: str) -> Table:
+    """Read `name:rows:dim[:dtype]`; the pooling does not matter for the size."""
+    parts = text.split(":")
+    if not 3 <= len(parts) <= 4 or not (parts[1].isdecimal() and parts[2].isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not name:rows:dim or name:rows:dim:dtype")
+    dtype = parts[3] if len(parts) == 4 else "fp32"
+    exponent = 0 if dtype == "fixed" else None
+    try:
+        return Table(
+            parts[0],
+            rows=int(parts[1]),
+            dim=int(parts[2]),
+            dtype=dtype,
+            pooling="sum",
+            fixed_scale_exp=exponent,
+        )
+    except EmbnicError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _seed(text: str) -> int:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bags import Bags
-from .config import Table, tables_by_name
+from .card_tables import CardTables
 from .errors import (
     ConfigError,
     ContractMismatch,
@@ -41,8 +40,6 @@ from .framing import (
 from .gen.configs import CONFIGS
 from .gen.wire import (
     CONTRACT_HASH,
-    DESCRIPTOR_FIELDS,
-    DESCRIPTOR_WORDS,
     FRAME_OVERHEAD,
     KEY_TABLE_SHIFT,
     UNIT_BYTES,
@@ -53,10 +50,10 @@ from .gen.wire import (
     Status,
 )
 from .lookup import LookupPlanner, PartialResult
-from .operate import Capabilities, Generated, Operations
+from .operate import Capabilities
 from .ports import Bus, Link, Memory
 from .registers import CARD_MAGIC
-from .rows import pack, pack_chunks
+from .rows import pack
 from .updates import ClientsFull, PingRequest, UpdateSession
 from .wire import (
     Endpoint,
@@ -75,7 +72,7 @@ DEFAULT_ROUTE = Route(
 )
 
 
-class Driver(Operations):
+class Driver(CardTables):
     """Drive one card over its three ports.
 
     `config` is the configuration the card must have been built as; None accepts any that this package knows. `dtypes`
@@ -100,17 +97,11 @@ class Driver(Operations):
             raise ConfigError(
                 f"config is {config!r}.", allowed=", ".join(CONFIGS) + ".", do="Give one of these."
             )
-        super().__init__(bus, link, timing)
-        self._memory = memory
+        super().__init__(bus, memory, link, timing)
+        self.dtypes, self.orders = dtypes, orders
         self._mtu = mtu
         self._route = route
         self._config = config
-        self.dtypes, self.orders = dtypes, orders
-        self._tables: dict[str, Table] = {}
-        self._numbers: dict[str, int] = {}
-        self._addresses: dict[str, int] = {}
-        self._spares: dict[str, int | None] = {}  # where the next generation of a table goes
-        self._generations: dict[str, int] = {}  # of a table: 0 until it was loaded
         self._updates = UpdateSession(route)
         self._session = 0
         self._limits: FrameLimits | None = None
@@ -214,126 +205,6 @@ class Driver(Operations):
                 ) from None
             raise
 
-    # -- tables -------------------------------------------------------------------------------------------------------
-
-    def define(self, tables: Sequence[Table]) -> None:
-        """Give the tables card memory and descriptors; their rows are undefined until `load`."""
-        named = tables_by_name(tables)
-        self.check_tables(list(named.values()))
-        with self._errors("defining tables"):
-            for name, table in named.items():
-                if self._tables.get(name) != table:
-                    self._addresses[name] = self._memory.alloc(table.nbytes)
-                    self._spares.pop(name, None)
-                    self._generations.pop(name, None)
-            self._tables = named
-            self._numbers = {name: number for number, name in enumerate(named)}
-            self._generations = {name: self._generations.get(name, 0) for name in named}
-            with self._quiet():
-                for name in named:
-                    self._write_descriptor(name)
-
-    def check_tables(self, tables: Sequence[Table]) -> None:
-        """Raise ConfigError when the card cannot hold or pool the tables."""
-        limits = self.capabilities
-        if len(tables) > limits.tables:
-            raise ConfigError(
-                f"{len(tables)} tables are given.",
-                allowed=f"at most {limits.tables} on this card.",
-                do="Use a larger configuration.",
-            )
-        for table in tables:
-            if table.dtype not in self.dtypes:
-                raise ConfigError(
-                    f"Table {table.name!r}: dtype {table.dtype.name.lower()!r} on a card.",
-                    allowed=", ".join(repr(d.name.lower()) for d in sorted(self.dtypes)) + ".",
-                    do="Store it as one of these, or open target='cpu'.",
-                )
-            if table.vec64 > min(limits.max_vec64, limits.reply_vec64):
-                raise ConfigError(
-                    f"Table {table.name!r}: dim {table.dim}.",
-                    allowed=f"at most {min(limits.max_vec64, limits.reply_vec64) * 16} on this card.",
-                    do="Use a larger configuration, or open target='cpu'.",
-                )
-
-    def _write_descriptor(self, name: str) -> None:
-        table = self._tables[name]
-        words = _descriptor(
-            valid=1,
-            dtype=int(table.dtype),
-            pooling=int(table.pooling),
-            has_padding=int(table.padding_idx is not None),
-            mul_then_add=int(table.mul_then_add),
-            dim=table.dim,
-            order=int(table.order),
-            tree_k_log2=0 if table.tree_k is None else table.tree_k.bit_length() - 1,
-            fixed_scale_exp=table.fixed_scale_exp or 0,
-            generation=self._generations[name] & 0xFF,
-            base=self._addresses[name],
-            rows=table.rows,
-            padding_row=table.padding_idx or 0,
-        )
-        self._commit(self._numbers[name], words)
-
-    def load(self, name: str, weights: NDArray[Any]) -> None:
-        """Write all stored rows of a table [rows, columns].
-
-        A table that was loaded before is replaced under traffic: the rows are written beside the old ones, and the
-        card changes from one to the other between two requests, so that no answer mixes them. That takes the table's
-        size in card memory once more; where it is not there, the card answers BUSY while the rows change in place.
-        """
-        with self._errors(f"loading table {name!r}"):
-            spare = self._spare(name) if self._generations[name] else None
-            if spare is not None:
-                self._write_rows(name, spare, weights)
-                self._spares[name], self._addresses[name] = self._addresses[name], spare
-                self._generations[name] += 1
-                self._write_descriptor(name)
-                return
-            if self._generations[name]:
-                with self._quiet():
-                    self._write_rows(name, self._addresses[name], weights)
-            else:  # nobody may ask for it yet
-                self._write_rows(name, self._addresses[name], weights)
-                self._flush()
-            self._generations[name] += 1
-
-    def _spare(self, name: str) -> int | None:
-        """Return where a table fits beside itself, or None."""
-        if name not in self._spares:
-            try:
-                self._spares[name] = self._memory.alloc(self._tables[name].nbytes)
-            except ConfigError as error:
-                self._spares[name] = None
-                _log.info("table %r is replaced in place: %s", name, error)
-        return self._spares[name]
-
-    def _write_rows(self, name: str, base: int, weights: NDArray[Any]) -> None:
-        for offset, packed in pack_chunks(self._tables[name], weights):
-            self._memory.write(base + offset, packed)
-        self._memory.sync()
-
-    def generate(self, name: str, *, frames: int = 64) -> Generated:
-        """Let the card ask itself for bags of a loaded table, without a link; return what became of it.
-
-        Frames of the link are ignored meanwhile. Raises ConfigError when the card has no generator, and for a table
-        that is not fp32 or not pooled: the generator makes no other frames.
-        """
-        table = self._tables[name]
-        if table.dtype is not DType.FP32 or table.pooling is Pooling.NONE:
-            raise ConfigError(
-                f"Table {name!r} is {table.dtype.name.lower()} with pooling {table.pooling.name.lower()!r}.",
-                allowed="fp32 tables that are pooled: the card's generator asks for nothing else.",
-                do="Define a small fp32 table for the self-test.",
-            )
-        shape = {
-            "number": self._numbers[name],
-            "rows": table.rows,
-            "dim": table.dim,
-            "vec64": table.vec64,
-        }
-        return self._generate(shape, frames)
-
     # -- lookups ------------------------------------------------------------------------------------------------------
 
     def prepare(self, bags: Bags) -> PartialResult:
@@ -408,8 +279,10 @@ class Driver(Operations):
         """Make sure that no update from before can still take effect."""
         if self._tables and not self._clients_full:
             try:
-                first = next(iter(self._tables.values()))
-                self._updates.settle(_attached(self._exchange), table=first)
+                name, first = next(iter(self._tables.items()))
+                self._updates.settle(
+                    _attached(self._exchange), table=first, number=self._numbers[name]
+                )
             except ClientsFull:
                 self._clients_full = True
 
@@ -430,12 +303,3 @@ def _attached(value: _T | None) -> _T:
 def _same(what: str, device: int, package: int) -> None:
     if device != package:
         raise ContractMismatch(what, device=device, package=package)
-
-
-def _descriptor(**values: int) -> list[int]:
-    """Return the words of a table descriptor; fields not named are 0."""
-    bits = 0
-    for name, value in values.items():
-        field = DESCRIPTOR_FIELDS[name]
-        bits |= (value & ((1 << field.width) - 1)) << field.low
-    return [bits >> 32 * at & 0xFFFFFFFF for at in range(DESCRIPTOR_WORDS)]

@@ -4,12 +4,14 @@
 ```text
 EmbnicError
 ├─ ConfigError (ValueError)         a table, bag or option that cannot be right
+│  └─ CapacityError                 it does not fit the memory that is there; .needed, .available
 ├─ BackendUnavailable               a package or device is missing; .reason, .remedy
 ├─ ContractMismatch                 bitstream and package disagree; .device, .package
 ├─ DeviceError
 │  ├─ DeviceTimeout (TimeoutError)  no answer in time; .waited, .doing
 │  └─ DeviceFault                   the hardware reported a status code; .code, .where
 ├─ LinkError                        frames lost or malformed beyond retry
+├─ Overloaded                       too many calls wait already; .limit
 └─ ClosedError                      used after close; .call
 ```
 
@@ -21,12 +23,14 @@ from __future__ import annotations
 __all__ = [
     "EmbnicError",
     "ConfigError",
+    "CapacityError",
     "BackendUnavailable",
     "ContractMismatch",
     "DeviceError",
     "DeviceTimeout",
     "DeviceFault",
     "LinkError",
+    "Overloaded",
     "ClosedError",
 ]
 
@@ -62,6 +66,32 @@ class ConfigError(EmbnicError, ValueError):
 
 def _config_error(cls: type[ConfigError], given: str, allowed: str, do: str) -> ConfigError:
     return cls(given, allowed=allowed, do=do)
+
+
+class CapacityError(ConfigError):
+    """What is asked for does not fit the memory that is there; nothing was changed.
+
+    >>> str(CapacityError("Table 'item'", needed=4096, available=1024, do="Use fewer rows."))
+    "Table 'item' needs 4,096 bytes. Allowed: 1,024 bytes, which are free. Do: Use fewer rows."
+    """
+
+    def __init__(self, what: str, *, needed: int, available: int, do: str) -> None:
+        self.what = what
+        self.needed = needed
+        self.available = available
+        super().__init__(
+            f"{what} needs {needed:,} bytes.",
+            allowed=f"{available:,} bytes, which are free.",
+            do=do,
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle with the attributes."""
+        return (_capacity_error, (self.what, self.needed, self.available, self.do))
+
+
+def _capacity_error(what: str, needed: int, available: int, do: str) -> CapacityError:
+    return CapacityError(what, needed=needed, available=available, do=do)
 
 
 class BackendUnavailable(EmbnicError):
@@ -150,6 +180,30 @@ def _device_fault(where: str, code: int, do: str) -> DeviceFault:
 
 class LinkError(EmbnicError):
     """Frames were lost or malformed beyond retry."""
+
+
+class Overloaded(EmbnicError):
+    """Too many calls wait already; this one was not begun.
+
+    >>> str(Overloaded("alookup", limit=64))
+    'alookup: 64 calls wait already. Allowed: 64 at a time. Do: await some of them before, or raise the limit.'
+    """
+
+    def __init__(self, call: str, *, limit: int) -> None:
+        self.call = call
+        self.limit = limit
+        super().__init__(
+            f"{call}: {limit} calls wait already. Allowed: {limit} at a time. "
+            "Do: await some of them before, or raise the limit."
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle with the attributes."""
+        return (_overloaded, (self.call, self.limit))
+
+
+def _overloaded(call: str, limit: int) -> Overloaded:
+    return Overloaded(call, limit=limit)
 
 
 class ClosedError(EmbnicError):

@@ -58,7 +58,8 @@ class Stats:
     `bags_by_card + bags_by_cpu == bags`: every bag is counted once, by who answered it. (`bags_by_cpu` counts the bags
     of every target that is not a card.) `fallback_total` says, by reason, how often traffic left the card: the error's
     class name for a failed card, `bag_too_long` for bags that do not fit the card's frames. `latency` has the card's
-    histograms by stage, in cycles of its clock: simulated cycles on a simulated card, never time.
+    histograms by stage, in cycles of its clock: simulated cycles on a simulated card, never time. `batching` counts
+    what was merged across callers, `waiting` the calls of the asyncio front.
     """
 
     target: str
@@ -67,13 +68,16 @@ class Stats:
     bags_by_cpu: int = 0
     updates: int = 0
     reattached: int = 0
+    tables_changed: int = 0  # added, dropped or grown
     fallback_total: Mapping[str, int] = field(default_factory=dict)
     card: Mapping[str, int] = field(default_factory=dict)
     link: Mapping[str, int] = field(default_factory=dict)
     latency: Mapping[str, Histogram] = field(default_factory=dict)
+    batching: Mapping[str, int] = field(default_factory=dict)
+    waiting: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("fallback_total", "card", "link"):
+        for name in ("fallback_total", "card", "link", "batching", "waiting"):
             object.__setattr__(self, name, _frozen(getattr(self, name)))
         object.__setattr__(self, "latency", _frozen(self.latency))
 
@@ -83,7 +87,13 @@ class Stats:
             f"target {self.target}: {self.bags} bags ({self.bags_by_card} by the card, {self.bags_by_cpu} by the cpu), "
             f"{self.updates} updates"
         )
-        groups = {"fallback": self.fallback_total, "card": self.card, "link": self.link}
+        groups = {
+            "fallback": self.fallback_total,
+            "card": self.card,
+            "link": self.link,
+            "batching": self.batching,
+            "waiting": self.waiting,
+        }
         lines = [
             f"  {title}: " + ", ".join(f"{name} {value}" for name, value in group.items() if value)
             for title, group in groups.items()

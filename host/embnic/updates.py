@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .config import Table
 from .exchange import Exchange, Pending, Reply
-from .gen.wire import FRAME_OVERHEAD, Opcode, Status
+from .gen.wire import FRAME_OVERHEAD, KEY_TABLE_SHIFT, Opcode, Status
 from .wire import Entries, FrameBatch, Route, encode_invalidate, encode_update, new_headers
 
 __all__ = ["ClientsFull", "PingRequest", "UpdateRequest", "UpdateSession"]
@@ -116,15 +116,15 @@ class UpdateSession:
         self._unanswered.difference_update(request.sequence for request in requests)
         exchange.counters.updates += len(requests)
 
-    def settle(self, exchange: Exchange, *, table: Table) -> None:
+    def settle(self, exchange: Exchange, *, table: Table, number: int) -> None:
         """Use up the sequences whose fate is unknown, so that a late copy of such a frame is never applied.
 
-        Each is sent as an INVALIDATE of row 0 of table 0, which is `table`: any row will do, and the card acknowledges
-        it whether or not the update was applied before.
+        Each is sent as an INVALIDATE of row 0 of `table`, which has that `number`: any row will do, and the card
+        acknowledges it whether or not the update was applied before.
         """
         sequences = sorted(self._unanswered)
         ids = exchange.next_ids(len(sequences)).tolist()
-        key = np.zeros(1, np.uint64)
+        key = np.array([number << KEY_TABLE_SHIFT], np.uint64)
         exchange.run(
             [
                 self._request(at, sequence, table=table, keys=key)

@@ -19,6 +19,8 @@ EXAMPLES = [
     errors.DeviceFault("lookup of table 'item'", code=Status.OUT_OF_RANGE, do="check the ids."),
     errors.LinkError("3 frames lost."),
     errors.ClosedError("Engine.lookup"),
+    errors.CapacityError("Table 'item'", needed=4096, available=1024, do="Use fewer rows."),
+    errors.Overloaded("alookup", limit=64),
 ]
 
 
@@ -26,6 +28,8 @@ def test_the_tree() -> None:
     """Every class sits where the drawing says, and all names are public."""
     parents = {
         errors.ConfigError: (errors.EmbnicError, ValueError),
+        errors.CapacityError: (errors.ConfigError,),
+        errors.Overloaded: (errors.EmbnicError,),
         errors.BackendUnavailable: (errors.EmbnicError,),
         errors.ContractMismatch: (errors.EmbnicError,),
         errors.DeviceError: (errors.EmbnicError,),
@@ -71,7 +75,7 @@ def test_messages_say_given_allowed_and_do() -> None:
 
 def test_attributes() -> None:
     """What code can act on."""
-    config, missing, mismatch, timeout, fault, _, closed = EXAMPLES
+    config, missing, mismatch, timeout, fault, _, closed = EXAMPLES[:7]
     assert (config.given, config.allowed, config.do) == ("dim is 0.", "1 or more.", "Give dim.")
     assert (missing.backend, missing.reason, missing.remedy) == (
         "pynq",
@@ -82,6 +86,8 @@ def test_attributes() -> None:
     assert (timeout.waited, timeout.doing) == (1.5, "waiting for a reply")
     assert (fault.code, fault.where) == (Status.OUT_OF_RANGE, "lookup of table 'item'")
     assert closed.call == "Engine.lookup"
+    capacity, overloaded = EXAMPLES[7:]
+    assert (capacity.needed, capacity.available, overloaded.limit) == (4096, 1024, 64)
 
 
 def test_the_documentation_runs() -> None:

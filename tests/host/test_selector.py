@@ -388,7 +388,7 @@ def test_a_card_is_a_path_and_its_bags_are_counted_as_the_cards():
             rows = difficult_rows(rng, table, "normal")
             engine.load(table.name, rows)
             reference.load(table.name, rows)
-        select = engine._select
+        select = engine._backend
         select.paths["fake"].cost, select.paths["cpu"].cost = Cost(1e-9, 0, 0, 0), Cost(1, 0, 0, 0)
         bags = bags_of(6, 4, rng, tables)
         got, want = engine.lookup(bags, deadline=10.0), reference.lookup(bags)

@@ -26,7 +26,9 @@ if not REQUIRED and platform.machine() != "x86_64":
 
 import torch  # noqa: E402
 
-torch.set_num_threads(1)  # where cores are shared, threads that wait for each other cost milliseconds a call
+torch.set_num_threads(
+    1
+)  # where cores are shared, threads that wait for each other cost milliseconds a call
 
 KINDS = ("normal", "wide", "ties", "subnormal", "special")
 DIMS = (1, 2, 3, 4, 7, 8, 16, 17, 33, 64)

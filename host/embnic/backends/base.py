@@ -4,21 +4,37 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arithmetic import OUTPUT
-from ..bags import Bags
+from ..bags import Bags, TableBags
 from ..config import MAX_DIM, Table, tables_by_name
 from ..errors import ClosedError, ConfigError
 from ..gen.wire import DType, Order, Pooling
 from ..rows import check_ids, to_storage
 
-__all__ = ["EVERYTHING", "Backend", "Capabilities", "HostTables", "output_arrays"]
+__all__ = [
+    "BagsAt",
+    "EVERYTHING",
+    "Backend",
+    "Capabilities",
+    "HostTables",
+    "LiveTables",
+    "OnHost",
+    "Staged",
+    "output_arrays",
+]
+
+
+_OUTPUT = [OUTPUT[dtype] for dtype in sorted(DType)]  # by code: hashing an enum member is slow
+_NONE = Pooling.NONE
+assert sorted(DType) == list(range(len(DType)))
 
 
 @dataclass(frozen=True)
@@ -105,6 +121,53 @@ class Backend(Protocol):
         ...
 
 
+class BagsAt(NamedTuple):
+    """Say where the bags of a table lie in memory, and where their vectors go; all of it contiguous.
+
+    `offsets` says where the bags start, int64 [bags], and when `closed` where the last one ends, too: [bags + 1].
+    """
+
+    table: str
+    ids: int  # address of int64 [total]
+    total: int
+    offsets: int  # address
+    bags: int
+    closed: bool
+    weights: int  # address of float32 [total], or 0
+    out: int  # address of [bags, D] in the type of the table's results
+
+
+class Staged(NamedTuple):
+    """A table whose rows are ready to be served, and are not yet."""
+
+    table: Table
+    rows: NDArray[Any]  # [rows, columns] in the storage type, the receiver's own
+
+
+@runtime_checkable
+class LiveTables(Protocol):
+    """Change tables while lookups run.
+
+    `stage` and `stage_grown` take their time beside lookups; `commit` and `drop` are quick and run between two of them.
+    """
+
+    def stage(self, table: Table, weights: Any) -> Any:
+        """Return a table with all its rows, to be added or to replace the one of its name."""
+        ...
+
+    def stage_grown(self, table: Table, more: Any | None) -> Any:
+        """Return the loaded table of that name with the rows `more` [n, dim] behind its own; None: rows of zeros."""
+        ...
+
+    def commit(self, staged: Any) -> None:
+        """Serve what was staged from now on."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Forget a table."""
+        ...
+
+
 class HostTables:
     """Hold tables in host memory, each as one array [rows, columns] of its storage type; columns
     are the dim, or the bytes of a quantised row.
@@ -112,8 +175,15 @@ class HostTables:
     What every backend that computes on the host shares: checks, load, update, counters.
     """
 
-    def __init__(self, tables: Iterable[Table], owner: str) -> None:
-        """Take the tables; no memory is used before `load`."""
+    def __init__(
+        self,
+        tables: Iterable[Table],
+        owner: str,
+        *,
+        copy_of: Callable[[NDArray[Any]], NDArray[Any]] = np.copy,
+    ) -> None:
+        """Take the tables; no memory is used before `load`, which keeps `copy_of` the rows."""
+        self._copy_of = copy_of
         self.tables = tables_by_name(tables)
         self.counters = {
             "lookups": 0,
@@ -126,6 +196,7 @@ class HostTables:
         self._owner = owner
         self._rows: dict[str, NDArray[Any]] = {}
         self._closed = False
+        self._mutex = threading.Lock()  # of the counters: lookups may run in several threads
 
     def table(self, name: str) -> Table:
         """Return the table of that name."""
@@ -145,9 +216,36 @@ class HostTables:
     def load(self, name: str, weights: Any) -> None:
         """Keep a copy of `weights` [rows, dim] in the storage type."""
         self.check_open("load")
-        table = self.table(name)
-        stored = to_storage(table, weights, rows=table.rows)
-        self._rows[name] = np.array(stored, copy=True)
+        self.commit(self.stage(self.table(name), weights))
+
+    def stage(self, table: Table, weights: Any) -> Staged:
+        """Return a table with its own copy of `weights` [rows, dim]; see `LiveTables`."""
+        self.check_open("load")
+        return Staged(table, self._copy_of(to_storage(table, weights, rows=table.rows)))
+
+    def stage_grown(self, table: Table, more: Any | None) -> Staged:
+        """Return a loaded table with more rows behind its own; see `LiveTables`."""
+        self.check_open("grow")
+        held = self.rows(table.name)
+        rows = self._copy_of(np.zeros((table.rows, held.shape[1]), held.dtype))
+        rows[: len(held)] = held
+        if more is not None:
+            rows[len(held) :] = to_storage(table, more, rows=table.rows - len(held))
+        return Staged(table, rows)
+
+    def commit(self, staged: Staged) -> None:
+        """Serve a staged table; see `LiveTables`."""
+        self.check_open("load")
+        name = staged.table.name
+        self.tables = {**self.tables, name: staged.table}
+        self._rows[name] = staged.rows
+
+    def drop(self, name: str) -> None:
+        """Forget a table; see `LiveTables`."""
+        self.check_open("drop_table")
+        self.table(name)
+        self.tables = {known: table for known, table in self.tables.items() if known != name}
+        self._rows.pop(name, None)
 
     def update(self, name: str, ids: Any, rows: Any) -> None:
         """Overwrite the rows `ids` in order."""
@@ -173,17 +271,41 @@ class HostTables:
             )
         return self._rows[name]
 
-    def count(self, bags: Bags, *, saturations: int = 0) -> None:
-        """Count one lookup, and the elements of its additions that saturated."""
-        self.counters["lookups"] += 1
-        self.counters["bags"] += bags.bags_total
-        self.counters["keys"] += bags.keys_total
-        self.counters["saturations"] += saturations
+    def count(self, bags: Bags, *, saturations: int = 0, lookups: int = 1) -> None:
+        """Count a lookup (0: another part of it was counted) and the elements of its additions that saturated."""
+        total, keys = bags.bags_total, bags.keys_total
+        with self._mutex:
+            self.counters["lookups"] += lookups
+            self.counters["bags"] += total
+            self.counters["keys"] += keys
+            self.counters["saturations"] += saturations
 
     def close(self) -> None:
         """Free the rows."""
         self._rows.clear()
         self._closed = True
+
+
+class OnHost:
+    """Be `LiveTables` with the `HostTables` that a backend holds as `_host`."""
+
+    _host: HostTables
+
+    def stage(self, table: Table, weights: Any) -> Staged:
+        """Return a table with all its rows."""
+        return self._host.stage(table, weights)
+
+    def stage_grown(self, table: Table, more: Any | None) -> Staged:
+        """Return a loaded table with more rows."""
+        return self._host.stage_grown(table, more)
+
+    def commit(self, staged: Staged) -> None:
+        """Serve what was staged."""
+        self._host.commit(staged)
+
+    def drop(self, name: str) -> None:
+        """Forget a table."""
+        self._host.drop(name)
 
 
 def output_arrays(
@@ -192,8 +314,9 @@ def output_arrays(
     """Return an array [B, dim], or [L, dim] without pooling, of the type of its results for each
     table, from `out` where given.
     """
-    given = {} if out is None else out
-    for name in given:
+    if out is None:
+        return {name: np.empty(*_result(tables[name], part)) for name, part in bags.items()}
+    for name in out:
         if name not in bags:
             raise ConfigError(
                 f"out has an array for {name!r}, for which there are no bags.",
@@ -201,14 +324,12 @@ def output_arrays(
                 do="Name the arrays as the bags are named.",
             )
     arrays: dict[str, NDArray[Any]] = {}
-    for name in bags:
-        table, part = tables[name], bags[name]
-        count = len(part.values) if table.pooling is Pooling.NONE else len(part)
-        shape, dtype = (count, table.dim), OUTPUT[table.dtype]
-        if name not in given:
+    for name, part in bags.items():
+        shape, dtype = _result(tables[name], part)
+        if name not in out:
             arrays[name] = np.empty(shape, dtype)
             continue
-        array = given[name]
+        array = out[name]
         if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
             got = (
                 f"{array.dtype} {list(array.shape)}"
@@ -228,6 +349,13 @@ def output_arrays(
             )
         arrays[name] = array
     return arrays
+
+
+def _result(table: Table, bags: TableBags) -> tuple[tuple[int, int], np.dtype[Any]]:
+    """Return the shape and type of a table's results."""
+    unpooled = table.pooling is _NONE
+    count = len(bags.values) if unpooled else len(bags.offsets) - 1
+    return (count, table.dim), _OUTPUT[table.dtype]
 
 
 def _names(members: Iterable[enum.IntEnum]) -> str:

@@ -71,6 +71,30 @@ class CardBackend:
         described = self._table(table)
         self.driver.load(table, to_storage(described, weights, rows=described.rows))
 
+    def check_new(self, table: Table) -> None:
+        """Raise ConfigError when the card cannot hold or pool one more table, whether or not it answers now."""
+        self.capabilities.check(table, self.name)
+        self.driver.check_tables([*self.tables.values(), table])
+
+    def add(self, table: Table, stored: NDArray[Any]) -> None:
+        """Add a table with its stored rows [rows, columns] while the card serves the others."""
+        self._check_open("add")
+        self.driver.add(table, stored)
+
+    def grow(self, table: Table, stored: NDArray[Any]) -> None:
+        """Let a loaded table have more rows, all of them stored rows [rows, columns]."""
+        self._check_open("grow")
+        self.driver.grow(table, stored)
+
+    def drop(self, name: str) -> None:
+        """Forget a table."""
+        self._check_open("drop")
+        self.driver.drop(self._table(name).name)
+
+    def note(self, tables: Mapping[str, Table]) -> None:
+        """Take in what the tables are now; what a lost card does not know yet, `reattach` defines."""
+        self.tables = dict(tables)
+
     def update(self, table: str, ids: Any, rows: Any) -> None:
         """Overwrite rows; returns when the card acknowledged all of them."""
         self._check_open("update")
@@ -93,7 +117,7 @@ class CardBackend:
     ) -> dict[str, NDArray[Any]]:
         """Pool every bag on the card, or raise."""
         self._check_open("lookup")
-        checked = bags.validate_against(self.tables.values())
+        checked = bags.validate_against(self.tables)
         arrays = output_arrays(self.tables, checked, out)
         result = self.prepare(checked)
         self.answer(result)

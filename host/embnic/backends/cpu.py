@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answer lookups on the CPU: native code when the extension was compiled, else numpy; the same bits
-with both. The native code pools fp32, fp16 and bf16 in key order; numpy does the rest: quantised and
-`fixed` tables, tables without pooling, the order `tree`.
+with both. The native code knows every format and pooling, in key order; the order `tree` is numpy's.
 
 The numpy twin handles all bags of a table together: first the first key of every bag, then the
 second of every bag that has one, and so on. So each bag still sees its keys in order, and the
@@ -13,7 +12,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -24,16 +23,16 @@ from ..arithmetic import canonical, fma, narrow, storage_count, widen
 from ..bags import Bags, TableBags
 from ..config import Table
 from ..errors import ConfigError
-from ..gen.wire import NULL_ROW, DType, Order, Pooling
+from ..gen.wire import NULL_ROW, DType, Pooling
 from ..quantised import QuantisedRows, dequantise, split
-from .base import EVERYTHING, HostTables, output_arrays
+from .base import EVERYTHING, BagsAt, HostTables, OnHost, Staged, output_arrays
+from .cpu_native import NativeTables
 
 __all__ = [
     "CpuBackend",
     "counted_keys",
     "finish_bags",
     "native_module",
-    "pool_native",
     "pool_numpy",
     "unpool_numpy",
 ]
@@ -41,7 +40,6 @@ __all__ = [
 _log = logging.getLogger("embnic.cpu")
 
 CHUNK_BYTES = 8 << 20  # accumulators that the numpy twin works on at a time
-NATIVE_DTYPES = frozenset({DType.FP32, DType.FP16, DType.BF16})
 SATURATIONS = "saturations"
 INT32 = np.iinfo(np.int32)
 
@@ -56,27 +54,53 @@ def native_module() -> ModuleType | None:
         return None
 
 
-class CpuBackend:
-    """Answer lookups on the CPU.
+class CpuBackend(OnHost):
+    """Answer lookups on the CPU; those of several threads at once.
 
     `engine` says which code runs: "native", "numpy", or "auto" for the first of them that is there.
+    `isa` and `threads` are the native code's: its instructions, and the threads of a large lookup.
+
+    `lookup` checks bags itself, in the pass that reads them: no `validate_against` is needed before.
+    After an error the contents of `out` are not defined.
     """
 
     name = "cpu"
+    parallel = True
     capabilities = EVERYTHING
 
-    def __init__(self, tables: Iterable[Table], *, engine: str = "auto") -> None:
+    def __init__(
+        self,
+        tables: Iterable[Table],
+        *,
+        engine: str = "auto",
+        isa: str = "auto",
+        threads: int | None = None,
+    ) -> None:
         """Take the tables; `load` gives them rows."""
-        self._host = HostTables(tables, "CpuBackend")
+        native = _choose(engine)
+        self.native = None if native is None else NativeTables(native, isa=isa, threads=threads)
+        copy_of = np.copy if self.native is None else self.native.copy_of
+        self._host = HostTables(tables, "CpuBackend", copy_of=copy_of)
         for table in self._host.tables.values():
             self.capabilities.check(table, self.name)
-        self._native = _choose(engine)
-        self.engine = "numpy" if self._native is None else "native"
+        self.engine = "numpy" if self.native is None else "native"
         _log.debug("lookups run in %s code", self.engine)
 
     def load(self, table: str, weights: Any) -> None:
         """Set all rows of a table: [rows, dim]."""
-        self._host.load(table, weights)
+        self.commit(self.stage(self._host.table(table), weights))
+
+    def commit(self, staged: Staged) -> None:
+        """Serve what was staged."""
+        super().commit(staged)
+        if self.native is not None and self.native.takes(staged.table):
+            self.native.set(staged.table, staged.rows)
+
+    def drop(self, name: str) -> None:
+        """Forget a table."""
+        super().drop(name)
+        if self.native is not None:
+            self.native.drop(name)
 
     def update(self, table: str, ids: Any, rows: Any) -> None:
         """Overwrite rows: `ids` [n], `rows` [n, dim]; a repeated id keeps its last row."""
@@ -91,65 +115,69 @@ class CpuBackend:
     ) -> dict[str, NDArray[Any]]:
         """Pool every bag: for each table of `bags` an array [B, dim]; [L, dim] without pooling."""
         self._host.check_open("lookup")
-        bags = bags.validate_against(self._host.tables.values())
+        if self.native is not None:
+            pooled: dict[str, NDArray[Any]] | None = self.native.lookup(bags.by_name, out)
+            if pooled is not None:
+                return pooled
+        return self._lookup_checked(bags, out)
+
+    @property
+    def lookup_at(self) -> Callable[[Sequence[BagsAt]], bool] | None:
+        """Return what answers bags at addresses (see `Engine.lookup_at`); None without native code."""
+        return None if self.native is None else self.native.lookup_at
+
+    def _lookup_checked(
+        self, bags: Bags, out: Mapping[str, NDArray[Any]] | None
+    ) -> dict[str, NDArray[Any]]:
+        """Say what is wrong with the request; or answer it, with numpy where native code does not."""
+        bags = bags.validate_against(self._host.tables)
         pooled = output_arrays(self._host.tables, bags, out)
+        rest, native = dict(bags.by_name), {}
+        for name in bags:
+            self._host.rows(name)  # says that the table was never loaded
+            if self.native is not None and self.native.holds(name):
+                native[name] = _plain(name, rest.pop(name))
+        if self.native is not None and native:
+            results = {name: pooled[name] for name in native}
+            if self.native.lookup(native, results) is None:
+                raise ConfigError(
+                    f"The bags of {', '.join(map(repr, native))} changed during the lookup.",
+                    allowed="arrays that stay as they are until it returns.",
+                    do="Copy them, or wait.",
+                )
         saturations = 0
-        for name, given in bags.items():
+        for name, given in rest.items():
             table, weights = self._host.table(name), self._host.rows(name)
             if table.pooling is Pooling.NONE:
                 unpool_numpy(table, weights, given.values, pooled[name])
-            elif self._native is not None and _native_pools(table):
-                pool_native(self._native, table, weights, given, pooled[name])
             else:
                 saturations += pool_numpy(table, weights, given, pooled[name])
-        self._host.count(bags, saturations=saturations)
+        if rest:
+            counted = not native  # else the extension did
+            self._host.count(Bags(rest), saturations=saturations, lookups=int(counted))
         return pooled
 
     def stats(self) -> dict[str, int]:
         """Return the counters since the start."""
-        return dict(self._host.counters)
+        counted = Counter(self._host.counters)
+        if self.native is not None:
+            counted.update(self.native.counters())
+        return dict(counted)
 
     def close(self) -> None:
         """Give the tables back; may be called twice."""
         self._host.close()
+        if self.native is not None:
+            self.native.close()
 
 
-def pool_native(
-    native: ModuleType,
-    table: Table,
-    weights: NDArray[Any],
-    bags: TableBags,
-    out: NDArray[Any],
-    *,
-    isa: str = "auto",
-) -> None:
-    """Pool every bag into `out` [B, dim] with the extension; `isa` picks its instructions, with the
-    same bits.
-    """
-    direct = table.dtype is DType.FP32
-    acc = out if direct else np.empty(out.shape, np.float32)
-    counts = np.empty(len(bags), np.int64)
-    native.pool(
-        weights if direct else weights.view(np.uint16),
-        int(table.dtype),
-        bags.values,
-        bags.offsets,
-        bags.weights,
-        padding=-1 if table.padding_idx is None else table.padding_idx,
-        max=table.pooling is Pooling.MAX,
-        mul_then_add=table.mul_then_add,
-        divide=direct and table.pooling is Pooling.MEAN,
-        out=acc,
-        counts=counts,
-        isa=isa,
-    )
-    if not direct:
-        out[...] = finish_bags(table, acc, counts)
-
-
-def _native_pools(table: Table) -> bool:
-    """Tell whether the native kernels know the table's arithmetic."""
-    return table.dtype in NATIVE_DTYPES and table.order is not Order.TREE
+def _plain(name: str, given: TableBags) -> TableBags:
+    """Return bags as aligned contiguous arrays with offsets that are right, or refuse them."""
+    arrays = (given.values, given.offsets, given.weights)
+    aligned = [
+        None if each is None else np.require(each, requirements=["C", "A"]) for each in arrays
+    ]
+    return Bags.from_torch({name: tuple(aligned)}, include_last_offset=True)[name]
 
 
 def unpool_numpy(

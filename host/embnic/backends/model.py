@@ -19,7 +19,7 @@ from ..framing import groups, one_key_bags
 from ..gen.wire import DType, Order, Pooling
 from ..model import CardModel, requests_of
 from ..rows import check_ids
-from .base import Capabilities
+from .base import Capabilities, Staged
 from .cpu import CpuBackend
 
 __all__ = ["ModelBackend"]
@@ -55,18 +55,49 @@ class ModelBackend:
             orders=frozenset({Order.SEQUENTIAL, Order.SPLIT}),
             max_dim=self.card.config.max_vec64 * 16,
         )
-        if len(self.tables) > self.card.config.tables:
-            raise ConfigError(
-                f"{len(self.tables)} tables.",
-                allowed=f"up to {self.card.config.tables} in the configuration {config!r}.",
-                do="Use fewer tables or another configuration.",
-            )
-        self._numbers = {name: number for number, name in enumerate(self.tables)}
-        base = FIRST_ADDRESS
-        for name, table in self.tables.items():
-            self.capabilities.check(table, self.name)
-            self.card.define(self._numbers[name], table, base)
-            base += -(-table.nbytes // ALIGN) * ALIGN
+        self._numbers: dict[str, int] = {}
+        self._next_address = FIRST_ADDRESS
+        for table in self.tables.values():
+            self._define(table)
+
+    def _define(self, table: Table) -> None:
+        """Give the modelled card a table, or new memory to one that it has, as the driver does."""
+        self.capabilities.check(table, self.name)
+        name, taken = table.name, set(self._numbers.values())
+        if name not in self._numbers:
+            if len(taken) == self.card.config.tables:
+                raise ConfigError(
+                    f"{len(taken) + 1} tables.",
+                    allowed=f"up to {len(taken)} in the configuration {self.card.config.name!r}.",
+                    do="Use fewer tables or another configuration.",
+                )
+            self._numbers[name] = next(n for n in range(len(taken) + 1) if n not in taken)
+        self.card.define(self._numbers[name], table, self._next_address)
+        self._next_address += -(-table.nbytes // ALIGN) * ALIGN
+
+    def stage(self, table: Table, weights: Any) -> Staged:
+        """Return a table with all its rows; see `LiveTables`."""
+        return self._cpu.stage(table, weights)
+
+    def stage_grown(self, table: Table, more: Any | None) -> Staged:
+        """Return a loaded table with more rows; see `LiveTables`."""
+        return self._cpu.stage_grown(table, more)
+
+    def commit(self, staged: Staged) -> None:
+        """Serve a staged table; the card's cache is empty afterwards."""
+        table = staged.table
+        if self.tables.get(table.name) != table:
+            self._define(table)
+        self._cpu.commit(staged)
+        self.tables = {**self.tables, table.name: table}
+        self.card.flush()
+
+    def drop(self, name: str) -> None:
+        """Forget a table; the card's cache is empty afterwards."""
+        self._cpu.drop(name)
+        self.tables = {known: table for known, table in self.tables.items() if known != name}
+        del self._numbers[name]
+        self.card.flush()
 
     def load(self, table: str, weights: Any) -> None:
         """Set all rows of a table: [rows, dim]. The card's cache is empty afterwards."""
@@ -83,7 +114,7 @@ class ModelBackend:
     ) -> dict[str, NDArray[Any]]:
         """Pool every bag on the CPU: [B, dim] a table; the model counts what the card would do."""
         pooled = self._cpu.lookup(bags, out)
-        checked = bags.validate_against(self.tables.values())
+        checked = bags.validate_against(self.tables)
         singles = {
             name: one_key_bags(part) if self.tables[name].pooling is Pooling.NONE else part
             for name, part in checked.items()

@@ -81,7 +81,7 @@ from ..config import Table
 from ..errors import ConfigError
 from ..gen.wire import NULL_ROW, DType, Order, Pooling
 from ..quantised import QuantisedRows, dequantise, split
-from .base import EVERYTHING, HostTables, output_arrays
+from .base import EVERYTHING, HostTables, OnHost, output_arrays
 
 __all__ = [
     "Partial",
@@ -324,10 +324,11 @@ def pool_product(
     return pool_bag(rows, products, np.where(absent, NULL_ROW, np.arange(len(products))), w)
 
 
-class ReferenceBackend:
-    """Answer lookups with the plain loops of this file."""
+class ReferenceBackend(OnHost):
+    """Answer lookups with the plain loops of this file; those of several threads at once."""
 
     name = "reference"
+    parallel = True
     capabilities = EVERYTHING
 
     def __init__(self, tables: Iterable[Table]) -> None:
@@ -349,7 +350,7 @@ class ReferenceBackend:
     ) -> dict[str, NDArray[Any]]:
         """Pool every bag: for each table of `bags` an array [B, dim]; [L, dim] without pooling."""
         self._host.check_open("lookup")
-        bags = bags.validate_against(self._host.tables.values())
+        bags = bags.validate_against(self._host.tables)
         pooled = output_arrays(self._host.tables, bags, out)
         tally: Counter[str] = Counter()
         for name, given in bags.items():

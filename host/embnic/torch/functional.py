@@ -61,7 +61,7 @@ def serve(
     except ConfigError as error:
         raise explain(error, indices) from None
     kept = auxiliary(
-        weight, indices, offsets, output, mode, apart=apart, bags=bags, padding_idx=padding
+        weight, indices, offsets, output, Use(mode, padding, apart), include_last_offset
     )
     return (output, *kept)
 
@@ -201,11 +201,8 @@ def auxiliary(
     indices: torch.Tensor,
     offsets: torch.Tensor,
     output: torch.Tensor,
-    mode: int,
-    *,
-    apart: bool,
-    bags: TableBags,
-    padding_idx: int,
+    use: Use,
+    include_last_offset: bool,
 ) -> Auxiliary:
     """Return (offset2bag, bag_size, max_indices) as `aten::_embedding_bag` does on the CPU, in the type of the ids.
 
@@ -213,18 +210,18 @@ def auxiliary(
     sizes, a mean its sizes twice. `max_indices` [B, D] holds the row that each element was taken from.
     """
     dtype = torch.promote_types(indices.dtype, offsets.dtype)
-    count = len(bags)
-    if mode == SUM and padding_idx < 0 and not apart:
+    count, mode = len(output), use.mode
+    if mode == SUM and use.padding_idx < 0 and not use.apart:
         bag_of_id = torch.empty(0, dtype=dtype)
     else:
         numbers = np.arange(count, dtype=np.int32 if dtype is torch.int32 else np.int64)
-        bag_of_id = torch.from_numpy(
-            np.repeat(numbers, bags.lengths)
-        )  # torch's own waits for all threads
+        ends = offsets.numpy() if include_last_offset else np.append(offsets.numpy(), len(indices))
+        # torch.repeat_interleave does the same, and waits for all threads
+        bag_of_id = torch.from_numpy(np.repeat(numbers, np.diff(ends)))
     if mode == SUM:
         return bag_of_id, torch.zeros(count, dtype=dtype), torch.zeros(count, dtype=dtype)
     ids = indices.detach().to(torch.int64)
-    counted = ids != padding_idx
+    counted = ids != use.padding_idx
     bag_size = torch.zeros(count, dtype=dtype)
     bag_size.index_add_(0, bag_of_id, counted.to(dtype))
     if mode == MEAN:

@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..backends.base import BagsAt
 from ..bags import Bags, TableBags
 from ..config import Table
 from ..engine import Engine
@@ -39,7 +40,17 @@ from ..errors import ClosedError, ConfigError
 from ..gen.wire import DType, Pooling
 from .hints import Step, explained_rows, watch_steps
 
-__all__ = ["MODES", "Mirror", "Owner", "Slot", "Use", "changed_rows", "check_weight", "find_mirror"]
+__all__ = [
+    "MODES",
+    "Mirror",
+    "Owner",
+    "PlainBags",
+    "Slot",
+    "Use",
+    "changed_rows",
+    "check_weight",
+    "find_mirror",
+]
 
 MODES = ("sum", "mean", "max")  # by torch's numbers of the modes
 DTYPES = {torch.float32: DType.FP32, torch.float16: DType.FP16, torch.bfloat16: DType.BF16}
@@ -62,6 +73,17 @@ class Use(NamedTuple):
     mode: int
     padding_idx: int = -1
     apart: bool = False
+
+
+class PlainBags(NamedTuple):
+    """Hold operands that can be read where they lie: contiguous, in host memory, int64, samples float32."""
+
+    slot: Slot
+    weight: torch.Tensor
+    indices: torch.Tensor
+    offsets: torch.Tensor
+    per_sample_weights: torch.Tensor | None
+    closed: bool  # the last offset ends the last bag
 
 
 class Owner(Protocol):
@@ -251,16 +273,19 @@ class Mirror:
             reusable = self._reusable(weight, use)
             if reusable is not None:
                 return self._move(reusable, weight)
-            wanted = {self._free_name(name, ()): (weight, use)}
-            asked = {(id(weight), use)}
-            for owner, given in list(self._owners.items()):
-                other, its_use = owner.mirrored()
+            wanted: dict[str, tuple[torch.Tensor, Use]] = {}
+            asked: set[tuple[int, Use]] = set()
+            owned = [(given, *owner.mirrored()) for owner, given in list(self._owners.items())]
+            for given, other, its_use in [*owned, (name, weight, use)]:
                 key = (id(other), its_use)
-                if key in asked or key in self._slots or not _holdable(other):
+                known = self._slots.get(key)
+                if key in asked or (known is not None and known.weight() is other):
                     continue
-                asked.add(key)
-                wanted[self._free_name(given, wanted)] = (other, its_use)
-            return self.add(wanted)[0]
+                if _holdable(other):
+                    asked.add(key)
+                    wanted[self._free_name(given, wanted)] = (other, its_use)
+            self.add(wanted)
+            return self._slots[id(weight), use]
 
     def _close_unused(self) -> None:
         """Close the engines whose weights are all gone."""
@@ -358,6 +383,63 @@ class Mirror:
             output = torch.empty((len(bags), slot.shape[1]), dtype=weight.dtype)
             slot.engine.lookup(Bags({slot.name: bags}), {slot.name: _as_array(output)})
             return output
+
+    def lookup_plain(
+        self,
+        slot: Slot,
+        weight: torch.Tensor,
+        indices: torch.Tensor,
+        offsets: torch.Tensor,
+        closed: bool,
+    ) -> torch.Tensor | None:
+        """Do `lookup_at` for one table without samples, with as few steps as there can be."""
+        with self._lock:
+            self._check_open("lookup")
+            slot = self.sync(slot, weight)
+            bags = offsets.numel() - closed
+            if bags < 0:
+                return None
+            output = torch.empty((bags, slot.shape[1]), dtype=weight.dtype)
+            asked = BagsAt(
+                slot.name,
+                indices.data_ptr(),
+                indices.numel(),
+                offsets.data_ptr(),
+                bags,
+                closed,
+                0,
+                output.data_ptr(),
+            )
+            return output if slot.engine.lookup_at((asked,)) else None
+
+    def lookup_at(self, parts: Sequence[PlainBags]) -> list[torch.Tensor] | None:
+        """Answer from the tensors' memory, without arrays in between; None where `lookup` or `lookup_all` has to."""
+        with self._lock:
+            self._check_open("lookup")
+            outputs: list[torch.Tensor] = []
+            asked: list[BagsAt] = []
+            engine = parts[0].slot.engine
+            for given, weight, indices, offsets, samples, closed in parts:
+                slot = self.sync(given, weight)
+                bags = offsets.numel() - closed
+                if bags < 0 or (slot.engine is not engine and asked):
+                    return None
+                engine = slot.engine
+                output = torch.empty((bags, slot.shape[1]), dtype=weight.dtype)
+                outputs.append(output)
+                asked.append(
+                    BagsAt(
+                        slot.name,
+                        indices.data_ptr(),
+                        indices.numel(),
+                        offsets.data_ptr(),
+                        bags,
+                        closed,
+                        0 if samples is None else samples.data_ptr(),
+                        output.data_ptr(),
+                    )
+                )
+            return outputs if engine.lookup_at(asked) else None
 
     def lookup_all(
         self, parts: Sequence[tuple[Slot, torch.Tensor, TableBags]]

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..bags import TableBags
 from ..errors import ConfigError
 from .functional import Auxiliary, auxiliary, bags_of, explain, fused, serve
-from .mirror import Mirror, Slot, Use, find_mirror
+from .mirror import Mirror, PlainBags, Slot, Use, find_mirror
 
 __all__ = [
     "Call",
     "embedding_bag",
+    "readable",
     "refuse_max_norm",
     "serve_call",
     "serve_calls",
@@ -136,10 +136,11 @@ def embedding_bag(mirror: Mirror, call: Call) -> torch.Tensor:
 # -- backward ---------------------------------------------------------------------------------------------------------
 
 
-def _save(ctx: Any, call: Call, kept: Auxiliary) -> None:
+def _save(ctx: Any, call: Call, kept: Auxiliary | None) -> None:
+    """Keep what backward needs; `kept` may be left out for a plain sum, whose backward reads none of it."""
     weighted = call.per_sample_weights
     weight = call.weight if weighted is not None and weighted.requires_grad else None
-    ctx.save_for_backward(call.indices, call.offsets, *kept, weighted, weight)
+    ctx.save_for_backward(call.indices, call.offsets, weighted, weight, *(kept or ()))
     ctx.rows = call.weight.size(0)
     ctx.settings = call.mode, call.padding_idx, call.scale_grad_by_freq, call.sparse
 
@@ -148,8 +149,12 @@ def _gradients(
     ctx: Any, grad: torch.Tensor, *, needs_weight: bool, needs_samples: bool
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Return the gradients of the weight and of per_sample_weights, as torch's op has them."""
-    indices, offsets, bag_of_id, bag_size, largest, weighted, weight = ctx.saved_tensors
+    indices, offsets, weighted, weight, *kept = ctx.saved_tensors
     mode, padding, scale, sparse = ctx.settings
+    if not kept:
+        none = torch.zeros(len(grad), dtype=torch.promote_types(indices.dtype, offsets.dtype))
+        kept = [none[:0], none, none]
+    bag_of_id, bag_size, largest = kept
     if indices.dtype != offsets.dtype:  # the op promoted them too
         indices, offsets = indices.to(torch.int64), offsets.to(torch.int64)
     aten = torch.ops.aten
@@ -186,7 +191,7 @@ class _Attach(torch.autograd.Function):
         per_sample_weights: torch.Tensor | None,
         call: Call,
         served: list[torch.Tensor],
-        kept: Auxiliary,
+        kept: Auxiliary | None,
     ) -> torch.Tensor:
         _save(ctx, call, kept)
         return served[0]
@@ -204,18 +209,17 @@ class _Attach(torch.autograd.Function):
 
 def serve_call(mirror: Mirror, call: Call, slot: Slot) -> torch.Tensor:
     """Answer one call from its table."""
-    weight, indices, offsets, weighted = (
-        call.weight,
-        call.indices,
-        call.offsets,
-        call.per_sample_weights,
-    )
-    bags = bags_of(weight, indices, offsets, weighted, call.include_last_offset)
+    if _plain(call):
+        part = PlainBags(slot, *call[:4], call.include_last_offset)
+        outputs = mirror.lookup_at([part])
+        if outputs is not None:
+            return _result(call, outputs[0])
+    bags = bags_of(*call[:4], call.include_last_offset)
     try:
-        output = mirror.lookup(slot, weight, bags)
+        output = mirror.lookup(slot, call.weight, bags)
     except ConfigError as error:
-        raise explain(error, indices) from None
-    return _result(call, bags, output)
+        raise explain(error, call.indices) from None
+    return _result(call, output)
 
 
 def serve_calls(mirror: Mirror, calls: Sequence[Call], slots: Sequence[Slot]) -> list[torch.Tensor]:
@@ -223,33 +227,58 @@ def serve_calls(mirror: Mirror, calls: Sequence[Call], slots: Sequence[Slot]) ->
 
     Each output is a result of its own call: backward works as if they had been made one by one.
     """
-    bags = [bags_of(*call[:4], call.include_last_offset) for call in calls]
-    parts = [(slot, call.weight, bag) for slot, call, bag in zip(slots, calls, bags, strict=True)]
-    try:
-        outputs = mirror.lookup_all(parts)
-    except ConfigError as error:
-        wrong = [
-            call.indices for call in calls if len(call.indices) and int(call.indices.min()) < 0
-        ]
-        raise explain(error, wrong[0]) if wrong else error from None
-    return [_result(*result) for result in zip(calls, bags, outputs, strict=True)]
+    pairs = list(zip(calls, slots, strict=True))
+    outputs = None
+    if all(_plain(call) for call in calls):
+        plain = [PlainBags(slot, *call[:4], call.include_last_offset) for call, slot in pairs]
+        outputs = mirror.lookup_at(plain)
+    if outputs is None:
+        bags = [bags_of(*call[:4], call.include_last_offset) for call in calls]
+        try:
+            outputs = mirror.lookup_all(
+                [(slot, call.weight, bag) for (call, slot), bag in zip(pairs, bags, strict=True)]
+            )
+        except ConfigError as error:
+            wrong = next((call for call in calls if (call.indices < 0).any()), calls[0])
+            raise explain(error, wrong.indices) from None
+    return [_result(call, output) for call, output in zip(calls, outputs, strict=True)]
 
 
-def _result(call: Call, bags: TableBags, output: torch.Tensor) -> torch.Tensor:
+def _plain(call: Call) -> bool:
+    """Tell whether all operands can be read where they lie."""
+    weighted = call.per_sample_weights
+    return (
+        readable(call.indices)
+        and readable(call.offsets)
+        and (
+            weighted is None
+            or (
+                call.weight.dtype is torch.float32
+                and weighted.shape == call.indices.shape
+                and readable(weighted, torch.float32)
+            )
+        )
+    )
+
+
+def readable(operand: torch.Tensor, dtype: torch.dtype = torch.int64) -> bool:
+    """Tell whether an operand with one dimension can be read where it lies."""
+    return (
+        operand.dtype is dtype and operand.dim() == 1 and operand.is_cpu and operand.is_contiguous()
+    )
+
+
+def _result(call: Call, output: torch.Tensor) -> torch.Tensor:
     """Return the output, in the graph where backward may come."""
     weighted = call.per_sample_weights
     if not torch.is_grad_enabled() or not (
         call.weight.requires_grad or (weighted is not None and weighted.requires_grad)
     ):
         return output
-    kept = auxiliary(
-        *call[:3],
-        output,
-        call.mode,
-        apart=use_of(call).apart,
-        bags=bags,
-        padding_idx=call.padding_idx,
-    )
+    use = use_of(call)
+    kept = None
+    if use != (0, -1, False):
+        kept = auxiliary(*call[:3], output, use, call.include_last_offset)
     apply: Callable[..., torch.Tensor] = _Attach.apply
     return apply(call.weight, weighted, call, [output], kept)
 
