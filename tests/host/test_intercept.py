@@ -8,6 +8,8 @@ import importlib.util
 import itertools
 import os
 import platform
+import subprocess
+import sys
 import threading
 from contextlib import nullcontext
 from typing import Any
@@ -333,6 +335,12 @@ def test_compiled_code_is_told_to_use_offload(caplog):
             compiled(ids, offsets)
         compiled(ids, offsets)
 
+    with embnic.intercept(target="cpu") as interception:
+        got = torch.compile(model, backend="eager")(ids, offsets)
+        model(ids, offsets)
+    assert (dict(interception.passed), dict(interception.served)) == ({"compile": 1}, {BAG: 1})
+    assert torch.equal(got, model(ids, offsets))
+
     def inside(ids: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
         with embnic.intercept(target="cpu"):
             return model(ids, offsets)
@@ -467,12 +475,20 @@ def test_blocks_for_all_threads_may_end_in_any_order():
     assert_untouched()
 
 
-def test_tables_without_torch_are_named():
-    assert set(embnic.intercept.__globals__["REASONS"]) >= {
-        "max_norm",
-        "device",
-        "dtype",
-        "compile",
-    }
+def test_listening_does_not_import_the_compiler():
+    """torch._dynamo takes seconds to import, which the first lookup would wait for."""
+    code = """
+import sys, torch, embnic
+bag = torch.nn.EmbeddingBag(5, 4)
+with embnic.intercept(target="cpu") as interception:
+    bag(torch.tensor([[1]])) + 1
+assert interception.served
+assert "torch._dynamo" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = embnic.nothing

@@ -12,16 +12,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..gen.wire import DType
 from .mirror import MODES
 
-__all__ = ["PARSERS", "Call", "is_other_lookup", "op_name"]
+__all__ = ["PARSERS", "Call", "Listener", "is_other_lookup", "is_plain", "op_name"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,43 @@ class Call:
     def pooling(self) -> str:
         """Return the pooling by embnic's name."""
         return "none" if self.kind == "rows" else MODES[self.mode]
+
+
+class Listener(TorchDispatchMode):
+    """See every operator that a thread dispatches; derive `see`.
+
+    torch would wrap `__torch_dispatch__` in `torch._dynamo.disable`, whose import takes seconds. Here that waits until
+    something else has imported it: before that, nothing is compiled.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._disabled: Callable[..., Any] | None = None
+        dynamo = sys.modules.get("torch._dynamo.eval_frame")
+        if dynamo is not None:
+            dynamo.skip_code(Listener.__torch_dispatch__.__code__)
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Answer an operator, never compiled."""
+        if "torch._dynamo" not in sys.modules:
+            return self.see(func, args, kwargs or {})
+        if self._disabled is None:
+            self._disabled = torch.compiler.disable(self.see)
+        return self._disabled(func, args, kwargs or {})
+
+    def see(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return the answer of an operator."""
+        return func(*args, **kwargs)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
 
 
 def _bag(
@@ -147,6 +186,8 @@ def _parsers() -> dict[Any, Callable[..., Call]]:
 
 
 PARSERS: Mapping[Any, Callable[..., Call]] = _parsers()
+# torch.nn.Buffer came with torch 2.5.
+_PLAIN = (torch.Tensor, torch.nn.Parameter, getattr(torch.nn, "Buffer", torch.Tensor))
 _NO_LOOKUP = (
     "backward",
     "pack",
@@ -166,6 +207,13 @@ def is_other_lookup(func: Any) -> bool:
         func.namespace in ("quantized", "fbgemm")
         and "embedding" in name
         and not any(word in name for word in _NO_LOOKUP)
+    )
+
+
+def is_plain(tensor: torch.Tensor) -> bool:
+    """Tell whether a tensor has values of its own here: no fake, wrapped, sparse or meta one."""
+    return (
+        type(tensor) in _PLAIN and tensor.layout is torch.strided and tensor.device.type != "meta"
     )
 
 

@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..bags import TableBags
 from ..capture_file import CapturedTable, Header
 from ..capture_writer import DEFAULT_MAX_BYTES, CaptureOptions, CaptureWriter
 from ..errors import BackendUnavailable, ConfigError, EmbnicError
-from .calls import PARSERS, Call
+from .calls import PARSERS, Call, Listener, is_plain
 from .mirror import DTYPES
 from .modules import EmbeddingBag
 from .quantised import quantised_dim
@@ -211,7 +210,7 @@ class Recording:
             _log.warning("the recording %s ends here: %s", self._path, error)
 
 
-class _Mode(TorchDispatchMode):
+class _Mode(Listener):
     """Tell a recording of the lookups of one batch."""
 
     def __init__(self, recording: Recording, batch: int) -> None:
@@ -219,16 +218,8 @@ class _Mode(TorchDispatchMode):
         self._recording = recording
         self.batch = batch
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def see(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Let torch answer, then note what was asked."""
-        del types
-        kwargs = kwargs or {}
         answer = func(*args, **kwargs)
         parser = PARSERS.get(func)
         if parser is not None:
@@ -306,14 +297,9 @@ class _Names:
 
 
 def _has_values(call: Call) -> bool:
-    """Tell whether the operands are real tensors: no fake ones, as a tracer uses."""
+    """Tell whether the operands have values: a tracer's have none."""
     operands = [call.weight, call.indices, call.offsets, call.per_sample_weights]
-    return all(
-        type(tensor) in (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer)
-        and tensor.device.type != "meta"
-        for tensor in operands
-        if tensor is not None
-    )
+    return all(is_plain(tensor) for tensor in operands if tensor is not None)
 
 
 def _table(name: str, call: Call) -> CapturedTable:

@@ -24,12 +24,11 @@ from types import FrameType, MappingProxyType, TracebackType
 from typing import Any, TypeVar
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import ConfigError
 from ..stats import Stats
 from ..targets import choose
-from .calls import PARSERS, Call, is_other_lookup, op_name
+from .calls import PARSERS, Call, Listener, is_other_lookup, is_plain, op_name
 from .functional import bags_of, fused, serve
 from .mirror import DTYPES, MODES, Mirror, Use
 from .quantised import QuantisedTables, quantised_dim
@@ -316,7 +315,7 @@ class Interception:
 
     def _obstacle(self, mode: _Mode, call: Call) -> str:
         """Return the reason why this lookup goes through to torch, or an empty string."""
-        pointer = call.weight.data_ptr() if _plain(call.weight) else 0
+        pointer = call.weight.data_ptr() if is_plain(call.weight) else 0
         if pointer and pointer in mode.renormed:
             mode.renormed.discard(pointer)
             return "max_norm"
@@ -350,7 +349,7 @@ class Interception:
         return True
 
 
-class _Mode(TorchDispatchMode):
+class _Mode(Listener):
     """Give each operator of a thread to an interception."""
 
     def __init__(self, owner: Interception) -> None:
@@ -360,16 +359,9 @@ class _Mode(TorchDispatchMode):
             set()
         )  # weights that max_norm changed just before a lookup, by address
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def see(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer an operator."""
-        del types
-        return self._owner.answer(self, func, args, kwargs or {})
+        return self._owner.answer(self, func, args, kwargs)
 
 
 # -- all threads ------------------------------------------------------------------------------------------------------
@@ -454,7 +446,7 @@ _IDS = (torch.int32, torch.int64)
 def _operand_obstacle(call: Call) -> str:
     operands = [call.weight, call.indices]
     operands += [t for t in (call.offsets, call.per_sample_weights) if t is not None]
-    if not all(_plain(tensor) for tensor in operands):
+    if not all(is_plain(tensor) for tensor in operands):
         return "layout"
     if any(tensor.device.type != "cpu" for tensor in operands):
         return "device"
@@ -475,15 +467,6 @@ def _operand_obstacle(call: Call) -> str:
     if weight.dim() != 2 or weight.numel() == 0:
         return "layout"
     return "" if call.kind == "rows" or call.indices.dim() == 1 else "layout"
-
-
-def _plain(tensor: torch.Tensor) -> bool:
-    """Tell whether a tensor has storage of its own here: no fake, wrapped or sparse one."""
-    return (
-        type(tensor) in (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer)
-        and tensor.layout is torch.strided
-        and tensor.device.type != "meta"
-    )
 
 
 def _serve_rows(mirror: Mirror, weight: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
