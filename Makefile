@@ -18,22 +18,24 @@ $(VENV)/bin/python:
 	@echo "[1/3] Python environment (about 10 s)"
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo: $(VENV)/bin/python pyproject.toml CMakeLists.txt $(wildcard host/native/*.cpp host/native/*.hpp)
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml CMakeLists.txt $(wildcard host/native/*.cpp host/native/*.hpp host/native/*.inc)
 	@echo "[2/3] packages of the demo and the native extension (about 60 s)"
 	@$(BIN)/python -m pip install -q -e ".[rtl]"
 	@touch $@
 
-$(VENV)/.test: $(VENV)/bin/python pyproject.toml CMakeLists.txt $(wildcard host/native/*.cpp host/native/*.hpp)
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml CMakeLists.txt $(wildcard host/native/*.cpp host/native/*.hpp host/native/*.inc)
 	@echo "[2/3] packages of the tests and the native extension (about 90 s)"
 	@$(BIN)/python -m pip install -q -e ".[rtl,sim,test,dev]"
 	@touch $@ $(VENV)/.demo
 
 # torch only where it is asked for: a plain `pip install torch` may fetch gigabytes. Triton beside it: its interpreter runs
-# the GPU kernels on the CPU.
+# the GPU kernels on the CPU. torchrec's own requirements ask for CUDA builds, so that it comes without them.
 $(VENV)/.torch: $(VENV)/.test
 	@echo "      torch, because REQUIRE_TORCH=1 (about 60 s)"
 	@$(BIN)/python -m pip install -q "torch==2.13.0" $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	@$(BIN)/python -m pip install -q --no-deps "triton==3.9.0"
+	@$(BIN)/python -m pip install -q tensordict "torchmetrics==1.0.3" pyre-extensions iopath
+	@$(BIN)/python -m pip install -q --no-deps "torchrec==1.8.0" "fbgemm-gpu-cpu==1.8.0"
 	@touch $@
 
 TEST_STAMP := $(VENV)/$(if $(filter 1,$(REQUIRE_TORCH)),.torch,.test)
@@ -81,7 +83,7 @@ formal: $(VENV)/.test ## the formal proofs with their covers and broken twins: m
 	@$(BIN)/python -m embnic_sim.formal $(ARGS)
 
 bench: $(VENV)/.test ## the published figures
-	@for b in bench/bench_*.py bench/rtl/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+	@for b in bench/bench_*.py bench/host/bench_*.py bench/rtl/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
 clean: ## remove what was built, keep the environment
 	@rm -rf build sim_build

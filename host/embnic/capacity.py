@@ -192,14 +192,21 @@ def host_available() -> int | None:
     except (OSError, KeyError, ValueError):
         pass
     try:
-        limit, used = (
-            int((CGROUP / name).read_text(encoding="ascii"))
-            for name in ("memory.max", "memory.current")
-        )
-        found.append(max(limit - used, 0))
+        limit = int((CGROUP / "memory.max").read_text(encoding="ascii"))
+        used = int((CGROUP / "memory.current").read_text(encoding="ascii"))
+        found.append(max(limit - used + _cached(CGROUP / "memory.stat"), 0))
     except (OSError, ValueError):  # no cgroup, or no limit ("max")
         pass
     return min(found, default=None)
+
+
+def _cached(stat: Path) -> int:
+    """Return the bytes of a cgroup that are copies of files: they are given up when memory is short."""
+    try:
+        lines = [line.split() for line in stat.read_text(encoding="ascii").splitlines()]
+    except OSError:
+        return 0
+    return sum(int(words[1]) for words in lines if words[0] in ("inactive_file", "active_file"))
 
 
 def check_host_room(table: Table) -> None:

@@ -24,7 +24,7 @@ namespace avx2 {
 using Vec = __m256;
 using Half = __m128i;
 constexpr std::int64_t LANES = 8;
-constexpr int MOST = 8;
+constexpr int MOST = 8, MOST_SUM = 16;
 
 inline __m256i bits(Vec v) { return _mm256_castps_si256(v); }
 inline Vec floats(__m256i v) { return _mm256_castsi256_ps(v); }
@@ -91,7 +91,7 @@ inline Vec add_saturated(Vec a, Vec b, std::uint32_t &lanes) {
 }  // namespace avx2
 }  // namespace
 
-const Kernels kAvx2{avx2::find, avx2::in_range};
+Kernel find_avx2(Kind kind, Step step, std::int64_t dim) { return avx2::find(kind, step, dim); }
 
 }  // namespace embnic::cpu
 

@@ -24,7 +24,7 @@ namespace avx512 {
 using Vec = __m512;
 using Half = __m256i;
 constexpr std::int64_t LANES = 16;
-constexpr int MOST = 8;
+constexpr int MOST = 8, MOST_SUM = 16;
 
 inline __m512i bits(Vec v) { return _mm512_castps_si512(v); }
 inline Vec floats(__m512i v) { return _mm512_castsi512_ps(v); }
@@ -91,7 +91,7 @@ inline Vec add_saturated(Vec a, Vec b, std::uint32_t &lanes) {
 }  // namespace avx512
 }  // namespace
 
-const Kernels kAvx512{avx512::find, avx512::in_range};
+Kernel find_avx512(Kind kind, Step step, std::int64_t dim) { return avx512::find(kind, step, dim); }
 
 }  // namespace embnic::cpu
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a table's description to the layout and the kernels of its rows.
-#include <cmath>
+#include "cpu_form.hpp"
 
-#include "cpu_tables.hpp"
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
 #include "gen/embnic_wire.hpp"
 
 namespace embnic::cpu {
@@ -29,7 +31,7 @@ Layout layout_of(DType dtype) {
         case DType::INT4_END: return {Kind::q4, 4, 4, false};
         case DType::FIXED: return {Kind::i32, 32, 0, false};
     }
-    throw nanobind::value_error("the dtype code is not known");
+    throw std::invalid_argument("the dtype code is not known");
 }
 
 Step plain_step(Kind kind, Pooling pooling) {
@@ -40,15 +42,20 @@ Step plain_step(Kind kind, Pooling pooling) {
 
 }  // namespace
 
+std::int64_t default_distance(std::int64_t pitch) {
+    const std::int64_t touched = pitch % kLine == 0 ? pitch : (pitch / kLine + 1) * kLine;
+    return std::clamp<std::int64_t>((12 << 10) / touched, 16, 128);
+}
+
 Rows make_rows(const Form &form, std::int64_t pitch, Isa isa) {
     const auto dtype = static_cast<DType>(form.dtype);
     const auto pooling = static_cast<Pooling>(form.pooling);
     const Layout layout = layout_of(dtype);
     if (form.pooling < 0 || form.pooling > static_cast<int>(Pooling::NONE)) {
-        throw nanobind::value_error("the pooling code is not known");
+        throw std::invalid_argument("the pooling code is not known");
     }
     const std::int64_t elements = (form.dim * layout.bits + 7) / 8;
-    if (form.dim < 1 || pitch != elements + layout.affine) throw nanobind::value_error("rows have the wrong length");
+    if (form.dim < 1 || pitch != elements + layout.affine) throw std::invalid_argument("rows have the wrong length");
     const bool half = layout.kind == Kind::f16 || layout.kind == Kind::bf16;
     Rows rows;
     rows.dim = form.dim;

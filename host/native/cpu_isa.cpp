@@ -22,23 +22,17 @@ Isa best_isa() {
     return has_isa(Isa::avx2) ? Isa::avx2 : Isa::portable;
 }
 
-const Kernels &kernels_of(Isa isa) {
+Kernel find_kernel(Isa isa, Kind kind, Step step, std::int64_t dim) {
+    Kernel found = nullptr;
 #ifdef EMBNIC_AVX512
-    if (isa == Isa::avx512) return kAvx512;
+    if (isa == Isa::avx512) found = find_avx512(kind, step, dim);
 #endif
 #ifdef EMBNIC_AVX2
-    if (isa == Isa::avx2) return kAvx2;
+    if (found == nullptr && isa != Isa::portable) found = find_avx2(kind, step, dim);
 #endif
     (void)isa;
-    return kPortable;
-}
-
-Kernel find_kernel(Isa isa, Kind kind, Step step, std::int64_t dim) {
-    for (int level = static_cast<int>(isa); level >= 0; --level) {
-        const Kernel found = kernels_of(static_cast<Isa>(level)).find(kind, step, dim);
-        if (found != nullptr) return found;
-    }
-    return kScalar.find(kind, step, dim);
+    if (found == nullptr) found = find_portable(kind, step, dim);
+    return found == nullptr ? find_scalar(kind, step, dim) : found;
 }
 
 }  // namespace embnic::cpu

@@ -10,27 +10,21 @@ namespace embnic::cpu {
 // Which instructions do the work. The bits are the same with all of them.
 enum class Isa : int { portable, avx2, avx512 };
 
-// One instruction set's kernels.
-struct Kernels {
-    // The kernel for rows of `dim` elements, or null where these are too few for its vectors.
-    Kernel (*find)(Kind kind, Step step, std::int64_t dim);
-    // Whether all ids lie in [0, rows).
-    bool (*in_range)(const std::int64_t *ids, std::int64_t count, std::int64_t rows);
-};
+// The kernel for rows of `dim` elements, or null where these are too few for the vectors.
+using Find = Kernel(Kind kind, Step step, std::int64_t dim);
 
-extern const Kernels kScalar, kPortable;
+Find find_scalar, find_portable;
 #if defined(__x86_64__) && defined(__GNUC__)
 #define EMBNIC_AVX2 1
-extern const Kernels kAvx2;
+Find find_avx2;
 #if __has_include(<avx512fintrin.h>)
 #define EMBNIC_AVX512 1
-extern const Kernels kAvx512;
+Find find_avx512;
 #endif
 #endif
 
 bool has_isa(Isa isa);
 Isa best_isa();
-const Kernels &kernels_of(Isa isa);
 
 // The kernel with the widest vectors of `isa` that the dim fills.
 Kernel find_kernel(Isa isa, Kind kind, Step step, std::int64_t dim);

@@ -12,7 +12,7 @@ namespace {
 namespace portable {
 
 constexpr std::int64_t LANES = 4;
-constexpr int MOST = 8;
+constexpr int MOST = 4, MOST_SUM = 8;
 #include "cpu_plain.inc"
 
 #include "cpu_kernels.inc"
@@ -20,6 +20,6 @@ constexpr int MOST = 8;
 }  // namespace portable
 }  // namespace
 
-const Kernels kPortable{portable::find, portable::in_range};
+Kernel find_portable(Kind kind, Step step, std::int64_t dim) { return portable::find(kind, step, dim); }
 
 }  // namespace embnic::cpu

@@ -9,10 +9,11 @@
 #include <immintrin.h>
 #endif
 
+#include "cpu_form.hpp"
+
 namespace embnic::cpu {
 namespace {
 
-constexpr std::int64_t kIdsChecked = 4096;          // at a time: they are in the L1 cache when they are used
 constexpr std::int64_t kBytesPerHelper = 256 << 10;  // work that pays for waking a helper
 constexpr std::int64_t kChunkBytes = 128 << 10;
 
@@ -33,22 +34,6 @@ private:
 #endif
 };
 
-// Whether the bags [first, last) lie within the ids, in order, and their ids within the rows.
-bool bags_fit(const Part &p, std::int64_t first, std::int64_t last, const Kernels &kernels) {
-    if (p.offsets != nullptr) {
-        if (p.offsets[first] < 0 || p.offsets[last] > p.count) return false;
-        bool down = false;
-        for (std::int64_t bag = first; bag < last; ++bag) down |= p.offsets[bag + 1] < p.offsets[bag];
-        if (down) return false;
-    }
-    const std::int64_t begin = p.begin(first), count = p.begin(last) - begin;
-    if (kernels.in_range(p.ids + begin, count, p.rows->rows)) return true;
-    if (!p.rows->unpooled) return false;
-    return std::all_of(p.ids + begin, p.ids + begin + count, [&](std::int64_t id) {
-        return id == kNullRow || (id >= 0 && id < p.rows->rows);
-    });
-}
-
 Kernel kernel_of(const Part &p) { return p.weights == nullptr ? p.rows->plain : p.rows->weighted; }
 
 // Bags of a part in steps of about `ids` ids.
@@ -56,36 +41,22 @@ std::int64_t bags_a_step(const Part &p, std::int64_t ids) {
     return p.count <= ids ? p.bags : std::max<std::int64_t>(1, p.bags * ids / p.count);
 }
 
-Outcome pool_bags(const Part &p, std::int64_t first, std::int64_t last, std::int64_t stop, Ahead &ahead,
-                  const Kernels &kernels) {
-    Outcome outcome;
-    const Kernel kernel = kernel_of(p);
-    const std::int64_t step = bags_a_step(p, kIdsChecked);
-    for (std::int64_t bag = first; bag < last; bag += step) {
-        const std::int64_t end = std::min(bag + step, last);
-        if (!bags_fit(p, bag, end, kernels)) return {false, outcome.saturated};
-        outcome.saturated += kernel(p, Span{bag, end, stop}, ahead);
-    }
-    return outcome;
-}
-
-Outcome answer_alone(const std::vector<Part> &parts, const Kernels &kernels) {
+Outcome answer_alone(const std::vector<Part> &parts) {
     const Arithmetic arithmetic;
-    Outcome total;
+    std::int64_t total = 0;
     Ahead ahead;
     ahead.end = parts.data() + parts.size();
     for (const Part &part : parts) {
         ahead.arrive(part);
-        const Outcome one = pool_bags(part, 0, part.bags, part.count, ahead, kernels);
-        total.saturated += one.saturated;
-        if (!one.good) return {false, total.saturated};
+        const std::int64_t saturated = kernel_of(part)(part, Span{0, part.bags, part.count}, ahead);
+        if (saturated < 0) return {false, total};
+        total += saturated;
     }
-    return total;
+    return {true, total};
 }
 
 struct Job {
     const Scratch *scratch;
-    const Kernels *kernels;
     std::atomic<bool> good{true};
     std::atomic<std::int64_t> saturated{0};
 };
@@ -97,16 +68,16 @@ void do_chunk(void *opaque, std::size_t number) {
     const Chunk &chunk = job.scratch->chunks[number];
     const Part &part = job.scratch->parts[chunk.part];
     Ahead none;
-    // The ids up to the chunk's end are asked for; where they end is only believed after the check.
+    // Where the chunk's ids begin and end is not checked yet.
     const std::int64_t begin = part.begin(chunk.first);
     const std::int64_t stop = std::clamp<std::int64_t>(part.begin(chunk.last), 0, part.count);
     const std::int64_t until = std::min(stop, begin + part.rows->distance);
     for (std::int64_t at = std::max<std::int64_t>(begin, 0); at < until; ++at) {
-        ask_for(part.row(at), part.rows->pitch);
+        ask_for(address(*part.rows, part.ids[at]), part.rows->pitch);
     }
-    const Outcome one = pool_bags(part, chunk.first, chunk.last, stop, none, *job.kernels);
-    job.saturated.fetch_add(one.saturated, std::memory_order_relaxed);
-    if (!one.good) job.good.store(false, std::memory_order_relaxed);
+    const std::int64_t saturated = kernel_of(part)(part, Span{chunk.first, chunk.last, stop}, none);
+    if (saturated < 0) job.good.store(false, std::memory_order_relaxed);
+    else job.saturated.fetch_add(saturated, std::memory_order_relaxed);
 }
 
 void cut(Scratch &scratch) {
@@ -126,18 +97,16 @@ bool ends_fit(const Part &p) {
     return p.offsets[0] == 0 && p.offsets[p.bags] == p.count;
 }
 
-double seconds_of(const Part &part, const Kernels &kernels) {
+double seconds_of(const Part &part) {
     const auto start = std::chrono::steady_clock::now();
     Ahead none;
     none.end = &part + 1;
     none.arrive(part);
-    pool_bags(part, 0, part.bags, part.count, none, kernels);
+    kernel_of(part)(part, Span{0, part.bags, part.count}, none);
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 }  // namespace
-
-std::int64_t default_distance(std::int64_t pitch) { return std::clamp<std::int64_t>((12 << 10) / pitch, 16, 128); }
 
 std::int64_t bytes_of(const std::vector<Part> &parts) {
     std::int64_t bytes = 0;
@@ -145,21 +114,20 @@ std::int64_t bytes_of(const std::vector<Part> &parts) {
     return bytes;
 }
 
-Outcome answer(Scratch &scratch, const Kernels &kernels, Pool *pool, std::int64_t bytes) {
+Outcome answer(Scratch &scratch, Pool *pool, std::int64_t bytes) {
     for (const Part &part : scratch.parts) {
         if (!ends_fit(part)) return {false, 0};
     }
     const auto helpers = static_cast<unsigned>(std::min<std::int64_t>(bytes / kBytesPerHelper, 1 << 10));
-    if (pool == nullptr || pool->threads() < 2 || helpers == 0) return answer_alone(scratch.parts, kernels);
+    if (pool == nullptr || pool->threads() < 2 || helpers == 0) return answer_alone(scratch.parts);
     cut(scratch);
     Job job;
     job.scratch = &scratch;
-    job.kernels = &kernels;
     pool->run(do_chunk, &job, scratch.chunks.size(), helpers);
     return {job.good.load(), job.saturated.load()};
 }
 
-void tune(Rows &rows, const Kernels &kernels) {
+void tune(Rows &rows) {
     constexpr std::int64_t kBags = 256, kLength = 20, kRounds = 3;
     constexpr double kBetter = 0.96;  // of the default's time: less is noise
     std::vector<std::int64_t> offsets(kBags + 1);
@@ -182,7 +150,7 @@ void tune(Rows &rows, const Kernels &kernels) {
             trial.distance = tried[which];
             Part part{&trial, ids.data(), rows.unpooled ? nullptr : offsets.data(), nullptr, out.data(),
                       rows.unpooled ? kBags * kLength : kBags, kBags * kLength};
-            best[which] = std::min(best[which], seconds_of(part, kernels));
+            best[which] = std::min(best[which], seconds_of(part));
         }
     }
     std::size_t chosen = 0;

@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers all tables of a request in one go: checks offsets and ids, then pools, alone or with the pool's helpers.
+// Answers all tables of a request in one go, alone or with the pool's helpers.
 #ifndef EMBNIC_CPU_REQUEST_HPP
 #define EMBNIC_CPU_REQUEST_HPP
 
 #include <cstdint>
 #include <vector>
 
-#include "cpu_isa.hpp"
 #include "cpu_pool.hpp"
 #include "cpu_rows.hpp"
 
 namespace embnic::cpu {
-
-// Rows that are asked for ahead: about 12 KB of them.
-std::int64_t default_distance(std::int64_t pitch);
 
 // Whether a request is right, and how many additions saturated.
 struct Outcome {
@@ -37,10 +33,10 @@ std::int64_t bytes_of(const std::vector<Part> &parts);
 
 // Fills the results of all parts of `scratch`. Where an offset or id is wrong, the outcome is not good and results may have
 // been written; nothing outside the given arrays is read or written. `pool` may be null.
-Outcome answer(Scratch &scratch, const Kernels &kernels, Pool *pool, std::int64_t bytes);
+Outcome answer(Scratch &scratch, Pool *pool, std::int64_t bytes);
 
 // Times some distances on random rows of a loaded table, and keeps the best. Takes about 10 ms.
-void tune(Rows &rows, const Kernels &kernels);
+void tune(Rows &rows);
 
 }  // namespace embnic::cpu
 

@@ -21,9 +21,14 @@ enum class Step : int {
     copy,          // no bag: the row's bytes
 };
 
+// The loops of a kernel are one function; the compiler would rather call their parts.
+#define EMBNIC_INLINE __attribute__((always_inline)) inline
+
 constexpr std::int64_t kNullRow = (std::int64_t{1} << 48) - 1;  // contributes nothing
 constexpr std::uint32_t kNanBits = 0x7FC00000u;                 // every NaN that arithmetic makes
 constexpr std::int64_t kLine = 64;                              // bytes of a cache line
+
+constexpr std::int64_t kRefused = -1;
 
 struct Part;
 struct Ahead;
@@ -33,7 +38,8 @@ struct Span {
     std::int64_t first, last, stop;
 };
 
-// Pools a span whose offsets and ids were checked; returns how many additions saturated.
+// Pools a span; returns how many additions saturated, or kRefused when it meets an offset or id that is wrong. Nothing
+// outside the part's arrays and the table's rows is read or written.
 using Kernel = std::int64_t (*)(const Part &, const Span &, Ahead &);
 
 // One loaded table. The rows lie without gaps, `pitch` bytes each, at any alignment.
@@ -63,12 +69,13 @@ struct Part {
     std::int64_t bags = 0, count = 0;  // count of ids
 
     std::int64_t begin(std::int64_t bag) const { return offsets ? offsets[bag] : bag; }
-    const std::uint8_t *row(std::int64_t at) const {  // of an id that may be anything: an address, not an access
-        return reinterpret_cast<const std::uint8_t *>(reinterpret_cast<std::uintptr_t>(rows->data) +
-                                                      static_cast<std::uintptr_t>(ids[at]) *
-                                                          static_cast<std::uintptr_t>(rows->pitch));
-    }
 };
+
+// Where a row would lie, for an id that may be anything: an address, not an access.
+inline const std::uint8_t *address(const Rows &t, std::int64_t id) {
+    return reinterpret_cast<const std::uint8_t *>(reinterpret_cast<std::uintptr_t>(t.data) +
+                                                  static_cast<std::uintptr_t>(id) * static_cast<std::uintptr_t>(t.pitch));
+}
 
 inline void ask_for(const std::uint8_t *row, std::int64_t bytes) {
     for (std::int64_t byte = 0; byte < bytes; byte += kLine) __builtin_prefetch(row + byte);
@@ -80,15 +87,16 @@ struct Ahead {
     const Part *next = nullptr, *end = nullptr;  // the part whose rows are asked for, and the last part's end
     std::int64_t at = 0;                         // its first id that was not asked for
 
-    // Asks for one more row behind the part at work.
-    void step() {
-        while (next != end && at >= next->count) {
+    // Asks for so many rows more, behind the part at work.
+    __attribute__((noinline)) void step(std::int64_t rows) {
+        while (next != end) {
+            for (; at < next->count; ++at) {
+                if (rows-- == 0) return;
+                ask_for(address(*next->rows, next->ids[at]), next->rows->pitch);
+            }
             ++next;
             at = 0;
         }
-        if (next == end) return;
-        ask_for(next->row(at), next->rows->pitch);
-        ++at;
     }
 
     // Begins with a part: asks for those of its first rows that were not asked for.
@@ -97,7 +105,7 @@ struct Ahead {
         if (next == &part) from = at;
         if (next == nullptr || next < &part) from = 0;
         const std::int64_t until = part.rows->distance < part.count ? part.rows->distance : part.count;
-        for (; from < until; ++from) ask_for(part.row(from), part.rows->pitch);
+        for (; from < until; ++from) ask_for(address(*part.rows, part.ids[from]), part.rows->pitch);
         if (next == nullptr || next <= &part) {
             next = &part + 1;
             at = 0;

@@ -12,7 +12,7 @@ namespace {
 namespace scalar {
 
 constexpr std::int64_t LANES = 1;
-constexpr int MOST = 4;
+constexpr int MOST = 2, MOST_SUM = 2;
 #include "cpu_plain.inc"
 
 #include "cpu_kernels.inc"
@@ -20,6 +20,6 @@ constexpr int MOST = 4;
 }  // namespace scalar
 }  // namespace
 
-const Kernels kScalar{scalar::find, scalar::in_range};
+Kernel find_scalar(Kind kind, Step step, std::int64_t dim) { return scalar::find(kind, step, dim); }
 
 }  // namespace embnic::cpu

@@ -128,7 +128,7 @@ void Tables::set(nb::str name, nb::object array, const Form &form, bool tuned) {
     entry->owner = std::move(array);
     if (tuned && entry->rows.rows > 0) {
         const nb::gil_scoped_release unlocked;
-        tune(entry->rows, kernels_of(isa_));
+        tune(entry->rows);
     }
     if (slots_.contains(name)) {
         entries_[nb::cast<std::size_t>(slots_[name])] = std::move(entry);
@@ -156,6 +156,12 @@ std::int64_t Tables::distance(nb::str name) const {
     const auto *const entry = find(name);
     if (entry == nullptr) throw nb::key_error("no such table");
     return (*entry)->rows.distance;
+}
+
+void Tables::set_distance(nb::str name, std::int64_t rows) {
+    const auto *const entry = find(name);
+    if (entry == nullptr) throw nb::key_error("no such table");
+    (*entry)->rows.distance = rows;
 }
 
 bool Tables::add(Call &call, nb::handle name, nb::handle bags) const {
@@ -257,10 +263,10 @@ bool Tables::run(Call &call) {
     const std::int64_t bytes = bytes_of(call.scratch.parts);
     Outcome outcome;
     if (bytes < kUnlockBytes) {
-        outcome = answer(call.scratch, kernels_of(isa_), nullptr, bytes);
+        outcome = answer(call.scratch, nullptr, bytes);
     } else {
         const nb::gil_scoped_release unlocked;
-        outcome = answer(call.scratch, kernels_of(isa_), &pool_, bytes);
+        outcome = answer(call.scratch, &pool_, bytes);
     }
     if (!outcome.good) return false;
     ++lookups_;

@@ -10,23 +10,12 @@
 
 #include <nanobind/nanobind.h>
 
-#include "cpu_isa.hpp"
+#include "cpu_form.hpp"
 #include "cpu_memory.hpp"
 #include "cpu_pool.hpp"
 #include "cpu_request.hpp"
 
 namespace embnic::cpu {
-
-// How a table is stored and pooled; codes are those of the wire.
-struct Form {
-    int dtype, pooling;
-    std::int64_t dim, padding;  // padding: -1 for none
-    bool mul_then_add;
-    int scale_exp;  // of `fixed` tables
-};
-
-// Rows in the form's layout, or a value error.
-Rows make_rows(const Form &form, std::int64_t pitch, Isa isa);
 
 struct Entry {
     Rows rows;
@@ -64,6 +53,7 @@ public:
     // Lookups, bags, keys and saturated additions since the start.
     std::vector<std::int64_t> counters() const { return {lookups_, bags_, keys_, saturations_}; }
     std::int64_t distance(nanobind::str name) const;
+    void set_distance(nanobind::str name, std::int64_t rows);
     Isa isa() const { return isa_; }
     unsigned threads() const { return pool_.threads(); }
 

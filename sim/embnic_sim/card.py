@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embnic.errors import ClosedError, ConfigError, DeviceFault, DeviceTimeout
+from embnic.errors import CapacityError, ClosedError, ConfigError, DeviceFault, DeviceTimeout
 from embnic.gen.configs import CONFIGS, CoreConfig
 from embnic.wire import FrameBatch
 from embnic_sim.card_build import BuiltCard, build_card
@@ -373,10 +373,10 @@ class SimCard:
         self._refuse_if_dead("allocating card memory")
         addr = -(-self._next_free // align) * align
         if addr + nbytes > self.dram.size:
-            raise ConfigError(
-                f"{nbytes:,} bytes do not fit card memory of {self.dram.size:,} bytes: "
-                f"{addr + nbytes - self.dram.size:,} bytes too many.",
-                allowed=f"up to {max(self.dram.size - addr, 0):,} bytes, which are free.",
+            raise CapacityError(
+                "A table in card memory",
+                needed=nbytes,
+                available=max(self.dram.size - addr, 0),
                 do="Use fewer rows, or DramModel(size=...).",
             )
         self._next_free = addr + nbytes

@@ -32,7 +32,7 @@ import numpy as np
 from cocotb.task import resume
 from numpy.typing import NDArray
 
-from embnic.errors import ClosedError, ConfigError, DeviceFault, DeviceTimeout
+from embnic.errors import CapacityError, ClosedError, ConfigError, DeviceFault, DeviceTimeout
 from embnic.wire import FrameBatch
 from embnic_sim.bench import Bench, Sink, Source, Stall
 
@@ -215,10 +215,10 @@ class CocotbCard:
         addr = -(-self._next_free // align) * align
         size = len(self.memory.data)
         if addr + nbytes > size:
-            raise ConfigError(
-                f"{nbytes:,} bytes do not fit card memory of {size:,} bytes: "
-                f"{addr + nbytes - size:,} bytes too many.",
-                allowed=f"up to {max(size - addr, 0):,} bytes, which are free.",
+            raise CapacityError(
+                "A table in card memory",
+                needed=nbytes,
+                available=max(size - addr, 0),
                 do="Use fewer rows, or CocotbCard(memory_bytes=...).",
             )
         self._next_free = addr + nbytes

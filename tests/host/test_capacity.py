@@ -100,6 +100,9 @@ def test_available_memory_is_the_least_of_system_and_group(tmp_path, monkeypatch
     assert capacity.host_available() == 2000
     meminfo(tmp_path, monkeypatch, 100, limit="5000\n", used="6000\n")
     assert capacity.host_available() == 0
+    stat = tmp_path / "group" / "memory.stat"
+    stat.write_text("anon 9\ninactive_file 1500\nactive_file 300\n", encoding="ascii")
+    assert capacity.host_available() == 800
     monkeypatch.setattr(capacity, "MEMINFO", tmp_path / "none")
     monkeypatch.setattr(capacity, "CGROUP", tmp_path / "none")
     assert capacity.host_available() is None

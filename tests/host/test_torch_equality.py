@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compare the reference with torch's EmbeddingBag on x86, bit for bit.
+"""Compare the reference, and the native CPU path on every instruction set, with torch's EmbeddingBag
+on x86, bit for bit.
 
 NaNs are compared by position: torch leaves whatever sign and payload the processor makes.
 """
@@ -17,6 +18,7 @@ import pytest
 from cases import bits, difficult_rows, random_bags, same_bits, seeded
 
 from embnic.arithmetic import narrow, widen
+from embnic.backends.cpu import CpuBackend, native_module
 from embnic.backends.reference import ReferenceBackend
 from embnic.config import Table
 from embnic.gen.wire import DType
@@ -35,6 +37,8 @@ if not REQUIRED and platform.machine() != "x86_64":
 import torch  # noqa: E402
 import torch.nn.functional as functional  # noqa: E402
 
+NATIVE = native_module()
+ISAS = [] if NATIVE is None else NATIVE.isas()
 TORCH_DTYPE = {DType.FP32: torch.float32, DType.FP16: torch.float16, DType.BF16: torch.bfloat16}
 DIMS = (
     1,
@@ -99,6 +103,10 @@ def mismatches(table: Table, stored: Any, bags: Any) -> int:
     backend = ReferenceBackend([table])
     backend.load(table.name, stored)
     got = backend.lookup(bags)[table.name]
+    for isa in ISAS:
+        native = CpuBackend([table], engine="native", isa=isa, threads=1)
+        native.load(table.name, stored)
+        assert same_bits(native.lookup(bags)[table.name], got), (table, isa)
     assert got.shape == tuple(expected.shape)
     both_nan = np.isnan(widen(got, table.dtype)) & torch.isnan(expected).numpy()
     return int((~both_nan & (bits(got) != torch_bits(expected))).sum())
@@ -254,6 +262,10 @@ def test_quantised_bags_equal_torch() -> None:
             expected = quantised_by_torch(table, stored, bags)
             got = backend.lookup(bags)["t"]
             assert wrong_elements(got, expected) == 0, (table, kind, weighted)
+            for isa in ISAS:
+                native = CpuBackend([table], engine="native", isa=isa, threads=1)
+                native.load("t", stored)
+                assert same_bits(native.lookup(bags)["t"], got), (table, isa)
             compared += len(got)
     print(f"{compared} quantised bags compared with torch")
     assert compared >= 10_000

@@ -190,6 +190,40 @@ def test_weights_that_are_added_together_share_an_engine() -> None:
         assert mirror.engines[0].stats().bags == 3
 
 
+def test_weights_that_come_later_join_the_engine() -> None:
+    for target in ("cpu", "reference", "model:tiny"):
+        weights = [torch.full((4, 2), float(value)) for value in range(3)]
+        with Mirror(target) as mirror:
+            for _ in range(2):
+                for value, weight in enumerate(weights):
+                    assert ask(mirror, weight, [3]).tolist() == [[value, value]]
+            assert len(mirror.engines) == 1 and len(mirror.engines[0].tables) == 3
+            weights[0] = weights[1] = torch.full(
+                (5, 2), 7.0
+            )  # two are gone; the new one does not fit their tables
+            assert ask(mirror, weights[0], [4]).tolist() == [[7.0, 7.0]]
+            assert len(mirror.engines[0].tables) == 2
+            assert ask(mirror, weights[2], [3]).tolist() == [[2.0, 2.0]]
+
+
+def test_a_target_whose_tables_are_fixed_gets_another_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(self: embnic.Engine, table: embnic.Table, weights: Any) -> None:
+        raise embnic.ConfigError("The tables are those it was opened with.")
+
+    monkeypatch.setattr(embnic.Engine, "add_table", refuse)
+    first, second = torch.ones(4, 2), torch.zeros(4, 2)
+    with Mirror("cpu") as mirror:
+        assert ask(mirror, first, [3]).tolist() == [[1.0, 1.0]]
+        assert ask(mirror, second, [3]).tolist() == [[0.0, 0.0]]
+        assert len(mirror.engines) == 2
+        del first
+        third = torch.full((9, 2), 3.0)
+        assert ask(mirror, third, [8]).tolist() == [[3.0, 3.0]]
+        assert len(mirror.engines) == 2  # that of the first was closed
+
+
 # --- refusals ---
 
 

@@ -373,7 +373,7 @@ def test_memory_round_trip(card: SimCard) -> None:
     assert card.alloc(1, 1 << 20) % (1 << 20) == 0
     with pytest.raises(ConfigError, match="not all inside"):
         card.read(card.dram.size - 1, 2)
-    with pytest.raises(ConfigError, match="do not fit"):
+    with pytest.raises(ConfigError, match="card memory needs"):
         card.alloc(card.dram.size)
     with pytest.raises(ConfigError, match="uint8"):
         card.write(addr, np.zeros(4, dtype=np.float32))  # type: ignore[arg-type]

@@ -20,6 +20,9 @@ from cases import seeded
 from test_engine_threads import Storm, table
 from test_live_tables import FIRST, SECOND, Twin
 
+from embnic.backends.rtl import attach_rtl
+from embnic_sim.card import DramModel, SimCard
+
 
 def _rtl(tables, **options):
     return embnic.open(tables, "rtl:tiny", fallback=False, **options)
@@ -65,6 +68,26 @@ def test_tables_come_grow_and_go_on_the_core():
         twin.add(FIRST)
         twin.grow("second", 90, filled=True)
         twin.update("int8")
+        twin.check()
+        check_card(engine)
+
+
+def test_a_table_that_card_memory_has_no_room_for_changes_nothing():
+    card = SimCard("tiny", dram=DramModel(size=1 << 16))
+
+    def opened(tables):
+        return embnic.Engine(tables, attach_rtl(tables, card, config="tiny"), fallback=False)
+
+    twin = Twin(opened, seeded())
+    with twin.engine as engine:
+        large = embnic.Table("large", rows=600, dim=32, pooling="sum")
+        with pytest.raises(embnic.CapacityError, match="card memory needs 77,824 bytes"):
+            engine.add_table(large, np.zeros((600, 32), np.float32))
+        with pytest.raises(embnic.CapacityError, match="Use fewer rows"):
+            engine.grow("first", 5000)
+        twin.check()
+        twin.add(SECOND)
+        twin.grow("first", 100, filled=True)
         twin.check()
         check_card(engine)
 

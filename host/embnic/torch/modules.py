@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from .functional import MAX, MEAN, SUM, mode_number
-from .mirror import Mirror, Slot, Use, check_weight
+from .mirror import Mirror, PlainBags, Slot, Use, check_weight
 from .ops import Call, embedding_bag, readable, refuse_max_norm, serve_call, serve_calls, use_of
 
 __all__ = ["EmbeddingBag", "lookup_together", "traced"]
@@ -151,18 +151,20 @@ class EmbeddingBag(nn.EmbeddingBag):
     ) -> Tensor:
         """Pool bags: `input` [L] with `offsets` [B] ([B + 1] with `include_last_offset`), or [B, N]; return [B, D]."""
         if not torch.compiler.is_compiling():
-            output = self._shortcut(input, offsets, per_sample_weights)
-            if output is not None:
-                return output
+            part = self.plain_part(input, offsets, per_sample_weights)
+            if part is not None:
+                output = self.mirror.lookup_plain(part)
+                if output is not None:
+                    return output
         call = self.call_of(input, offsets, per_sample_weights)
         if traced(call):
             return embedding_bag(self.mirror, call)
         return serve_call(self.mirror, call, self.table_of(call))
 
-    def _shortcut(
+    def plain_part(
         self, ids: Tensor, offsets: Tensor | None, per_sample_weights: Tensor | None
-    ) -> Tensor | None:
-        """Answer the call that inference makes most, with few steps; None for every other one."""
+    ) -> PlainBags | None:
+        """Check in few steps the call that inference makes most; None for every other one, right or wrong."""
         slot, weight = self._slot, self._parameters.get("weight")
         if (
             slot is None
@@ -183,7 +185,7 @@ class EmbeddingBag(nn.EmbeddingBag):
             return None
         if not (readable(ids) and readable(offsets)):
             return None
-        return self.mirror.lookup_plain(slot, weight, ids, offsets, self.include_last_offset)
+        return PlainBags(slot, weight, ids, offsets, None, self.include_last_offset)
 
     def call_of(
         self, input: Tensor, offsets: Tensor | None, per_sample_weights: Tensor | None
@@ -246,12 +248,17 @@ def lookup_together(
 
     Modules that cannot be joined are called one by one: while torch traces, with hooks, or with different mirrors.
     """
-    joined = all(_plain(bag, inputs[0][0].mirror) for bag, *_ in inputs)
-    if joined:
+    mirror = inputs[0][0].mirror
+    if all(_plain(bag, mirror) for bag, *_ in inputs):
+        if not torch.compiler.is_compiling():
+            parts = [bag.plain_part(ids, ends, weights) for bag, ids, ends, weights in inputs]
+            outputs = mirror.lookup_at(parts)
+            if outputs is not None:
+                return outputs
         calls = [bag.call_of(ids, ends, weights) for bag, ids, ends, weights in inputs]
         if not any(traced(call) for call in calls):
             slots = [bag.table_of(call) for (bag, *_), call in zip(inputs, calls, strict=True)]
-            return serve_calls(inputs[0][0].mirror, calls, slots)
+            return serve_calls(mirror, calls, slots)
     return [bag(ids, ends, weights) for bag, ids, ends, weights in inputs]
 
 

@@ -211,9 +211,9 @@ def serve_call(mirror: Mirror, call: Call, slot: Slot) -> torch.Tensor:
     """Answer one call from its table."""
     if _plain(call):
         part = PlainBags(slot, *call[:4], call.include_last_offset)
-        outputs = mirror.lookup_at([part])
-        if outputs is not None:
-            return _result(call, outputs[0])
+        plain = mirror.lookup_plain(part)
+        if plain is not None:
+            return _result(call, plain)
     bags = bags_of(*call[:4], call.include_last_offset)
     try:
         output = mirror.lookup(slot, call.weight, bags)
