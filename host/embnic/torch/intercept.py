@@ -62,8 +62,8 @@ def intercept(
 ) -> Interception:
     """Serve the embedding lookups inside the `with` block from an engine on `target`.
 
-    With a `model`, the tables of its `nn.EmbeddingBag` modules are put on one card when the block is entered; tables
-    that are met later, and all tables without a model, get an engine each. `strict` raises ConfigError where a lookup
+    With a `model`, the tables of its `nn.EmbeddingBag` modules are put on the target when the block is entered; others
+    join when they are first looked up. `strict` raises ConfigError where a lookup
     would go through to torch. Only the thread that enters is served, unless `all_threads`: then `F.embedding_bag` and
     `F.embedding`, and with them the modules, are exchanged for the time of the block. `target` and `deadline` are
     those of `embnic.open`.
