@@ -10,7 +10,8 @@
 [[3.0, 3.0], [0.0, 0.0], [1.0, 1.0]]
 
 Importing this package opens nothing, prints nothing and reads no environment; it needs numpy only. What drives a card,
-chooses paths or awaits is imported when it is first used.
+chooses paths or awaits is imported when it is first used, and so are `capture`, `intercept` and `testing` of
+`embnic.torch`, which need torch.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ from .stats import Stats
 if typing.TYPE_CHECKING:
     from .aio import AsyncEngine
     from .capacity import Estimate, estimate
+    from .torch import testing as testing
+    from .torch.capture import capture as capture
+    from .torch.intercept import intercept as intercept
 
 __all__ = [
     "AsyncEngine",
@@ -73,12 +77,28 @@ __all__ = [
 
 __version__ = "0.1.0"
 
+_LATER = {
+    "AsyncEngine": "aio",
+    "Estimate": "capacity",
+    "capture": "torch.capture",
+    "estimate": "capacity",
+    "intercept": "torch.intercept",
+    "testing": "torch.testing",
+}
 
-_LATER = {"AsyncEngine": "aio", "Estimate": "capacity", "estimate": "capacity"}
 
-
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> typing.Any:
     """Import when they are asked for what few programs need: asyncio alone costs more than the rest of the package."""
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+    try:
+        module = importlib.import_module(f".{_LATER[name]}", __name__)
+    except ImportError as error:
+        if error.name != "torch":
+            raise
+        raise BackendUnavailable(
+            f"embnic.{name}",
+            reason="torch is not installed.",
+            remedy="pip install 'embnic[torch]'.",
+        ) from error
+    return getattr(module, name, module)

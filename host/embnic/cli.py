@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `embnic` command: demo, info, estimate, selftest, deploy."""
+"""The `embnic` command: demo, convert, info, estimate, selftest, deploy."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from .bitstreams import SIMULATED, build_simulated, fetch, read_index, verify
 from .board import index_path
 from .capacity import estimate, free_memory
 from .config import Table
+from .convert import WRITERS, write_trace
 from .demo import DemoOptions, run_demo
 from .deploy import SIMULATED_FOLDER, deploy, simulated_bitstream
 from .doctor import examine
@@ -77,9 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument(
         "--format",
-        default="bags",
-        help="of the trace: bags (a label and row ids a line) or rows (an id a line)",
+        help="of the trace: bags (a label and row ids a line), rows (an id a line) or capture (a recording)",
     )
+    demo.add_argument("--table", help="of a recording; without it the one with the most lookups")
     demo.add_argument(
         "--bag-lengths",
         default="poisson:15.8",
@@ -97,6 +98,13 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("build/demo"), help="folder for report.html and trace.json"
     )
     demo.set_defaults(run=_demo)
+
+    convert = commands.add_parser("convert", help="write a trace as text that other tools read")
+    convert.add_argument("trace", type=Path, help="a recording or another trace file")
+    convert.add_argument("out", type=Path, help="a file that does not exist yet")
+    convert.add_argument("--to", default="bags", help=f"one of {', '.join(WRITERS)}")
+    convert.add_argument("--table", help="of a recording; without it the one with the most lookups")
+    convert.set_defaults(run=_convert)
 
     info = commands.add_parser("info", help="versions, targets and what is missing")
     info.set_defaults(run=_info)
@@ -183,9 +191,9 @@ def _demo(given: argparse.Namespace) -> int:
             TrafficSpec(bags=given.bags, rows=50_000, lengths=lengths), seed=given.seed
         )
     else:
-        trace = read_trace(given.trace, format=given.format, lengths=lengths, seed=given.seed).head(
-            given.bags
-        )
+        trace = read_trace(
+            given.trace, format=given.format, lengths=lengths, seed=given.seed, table=given.table
+        ).head(given.bags)
     options = DemoOptions(
         config=given.config, dim=given.dim, pooling=given.pooling, mtu=given.mtu, seed=given.seed, out=given.out,
         command=given.command,
@@ -194,6 +202,13 @@ def _demo(given: argparse.Namespace) -> int:
     print(verdict(result.run, trace))
     print(f"report: {result.report}\ntrace for Perfetto: {result.trace}")
     return 0 if result.run.equal else 1
+
+
+def _convert(given: argparse.Namespace) -> int:
+    trace = read_trace(given.trace, table=given.table)
+    write_trace(trace, given.out, given.to)
+    print(f"{given.out}: {trace.description}")
+    return 0
 
 
 def verdict(run: RunRecord, trace: Trace) -> str:

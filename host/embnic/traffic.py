@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Embedding traffic: readers for trace files and a seeded generator.
 
-A :class:`Trace` is a list of bags of row ids of one table. Two file formats are read here:
+A :class:`Trace` is a list of bags of row ids of one table. Three file formats are read here:
 
 ``bags``
     one bag per line: a label (a user, a sample), then the row ids of its bag. A label alone is an empty
@@ -9,6 +9,9 @@ A :class:`Trace` is a list of bags of row ids of one table. Two file formats are
 ``rows``
     one row id per line in arrival order, no bag boundaries. The bags are cut by a length distribution
     that the caller names; the cut is seeded and stated in :attr:`Trace.description`.
+``capture``
+    a recording of a model (``embnic.capture``, ``docs/capture.md``): the bags of one of its tables. Known by its
+    first bytes. Per-sample weights are not part of a trace.
 
 The generator draws ids from heavy hitters plus a Zipf–Mandelbrot tail ``(rank + q) ** -s`` (the description
 FBGEMM's embedding estimator uses) and adds temporal reuse: a draw repeats an id seen a short while ago.
@@ -16,7 +19,6 @@ FBGEMM's embedding estimator uses) and adds temporal reuse: a draw repeats an id
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +26,21 @@ import numpy as np
 import numpy.typing as npt
 
 from .bags import Bags
+from .capture_file import is_capture, read_capture
 from .errors import ConfigError
 
-__all__ = ["BagLengths", "Trace", "TrafficSpec", "generate", "read_bags", "read_rows", "read_trace"]
+__all__ = [
+    "BagLengths",
+    "Trace",
+    "TrafficSpec",
+    "generate",
+    "read_bags",
+    "read_recording",
+    "read_rows",
+    "read_trace",
+]
 
-FORMATS = ("bags", "rows")
+FORMATS = ("bags", "rows", "capture")
 MAX_ROW = (1 << 48) - 2  # the all-ones row is the null key
 
 
@@ -244,18 +256,57 @@ def _repeat_recent(
 
 
 def read_trace(
-    path: str | Path, *, format: str = "bags", lengths: BagLengths | None = None, seed: int = 1
+    path: str | Path,
+    *,
+    format: str | None = None,
+    lengths: BagLengths | None = None,
+    seed: int = 1,
+    table: str | None = None,
 ) -> Trace:
-    """Read a trace file of one of the two formats of the module text."""
+    """Read a trace file of one of the formats of the module text; without `format` a recording or `bags`.
+
+    `table` chooses a table of a recording; without it, the one with the most lookups.
+    """
+    if format is None:
+        format = "capture" if is_capture(path) else "bags"
+    if format not in FORMATS:
+        raise ConfigError(
+            f"The trace format is {format!r}.",
+            allowed=f"{', '.join(FORMATS)}.",
+            do="Give --format bags for a bag per line, rows for a row id per line, capture for a recording.",
+        )
+    if format == "capture":
+        return read_recording(path, table)
+    if table is not None:
+        raise ConfigError(
+            f"A table, {table!r}, is named for a trace of the format {format!r}.",
+            allowed="a table of a recording.",
+            do="Leave the table out.",
+        )
     if format == "bags":
         return read_bags(path)
-    if format == "rows":
-        return read_rows(path, lengths or BagLengths("poisson", 15.8), seed=seed)
-    raise ConfigError(
-        f"The trace format is {format!r}.",
-        allowed=f"{', '.join(FORMATS)}.",
-        do="Give --format bags for a bag per line, --format rows for a row id per line.",
-    )
+    return read_rows(path, lengths or BagLengths("poisson", 15.8), seed=seed)
+
+
+def read_recording(path: str | Path, table: str | None = None) -> Trace:
+    """Read the bags of one table of a recording; without `table`, of the one with the most lookups."""
+    path = Path(path)
+    capture = read_capture(path)
+    name = capture.busiest() if table is None else table
+    bags = capture.table(name)
+    if not len(bags):
+        raise ConfigError(
+            f"Trace {path} has no bags of the table {name!r}.",
+            allowed="a table that was looked up.",
+            do="Name another table.",
+        )
+    header = capture.header
+    how = f"{path.name}: table {name!r} of {len(capture.tables)} recorded"
+    if header.salted:
+        how += ", ids salted"
+    if header.sample < 1:
+        how += f", {header.sample:.3g} of its batches"
+    return _trace(path, bags.values, bags.lengths, how)
 
 
 def read_bags(path: str | Path) -> Trace:
@@ -343,11 +394,14 @@ def _malformed(path: Path, number: int, text: str, allowed: str) -> ConfigError:
     )
 
 
-def _trace(path: Path, ids: Sequence[int], lengths: Sequence[int], how: str) -> Trace:
+def _trace(path: Path, ids: npt.ArrayLike, lengths: npt.ArrayLike, how: str) -> Trace:
     values = np.asarray(ids, dtype=np.int64)
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
     rows = int(values.max()) + 1 if len(values) else 1
     distinct = len(np.unique(values))
-    mean = len(values) / len(lengths)
-    description = f"{how}; {len(lengths):,} bags, {len(values):,} lookups, {distinct:,} rows, mean bag {mean:.1f}"
+    bags = len(offsets) - 1
+    mean = len(values) / bags
+    description = (
+        f"{how}; {bags:,} bags, {len(values):,} lookups, {distinct:,} rows, mean bag {mean:.1f}"
+    )
     return Trace(path.stem, values, offsets, rows, description)

@@ -9,7 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from embnic.bags import TableBags
+from embnic.capture_file import CapturedTable
+from embnic.capture_writer import CaptureWriter
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "host"))
@@ -53,6 +58,27 @@ def test_demo_on_a_small_trace_writes_the_report(tmp_path: Path) -> None:
     assert re.search(r"In <b>\d+\.\d%</b> of the [\d,]+ cycles in which a miss", page)
     events = json.loads((out / "trace.json").read_text(encoding="utf-8"))["traceEvents"]
     assert any(e["ph"] == "X" and e["name"] == "pool" for e in events)
+
+
+def test_demo_and_convert_read_a_recording(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra capture)")
+    with CaptureWriter(tmp_path / "t.parquet") as writer:
+        for number in range(30):
+            batch = writer.begin_batch()
+            for name, rows in (("item", 200), ("user", 50)):
+                ids = np.arange(number, number + 20) % rows
+                table = CapturedTable(name, rows=rows, dim=8)
+                writer.add(batch, table, TableBags(ids, np.array([0, 3, 3, 20])))
+            writer.end_batch(batch)
+    out = tmp_path / "out"
+    said = embnic(
+        "demo", "--trace", tmp_path / "t.parquet", "--table", "user", "--config", "tiny", "--dim", 8, "--out", out
+    )  # fmt: skip
+    assert "table 'user' of 2 recorded, ids salted" in said
+    assert counted(out / "report.html") == (90, 90)
+    embnic("convert", tmp_path / "t.parquet", tmp_path / "bags.txt", "--table", "item")
+    lines = (tmp_path / "bags.txt").read_text(encoding="ascii").splitlines()
+    assert [len(line.split()) for line in lines] == [4, 1, 18] * 30
 
 
 @pytest.mark.skipif(
