@@ -83,8 +83,8 @@ class Ids:
 
     def take(self, count: int, table: int) -> NDArray[np.int64]:
         """Return `count` ids for a table; every table has its own hot rows."""
-        starts = self._rng.integers(0, POOL, -(-count // POOL) + 1)
-        drawn = np.concatenate([np.roll(self._pool, int(start)) for start in starts[1:]])[:count]
+        start = int(self._rng.integers(0, POOL))
+        drawn = np.take(self._pool, np.arange(start, start + count), mode="wrap")
         return (drawn + table * 7919) % self._rows
 
 

@@ -50,6 +50,7 @@ def test_sources_compile_without_a_warning(source: Path) -> None:
         "-std=c++17",
         "-O1",
         "-ffp-contract=off",
+        "-fvisibility=hidden",  # as nanobind builds
         "-Wall",
         "-Wextra",
         "-Werror",
