@@ -279,8 +279,12 @@ class Engine:
                 do="Call unpin() to release rows.",
             )
         if self._card is None or self._master is None:
-            self.update(name, ids, rows)
-            self._hold("fill", name, ids, checked)
+            if isinstance(self._backend, RowHolder):
+                self._table(name)
+                self._backend.fill(name, ids, rows, checked)
+                self._counts["updates"] += 1
+            else:
+                self.update(name, ids, rows)
             return
         self._table(name)
         serves = self._card_serves("fill")
