@@ -56,7 +56,11 @@ class CacheEngine(EngineCore):
             table = self._table(name)
             with self._alone():
                 if served is None:
-                    self._server.update(name, ids, rows)
+                    holder = self._backend
+                    if isinstance(holder, RowHolder):
+                        holder.fill(name, ids, rows, checked)
+                    else:
+                        self._server.update(name, ids, rows)
                 elif served.serves("fill"):
                     served.master.update(name, ids, rows)
                     served.on_card(lambda card: card.fill(name, ids, rows, checked))
@@ -64,8 +68,6 @@ class CacheEngine(EngineCore):
                     served.master.update(name, ids, rows)
                     served.card.driver.remember(name, check_ids(table, ids), checked)
             self._counts.event("updates")
-        if served is None:
-            self._hold("fill", name, ids, checked)
 
     def configure_cache(self, *, cached_ways: int = 1, admission: bool = False) -> None:
         """Set how many ways of every set of the card's cache pinned and locked rows leave to others, and its filter.

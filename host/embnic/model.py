@@ -306,10 +306,17 @@ class CardModel:
         """Say how many ways of each set pins and locks must leave, and whether the filter is asked."""
         self._card.configure(cached_ways, admission)
 
-    def prefetch(self, number: int, rows: NDArray[np.int64], hold: Hold) -> tuple[int, int]:
-        """Execute a PREFETCH frame; return the rows that are as asked for, and those that were in the cache before."""
+    def prefetch(
+        self, number: int, rows: NDArray[np.int64], hold: Hold, *, fill: bool = False
+    ) -> tuple[int, int]:
+        """Execute a PREFETCH frame, or a FILL of rows that differ.
+
+        Returns the rows that are as asked for, and those that were in the cache before.
+        """
         command = {Hold.NONE: 3, Hold.LOCK: 4, Hold.PIN: 5, Hold.RELEASE: 2}[hold]
-        granted, there = self._card.prefetch(number, np.ascontiguousarray(rows, np.int64), command)
+        granted, there = self._card.prefetch(
+            number, np.ascontiguousarray(rows, np.int64), command, fill
+        )
         return int(granted), int(there)
 
     def flush(self) -> None:

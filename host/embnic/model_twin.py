@@ -477,12 +477,16 @@ class CardModel:
         """Take what the host wrote to the register CACHE."""
         self._tags.configure(cached_ways, admission)
 
-    def prefetch(self, number: int, rows: NDArray[np.int64], command: int) -> tuple[int, int]:
-        """Fetch, lock, pin or release rows; return those as asked for, and those that were there."""
+    def prefetch(
+        self, number: int, rows: NDArray[np.int64], command: int, fill: bool
+    ) -> tuple[int, int]:
+        """Fetch, lock, pin or release rows, with `fill` written before; return those as asked for, and those there."""
         granted = there = 0
         end = self._now
         for row in rows.tolist():
-            self._now += self._p["prefetch"]
+            self._now += self._p["prefetch"] + (self._p["update"] if fill else 0)
+            for seg in range(len(self._tables[number].lines) if fill else 0):
+                self._tags.execute(number << 56 | row << 8 | seg, DROP)
             found = [
                 self._prefetch_line(number, row, seg, command)
                 for seg in range(len(self._tables[number].lines))
@@ -492,7 +496,7 @@ class CardModel:
             there += all(flags & HIT for flags, _ in found)
             end = max(end, *(come for _, come in found))
         self._now = max(self._now, end)
-        self._counts["prefetches"] += 1
+        self._counts["prefetches"] += not fill
         self._counts["prefetch_rows"] += granted
         return granted, there
 

@@ -356,9 +356,9 @@ public:
     // How the host wrote the register CACHE.
     void configure(unsigned cached_ways, bool admission) noexcept { tags_.configure(cached_ways, admission); }
 
-    // Rows are fetched (3), and locked (4) or pinned (5), or released (2): a PREFETCH. Returns the rows that are as asked
-    // for, and those that were there before.
-    nb::tuple prefetch(std::size_t number, Ints rows, unsigned command) {
+    // Rows are fetched (3), and locked (4) or pinned (5), or released (2): a PREFETCH; with `fill` each is written and
+    // dropped before: a FILL. Returns the rows that are as asked for, and those that were there before.
+    nb::tuple prefetch(std::size_t number, Ints rows, unsigned command, bool fill) {
         require(number < tables_.size() && !tables_[number].lines.empty(), "unknown table");
         require(command >= 2 && command <= 5, "command must be 2 to 5");
         const Table &table = tables_[number];
@@ -370,7 +370,10 @@ public:
         for (std::size_t i = 0; i < rows.shape(0); i++) {
             const auto row = static_cast<std::uint64_t>(rows.data()[i]);
             bool all_granted = true, all_there = true;
-            now_ += prefetch_;
+            now_ += prefetch_ + (fill ? update_ : 0);
+            for (std::size_t seg = 0; fill && seg < table.lines.size(); seg++) {
+                tags_.execute(name_of(number, row, seg), TagCache::Command::kDrop);
+            }
             for (std::size_t seg = 0; seg < table.lines.size(); seg++) {
                 const std::uint64_t name = name_of(number, row, seg);
                 const TagCache::Found found = tags_.execute(name, asked);
@@ -389,7 +392,7 @@ public:
             granted += all_granted, there += all_there;
         }
         now_ = std::max(now_, end);
-        counts_.prefetches++, counts_.prefetch_rows += granted;
+        counts_.prefetches += !fill, counts_.prefetch_rows += granted;
         return nb::make_tuple(granted, there);
     }
 
@@ -998,7 +1001,7 @@ void bind_model(nanobind::module_ &m) {
         .def("define", &CardModel::define, "number"_a, "lines"_a, "where"_a, "long_format"_a, "mean"_a)
         .def("run", &CardModel::run, "keys"_a, "splits"_a, "vec64"_a, "flags"_a)
         .def("configure", &CardModel::configure, "cached_ways"_a, "admission"_a)
-        .def("prefetch", &CardModel::prefetch, "number"_a, "rows"_a, "command"_a)
+        .def("prefetch", &CardModel::prefetch, "number"_a, "rows"_a, "command"_a, "fill"_a)
         .def("invalidate", &CardModel::invalidate, "number"_a, "rows"_a)
         .def("flush", &CardModel::flush)
         .def("record", &CardModel::record, "most"_a)

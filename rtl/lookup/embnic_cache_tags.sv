@@ -168,7 +168,8 @@ module embnic_cache_tags
     // S2: decide
 
     logic              s2_alloc;                            // TAG_LOOK and what is like it
-    logic [WAYS-1:0]   s2_match, s2_used, s2_held, s2_above;
+    logic [WAYS-1:0]   s2_match, s2_used, s2_held;          // one bit a way, as all vectors of ways here
+    logic [WAYS-1:0]   s2_above, s2_refuses, s2_choice, s2_take;
     logic              s2_mine, s2_hit, s2_full, s2_room, s2_no_way, s2_refused, s2_keep, s2_grant;
     logic [WAY_W-1:0]  s2_match_way, s2_free_way, s2_victim, s2_way;
     logic [FREQ_W-1:0] s2_estimate;
@@ -205,23 +206,29 @@ module embnic_cache_tags
         end
         s2_victim = plru_victim(s2_state.plru, ~s2_held);
         s2_way    = s2_mine ? s2_match_way : s2_full ? s2_victim : s2_free_way;
+        s2_no_way = s2_alloc && !s2_mine && s2_held == '1;
 
-        s2_no_way  = s2_alloc && !s2_mine && s2_held == '1;
-        s2_refused = s2_cmd_q == TAG_LOOK && cfg_admission && !s2_mine && s2_full && s2_held != '1
-            && !s2_above[s2_victim];
-        s2_keep    = s2_alloc && !s2_no_way && !s2_refused;
+        // For each way by itself, so that nothing is decoded late: is it the one, would it be refused, is it taken?
+        for (int unsigned w = 0; w < WAYS; w++) begin
+            s2_choice[w]  = s2_full ? s2_victim == WAY_W'(w) && !s2_held[w] : s2_free_way == WAY_W'(w);
+            s2_refuses[w] = s2_full && s2_cmd_q == TAG_LOOK && cfg_admission && !s2_above[w];
+            s2_take[w]    = s2_alloc && (s2_match[w] || (!s2_mine && s2_choice[w] && !s2_refuses[w]));
+        end
+        s2_refused = !s2_mine && (s2_choice & s2_refuses) != '0;
+        s2_keep    = s2_take != '0;
         s2_grant   = s2_keep && ((s2_match & s2_held) != '0 || s2_room);
 
         s2_after = s2_state;
         s2_write = '0;
-        if (s2_keep) begin
-            s2_after.valid[s2_way] = 1'b1;
-            s2_after.freq[s2_way]  = s2_estimate;
-            s2_after.plru          = plru_touch(s2_state.plru, s2_way);
-            s2_write[s2_way]       = s2_valid_q && !s2_mine;
-        end
-        if (s2_refused && s2_state.freq[s2_victim] != '0) begin
-            s2_after.freq[s2_victim] = s2_state.freq[s2_victim] - 1'b1;
+        s2_after.valid = s2_state.valid | s2_take;
+        if (s2_keep) s2_after.plru = plru_touch(s2_state.plru, s2_way);
+        for (int unsigned w = 0; w < WAYS; w++) begin
+            s2_write[w] = s2_valid_q && s2_take[w] && !s2_mine;
+            if (s2_take[w]) begin
+                s2_after.freq[w] = s2_estimate;
+            end else if (!s2_mine && s2_choice[w] && s2_refuses[w] && s2_state.freq[w] != '0) begin
+                s2_after.freq[w] = s2_state.freq[w] - 1'b1;
+            end
         end
         unique case (s2_cmd_q)
             TAG_DROP: begin
@@ -233,8 +240,8 @@ module embnic_cache_tags
                 s2_after.pinned = s2_state.pinned & ~s2_match;
                 s2_after.locked = s2_state.locked & ~s2_match;
             end
-            TAG_LOCK: if (s2_grant) s2_after.locked[s2_way] = 1'b1;
-            TAG_PIN:  if (s2_grant) s2_after.pinned[s2_way] = 1'b1;
+            TAG_LOCK: if (s2_grant) s2_after.locked = s2_state.locked | s2_take;
+            TAG_PIN:  if (s2_grant) s2_after.pinned = s2_state.pinned | s2_take;
             default: ;
         endcase
     end

@@ -133,6 +133,10 @@ class RowHolder(Protocol):
         """Fetch rows into the cache, hold or release them: `ids` [n]."""
         ...
 
+    def fill(self, table: str, ids: Any, rows: Any, hold: Hold) -> None:
+        """Overwrite rows, which are in the cache afterwards, held so where there is room."""
+        ...
+
     def configure_cache(self, *, cached_ways: int = 1, admission: bool = False) -> None:
         """Set how many ways of every set held rows leave to others, and the admission filter."""
         ...

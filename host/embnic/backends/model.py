@@ -125,6 +125,14 @@ class ModelBackend:
             self._residency.unpin(table, wanted)
         return found
 
+    def fill(self, table: str, ids: Any, rows: Any, hold: Hold) -> None:
+        """Overwrite rows, which are in the card's cache afterwards, held so where there is room."""
+        self._cpu.update(table, ids, rows)
+        checked = np.unique(check_ids(self.tables[table], ids))  # as the driver sends them
+        self.card.prefetch(self._numbers[table], checked, hold, fill=True)
+        if hold is Hold.PIN:
+            self._residency.pin(table, checked)
+
     def _prefetch(self, table: str, ids: NDArray[np.int64], hold: Hold) -> Prefetched:
         """Execute PREFETCH frames."""
         found, per_frame = Prefetched(0), self.card.limits.keys(weighted=False)
