@@ -107,7 +107,8 @@ module embnic_core
     localparam int unsigned BPW       = 512 / DATA_W;
     localparam int unsigned KS_AW     = $clog2(KS_BEATS);
     localparam int unsigned RSP_AW    = $clog2(RSP_BEATS);
-    localparam int unsigned INIT_N    = MAX_VEC64 * BPW;
+    localparam int unsigned INIT_UNITS = 2 * MAX_VEC64;       // of a bank of the init RAM: accumulator and partials of a bag
+    localparam int unsigned INIT_N    = INIT_BANKS * INIT_UNITS * BPW;
     localparam int unsigned INIT_AW   = $clog2(INIT_N);
     localparam int unsigned TBL_AW    = $clog2(TABLES);
     localparam int unsigned PLACES    = OPQ_DEPTH / SLOTS;    // operations of a slot in the cache
@@ -180,6 +181,8 @@ module embnic_core
         .cap_reply_vec64(32'(REPLY_MAX)),
         .cap_ctxs       (32'(CTXS)),
         .cap_clients    (32'(CLIENTS)),
+        .cap_merge_units(32'(INIT_UNITS)),
+        .cap_tree_k     (32'd0),
         .cap_features   (32'(GENERATOR)),
         .cap_buckets    (32'(BUCKETS)),
         .cap_error_log  (32'(ERROR_LOG)),
@@ -265,6 +268,7 @@ module embnic_core
     bag_t               bag;
     logic               bag_valid, bag_ready;
     logic               init_wr_en, init_rd_en, init_release;
+    logic [INIT_BANK_W-1:0] init_release_bank;
     logic [BEAT_W-1:0]  init_wr_addr, init_rd_addr;
     logic [DATA_W-1:0]  init_wr_data, init_rd_data;
     frame_t             upd_frame;
@@ -276,7 +280,7 @@ module embnic_core
     logic               evt_request, evt_stall_alloc;
 
     embnic_req_decode #(
-        .DATA_W(DATA_W), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64), .RSP_BEATS(RSP_BEATS)
+        .DATA_W(DATA_W), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64), .INIT_UNITS(INIT_UNITS), .RSP_BEATS(RSP_BEATS)
     ) u_req_decode (
         .clk, .rst(dp_rst),
         .s_axis_frame_tdata (frame),
@@ -290,7 +294,7 @@ module embnic_core
         .m_axis_bag_tdata   (bag),
         .m_axis_bag_tvalid  (bag_valid),
         .m_axis_bag_tready  (bag_ready),
-        .init_wr_en, .init_wr_addr, .init_wr_data, .init_release,
+        .init_wr_en, .init_wr_addr, .init_wr_data, .init_release, .init_release_bank,
         .m_axis_upd_tdata   (upd_frame),
         .m_axis_upd_tvalid  (upd_valid),
         .m_axis_upd_tready  (upd_ready),
@@ -303,7 +307,7 @@ module embnic_core
         .evt_request, .evt_stall_alloc
     );
 
-    embnic_ram_1r1w #(.WIDTH(DATA_W), .DEPTH(INIT_N), .OUT_REG(1'b1)) u_init_ram (
+    embnic_ram_1r1w #(.WIDTH(DATA_W), .DEPTH(INIT_N), .STYLE(BUF_STYLE), .OUT_REG(1'b1)) u_init_ram (
         .clk,
         .wr_en(init_wr_en), .wr_addr(init_wr_addr[INIT_AW-1:0]), .wr_data(init_wr_data),
         .rd_en(init_rd_en), .rd_addr(init_rd_addr[INIT_AW-1:0]), .rd_data(init_rd_data)
@@ -432,7 +436,7 @@ module embnic_core
 
     embnic_row_cache #(
         .DATA_W(DATA_W), .LINE_BYTES(LINE_BYTES), .WAYS(WAYS), .SETS(SETS), .FETCHES(FETCHES), .MAX_BURST(MAX_BURST),
-        .OPQ_DEPTH(OPQ_DEPTH), .SLOTS(SLOTS), .RAM_STYLE(CACHE_STYLE)
+        .OPQ_DEPTH(OPQ_DEPTH), .SLOTS(SLOTS), .INIT_BEATS(INIT_N), .RAM_STYLE(CACHE_STYLE)
     ) u_row_cache (
         .clk, .rst(dp_rst),
         .s_axis_op_tdata (op),
@@ -445,7 +449,7 @@ module embnic_core
         .m_axi_rid, .m_axi_rdata, .m_axi_rresp, .m_axi_rlast,
         .m_axi_rvalid    (dp_rvalid),
         .m_axi_rready    (dp_rready),
-        .init_rd_en, .init_rd_addr, .init_rd_data, .init_release,
+        .init_rd_en, .init_rd_addr, .init_rd_data, .init_release, .init_release_bank,
         .beat_valid, .beat_info, .beat_data,
         .err_valid       (cache_err_valid),
         .err_ctx         (cache_err_ctx),

@@ -21,6 +21,12 @@ package embnic_pkg;
     localparam int unsigned ADDR_W  = 40;  // byte address in card memory: 1 TiB
     localparam int unsigned CHUNK_W = 4;   // chunk of a line at which its elements begin: 0 .. 8
     localparam int unsigned SUB_W   = 3;   // chunk within a stored bus beat: 0 .. 7
+    localparam int unsigned MERGE_W = 8;   // partials of a bag: up to 128
+    localparam int unsigned BANK_W  = 4;   // running sum of a TREE: up to 16
+
+    // Banks of the init RAM: accumulators and partials of so many bags are on their way at a time.
+    localparam int unsigned INIT_BANKS  = 4;
+    localparam int unsigned INIT_BANK_W = 2;
 
     // Cycles from the issue of a row beat to the first cycle in which the next row's same beat may be issued.
     // embnic_pool guarantees it; embnic_row_cache keeps it.
@@ -90,8 +96,12 @@ package embnic_pkg;
         logic [15:0]         keys;       // entries, null keys included; >= 1
         logic                weighted;   // entries are 16 bytes: key, weight, zero
         logic                partial;    // no mean division, reply with count
-        logic                init;       // accumulator waits in the init buffer
-        logic [CNT_W-1:0]    init_count; // keys that the accumulator already holds (>= 1 when init)
+        logic                piece;      // of a bag that is cut over frames: not of a table of order TREE
+        logic                merge;      // of a MERGE: of a table of order SPLIT only
+        logic                init;       // an accumulator waits in the init RAM, at init_addr
+        logic [MERGE_W-1:0]  merges;     // partials behind it there, of which each holds a key
+        logic [BEAT_W-1:0]   init_addr;
+        logic [CNT_W-1:0]    init_count; // keys that all of them hold
         logic [RSP_W-1:0]    rsp_addr;   // reply buffer address of the vector's first beat
         logic [BEAT_W-1:0]   vec_beats;
         logic [BEAT_W-1:0]   row_beats;  // bus beats of a row as stored
@@ -134,9 +144,16 @@ package embnic_pkg;
     typedef enum logic [1:0] {
         OP_ROW        = 2'd0,  // add one line of a row
         OP_FLUSH      = 2'd1,  // emit the accumulator (zeros when first): the bag's last key contributed nothing
-        OP_INIT       = 2'd2,  // load the accumulator from the init buffer
+        OP_INIT       = 2'd2,  // take a vector of the init RAM: as the accumulator when first, else merge it
         OP_INVALIDATE = 2'd3   // drop the line from the cache
     } op_kind_e;
+
+    // In the place of a row's number: which vector OP_INIT takes.
+    typedef struct packed {
+        logic [ROW_W-BEAT_W-2:0] unused;   // zero
+        logic                    release_bank; // nobody needs its bank afterwards
+        logic [BEAT_W-1:0]       addr;     // of its first beat in the init RAM
+    } init_t;
 
     // One line of one row of one bag. The lines of a row follow each other without other operations between.
     typedef struct packed {
@@ -144,7 +161,7 @@ package embnic_pkg;
         logic [SLOT_W-1:0]   slot;
         logic [CTX_W-1:0]    ctx;
         logic [TABLE_W-1:0]  tbl;
-        logic [ROW_W-1:0]    row;
+        logic [ROW_W-1:0]    row;        // OP_INIT: init_t
         logic [SEG_W-1:0]    seg;
         logic [ADDR_W-1:0]   addr;       // byte address of the line in card memory, a multiple of 64
         dtype_e              dtype;      // how the row is stored
@@ -154,6 +171,7 @@ package embnic_pkg;
         logic [BEAT_W-1:0]   beats;      // vector beats that the line gives: 1 .. LINE_BEATS << expand(dtype)
         logic [BEAT_W-1:0]   beat_base;  // the first of them within the vector
         logic                first;      // nothing has been accumulated in this bag
+        logic                spaced;     // keeps the distance from the row before it in its slot
         logic                last;       // emit after this row
         logic                first_seg;  // first line of the row
         logic                last_seg;   // last line of the row
@@ -177,7 +195,7 @@ package embnic_pkg;
         logic [CTX_W-1:0]    ctx;
         logic [BEAT_W-1:0]   beat;       // within the vector
         logic                first;      // ignore the accumulator
-        logic                load;       // take the data as the accumulator, bits unchanged (OP_INIT)
+        logic                load;       // OP_INIT: the data is a partial; first: taken as it is
         logic                flush;      // data is to be ignored: emit the accumulator (zeros when first)
         logic                last;       // emit
         logic                done;       // last beat of the bag's vector

@@ -29,7 +29,7 @@ LAYERS = (
     ("lookup", "updates"),
     ("operate",),
     ("driver",),
-    ("backends", "native", "model", "model_twin"),
+    ("backends", "native", "model", "model_twin", "shards"),
     ("selector",),
     ("engine",),
     ("report", "bench", "selftest", "deploy", "demo", "info", "torch"),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -29,7 +29,7 @@ from .errors import (
     DeviceTimeout,
     LinkError,
 )
-from .exchange import Exchange, Timing, Window
+from .exchange import Exchange, Pending, Timing, Window
 from .framing import (
     ETHERNET_BYTES,
     FrameLimits,
@@ -52,7 +52,7 @@ from .gen.wire import (
     Pooling,
     Status,
 )
-from .lookup import LookupPlanner, PartialResult
+from .lookup import LookupPlanner, PartialResult, Partials, Sink
 from .operate import Capabilities, Generated, Operations
 from .ports import Bus, Link, Memory
 from .registers import CARD_MAGIC
@@ -69,6 +69,7 @@ __all__ = ["DEFAULT_ROUTE", "Capabilities", "Driver", "PartialResult"]
 _log = logging.getLogger("embnic.driver")
 
 _T = TypeVar("_T")
+Plan = Callable[[LookupPlanner, Sink, PartialResult], Iterable[Pending]]
 
 DEFAULT_ROUTE = Route(
     Endpoint("02:00:00:00:00:01", "10.0.0.1"), Endpoint("02:00:00:00:00:02", "10.0.0.2")
@@ -185,7 +186,10 @@ class Driver(Operations):
         payload = payload_limit(self._mtu, found.ks_bytes)
         units = min((self._mtu - FRAME_OVERHEAD + ETHERNET_BYTES) // UNIT_BYTES, 255)
         self._limits = FrameLimits(
-            payload=payload, reply_vec64=found.reply_vec64, reply_units=units
+            payload=payload,
+            reply_vec64=found.reply_vec64,
+            reply_units=units,
+            merge_units=found.merge_units,
         )
         window = Window(
             frames=max(found.ctxs, 1), bytes=found.ks_bytes, beat=max(found.data_w // 8, 1)
@@ -350,12 +354,37 @@ class Driver(Operations):
         When this raises, `result` still holds what was answered before. Bags that do not fit the card's frames are not
         done afterwards and counted in `result.too_long`.
         """
+        self._answer(result, LookupPlanner.requests)
+
+    def partials(self, result: PartialResult) -> None:
+        """Fill a prepared result with the partials of its bags: accumulators, and in `counts` the keys that they hold.
+
+        Errors and long bags as in `lookup`.
+        """
+        self._answer(result, LookupPlanner.partials)
+
+    def merge(self, result: PartialResult, owners: Mapping[str, Sequence[Partials]]) -> None:
+        """Answer the bags of a prepared result, each merged with its partials of other owners.
+
+        `owners` gives for each table the partials of all its bags, by ascending owner. The tables' order is `split`.
+        Errors and long bags as in `lookup`.
+        """
+        held = {name: [*parts] for name, parts in owners.items()}
+        for name in result.names:
+            if self._tables[name].order is not Order.SPLIT:
+                raise ConfigError(
+                    f"Table {name!r}: partials are merged in order {self._tables[name].order.name.lower()!r}.",
+                    allowed="tables of order 'split'.",
+                    do="Give the table order='split'.",
+                )
+        self._answer(result, lambda planner, sink, out: planner.merges(sink, out, held))
+
+    def _answer(self, result: PartialResult, plan: Plan) -> None:
+        """Send the requests that `plan` makes for each group of a result."""
         with self._errors("a lookup"):
             exchange = _attached(self._exchange)
             planner = LookupPlanner(self._route, self.limits, exchange)
-            requests = [
-                request for sink in result.sinks for request in planner.requests(sink, result)
-            ]
+            requests = [request for sink in result.sinks for request in plan(planner, sink, result)]
             try:
                 exchange.run(requests, doing="waiting for lookups")
             except DeviceFault as fault:

@@ -11,13 +11,12 @@
 //                two bags are open.
 // Errors         a key that fails a check is reported once on err_* and then treated as null: its
 //                row is never read.
-// Not handled    tables in the order TREE or MEMO, of memo rows, or on another card: UNSUPPORTED. In
-//                the order SPLIT the rows of this card are added in key order; partial sums of
-//                others follow later.
+// Not handled    tables in the order TREE or MEMO, of memo rows, or on another card: UNSUPPORTED.
 //
 // A key that contributes nothing (null, padding row, refused) makes no operation, unless it is its
 // bag's last: then OP_FLUSH tells the pool to emit. A bag with an initial accumulator begins with
-// OP_INIT.
+// OP_INIT; one with partials (order SPLIT only) ends with an OP_INIT for each of them, in the order in
+// which they lie in the init RAM. Whichever of accumulator, rows and partials comes first is first.
 //
 // Nothing in the pipeline ever stalls: a key starts only with a credit for a place in the queue at
 // its end, and with a place in the cache for each of its operations: PLACES a slot, given back by
@@ -115,9 +114,11 @@ module embnic_bag_issue
     typedef struct packed {
         logic [IDX_W-1:0]    slot;
         logic [CTX_W-1:0]    ctx;
-        logic                init;       // no key: load the accumulator
+        logic                init;       // no key: a vector of the init RAM
+        init_t               where;      // which one
         logic                start;      // first item of its bag
         logic                last;       // last item of its bag
+        logic                merge;
         logic                weighted;
         logic                partial;
         logic [CNT_W-1:0]    init_count;
@@ -139,6 +140,7 @@ module embnic_bag_issue
         logic [BEAT_W-1:0]   vec_beats;
         logic [BEAT_W-1:0]   row_beats;
         logic                first;
+        logic                spaced;
         logic                last;
         logic [15:0]         dim;
         dtype_e              dtype;
@@ -271,7 +273,10 @@ module embnic_bag_issue
     logic [$bits(bag_t)-1:0] s1_bag_data;
     logic [WORD_W-1:0] s1_word, next_word, here_word;
     logic [15:0]       s1_keys, next_keys, here_keys;
-    logic              s1_init;
+    logic [MERGE_W-1:0] s1_merges, next_merges, here_merges;  // partials left
+    logic [BEAT_W-1:0] s1_vector, next_vector, here_vector;   // the next vector of the init RAM
+    logic              s1_load, s1_init;                      // the accumulator; it or a partial
+    init_t             s1_where;
 
     embnic_ram_1r1w #(.WIDTH($bits(bag_t)), .DEPTH(SLOTS), .STYLE(1)) u_bags (
         .clk,
@@ -283,26 +288,37 @@ module embnic_bag_issue
         .rd_data(s1_bag_data)
     );
 
-    embnic_ram_1r1w #(.WIDTH(WORD_W + 16), .DEPTH(SLOTS), .STYLE(1)) u_progress (
+    embnic_ram_1r1w #(.WIDTH(WORD_W + 16 + MERGE_W + BEAT_W), .DEPTH(SLOTS), .STYLE(1)) u_progress (
         .clk,
         .wr_en  (s1_valid_q),
         .wr_addr(s1_slot_q),
-        .wr_data({next_word, next_keys}),
+        .wr_data({next_word, next_keys, next_merges, next_vector}),
         .rd_en  (pick),
         .rd_addr(pick_idx),
-        .rd_data({here_word, here_keys})
+        .rd_data({here_word, here_keys, here_merges, here_vector})
     );
 
     assign s1_bag  = bag_t'(s1_bag_data);
     assign s1_word = s1_fresh_q ? s1_bag.word : here_word;
     assign s1_keys = s1_fresh_q ? s1_bag.keys : here_keys;
-    assign s1_init = s1_fresh_q && s1_bag.init;
-    assign s1_last = !s1_init && s1_keys == 16'd1;
+    assign s1_merges = s1_fresh_q ? s1_bag.merges : here_merges;
+    assign s1_vector = s1_fresh_q ? s1_bag.init_addr : here_vector;
+    assign s1_load   = s1_fresh_q && s1_bag.init;
+    assign s1_init   = s1_load || s1_keys == '0;  // behind the last key only partials are left
+    assign s1_last   = !s1_load && s1_keys <= 16'd1 &&
+                       s1_merges == (s1_keys == '0 ? MERGE_W'(1) : MERGE_W'(0));
+
+    assign s1_where = '{unused: '0, release_bank: s1_load ? s1_merges == '0 : s1_last, addr: s1_vector};
 
     always_comb begin
-        next_word = s1_word;
-        next_keys = s1_keys;
-        if (!s1_init) begin
+        next_word   = s1_word;
+        next_keys   = s1_keys;
+        next_merges = s1_merges;
+        next_vector = s1_vector;
+        if (s1_init) begin
+            next_vector = s1_vector + s1_bag.vec_beats;
+            if (!s1_load) next_merges = s1_merges - MERGE_W'(1);
+        end else begin
             next_word = s1_word + (s1_bag.weighted ? WORD_W'(2) : WORD_W'(1));
             next_keys = s1_keys - 16'd1;
         end
@@ -322,9 +338,11 @@ module embnic_bag_issue
         slot:       s1_slot_q,
         ctx:        s1_bag.ctx,
         init:       s1_init,
+        where:      s1_where,
         start:      s1_fresh_q,
         last:       s1_last,
-        weighted:   s1_bag.weighted,
+        merge:      s1_bag.merge,
+        weighted:   s1_bag.weighted && !s1_init,
         partial:    s1_bag.partial,
         init_count: s1_bag.init_count,
         rsp_addr:   s1_bag.rsp_addr,
@@ -419,7 +437,7 @@ module embnic_bag_issue
         if (!s7_exists_q || !s7_desc.valid) begin
             s7_status = STATUS_UNKNOWN_TABLE;
         end else if (s7_desc.order == ORDER_TREE || s7_desc.order == ORDER_MEMO ||
-                s7_desc.remote || s7_desc.memo) begin
+                (s7_q.merge && s7_desc.order != ORDER_SPLIT) || s7_desc.remote || s7_desc.memo) begin
             s7_status = STATUS_UNSUPPORTED;
         end else if (s7_desc.dim != s7_q.dim || s7_desc.dtype != s7_q.dtype ||
                      (s7_q.weighted && s7_desc.pooling != POOLING_SUM)) begin
@@ -452,6 +470,7 @@ module embnic_bag_issue
         logic               table_seen;
         logic [TABLE_W-1:0] tbl;
         logic               any;         // something was accumulated
+        logic               mul_then_add; // of the table
         logic [CNT_W-1:0]   count;
     } state_t;
 
@@ -478,7 +497,14 @@ module embnic_bag_issue
     );
 
     assign s8_ram         = state_t'(s8_ram_data);
-    assign s8_state       = s8_q.start ? '0 : s8_ram;
+    // What accumulator and partials hold is counted at the start: only the last count matters.
+    always_comb begin
+        s8_state = s8_ram;
+        if (s8_q.start) begin
+            s8_state       = '0;
+            s8_state.count = s8_q.init_count;
+        end
+    end
     assign s8_count_up    = s8_state.count + CNT_W'(1);
     assign s8_padding      = s8_high_padding_q && s8_low_padding_q && !s8_null_q;
     assign s8_out_of_range = (s8_high_over_q || (s8_high_same_q && s8_low_over_q)) && !s8_null_q;
@@ -499,14 +525,14 @@ module embnic_bag_issue
         s8_push        = s8_q.init || s8_contributes || s8_q.last;
 
         s8_state_next = s8_state;
-        if (s8_q.init) begin
-            s8_state_next.any   = 1'b1;
-            s8_state_next.count = s8_q.init_count;
-        end else begin
-            s8_state_next.any        = s8_state.any || s8_contributes;
+        s8_state_next.any = s8_state.any || s8_q.init || s8_contributes;
+        if (!s8_q.init) begin
             s8_state_next.count      = s8_contributes ? s8_count_up : s8_state.count;
             s8_state_next.table_seen = 1'b1;
-            if (!s8_state.table_seen) s8_state_next.tbl = s8_key_q.tbl;
+            if (!s8_state.table_seen) begin
+                s8_state_next.tbl          = s8_key_q.tbl;
+                s8_state_next.mul_then_add = s8_mul_then_add_q;
+            end
         end
 
         s8_record = '{
@@ -514,17 +540,18 @@ module embnic_bag_issue
             slot:         s8_q.slot,
             ctx:          s8_q.ctx,
             tbl:          s8_key_q.tbl,
-            row:          s8_key_q.row,
+            row:          s8_q.init ? ROW_W'(s8_q.where) : s8_key_q.row,
             unit:         s8_unit_q,
             vec_beats:    s8_q.vec_beats,
             row_beats:    s8_q.row_beats,
             first:        !s8_state.any,
+            spaced:       s8_state.any,
             last:         s8_q.last,
             dim:          s8_q.dim,
             dtype:        s8_q.dtype,
-            pooling:      s8_pooling_q,
+            pooling:      s8_q.init ? s8_ctx_pooling_q : s8_pooling_q,
             partial:      s8_q.partial,
-            mul_then_add: s8_mul_then_add_q,
+            mul_then_add: s8_q.init ? s8_state.mul_then_add : s8_mul_then_add_q,
             weight:       s8_weight_q,
             count:        s8_state_next.count,
             rsp_addr:     s8_q.rsp_addr
@@ -644,6 +671,7 @@ module embnic_bag_issue
         beats:        beats,
         beat_base:    beat_base_q,
         first:        record.first,
+        spaced:       record.spaced,
         last:         record.last,
         first_seg:    first_seg,
         last_seg:     last_seg,
@@ -681,7 +709,7 @@ module embnic_bag_issue
 
     // Fields that only some stages need, word addresses beyond the key store, descriptor fields of
     // later versions.
-    wire unused = &{1'b0, bag, s1_bag.first, s8_q, s2_word_q, s8_key_q.last, s6_high_q, s7_desc};
+    wire unused = &{1'b0, bag, s1_bag.first, s1_bag.piece, s8_q, s2_word_q, s8_key_q.last, s6_high_q, s7_desc};
 
     // Assertions
     `EMBNIC_STABLE(bag_stable, s_axis_bag_tvalid, s_axis_bag_tready, s_axis_bag_tdata,
@@ -701,14 +729,15 @@ module embnic_bag_issue
         "a row has no more lines than its slot places")
     `EMBNIC_NEVER(slot_twice, s1_valid_q && s2_valid_q && s1_slot_q == s2_q.slot,
         "a slot rests a cycle between two keys")
-    `EMBNIC_NEVER(picked_empty, s1_valid_q && s1_keys == '0,
-        "a slot is chosen only while it has keys")
+    `EMBNIC_NEVER(picked_empty, s1_valid_q && s1_keys == '0 && s1_merges == '0,
+        "a slot is chosen only while it has keys or partials")
     `EMBNIC_NEVER(bag_empty, s_axis_bag_tvalid && bag.keys == '0, "a bag has at least one entry")
     `EMBNIC_NEVER(bag_no_beats, s_axis_bag_tvalid && bag.vec_beats == '0,
         "a vector has at least one beat")
     `EMBNIC_COVER(starved, pick_valid && credit_q == '0, "no credit is left")
     `EMBNIC_COVER(no_place, (busy_q & ~room_q) != '0, "a slot waits for places in the cache")
     `EMBNIC_COVER(all_busy, busy_q == '1, "every slot holds a bag")
+    `EMBNIC_NEVER(merge_without_frame, accept && bag.merges != '0 && !bag.merge, "partials come with a MERGE")
     `EMBNIC_COVER(mixed_pooling, s8_valid_q && s8_status != s8_status_q,
         "tables of a bag or request disagree")
 endmodule

@@ -36,6 +36,7 @@ module embnic_cache_exec
     parameter int unsigned LINES      = 4096,// lines of the data RAM
     parameter int unsigned SLOTS      = 32,  // open bags, <= 64
     parameter int unsigned PLACES     = 512, // lines of the fetch buffer
+    parameter int unsigned INIT_BEATS = 512, // of the init RAM, a power of two: INIT_BANKS banks
     parameter int unsigned RAM_STYLE  = 3,   // of the data RAM, see embnic_ram_1r1w
     localparam int unsigned ID_W = $clog2(PLACES),
     localparam int unsigned LB_W = (LINE_BEATS == 1) ? 1 : $clog2(LINE_BEATS)
@@ -52,7 +53,8 @@ module embnic_cache_exec
     output      logic                       init_rd_en,
     output      logic [BEAT_W-1:0]          init_rd_addr,
     input  wire logic [DATA_W-1:0]          init_rd_data,        // 2 cycles after init_rd_en
-    output      logic                       init_release,        // pulse: the init RAM has been read
+    output      logic                       init_release,        // pulse: a bank of the init RAM has been read
+    output      logic [INIT_BANK_W-1:0]     init_release_bank,
     output      logic                       started_valid,       // pulse: an operation gave its first beat
     output      logic                       ended_valid,         // pulse: an operation gave its last beat: its place is free
     output      logic [SLOT_W-1:0]          event_slot,          // of both
@@ -83,11 +85,13 @@ module embnic_cache_exec
     localparam int unsigned DEPTH   = LINES * LINE_BEATS;
     localparam int unsigned RADDR_W = $clog2(DEPTH);
     localparam int unsigned WAIT_W  = $clog2(ACC_LOOP_LONG_CYCLES);
+    localparam int unsigned INIT_W  = $clog2(INIT_BEATS);
     localparam bit          BARE    = DATA_W == 128;  // a row's header is a stored beat of its own
 
     // E0: choose
 
     lookup_t           head;
+    init_t             where;         // of OP_INIT, in its key
     logic [1:0]        expand;
     logic [BEAT_W-1:0] number_q;      // vector beat of the operation
     logic [BEAT_W-1:0] vec_beat_q;    // of the vector, valid when number_q != 0
@@ -110,6 +114,7 @@ module embnic_cache_exec
     logic [INT_EXTRA_CYCLES:1]    long_q;               // index: cycles ago; a beat of a quantised row was issued
 
     assign head      = lookup_t'(s_axis_lookup_tdata);
+    assign where     = init_t'(head.key[SEG_W+:ROW_W]);
     assign is_row    = !head.load && !head.flush;
     assign expand    = is_row ? dtype_expand(head.dtype) : 2'd0;
     assign is_long   = is_row && dtype_quantised(head.dtype);
@@ -191,6 +196,7 @@ module embnic_cache_exec
     logic [LB_W-1:0]    e1_stored_q;
     logic               e1_release_q;
     logic [KEY_W-1:0]   e1_key_q;
+    logic [BEAT_W-1:0]  e1_init_q;     // the vector's first beat in the init RAM
     logic [DATA_W:0]    e3_ram;
     logic               e3_write;
     logic [RADDR_W-1:0] e3_addr;
@@ -211,8 +217,9 @@ module embnic_cache_exec
     assign fetch_rd_place = e1_place_q;
     assign fetch_rd_beat  = e1_stored_q;
     assign init_rd_en     = e1_load_q;
-    assign init_rd_addr   = e1_info_q.beat;
+    assign init_rd_addr   = e1_init_q + e1_info_q.beat;
     assign init_release   = e1_release_q;
+    assign init_release_bank = e1_init_q[INIT_W-1-:INIT_BANK_W];
 
     // E3: data
 
@@ -263,6 +270,7 @@ module embnic_cache_exec
             e1_place_q  <= ID_W'(head.place);
             e1_stored_q <= LB_W'(stored);
             e1_key_q    <= head.key;
+            e1_init_q   <= where.addr;
         end
         if (fire && !is_bare) begin
             vec_beat_q <= vec_beat + 1'b1;
@@ -311,7 +319,7 @@ module embnic_cache_exec
             e1_hit_q      <= fire && is_row && !head.miss;
             e1_load_q     <= fire && head.load;
             e1_write_q    <= fire && writes;
-            e1_release_q  <= fire && head.load && head.last_seg && op_end;
+            e1_release_q  <= fire && head.load && where.release_bank && head.last_seg && op_end;
             e2_valid_q    <= e1_valid_q;
             beat_valid_q  <= e3_valid;
             err_valid_q   <= e3_valid && e3_word[DATA_W];
@@ -325,7 +333,7 @@ module embnic_cache_exec
     end
 
     // The count of reads is the scheduler's.
-    wire unused = &{1'b0, head};
+    wire unused = &{1'b0, head, where};
 
     // Assertions
     `EMBNIC_STABLE(lookup_stable, s_axis_lookup_tvalid, s_axis_lookup_tready, s_axis_lookup_tdata,

@@ -5,7 +5,9 @@
 // Meaning        sum, mean: acc = fma(weight, x, first ? +0 : acc); mul_then_add rounds weight * x
 //                first. x is the element widened to fp32.
 //                max: the first row as it is; later an element replaces iff new > old (ordered).
-//                none, load: acc = x. flush: acc as it is, zeros when first.
+//                none: acc = x. flush: acc as it is, zeros when first.
+//                load (a partial): first: acc = x. Later it is merged: sum, mean: acc = acc + x, of
+//                any format; max: as above.
 //                int8, int4 (q with scale and bias): sum, mean:
 //                acc = fma(scale * weight, q, (first ? +0 : acc) + bias * weight), each product
 //                and sum rounded; max, none: x = fma(scale, q, bias), then as above.
@@ -15,14 +17,14 @@
 //                or bf16 table is rounded to the storage type before it, the count too; ties of
 //                bf16 go to even with mul_then_add, else away from zero. The quotient is fp32.
 //                Lanes from element dim on are padding: zeros, whatever the weight. A NaN that
-//                arithmetic makes is 0x7fc00000; max, none, load and flush keep bits.
+//                arithmetic makes is 0x7fc00000; max, none, a first load and flush keep bits.
 // Order          the beats of a bag leave in the order in which they came; means come later than
 //                others.
 // Back-pressure  none: one beat in every cycle is taken, and every result written.
 // Latency        SUM_LATENCY cycles from beat_valid to rsp_wr_en; a mean MEAN_LATENCY, more while
 //                others take the port. A row beat of int8 or int4 (long) INT_EXTRA_CYCLES more.
 // Throughput     one beat per cycle, bags of one key included.
-// Rules          beat v of a slot may be read (not first, not load) ACC_LOOP_CYCLES after it was
+// Rules          beat v of a slot may be read (not first) ACC_LOOP_CYCLES after it was
 //                last given, at the earliest; ACC_LOOP_LONG_CYCLES when that was a long beat. No
 //                short beat comes exactly INT_EXTRA_CYCLES after a long one: they would meet at the
 //                adder. All emitted beats of a bag carry the same pooling, dtype, mul_then_add,
@@ -132,10 +134,14 @@ module embnic_pool
     keep_t       keep_how, keep_how_late, keep_how_first, keep_how_addend, keep_how_keep;
     use_t        acc_use, acc_use_read, acc_use_addend;
     logic        is_row, is_long, is_fixed, is_sum;
+    logic        is_merge;  // a partial that is added, or compared
+    logic        adds;
     logic [15:0] elements_before, elements_left;
 
     assign info            = beat_t'(beat_info);
     assign is_row          = !info.load && !info.flush;
+    assign is_merge        = info.load && !info.first;
+    assign adds            = (is_row || is_merge) && is_sum;
     assign is_long         = is_row && dtype_quantised(info.dtype);
     assign is_fixed        = info.dtype == DTYPE_FIXED;
     assign is_sum          = info.pooling == POOLING_SUM || info.pooling == POOLING_MEAN;
@@ -144,7 +150,7 @@ module embnic_pool
 
     always_comb begin
         meta.addr     = ACC_W'({info.slot, info.beat[VEC_W-1:0]});
-        meta.sum      = is_long || (is_row && is_sum && !is_fixed);
+        meta.sum      = is_long || (adds && !is_fixed);
         meta.late_max = is_long && info.pooling == POOLING_MAX && !info.first;
         meta.emit     = info.last || info.flush;
         meta.divide   = info.pooling == POOLING_MEAN && !info.partial && !is_fixed
@@ -162,14 +168,14 @@ module embnic_pool
         endcase
 
         keep_how.late  = is_long;
-        keep_how.max   = is_row && !is_long && info.pooling == POOLING_MAX;
+        keep_how.max   = (is_row || is_merge) && !is_long && info.pooling == POOLING_MAX;
         keep_how.fixed = is_fixed;
-        keep_how.add   = is_row && is_fixed && is_sum;
-        keep_how.row   = info.load || (is_row && !is_long
+        keep_how.add   = adds && is_fixed;
+        keep_how.row   = (info.load && info.first) || (is_row && !is_long
                                        && (info.pooling == POOLING_NONE
                                            || (info.pooling == POOLING_MAX && info.first)));
 
-        acc_use.read   = !info.first && !info.load && !(is_row && info.pooling == POOLING_NONE);
+        acc_use.read   = !info.first && !(is_row && info.pooling == POOLING_NONE);
         acc_use.none   = is_long && !is_sum;
     end
 
@@ -493,6 +499,8 @@ module embnic_pool
                   "quantised elements are integers below 256")
     `EMBNIC_NEVER(fixed_weighted, beat_valid && is_row && is_fixed && info.weight != FP32_ONE,
                   "fixed rows have no weights")
+    `EMBNIC_NEVER(merge_weighted, beat_valid && is_merge && info.weight != FP32_ONE,
+                  "partials have no weights")
     `EMBNIC_NEVER(slot_range, beat_valid && 32'(info.slot) >= SLOTS, "slot is below SLOTS")
     `EMBNIC_NEVER(beat_range, beat_valid && 32'(info.beat) >= VEC_BEATS,
                   "beat is below the longest vector")

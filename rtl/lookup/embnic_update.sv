@@ -280,6 +280,7 @@ module embnic_update
         beats:        last_seg ? beats_left : BEAT_W'(LINE_BEATS),
         beat_base:    beat_base_q,
         first:        1'b0,
+        spaced:        1'b0,
         last:         1'b0,
         first_seg:    seg_q == '0,
         last_seg:     last_seg,

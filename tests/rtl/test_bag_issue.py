@@ -19,6 +19,7 @@ from embnic_sim.runner import build_and_test, expect_build_failure
 NULL_ROW = (1 << 48) - 1
 ONE = 0x3F800000
 OP_ROW, OP_FLUSH, OP_INIT = 0, 1, 2
+BEAT_W = 9  # of an address in the init RAM
 SUM, MEAN, MAX, NONE = range(4)
 SEQUENTIAL, TREE, SPLIT, MEMO = range(4)
 BAD_REQUEST, UNKNOWN_TABLE, TABLE_MISMATCH, OUT_OF_RANGE = 1, 2, 3, 4
@@ -209,10 +210,13 @@ class IssueBench(Bench):
         request_pooling = self.poolings.setdefault(bag.fields["ctx"], pooling)
         if desc.get("order", 0) in (TREE, MEMO) or desc.get("remote") or desc.get("memo"):
             return UNSUPPORTED
+        if bag.fields.get("merge") and desc.get("order", 0) != SPLIT:
+            return UNSUPPORTED
         mismatch = (desc["dim"], desc.get("dtype", 0)) != (bag.fields["dim"], bag.fields["dtype"])
         if mismatch or (bag.fields.get("weighted") and pooling != SUM):
             return TABLE_MISMATCH
-        if pooling == NONE and (len(bag.entries) > 1 or bag.fields.get("init")):
+        more = bag.fields.get("init") or bag.fields.get("merges")
+        if pooling == NONE and (len(bag.entries) > 1 or more):
             return BAD_REQUEST
         if entry.row != NULL_ROW and entry.row >= desc["rows"]:
             return OUT_OF_RANGE
@@ -222,16 +226,25 @@ class IssueBench(Bench):
         """Work out the operations, errors and events of a bag."""
         fields = bag.fields
         init = bool(fields.get("init"))
-        count, something = fields.get("init_count", 0) if init else 0, init
+        merges, vector = fields.get("merges", 0), fields.get("init_addr", 0)
+        count, something = fields.get("init_count", 0), init
+        merged_as = {"pooling": 0, "mul_then_add": 0}
         if fields["first"]:
             self.poolings.pop(fields["ctx"], None)
         if init:
-            self.lines(bag, OP_INIT, {}, count=count, first=1, last=0)
+            where = int(not merges) << BEAT_W | vector % (1 << BEAT_W)
+            self.lines(bag, OP_INIT, {"row": where}, count=count, first=1, last=0)
+            vector += fields["vec_beats"]
         for number, entry in enumerate(bag.entries):
-            last = int(number == len(bag.entries) - 1)
+            last = int(number == len(bag.entries) - 1 and not merges)
             status = self.key_status(entry, bag, bag.entries[0].table)
             desc = self.descriptors.get(entry.table, {}) if entry.table < self.tables else {}
             null = entry.row == NULL_ROW
+            if number == 0:
+                merged_as = {
+                    "pooling": desc.get("pooling", SUM),
+                    "mul_then_add": desc.get("mul_then_add", 0),
+                }
             padding = (
                 not status
                 and not null
@@ -272,6 +285,16 @@ class IssueBench(Bench):
             }
             self.lines(bag, OP_ROW, row, count=count, first=int(not something), last=last)
             something = True
+        for left in range(merges, 0, -1):
+            last = int(left == 1)
+            partial = {
+                "row": last << BEAT_W | vector % (1 << BEAT_W),
+                "weight": ONE,
+                **merged_as,
+            }
+            self.lines(bag, OP_INIT, partial, count=count, first=int(not something), last=last)
+            self.expected_counts["evt_bag"] += last
+            vector, something = vector + fields["vec_beats"], True
 
     def lines(self, bag: Bag, kind: int, row: dict[str, int], **fields: int) -> None:
         """Append the operations of one row."""
@@ -296,6 +319,7 @@ class IssueBench(Bench):
                     "last_seg": int(seg == len(found) - 1),
                     "dim": bag.fields["dim"],
                     "partial": bag.fields.get("partial", 0),
+                    "spaced": 1 - fields["first"],
                     "rsp_addr": bag.fields["rsp_addr"],
                 }
             )
@@ -303,11 +327,15 @@ class IssueBench(Bench):
     def meaningless(self, op: dict[str, int]) -> set[str]:
         """Return the fields that mean nothing in this operation, and the slot, which is free."""
         names = {"slot"}
-        if op["kind"] != OP_ROW:
+        if op["kind"] == OP_INIT:
+            names.update(("tbl", "addr"))
+            if op["first"] and not op["last"]:  # taken as it is
+                names.update(("pooling", "weight", "mul_then_add"))
+        elif op["kind"] != OP_ROW:
             names.update(ROW_FIELDS)
         # The reply of a context with an error has no vectors: how they are pooled does not matter.
-        if op["kind"] == OP_INIT or op["ctx"] in {ctx for ctx, _ in self.expected_errors}:
-            names.add("pooling")
+        if op["ctx"] in {ctx for ctx, _ in self.expected_errors}:
+            names.update(("pooling", "mul_then_add"))
         return names
 
     # What comes out
@@ -364,7 +392,8 @@ class IssueBench(Bench):
             self.add_table(3, pooling=MEAN, padding_row=5)
             self.add_table(4, pooling=NONE)
             self.add_table(5, dim=17)
-            self.add_table(6, order=self.random.choice([TREE, SPLIT, MEMO]))
+            self.add_table(6, order=self.random.choice([TREE, SPLIT, SPLIT, MEMO]))
+            self.add_table(2, order=SPLIT, rows=90, padding_row=3, mul_then_add=1)
             self.add_table(high, pooling=MAX, rows=50)
 
     def random_entries(self, table: int, number: int, trouble: float) -> list[Entry]:
@@ -402,9 +431,13 @@ class IssueBench(Bench):
             weighted = self.random.randrange(2)
             init = self.random.random() < 0.2
             partial = self.random.randrange(2)
-            bags = 1 if init or partial else self.random.randrange(1, 5)
+            merge = int(self.random.random() < 0.2)
+            merges = self.random.choice([0, 1, 2, 5]) if merge else 0
+            bags = 1 if init or partial or merge else self.random.randrange(1, 5)
             # One table a request where tables may disagree in pooling: which of two bags is first is not fixed.
             table = self.random.randrange(self.tables)
+            if merge and self.random.random() < 0.8:
+                table = min(2, self.tables - 1)
             for number in range(bags):
                 keys = self.random.choice([1, 1, 2, 3, self.random.randrange(1, 24)])
                 if (
@@ -429,7 +462,10 @@ class IssueBench(Bench):
                     weighted=weighted,
                     partial=partial,
                     init=int(init),
-                    init_count=self.random.choice([1, 2, 1 << 31]) if init else 0,
+                    merge=merge,
+                    merges=merges,
+                    init_addr=self.random.randrange(4) << 7,
+                    init_count=self.random.choice([1, 2, 1 << 31]) if init or merges else 0,
                     dim=dim,
                     dtype=self.descriptors.get(table, {}).get("dtype", 0)
                     if self.random.random() < 0.98
@@ -450,6 +486,14 @@ async def directed(dut: Any) -> None:
     bench.send([Entry(0, 9), Entry(0, 9)], ctx=3)
     await bench.settle()
     assert bench.board.compared == 2 + 1 + 2 + 3 + 1
+    bench.add_table(1, rows=100, order=SPLIT, pooling=MEAN, mul_then_add=1, padding_row=9)
+    more = {"merge": 1, "merges": 3, "init_count": 9, "init_addr": 128}
+    bench.send([Entry(1, 3), Entry(1, NULL_ROW)], ctx=4, **more)
+    bench.send([Entry(1, 9)], ctx=5, **more)  # the first partial is first of all
+    bench.send([Entry(1, 9), Entry(1, 2)], ctx=6, init=1, **more)
+    bench.send([Entry(1, NULL_ROW)], ctx=7, merge=1)  # partials without a key: an empty bag
+    await bench.settle()
+    assert bench.board.compared == 9 + 4 + 3 + 5 + 1
 
 
 @cocotb.test()
@@ -467,6 +511,15 @@ async def every_refusal(dut: Any) -> None:
         ({"order": TREE}, {}, Entry(1, 0), UNSUPPORTED),
         ({"order": MEMO}, {}, Entry(1, 0), UNSUPPORTED),
         ({"order": SPLIT}, {}, Entry(1, 0), 0),
+        ({"order": SPLIT}, {"merge": 1, "merges": 2, "init_count": 2}, Entry(1, 0), 0),
+        ({}, {"merge": 1, "merges": 2, "init_count": 2}, Entry(1, 0), UNSUPPORTED),
+        ({}, {"merge": 1}, Entry(1, 0), UNSUPPORTED),
+        (
+            {"order": SPLIT, "pooling": NONE},
+            {"merge": 1, "merges": 1, "init_count": 1},
+            Entry(1, 0),
+            BAD_REQUEST,
+        ),
         ({"memo": 1}, {}, Entry(1, 0), UNSUPPORTED),
         ({"remote": 1}, {}, Entry(1, 0), UNSUPPORTED),
         ({"dim": 15}, {}, Entry(1, 0), TABLE_MISMATCH),

@@ -12,6 +12,7 @@ from embnic_sim.bench import STALLS, Bench, Scoreboard, load_structs
 from embnic_sim.paths import rtl_root
 from embnic_sim.runner import build_and_test, expect_build_failure
 
+BANKS, INIT_BEATS = 4, 512
 COPIED = ("slot", "ctx", "first", "load", "flush", "last", "dim", "dtype", "pooling", "partial")
 COPIED = (*COPIED, "mul_then_add", "weight", "count")
 EXPAND = {"FP32": 0, "FP16": 1, "INT8": 2, "INT4_END": 3}
@@ -83,10 +84,10 @@ class ExecBench(Bench):
         self.ram_read_port(
             "init_rd", lambda addr: (addr + 1) * 0x0123456789ABCDEF & ((1 << self.width) - 1)
         )
-        self.releases = self.count("init_release")
+        self.releases = Scoreboard("releases")
+        self.monitor("init_release", ["init_release_bank"], self.releases.check)
         self.exec = [self.count(f"evt_exec_{name}") for name in ("beat", "hold")]
         self.error_rate = 0.0
-        self.wanted_releases = 0
         self.place = 0
         self.forget()
 
@@ -105,6 +106,7 @@ class ExecBench(Bench):
         """Forget all lines and beats."""
         self.forget()
         self.drops.reset()
+        self.releases.reset()
         await super().reset(cycles)
 
     def idle(self) -> bool:
@@ -146,10 +148,10 @@ class ExecBench(Bench):
         if beat["bare"]:
             return
         place = (beat["slot"], beat["beat"])
-        if beat["first"] or beat["load"]:  # nothing of the bag before is read any more
+        if beat["first"]:  # nothing of the bag before is read any more
             for later in range(beat["beat"], LONGEST):
                 self.issued.pop((beat["slot"], later), None)
-        if not beat["first"] and not beat["load"] and place in self.issued:
+        if not beat["first"] and place in self.issued:
             at, least = self.issued[place]
             assert self.cycle - at >= least, f"{place} too early"
         long = beat["dtype"] in self.long and not beat["load"] and not beat["flush"]
@@ -205,13 +207,14 @@ class ExecBench(Bench):
             } | fixed  # fmt: skip
             if kind in ("load", "flush"):
                 op |= {"header": 0, "chunk": 0}
-            op["wait_slot"] = int(not op["first"] and kind != "load")
+            op["wait_slot"] = int(not op["first"])
             self.ops.send(self.lookup_t.pack(op))
             self.wanted_ends += 1
             self._expect(op, kind, line)
 
     def _expect(self, op: dict[str, Any], kind: str, line: Line) -> None:
         poison, row = 1 << self.width, kind in ("miss", "hit")
+        where = op["key"] >> 8 & 511  # of the init RAM: in the place of the row's number
         expand = EXPAND[line.dtype] if row else 0
         shared = {name: op[name] for name in COPIED}
         beats: list[tuple[dict[str, int], int]] = []
@@ -222,13 +225,14 @@ class ExecBench(Bench):
             chunk = line.chunk + beat
             data = line.words[chunk >> expand] if row else 0
             if kind == "load":
-                data = (beat + 1) * 0x0123456789ABCDEF & (poison - 1)
+                data = ((where + beat) % INIT_BEATS + 1) * 0x0123456789ABCDEF & (poison - 1)
             done = int(op["last"] and op["last_seg"] and beat == line.beats - 1)
             own = {"beat": beat, "rsp_addr": (op["rsp_addr"] + beat) % (1 << 14), "done": done}
             own["sub"] = chunk % (1 << expand) if row else 0
             own["header"] = int(bool(row and line.header and not bare and beat == 0))
             beats.append((own, data))
-        self.wanted_releases += int(kind == "load" and op["last_seg"])
+        if kind == "load" and op["last_seg"] and op["key"] >> 8 + 9 & 1:
+            self.releases.expect(where * BANKS // INIT_BEATS)
         if kind == "miss":
             self.drops.expect(*[op["key"]] * sum(word >= poison for word in line.words))
         for own, word in beats:
@@ -266,7 +270,7 @@ async def stall_matrix(dut: Any) -> None:
             bench.gap = bench.stall(op_stall)
             bench.send(80)
             await bench.drain()
-    assert bench.releases.total == bench.wanted_releases
+    assert bench.releases.compared and not bench.releases.expected
     assert bench.started.total == bench.ended == bench.wanted_ends
     assert bench.drops.compared > 10
     assert all(counter.total for counter in bench.exec), "every kind of cycle was seen"

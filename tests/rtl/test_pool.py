@@ -196,11 +196,16 @@ class Bag:
     partial: bool = False
     mul_then_add: bool = False
     load: bool = False  # the first row is an accumulator
+    merges: int = 0  # so many rows at the end are partials of others
     flush: bool = False  # a flush ends the bag
     count: int = 0
     ctx: int = 0
     expected: list[int] = field(default_factory=list)
     clipped: int = 0  # elements of sums that saturate
+
+    def is_partial(self, k: int) -> bool:
+        """Row k is an accumulator or a partial."""
+        return (self.load and k == 0) or k >= len(self.rows) - self.merges
 
     @property
     def quantised(self) -> bool:
@@ -309,10 +314,11 @@ class PoolBench(Bench):
         may_weigh = pooling == "SUM" and dtype != "FIXED"
         weighted = bool(more.pop("weighted", may_weigh and rng.random() < 0.5))
         size = vec_beats * self.lanes
-        load = bool(more.get("load", False))
+        load, merges = bool(more.get("load", False)), int(more.get("merges", 0))
         data = []
         for k in range(rows):
-            kind = ("FIXED" if dtype == "FIXED" else "FP32") if load and k == 0 else dtype
+            partial = (load and k == 0) or k >= rows - merges
+            kind = ("FIXED" if dtype == "FIXED" else "FP32") if partial else dtype
             row = [self.element(rng, kind, special) for _ in range(dim)]
             data.append(row + [0] * (size - dim))
         quantised = dtype.startswith("INT")
@@ -329,7 +335,9 @@ class PoolBench(Bench):
         )
         if not bag.count:
             bag.count = (
-                rows if not bag.load else rng.randrange(rows, 1 << rng.choice((4, 12, 16, 24, 32)))
+                rows
+                if not (bag.load or bag.merges)
+                else rng.randrange(rows, 1 << rng.choice((4, 12, 16, 24, 32)))
             )
         bag.expected = self.result(bag)
         return bag
@@ -341,6 +349,9 @@ class PoolBench(Bench):
         rows = rng.choice((1, 1, 2, 3, 8)) if not flush else rng.choice((0, 0, 1, 3))
         if pooling == "NONE":
             rows, flush = 1, False
+        merges = 0
+        if pooling != "NONE" and not flush and rng.random() < 0.2:
+            merges = rng.randint(1, rows)
         return self.bag(
             pooling,
             rows=rows,
@@ -349,6 +360,7 @@ class PoolBench(Bench):
             partial=rng.random() < 0.2,
             mul_then_add=rng.random() < 0.4,
             load=rows > 0 and pooling != "NONE" and rng.random() < 0.2,
+            merges=merges,
             flush=flush,
         )
 
@@ -356,7 +368,11 @@ class PoolBench(Bench):
         """Return the accumulator after element x of row k."""
         names = {code: name.removeprefix("POOLING_") for name, code in self.poolings.items()}
         pooling, w = names[bag.pooling], bag.weights[k]
-        if bag.quantised:
+        if bag.is_partial(k):
+            if first:
+                return x
+            w = ONE
+        elif bag.quantised:
             if pooling in ("SUM", "MEAN"):
                 shifted = fma(ONE, acc, multiply(bag.biases[k], w))
                 return fma(multiply(bag.scales[k], w), x, shifted)
@@ -382,7 +398,7 @@ class PoolBench(Bench):
             acc = 0
             for k, row in enumerate(bag.rows):
                 x = row[element]
-                acc = x if bag.load and k == 0 else self._row(bag, k, x, acc, k == 0)
+                acc = self._row(bag, k, x, acc, k == 0)
             if divided and not bag.partial and bag.count:
                 acc = divide(acc, bag.count, bag.dtype, away=not bag.mul_then_add)
             out.append(acc)
@@ -466,7 +482,7 @@ class Feeder:
         bag, step = self.open[slot]
         operations = len(bag.rows) + bag.flush
         flush, last = bag.flush and step == len(bag.rows), step == operations - 1
-        load = bag.load and step == 0 and not flush
+        load = not flush and bag.is_partial(step)
         mean = (
             bag.pooling == bench.poolings["POOLING_MEAN"]
             and bag.dtype != "FIXED"
@@ -485,7 +501,7 @@ class Feeder:
                 "slot": slot,
                 "ctx": bag.ctx,
                 "beat": beat,
-                "first": int(step == 0 and not (load and bench.random.random() < 0.5)),
+                "first": int(step == 0),
                 "load": int(load),
                 "flush": int(flush),
                 "last": int(last),
@@ -494,7 +510,11 @@ class Feeder:
                 "pooling": bag.pooling,
                 "partial": int(bag.partial),
                 "mul_then_add": int(bag.mul_then_add),
-                "weight": bench.random.getrandbits(32) if flush or load else bag.weights[step],
+                "weight": ONE
+                if load
+                else bench.random.getrandbits(32)
+                if flush
+                else bag.weights[step],
                 "count": bag.count,
                 "rsp_addr": (bench.rsp_addr + beat) & 0x3FFF,
             }
@@ -596,6 +616,14 @@ async def directed(dut: Any) -> None:
     one("NONE", [nan_bits], nan_bits)
     one("SUM", [nan_bits], nan_bits, load=True, flush=True)  # a load keeps bits
     one("MAX", [ONE, two], two, load=True)
+    one("SUM", [ONE, two], three, merges=1)
+    one("SUM", [1 << 31], 1 << 31, merges=1)  # the first of all is taken as it is
+    one("SUM", [nan_bits], nan_bits, merges=1)
+    one("SUM", [ONE, nan_bits], NAN, merges=1)
+    one("MEAN", [ONE, two], 0x3F000000, merges=2, count=6)  # counts of others
+    one("MEAN", [ONE, two], three, merges=1, count=6, partial=True)
+    one("MAX", [ONE, two, nan_bits], two, merges=2)
+    one("SUM", [ONE, two], three, weights=[ONE, two], merges=1, mul_then_add=True)
     one("SUM", [0xBF800002, 0x3F800001], 0x28800000, weights=[ONE, 0x3F800001])  # fused
     one("SUM", [0xBF800002, 0x3F800001], 0, weights=[ONE, 0x3F800001], mul_then_add=True)
     one("SUM", [ONE], inf, weights=[inf])  # and the padding stays zero
@@ -642,6 +670,13 @@ async def directed(dut: Any) -> None:
     one("MAX", [0xFFFFFFFF, 1, bottom], 1, **fixed)
     one("NONE", [bottom], bottom, **fixed)
     one("SUM", [top, 1], top, load=True, flush=True, **fixed)
+    one("SUM", [1, top], top, merges=1, **fixed)
+    one("MAX", [0xFFFFFFFF, 1], 1, merges=1, **fixed)
+    one(
+        "SUM", [integer(3), two], 0x40A00000, merges=1, dtype="INT8", scales=[ONE, 0], biases=[0, 0]
+    )
+    one("MAX", [integer(3), two], three, merges=1, dtype="INT4", scales=[ONE, 0], biases=[0, 0])
+    one("MEAN", [0x3F802000, 0], half | 0x2000, merges=2, dtype="FP16")
 
     one("MEAN", [0x3F802000, 0], half | 0x2000, dtype="FP16")  # 1 + 2**-10 is an fp16
     one("SUM", [0x3F801000], 0x3F801000, dtype="FP16")  # a sum is not rounded
@@ -653,9 +688,9 @@ async def directed(dut: Any) -> None:
     one("MEAN", [0x3F808000], ONE, dtype="BF16", mul_then_add=True)
     one("MEAN", [0x3F808000], 0x3F808000, dtype="BF16", partial=True)
     await bench.drain()
-    assert bench.bags_done == 22 + 15 + 6 + 9
+    assert bench.bags_done == 22 + 8 + 15 + 6 + 5 + 9
     assert bench.feeder.issued > bench.bags_done
-    assert bench.saturations.total == bench.clipped == 3
+    assert bench.saturations.total == bench.clipped == 4
 
 
 @cocotb.test()
@@ -682,13 +717,19 @@ async def every_combination(dut: Any) -> None:
     for dtype, pooling, weighted, partial, mul_then_add in cases:
         if weighted and (pooling != "SUM" or dtype == "FIXED"):
             continue
-        for load, flush in ((False, False), (True, False), (False, True)):
-            if pooling == "NONE" and (load or flush):
+        for load, flush, merges in (
+            (False, False, 0),
+            (True, False, 0),
+            (False, True, 0),
+            (False, False, 1),
+            (False, False, 2),
+        ):
+            if pooling == "NONE" and (load or flush or merges):
                 continue
             bench.feeder.bags.append(
                 bench.bag(
                     pooling,
-                    rows=1 if pooling == "NONE" else bench.random.randint(1, 4),
+                    rows=1 if pooling == "NONE" else bench.random.randint(max(1, merges), 4),
                     vec_beats=bench.random.randint(1, limit),
                     special=0.2,
                     dtype=dtype,
@@ -696,13 +737,14 @@ async def every_combination(dut: Any) -> None:
                     partial=partial,
                     mul_then_add=mul_then_add,
                     load=load,
+                    merges=merges,
                     flush=flush,
                 )
             )
             made += 1
     bench.random.shuffle(bench.feeder.bags)
     await bench.drain()
-    assert bench.bags_done == made == 8 * 4 * (3 + 3 + 3 + 1) + 7 * 4 * 3
+    assert bench.bags_done == made == 8 * 4 * (5 + 5 + 5 + 1) + 7 * 4 * 5
     assert bench.saturations.total == bench.clipped > 0
 
 

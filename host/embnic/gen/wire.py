@@ -54,7 +54,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0xF7504B35
+CONTRACT_HASH: Final = 0x89015381
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
@@ -91,6 +91,7 @@ class Opcode(IntEnum):
     FILL = 8  # request: put rows into the cache (reserved)
     INVALIDATE = 9  # request: drop rows from the cache; answered by ACK or ERROR
     PREFETCH = 10  # request: fetch rows into the cache (reserved)
+    MERGE = 11  # request: a bag's keys and partials to be merged with them; answered by REPLY, PARTIAL or ERROR
     ERROR = 15  # reply: the request was refused; see the status
 
 
@@ -178,6 +179,7 @@ ACCEPTED_REQUESTS: Final = (
     Opcode.FILL,
     Opcode.INVALIDATE,
     Opcode.PREFETCH,
+    Opcode.MERGE,
 )
 
 # When several reasons hold, the first of this list is counted.

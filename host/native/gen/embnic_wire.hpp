@@ -8,7 +8,7 @@
 
 namespace embnic::wire {
 
-inline constexpr std::uint32_t kContractHash = 0xF7504B35u;
+inline constexpr std::uint32_t kContractHash = 0x89015381u;
 
 inline constexpr std::uint16_t kMagic = 0xEB1Cu;
 inline constexpr std::uint8_t kVersion = 1u;
@@ -37,6 +37,7 @@ enum class Opcode : std::uint8_t {
     FILL = 8,  // request: put rows into the cache (reserved)
     INVALIDATE = 9,  // request: drop rows from the cache; answered by ACK or ERROR
     PREFETCH = 10,  // request: fetch rows into the cache (reserved)
+    MERGE = 11,  // request: a bag's keys and partials to be merged with them; answered by REPLY, PARTIAL or ERROR
     ERROR = 15,  // reply: the request was refused; see the status
 };
 
@@ -141,6 +142,7 @@ inline constexpr bool is_request(std::uint8_t opcode) noexcept {
     case Opcode::FILL:
     case Opcode::INVALIDATE:
     case Opcode::PREFETCH:
+    case Opcode::MERGE:
         return true;
     default:
         return false;
