@@ -19,6 +19,7 @@ module embnic_core
     parameter int unsigned DATA_W      = 128,    // bus width, bits: 128 or 512
     parameter int unsigned SLOTS       = 4,      // open bags
     parameter int unsigned MAX_VEC64   = 8,      // longest vector in 64-byte units
+    parameter int unsigned TREE_K      = 8,      // most running sums of order TREE: 2, 4, 8, 16, or 0: none
     parameter int unsigned LINE_BYTES  = 64,     // cache line
     parameter int unsigned WAYS        = 2,      // cache ways
     parameter int unsigned SETS        = 8,      // cache sets
@@ -182,7 +183,7 @@ module embnic_core
         .cap_ctxs       (32'(CTXS)),
         .cap_clients    (32'(CLIENTS)),
         .cap_merge_units(32'(INIT_UNITS)),
-        .cap_tree_k     (32'd0),
+        .cap_tree_k     (32'(TREE_K)),
         .cap_features   (32'(GENERATOR)),
         .cap_buckets    (32'(BUCKETS)),
         .cap_error_log  (32'(ERROR_LOG)),
@@ -338,7 +339,8 @@ module embnic_core
     logic    evt_key, evt_key_null, evt_key_padding, evt_key_refused, evt_bag;
 
     embnic_bag_issue #(
-        .DATA_W(DATA_W), .SLOTS(SLOTS), .TABLES(TABLES), .KS_BEATS(KS_BEATS), .LINE_BYTES(LINE_BYTES), .PLACES(PLACES)
+        .DATA_W(DATA_W), .SLOTS(SLOTS), .TABLES(TABLES), .KS_BEATS(KS_BEATS), .LINE_BYTES(LINE_BYTES),
+        .MAX_VEC64(MAX_VEC64), .TREE_K(TREE_K), .PLACES(PLACES)
     ) u_bag_issue (
         .clk, .rst(dp_rst),
         .s_axis_bag_tdata (bag),
@@ -482,7 +484,7 @@ module embnic_core
     logic              pool_idle;
     logic [5:0]        evt_saturate;  // elements
 
-    embnic_pool #(.DATA_W(DATA_W), .SLOTS(SLOTS), .MAX_VEC64(MAX_VEC64)) u_pool (
+    embnic_pool #(.DATA_W(DATA_W), .SLOTS(SLOTS), .MAX_VEC64(MAX_VEC64), .TREE_EN(TREE_K != 0)) u_pool (
         .clk, .rst(dp_rst),
         .beat_valid  (vec_valid),
         .beat_info   (vec_info),

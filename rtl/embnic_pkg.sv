@@ -38,6 +38,9 @@ package embnic_pkg;
     localparam int unsigned INT_EXTRA_CYCLES     = 7;
     localparam int unsigned ACC_LOOP_LONG_CYCLES = ACC_LOOP_CYCLES + INT_EXTRA_CYCLES;
 
+    // A TREE's running sum b of a vector lies in its slot's accumulators, b's bits reversed from the top of the vector's
+    // beat address down: so for k sums a vector may take 1/k of the longest, whatever k.
+
     // Latency of the binary32 units, from valid_in to valid_out.
     localparam int unsigned FMA_STAGES = 13;
     localparam int unsigned MUL_STAGES = 6;
@@ -141,9 +144,16 @@ package embnic_pkg;
         dtype_quantised = dtype_expand(dtype) >= 2'd2;
     endfunction
 
+    // Running sums of floats are combined by the adder: the one that is added takes the place of a quantised row's integers,
+    // and so the long way. Everything else takes the place of a row.
+    function automatic logic combine_is_long(input pooling_e pooling, input dtype_e dtype);
+        combine_is_long = (pooling == POOLING_SUM || pooling == POOLING_MEAN) && dtype != DTYPE_FIXED;
+    endfunction
+
     typedef enum logic [1:0] {
         OP_ROW        = 2'd0,  // add one line of a row
-        OP_FLUSH      = 2'd1,  // emit the accumulator (zeros when first): the bag's last key contributed nothing
+        OP_FLUSH      = 2'd1,  // emit the accumulator (zeros when first): the bag's last key contributed nothing; or
+                               // combine two running sums of a TREE
         OP_INIT       = 2'd2,  // take a vector of the init RAM: as the accumulator when first, else merge it
         OP_INVALIDATE = 2'd3   // drop the line from the cache
     } op_kind_e;
@@ -161,7 +171,7 @@ package embnic_pkg;
         logic [SLOT_W-1:0]   slot;
         logic [CTX_W-1:0]    ctx;
         logic [TABLE_W-1:0]  tbl;
-        logic [ROW_W-1:0]    row;        // OP_INIT: init_t
+        logic [ROW_W-1:0]    row;        // OP_INIT: init_t; combine: the running sum that is added
         logic [SEG_W-1:0]    seg;
         logic [ADDR_W-1:0]   addr;       // byte address of the line in card memory, a multiple of 64
         dtype_e              dtype;      // how the row is stored
@@ -170,7 +180,9 @@ package embnic_pkg;
         logic [CHUNK_W-1:0]  chunk;      // where in the line its first vector beat lies, in chunks
         logic [BEAT_W-1:0]   beats;      // vector beats that the line gives: 1 .. LINE_BEATS << expand(dtype)
         logic [BEAT_W-1:0]   beat_base;  // the first of them within the vector
-        logic                first;      // nothing has been accumulated in this bag
+        logic [BANK_W-1:0]   bank;       // running sum of a TREE that it goes to; else 0
+        logic                combine;    // of OP_FLUSH: add another running sum
+        logic                first;      // nothing has been accumulated there in this bag
         logic                spaced;     // keeps the distance from the row before it in its slot
         logic                last;       // emit after this row
         logic                first_seg;  // first line of the row
@@ -194,6 +206,9 @@ package embnic_pkg;
         logic [SLOT_W-1:0]   slot;
         logic [CTX_W-1:0]    ctx;
         logic [BEAT_W-1:0]   beat;       // within the vector
+        logic [BANK_W-1:0]   bank;       // running sum of a TREE; else 0
+        logic                combine;    // no data: add to it the running sum that the next beat names
+        logic                fetch;      // that beat
         logic                first;      // ignore the accumulator
         logic                load;       // OP_INIT: the data is a partial; first: taken as it is
         logic                flush;      // data is to be ignored: emit the accumulator (zeros when first)

@@ -80,7 +80,7 @@ class Driver(Operations):
     """Drive one card over its three ports.
 
     `config` is the configuration the card must have been built as; None accepts any that this package knows. `dtypes`
-    and `orders` are what the card pools: with all rows on one card, split adds in key order.
+    and `orders` are what the card may be asked to pool; None: the orders that it says it has.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Driver(Operations):
         config: str | None = None,
         route: Route = DEFAULT_ROUTE,
         dtypes: frozenset[DType] = frozenset(DType),
-        orders: frozenset[Order] = frozenset({Order.SEQUENTIAL, Order.SPLIT}),
+        orders: frozenset[Order] | None = None,
     ) -> None:
         check_mtu(mtu)
         if config is not None and config not in CONFIGS:
@@ -106,7 +106,7 @@ class Driver(Operations):
         self._mtu = mtu
         self._route = route
         self._config = config
-        self.dtypes, self.orders = dtypes, orders
+        self.dtypes, self._orders = dtypes, orders
         self._tables: dict[str, Table] = {}
         self._numbers: dict[str, int] = {}
         self._addresses: dict[str, int] = {}
@@ -117,6 +117,14 @@ class Driver(Operations):
         self._limits: FrameLimits | None = None
         self._exchange: Exchange | None = None
         self._clients_full = False
+
+    @property
+    def orders(self) -> frozenset[Order]:
+        """Return the orders that the card pools in: with all rows on one card, split adds in key order."""
+        if self._orders is not None:
+            return self._orders
+        trees = {Order.TREE} if self.capabilities.tree_k else set()
+        return frozenset({Order.SEQUENTIAL, Order.SPLIT} | trees)
 
     # -- identity -----------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,9 @@
 // vector beat: it is read for each of them, and written once. A header that fills a stored beat of
 // its own (DATA_W = 128) leaves as one `bare` beat before the row's first.
 //
+// A beat of a `combine` leaves as two, one right behind the other: the running sum that is added to,
+// and a `fetch` of the one that is added.
+//
 // Order          as received; the beats of an operation ascending.
 // Back-pressure  on operations; the output cannot be stalled.
 // Latency        4 cycles from an operation at the input to its first beat, when nothing is to be
@@ -99,7 +102,9 @@ module embnic_cache_exec
     logic [BEAT_W-1:0] vec_beat, chunk, stored;
     logic [SUB_W-1:0]  sub;
     logic              header_gone_q; // the bare beat of this operation was given
+    logic              fetch_q;       // the second beat of a combine is due
     logic              is_row, is_long, is_bare, op_start, op_end, must_wait, collides, fire, writes;
+    logic              first_half, moves, vec_end;
 
     // Cycles in which the next row of a slot must not start. Loaded with every beat: when beat v
     // was issued in cycle t the next row may issue its beat 0 in cycle t + distance - v at the
@@ -117,17 +122,20 @@ module embnic_cache_exec
     assign where     = init_t'(head.key[SEG_W+:ROW_W]);
     assign is_row    = !head.load && !head.flush;
     assign expand    = is_row ? dtype_expand(head.dtype) : 2'd0;
-    assign is_long   = is_row && dtype_quantised(head.dtype);
+    assign is_long   = (is_row && dtype_quantised(head.dtype)) || (head.combine && combine_is_long(head.pooling, head.dtype));
+    assign first_half = head.combine && !fetch_q;
+    assign moves     = fire && !is_bare && !first_half;
     assign op_start  = number_q == '0;
     assign is_bare   = BARE && head.header && op_start && !header_gone_q;
-    assign op_end    = number_q == head.beats_m1 && !is_bare;
+    assign vec_end   = number_q == head.beats_m1 && !is_bare;
+    assign op_end    = vec_end && !first_half;
     assign vec_beat  = op_start ? head.beat_base : vec_beat_q;
     assign chunk     = op_start ? BEAT_W'(head.chunk) : chunk_q;
     assign stored    = is_bare ? '0 : chunk >> expand;
     assign writes    = head.miss && (op_start || sub == '0);
-    assign must_wait = op_start && !is_bare && head.wait_slot
+    assign must_wait = op_start && !is_bare && !fetch_q && head.wait_slot
         && blocked_q[head.slot[$clog2(SLOTS > 1 ? SLOTS : 2)-1:0]];
-    assign collides  = !is_long && long_q[INT_EXTRA_CYCLES];
+    assign collides  = !is_long && !fetch_q && long_q[INT_EXTRA_CYCLES];
     assign fire      = s_axis_lookup_tvalid && !must_wait && !collides;
 
     always_comb begin
@@ -173,11 +181,14 @@ module embnic_cache_exec
         info.slot         = head.slot;
         info.ctx          = head.ctx;
         info.beat         = vec_beat;
+        info.bank         = fetch_q ? head.key[SEG_W+:BANK_W] : head.bank;
+        info.combine      = first_half;
+        info.fetch        = fetch_q;
         info.first        = head.first;
         info.load         = head.load;
-        info.flush        = head.flush;
-        info.last         = head.last;
-        info.done         = head.last && head.last_seg && op_end;
+        info.flush        = head.flush && !head.combine;
+        info.last         = head.last && !fetch_q;
+        info.done         = head.last && !fetch_q && head.last_seg && vec_end;
         info.dim          = head.dim;
         info.pooling      = head.pooling;
         info.partial      = head.partial;
@@ -272,7 +283,7 @@ module embnic_cache_exec
             e1_key_q    <= head.key;
             e1_init_q   <= where.addr;
         end
-        if (fire && !is_bare) begin
+        if (moves) begin
             vec_beat_q <= vec_beat + 1'b1;
             chunk_q    <= chunk + 1'b1;
         end
@@ -288,6 +299,7 @@ module embnic_cache_exec
         if (rst) begin
             number_q      <= '0;
             header_gone_q <= 1'b0;
+            fetch_q       <= 1'b0;
             wait_q        <= '0;
             blocked_q     <= '0;
             near_q        <= '1;
@@ -309,11 +321,12 @@ module embnic_cache_exec
             evt_exec_hold <= 1'b0;
         end else begin
             if (fire) header_gone_q <= is_bare;
-            if (fire && !is_bare) number_q <= op_end ? '0 : number_q + 1'b1;
+            if (fire) fetch_q <= first_half;
+            if (moves) number_q <= op_end ? '0 : number_q + 1'b1;
             wait_q        <= wait_d;
             blocked_q     <= blocked_d;
             near_q        <= near_d;
-            long_q        <= {long_q[INT_EXTRA_CYCLES-1:1], fire && is_long && !is_bare};
+            long_q        <= {long_q[INT_EXTRA_CYCLES-1:1], fire && is_long && !is_bare && !fetch_q};
             e1_valid_q    <= fire;
             e1_miss_q     <= fire && head.miss;
             e1_hit_q      <= fire && is_row && !head.miss;
@@ -324,7 +337,7 @@ module embnic_cache_exec
             beat_valid_q  <= e3_valid;
             err_valid_q   <= e3_valid && e3_word[DATA_W];
             drop_valid_q  <= e3_write && fetch_rd_data[DATA_W];
-            started_valid <= fire && op_start && !is_bare;
+            started_valid <= fire && op_start && !is_bare && !fetch_q;
             ended_valid   <= fire && op_end;
             filled_valid  <= fire && op_end && head.miss;
             evt_exec_beat <= fire;
@@ -344,6 +357,7 @@ module embnic_cache_exec
         "a slot is below SLOTS")
     `EMBNIC_ASSUME(kind_legal, !s_axis_lookup_tvalid || 2'(head.miss) + 2'(head.load) + 2'(head.flush) <= 2'd1,
         "an operation is of one kind")
+    `EMBNIC_NEVER(pair_parted, fetch_q && !fire, "the two beats of a combine follow each other")
     `EMBNIC_NEVER(read_before_write, e3_write && e1_hit_q && e1_addr_q == e3_addr,
         "a read of a line comes after its fill was written")
     `EMBNIC_KNOWN(beat_known, beat_valid, "beat_valid is known after reset")

@@ -210,6 +210,8 @@ module embnic_row_cache
         looked_up.miss         = line_miss;
         looked_up.load         = op.kind == OP_INIT;
         looked_up.flush        = op.kind == OP_FLUSH;
+        looked_up.bank         = op.bank;
+        looked_up.combine      = op.combine;
         looked_up.header       = op.header && op.kind == OP_ROW;
         looked_up.chunk        = op.chunk;
         looked_up.beats_m1     = op.beats;

@@ -281,6 +281,8 @@ module embnic_update
         beat_base:    beat_base_q,
         first:        1'b0,
         spaced:        1'b0,
+        bank:          '0,
+        combine:       1'b0,
         last:         1'b0,
         first_seg:    seg_q == '0,
         last_seg:     last_seg,

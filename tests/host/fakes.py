@@ -176,7 +176,7 @@ class FakeCard:
             "CTXS": c.ctxs,
             "CLIENTS": c.clients,
             "MERGE_UNITS": 2 * c.max_vec64,
-            "TREE_K": 0,
+            "TREE_K": 16,
             "FEATURES": 0,
             "BUCKETS": 32,
             "ERROR_LOG": 64,

@@ -208,7 +208,9 @@ class IssueBench(Bench):
             return UNKNOWN_TABLE
         pooling = desc.get("pooling", SUM)
         request_pooling = self.poolings.setdefault(bag.fields["ctx"], pooling)
-        if desc.get("order", 0) in (TREE, MEMO) or desc.get("remote") or desc.get("memo"):
+        if desc.get("order", 0) == MEMO or desc.get("remote") or desc.get("memo"):
+            return UNSUPPORTED
+        if desc.get("order", 0) == TREE and not self.tree_fits(desc, bag):
             return UNSUPPORTED
         if bag.fields.get("merge") and desc.get("order", 0) != SPLIT:
             return UNSUPPORTED
@@ -222,6 +224,13 @@ class IssueBench(Bench):
             return OUT_OF_RANGE
         return TABLE_MISMATCH if entry.table != table or pooling != request_pooling else 0
 
+    def tree_fits(self, desc: dict[str, int], bag: Bag) -> bool:
+        """Whether the card has so many running sums, and room for them; and the bag is whole."""
+        k = 1 << desc.get("tree_k_log2", 0)
+        room = int(self.params["MAX_VEC64"]) * self.bpw // k
+        fits = 2 <= k <= int(self.params["TREE_K"]) and bag.fields["vec_beats"] <= room
+        return fits and not bag.fields.get("piece")
+
     def model(self, bag: Bag) -> None:
         """Work out the operations, errors and events of a bag."""
         fields = bag.fields
@@ -229,6 +238,13 @@ class IssueBench(Bench):
         merges, vector = fields.get("merges", 0), fields.get("init_addr", 0)
         count, something = fields.get("init_count", 0), init
         merged_as = {"pooling": 0, "mul_then_add": 0}
+        first_table = bag.entries[0].table
+        of_first = self.descriptors.get(first_table, {}) if first_table < self.tables else {}
+        k = 0  # running sums of a TREE whose tail follows
+        if of_first.get("valid") and of_first.get("order") == TREE and len(bag.entries) > 1:
+            k = 1 << of_first["tree_k_log2"] if self.tree_fits(of_first, bag) else 0
+            k = 0 if init or fields.get("merge") else k
+        added = 0  # rows
         if fields["first"]:
             self.poolings.pop(fields["ctx"], None)
         if init:
@@ -236,7 +252,7 @@ class IssueBench(Bench):
             self.lines(bag, OP_INIT, {"row": where}, count=count, first=1, last=0)
             vector += fields["vec_beats"]
         for number, entry in enumerate(bag.entries):
-            last = int(number == len(bag.entries) - 1 and not merges)
+            last = int(number == len(bag.entries) - 1 and not merges and not k)
             status = self.key_status(entry, bag, bag.entries[0].table)
             desc = self.descriptors.get(entry.table, {}) if entry.table < self.tables else {}
             null = entry.row == NULL_ROW
@@ -283,8 +299,26 @@ class IssueBench(Bench):
                 "mul_then_add": desc.get("mul_then_add", 0),
                 "pooling": desc.get("pooling", SUM),
             }
-            self.lines(bag, OP_ROW, row, count=count, first=int(not something), last=last)
-            something = True
+            where = {"first": int(not something), "last": last}
+            if desc.get("order") == TREE:
+                sums = 1 << desc["tree_k_log2"]
+                where |= {"bank": added % sums, "first": int(added < sums)}
+                where["spaced"] = int(added >= sums and added % sums == 0)
+            self.lines(bag, OP_ROW, row, count=count, **where)
+            something, added = True, added + 1
+        for source in range(k - 1, 0, -1):
+            last = int(source == 1)
+            if source < added:
+                to = source - (1 << source.bit_length() - 1)
+                held = min(added, k)
+                spaced = int(source & source + 1 == 0 or source == held - 1)
+                sums_added = {"row": source, "weight": ONE, **merged_as}
+                place = {"bank": to, "combine": 1, "first": 0, "spaced": spaced, "last": last}
+                self.lines(bag, OP_FLUSH, sums_added, count=count, **place)
+            elif last:
+                flush = {"pooling": merged_as["pooling"]}
+                self.lines(bag, OP_FLUSH, flush, count=count, first=int(not added), last=1)
+            self.expected_counts["evt_bag"] += last
         for left in range(merges, 0, -1):
             last = int(left == 1)
             partial = {
@@ -319,7 +353,7 @@ class IssueBench(Bench):
                     "last_seg": int(seg == len(found) - 1),
                     "dim": bag.fields["dim"],
                     "partial": bag.fields.get("partial", 0),
-                    "spaced": 1 - fields["first"],
+                    "spaced": fields.get("spaced", 1 - fields["first"]),
                     "rsp_addr": bag.fields["rsp_addr"],
                 }
             )
@@ -331,6 +365,8 @@ class IssueBench(Bench):
             names.update(("tbl", "addr"))
             if op["first"] and not op["last"]:  # taken as it is
                 names.update(("pooling", "weight", "mul_then_add"))
+        elif op["combine"]:
+            names.update(("tbl", "addr"))
         elif op["kind"] != OP_ROW:
             names.update(ROW_FIELDS)
         # The reply of a context with an error has no vectors: how they are pooled does not matter.
@@ -391,8 +427,10 @@ class IssueBench(Bench):
         if high >= 7:
             self.add_table(3, pooling=MEAN, padding_row=5)
             self.add_table(4, pooling=NONE)
-            self.add_table(5, dim=17)
-            self.add_table(6, order=self.random.choice([TREE, SPLIT, SPLIT, MEMO]))
+            self.add_table(6, order=self.random.choice([SPLIT, MEMO]))
+            pooling, log2 = self.random.choice([SUM, MEAN, MAX]), self.random.randrange(6)
+            padding = {"padding_row": 11} if self.random.random() < 0.5 else {}
+            self.add_table(5, order=TREE, tree_k_log2=log2, pooling=pooling, **padding)
             self.add_table(2, order=SPLIT, rows=90, padding_row=3, mul_then_add=1)
             self.add_table(high, pooling=MAX, rows=50)
 
@@ -462,6 +500,7 @@ class IssueBench(Bench):
                     weighted=weighted,
                     partial=partial,
                     init=int(init),
+                    piece=int(init or self.random.random() < 0.1),
                     merge=merge,
                     merges=merges,
                     init_addr=self.random.randrange(4) << 7,
@@ -509,6 +548,15 @@ async def every_refusal(dut: Any) -> None:
         ({"pooling": NONE}, {"weighted": 1}, Entry(1, 0), TABLE_MISMATCH),
         ({"pooling": NONE}, {"init": 1, "init_count": 1}, Entry(1, 0), BAD_REQUEST),
         ({"order": TREE}, {}, Entry(1, 0), UNSUPPORTED),
+        ({"order": TREE, "tree_k_log2": 5}, {}, Entry(1, 0), UNSUPPORTED),
+        ({"order": TREE, "tree_k_log2": 8}, {}, Entry(1, 0), UNSUPPORTED),
+        ({"order": TREE, "tree_k_log2": 1}, {"piece": 1}, Entry(1, 0), UNSUPPORTED),
+        (
+            {"order": TREE, "tree_k_log2": 1},
+            {"merge": 1, "merges": 2, "init_count": 2},
+            Entry(1, 0),
+            UNSUPPORTED,
+        ),
         ({"order": MEMO}, {}, Entry(1, 0), UNSUPPORTED),
         ({"order": SPLIT}, {}, Entry(1, 0), 0),
         ({"order": SPLIT}, {"merge": 1, "merges": 2, "init_count": 2}, Entry(1, 0), 0),
@@ -547,6 +595,38 @@ async def every_refusal(dut: Any) -> None:
         assert bench.errors[4, status] == int(bool(status)), (
             f"{table} {fields} {entry}: {bench.errors}"
         )
+
+
+@cocotb.test()
+async def trees(dut: Any) -> None:
+    """Every number of running sums with every number of rows; more sums than the card has are refused."""
+    bench = IssueBench(dut)
+    await bench.reset()
+    units = int(bench.params["MAX_VEC64"])
+    most = int(bench.params["TREE_K"])
+    combined = refused = 0
+    for log2 in (1, 2, 3, 4):
+        for vec64 in sorted({1, max(units >> log2, 1), max((units >> log2) + 1, 1)}):
+            if vec64 > units:
+                continue
+            bench.descriptors.clear()
+            bench.forget()
+            dim = 16 * vec64
+            bench.add_table(0, dim=dim, order=TREE, tree_k_log2=log2, rows=100, padding_row=9)
+            fits = 1 << log2 <= most and vec64 <= units >> log2
+            for rows in range(2 * (1 << log2) + 3):
+                entries = [Entry(0, bench.random.randrange(9)) for _ in range(rows)]
+                for _ in range(bench.random.randrange(4)):
+                    row = bench.random.choice([9, NULL_ROW])
+                    entries.insert(bench.random.randint(0, len(entries)), Entry(0, row))
+                bench.send(entries or [Entry(0, NULL_ROW)], ctx=rows, dim=dim)
+                combined += fits
+                refused += not fits
+                if rows % 3 == 0:
+                    await bench.settle()
+            await bench.settle()
+    assert refused, "no number of sums was refused"
+    assert combined or not most
 
 
 @cocotb.test()
@@ -739,9 +819,36 @@ async def reset_in_traffic(dut: Any) -> None:
 
 
 SETS = [
-    {"DATA_W": 128, "SLOTS": 4, "TABLES": 8, "KS_BEATS": 512, "LINE_BYTES": 64, "PLACES": 32},
-    {"DATA_W": 512, "SLOTS": 32, "TABLES": 256, "KS_BEATS": 256, "LINE_BYTES": 256, "PLACES": 16},
-    {"DATA_W": 128, "SLOTS": 2, "TABLES": 4, "KS_BEATS": 64, "LINE_BYTES": 1024, "PLACES": 16},
+    {
+        "DATA_W": 128,
+        "SLOTS": 4,
+        "TABLES": 8,
+        "KS_BEATS": 512,
+        "LINE_BYTES": 64,
+        "MAX_VEC64": 8,
+        "TREE_K": 8,
+        "PLACES": 32,
+    },
+    {
+        "DATA_W": 512,
+        "SLOTS": 32,
+        "TABLES": 256,
+        "KS_BEATS": 256,
+        "LINE_BYTES": 256,
+        "MAX_VEC64": 64,
+        "TREE_K": 16,
+        "PLACES": 16,
+    },
+    {
+        "DATA_W": 128,
+        "SLOTS": 2,
+        "TABLES": 4,
+        "KS_BEATS": 64,
+        "LINE_BYTES": 1024,
+        "MAX_VEC64": 64,
+        "TREE_K": 0,
+        "PLACES": 16,
+    },
 ]
 
 
@@ -763,6 +870,9 @@ def test_bag_issue(params: dict[str, int]) -> None:
         ("LINE_BYTES", 32, "LINE_BYTES must be a power of two from 64 to 4096"),
         ("LINE_BYTES", 96, "LINE_BYTES must be a power of two from 64 to 4096"),
         ("PLACES", 0, "PLACES must be 1 to 512"),
+        ("TREE_K", 3, "TREE_K must be 0, 2, 4, 8 or 16"),
+        ("MAX_VEC64", 6, "MAX_VEC64 must be a power of two"),
+        ("MAX_VEC64", 128, "MAX_VEC64 must be a power of two"),
     ],
 )
 def test_illegal_parameters_do_not_build(name: str, value: int, message: str) -> None:

@@ -13,7 +13,19 @@ from embnic_sim.paths import rtl_root
 from embnic_sim.runner import build_and_test, expect_build_failure
 
 BANKS, INIT_BEATS = 4, 512
-COPIED = ("slot", "ctx", "first", "load", "flush", "last", "dim", "dtype", "pooling", "partial")
+COPIED = (
+    "slot",
+    "ctx",
+    "bank",
+    "first",
+    "load",
+    "flush",
+    "last",
+    "dim",
+    "dtype",
+    "pooling",
+    "partial",
+)
 COPIED = (*COPIED, "mul_then_add", "weight", "count")
 EXPAND = {"FP32": 0, "FP16": 1, "INT8": 2, "INT4_END": 3}
 LONGEST = 40  # vector beats of a line
@@ -96,6 +108,7 @@ class ExecBench(Bench):
         self.model: dict[int, Line] = {}
         self.issued: dict[tuple[int, int], tuple[int, int]] = {}
         self.long_at: set[int] = set()
+        self.pair: int | None = None  # cycle of a combine whose fetch has not come
         self.filling: dict[int, int] = {}  # line -> fills that were sent and are not done
         self.filled_at: dict[int, int] = {}
         self.slots_sent: list[int] = []
@@ -147,6 +160,13 @@ class ExecBench(Bench):
         beat = self.beat_t.unpack(info)
         if beat["bare"]:
             return
+        if self.pair is not None:
+            assert beat["fetch"] and self.cycle == self.pair + 1, (
+                "a fetch is right behind its combine"
+            )
+        self.pair = self.cycle if beat["combine"] else None
+        if beat["fetch"]:
+            return
         place = (beat["slot"], beat["beat"])
         if beat["first"]:  # nothing of the bag before is read any more
             for later in range(beat["beat"], LONGEST):
@@ -154,12 +174,18 @@ class ExecBench(Bench):
         if not beat["first"] and place in self.issued:
             at, least = self.issued[place]
             assert self.cycle - at >= least, f"{place} too early"
-        long = beat["dtype"] in self.long and not beat["load"] and not beat["flush"]
+        row = not (beat["load"] or beat["flush"] or beat["combine"])
+        long = (row and beat["dtype"] in self.long) or bool(beat["combine"] and self.adds(beat))
         self.issued[place] = (self.cycle, self.loop + self.extra * int(long))
         if long:
             self.long_at.add(self.cycle)
         else:
             assert self.cycle - self.extra not in self.long_at, "two beats meet at the adder"
+
+    def adds(self, beat: dict[str, int]) -> bool:
+        """A combine goes through the adder."""
+        sums = (self.consts["POOLING_SUM"], self.consts["POOLING_MEAN"])
+        return beat["pooling"] in sums and beat["dtype"] != self.consts["DTYPE_FIXED"]
 
     def new_line(self, dtype: str, length: int) -> Line:
         """Return a line to be filled, of `length` vector beats (0: random)."""
@@ -179,7 +205,11 @@ class ExecBench(Bench):
         return Line(dtype, header, chunk, beats, words)
 
     def send(
-        self, number: int, kinds: str = "miss hit hit hit load flush", length: int = 0, **fixed: int
+        self,
+        number: int,
+        kinds: str = "miss hit hit hit load flush combine",
+        length: int = 0,
+        **fixed: int,
     ) -> None:
         """Queue rows of one line with what is in the fetch buffer, and expect their beats."""
         rng = self.random
@@ -198,14 +228,18 @@ class ExecBench(Bench):
                 self.fetched.words[self.place] = line.words
             op = {
                 "key": rng.getrandbits(71), "line": number_of_line, "place": self.place, "fills": number_of_line % 512,
-                "miss": kind == "miss", "load": kind == "load", "flush": kind == "flush", "header": line.header,
+                "miss": kind == "miss", "load": kind == "load", "flush": kind in ("flush", "combine"),
+                "header": line.header,
+                "bank": rng.getrandbits(4), "combine": kind == "combine",
                 "chunk": line.chunk, "beats_m1": line.beats - 1, "beat_base": 0, "last_seg": rng.getrandbits(1),
                 "slot": rng.randrange(self.slots), "ctx": rng.getrandbits(6), "first": rng.getrandbits(1),
                 "last": rng.getrandbits(1), "dim": rng.getrandbits(16), "dtype": self.consts[f"DTYPE_{line.dtype}"],
                 "pooling": rng.randrange(4), "partial": rng.getrandbits(1), "mul_then_add": rng.getrandbits(1),
                 "weight": rng.getrandbits(32), "count": rng.getrandbits(32), "rsp_addr": rng.getrandbits(14),
             } | fixed  # fmt: skip
-            if kind in ("load", "flush"):
+            if kind == "combine":
+                op["first"] = 0
+            if kind in ("load", "flush", "combine"):
                 op |= {"header": 0, "chunk": 0}
             op["wait_slot"] = int(not op["first"])
             self.ops.send(self.lookup_t.pack(op))
@@ -216,7 +250,8 @@ class ExecBench(Bench):
         poison, row = 1 << self.width, kind in ("miss", "hit")
         where = op["key"] >> 8 & 511  # of the init RAM: in the place of the row's number
         expand = EXPAND[line.dtype] if row else 0
-        shared = {name: op[name] for name in COPIED}
+        shared = {name: op[name] for name in COPIED} | {"combine": op["combine"]}
+        shared["flush"] = kind == "flush"
         beats: list[tuple[dict[str, int], int]] = []
         bare = row and line.header and self.width == 128
         if bare:
@@ -231,6 +266,9 @@ class ExecBench(Bench):
             own["sub"] = chunk % (1 << expand) if row else 0
             own["header"] = int(bool(row and line.header and not bare and beat == 0))
             beats.append((own, data))
+            if kind == "combine":
+                other = {"bank": where & 15, "combine": 0, "fetch": 1, "last": 0, "done": 0}
+                beats.append((own | other, data))
         if kind == "load" and op["last_seg"] and op["key"] >> 8 + 9 & 1:
             self.releases.expect(where * BANKS // INIT_BEATS)
         if kind == "miss":

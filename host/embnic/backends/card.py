@@ -54,6 +54,8 @@ class CardBackend:
             poolings=frozenset(Pooling),
             orders=driver.orders,
             max_dim=driver.capabilities.max_vec64 * 16,
+            max_tree_k=driver.capabilities.tree_k,
+            tree_vec64=driver.capabilities.max_vec64,
         )
         for table in self.tables.values():
             self.capabilities.check(table, name)

@@ -52,8 +52,10 @@ class ModelBackend:
         self.capabilities = Capabilities(
             dtypes=frozenset(DType),
             poolings=frozenset(Pooling),
-            orders=frozenset({Order.SEQUENTIAL, Order.SPLIT}),
+            orders=frozenset({Order.SEQUENTIAL, Order.SPLIT, Order.TREE}),
             max_dim=self.card.config.max_vec64 * 16,
+            max_tree_k=self.card.config.tree_k,
+            tree_vec64=self.card.config.max_vec64,
         )
         if len(self.tables) > self.card.config.tables:
             raise ConfigError(
