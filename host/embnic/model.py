@@ -61,6 +61,7 @@ class Latencies:
 
     decode: int = 12  # last beat of a frame in, to its first bag at embnic_bag_issue, less the walk
     request_gap: int = 3  # last bag of a request, to the walk over the next one
+    copy: int = 8  # of a request with an accumulator or partials, beside the beats of these
     known: int = 8  # choice of a bag's first key, to that of its last
     issue: int = 12  # choice of a slot, to its first operation at the cache
     key_queue: int = 32  # keys between that choice and the cut into lines

@@ -236,6 +236,7 @@ class _Operation:
     first_line: bool
     last: bool
     mean: bool
+    spread: int = 0  # of a combine, whose beats take two cycles: the vector's beats
     line: int = 0
     fills: int = 0
     reads: int = 0
@@ -505,7 +506,8 @@ class CardModel:
         self._walk_at = max(start, self._start_floor) - 1
         request.walked = True
         units = request.vec64 * (request.init + request.merges)
-        self._walk_at += units * 64 // p["bus_bytes"] + request.init + request.merges
+        vectors = request.init + request.merges
+        self._walk_at += units * 64 // p["bus_bytes"] + vectors + (p["copy"] if vectors else 0)
         return True
 
     def _may_send(self, number: int) -> bool:
@@ -645,6 +647,7 @@ class CardModel:
                     first_line=seg == 0,
                     last=last and seg + 1 == len(table.lines),
                     mean=table.mean and not request.partial,
+                    spread=sum(each.beats for each in table.lines) if combine else 0,
                 )
                 if row:
                     all_hit &= self._look_up(op, table, table_number, row_number, seg, out)
@@ -782,7 +785,7 @@ class CardModel:
         slot.started += 1
         slot.free = max(self._exec_free, now + p["alone"])
         if op.first_line:
-            slot.row_start, slot.row_long = now, op.long_format
+            slot.row_start, slot.row_long = now + op.spread, op.long_format
         if op.row:
             self._read_or_fill(op)
         if op.last:

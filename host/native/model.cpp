@@ -221,6 +221,7 @@ struct Operation {
     Time ready;  // its line has come, or it has passed the tag stage
     std::uint32_t line, fills, reads;
     std::int32_t beats, request;
+    std::int32_t spread;  // of a combine, whose beats take two cycles: the vector's beats
     bool row, fill, waits, long_format, first_line, last, mean;
 };
 
@@ -269,7 +270,7 @@ public:
         bank_busy_ = whole("bank_busy"), memory_bytes_ = whole("bytes_per_cycle");
         refresh_period_ = whole("refresh_period"), refresh_cycles_ = whole("refresh_cycles");
         jitter_ = whole("jitter_mean");
-        decode_ = whole("decode"), request_gap_ = whole("request_gap"), issue_ = whole("issue"), known_ = whole("known");
+        decode_ = whole("decode"), request_gap_ = whole("request_gap"), issue_ = whole("issue"), known_ = whole("known"), copy_ = whole("copy");
         queue_ = static_cast<std::size_t>(whole("key_queue")), tag_ = whole("tag"), fetch_ = whole("fetch");
         arrival_ = whole("arrival"), alone_ = whole("alone"), loop_ = whole("loop"), loop_long_ = whole("loop_long");
         filled_ = whole("filled"), credit_ = whole("credit"), pool_ = whole("pool"), pool_long_ = whole("pool_long");
@@ -472,7 +473,7 @@ private:
             walk_at_ = std::max(start, start_floor_) - 1;
             request.walked = true;
             const std::int64_t held = request.merges + (request.init ? 1 : 0);
-            walk_at_ += held * request.vec64 * 64 / bus_ + held;
+            walk_at_ += held * request.vec64 * 64 / bus_ + held + (held > 0 ? copy_ : 0);
         }
         const std::size_t end = static_cast<std::size_t>(splits_[walked_ + 1]);
         std::size_t stop = walk_key_;
@@ -604,6 +605,7 @@ private:
                 out = std::max(out, last_out_ + 1), last_out_ = out;
                 op.ready = out + tag_;
                 op.beats = combine ? 2 * line.beats : line.beats, op.request = slot.request;
+                if (combine) for (const Line &each : table.lines) op.spread += each.beats;
                 op.row = row, op.long_format = combine ? table.combine_long : row && table.long_format;
                 op.first_line = seg == 0, op.waits = waits;
                 op.last = last && seg + 1 == table.lines.size();
@@ -759,7 +761,7 @@ private:
         slot.ended[slot.started & (places_ - 1)] = exec_free_;
         slot.started++;
         slot.free = std::max(exec_free_, now_ + alone_);
-        if (op.first_line) slot.row_start = now_, slot.row_long = op.long_format;
+        if (op.first_line) slot.row_start = now_ + op.spread, slot.row_long = op.long_format;
         if (op.row) {
             Stamps &stamps = lines_[op.line];
             if (op.fill) stamps.done_fills++, stamps.done_reads = 0, stamps.filled = exec_free_ + filled_;
@@ -822,7 +824,7 @@ private:
     double rate_;
     Time base_latency_, hit_latency_, miss_latency_, bank_busy_, refresh_period_, refresh_cycles_, jitter_;
     std::int64_t banks_, row_bytes_, memory_bytes_;
-    Time decode_, request_gap_, issue_, known_, tag_, fetch_, arrival_, alone_, loop_, loop_long_, filled_, credit_, pool_;
+    Time decode_, request_gap_, issue_, known_, copy_, tag_, fetch_, arrival_, alone_, loop_, loop_long_, filled_, credit_, pool_;
     Time pool_long_, divide_, reply_, frame_gap_, host_, update_;
     std::size_t queue_ = 1;
 
