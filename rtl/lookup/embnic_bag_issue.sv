@@ -370,21 +370,6 @@ module embnic_bag_issue
         end
     end
 
-    always_ff @(posedge clk) begin
-        if (s7_tells) tree_q[s7_q.slot] <= s7_tree;
-        if (rst) begin
-            last_due_q <= '0;
-            known_q    <= '0;
-        end else begin
-            if (s1_valid_q) last_due_q[s1_slot_q] <= next_keys <= 16'd1;
-            if (s7_tells) known_q[s7_q.slot] <= 1'b1;
-            if (accept) begin
-                last_due_q[free_idx_q] <= 1'b0;
-                known_q[free_idx_q]    <= 1'b0;
-            end
-        end
-    end
-
     // ---------------------------------------------------------------------------------------------
     // s2 .. s4: read the key store, select key and weight
     // ---------------------------------------------------------------------------------------------
@@ -490,6 +475,8 @@ module embnic_bag_issue
     logic              s8_high_over_q, s8_high_same_q, s8_low_over_q;
     logic              s8_high_padding_q, s8_low_padding_q;
     logic              s8_null_q, s8_padding, s8_out_of_range, s8_mul_then_add_q;
+    logic              s8_is_tree_q;
+    logic [BANK_W-1:0] s8_mask_q;                // TREE: running sums, less one
     pooling_e          s8_pooling_q;
     logic [UNIT_W-1:0] s8_unit_q;
 
@@ -510,6 +497,21 @@ module embnic_bag_issue
     assign s7_tells = s7_valid_q && s7_q.start && !s7_q.last;
     assign s7_tree  = (!s7_q.init && !s7_q.merge && s7_exists_q && s7_desc.valid && s7_desc.order == ORDER_TREE && s7_tree_fits)
                       ? s7_desc.tree_k_log2[TREE_W-1:0] : '0;
+
+    always_ff @(posedge clk) begin
+        if (s7_tells) tree_q[s7_q.slot] <= s7_tree;
+        if (rst) begin
+            last_due_q <= '0;
+            known_q    <= '0;
+        end else begin
+            if (s1_valid_q) last_due_q[s1_slot_q] <= next_keys <= 16'd1;
+            if (s7_tells) known_q[s7_q.slot] <= 1'b1;
+            if (accept) begin
+                last_due_q[free_idx_q] <= 1'b0;
+                known_q[free_idx_q]    <= 1'b0;
+            end
+        end
+    end
 
     always_comb begin
         s7_status = STATUS_OK;
@@ -568,8 +570,6 @@ module embnic_bag_issue
     logic                         s8_contributes, s8_push;
     logic                         s8_load;            // a vector of the init RAM
     logic                         s8_combine;         // a running sum that holds a row is added
-    logic                         s8_is_tree_q;
-    logic [BANK_W-1:0]            s8_mask_q;          // TREE: running sums, less one
     logic [BANK_W-1:0]            s8_sum, s8_bank;
     logic                         s8_first, s8_spaced;
     record_t                      s8_record, s9_record_q;

@@ -34,7 +34,7 @@ module embnic_req_decode
     parameter int unsigned DATA_W    = 128,  // bus width, bits: 128 or 512
     parameter int unsigned KS_BEATS  = 512,  // key store, beats; power of two
     parameter int unsigned MAX_VEC64 = 8,    // longest vector in 64-byte units
-    parameter int unsigned INIT_UNITS = 16,  // a bank of the init RAM, 64-byte units; power of two
+    parameter int unsigned INIT_UNITS = 2 * MAX_VEC64,  // a bank of the init RAM, 64-byte units; power of two
     parameter int unsigned RSP_BEATS = 512   // reply buffer, beats; power of two; half for a reply
 ) (
     input  wire logic                            clk,
