@@ -868,7 +868,7 @@ async def longest_vectors(dut: Any) -> None:
 
 @cocotb.test()
 async def no_bubbles(dut: Any) -> None:
-    """With enough beats in open slots one beat a cycle is taken, and all is right."""
+    """With enough beats in open slots one beat a cycle is taken, of rows and of partials, and all is right."""
     bench = PoolBench(dut)
     for loop, dtypes in (
         (bench.loop, ("FP32", "FP16", "BF16", "FIXED")),
@@ -882,7 +882,10 @@ async def no_bubbles(dut: Any) -> None:
         bags = 6 * bench.slots
         for _ in range(bags):
             dtype = bench.random.choice(dtypes)
-            feeder.bags.append(bench.bag("SUM", rows=5, vec_beats=vec_beats, dtype=dtype))
+            merges = bench.random.choice((0, 2, 5)) if loop == bench.loop else 0
+            feeder.bags.append(
+                bench.bag("SUM", rows=5, vec_beats=vec_beats, dtype=dtype, merges=merges)
+            )
         await bench.drain()
         assert feeder.issued == bags * 5 * vec_beats
         assert feeder.last_cycle - feeder.first_cycle + 1 == feeder.issued, (
