@@ -19,6 +19,7 @@ module embnic_core
     parameter int unsigned DATA_W      = 128,    // bus width, bits: 128 or 512
     parameter int unsigned SLOTS       = 4,      // open bags
     parameter int unsigned MAX_VEC64   = 8,      // longest vector in 64-byte units
+    parameter int unsigned TREE_K      = 8,      // most running sums of order TREE: 2, 4, 8, 16, or 0: none
     parameter int unsigned LINE_BYTES  = 64,     // cache line
     parameter int unsigned WAYS        = 2,      // cache ways
     parameter int unsigned SETS        = 8,      // cache sets
@@ -107,7 +108,8 @@ module embnic_core
     localparam int unsigned BPW       = 512 / DATA_W;
     localparam int unsigned KS_AW     = $clog2(KS_BEATS);
     localparam int unsigned RSP_AW    = $clog2(RSP_BEATS);
-    localparam int unsigned INIT_N    = MAX_VEC64 * BPW;
+    localparam int unsigned INIT_UNITS = 2 * MAX_VEC64;       // of a bank of the init RAM: accumulator and partials of a bag
+    localparam int unsigned INIT_N    = INIT_BANKS * INIT_UNITS * BPW;
     localparam int unsigned INIT_AW   = $clog2(INIT_N);
     localparam int unsigned TBL_AW    = $clog2(TABLES);
     localparam int unsigned PLACES    = OPQ_DEPTH / SLOTS;    // operations of a slot in the cache
@@ -182,6 +184,8 @@ module embnic_core
         .cap_reply_vec64(32'(REPLY_MAX)),
         .cap_ctxs       (32'(CTXS)),
         .cap_clients    (32'(CLIENTS)),
+        .cap_merge_units(32'(INIT_UNITS)),
+        .cap_tree_k     (32'(TREE_K)),
         .cap_features   (32'(GENERATOR)),
         .cap_buckets    (32'(BUCKETS)),
         .cap_error_log  (32'(ERROR_LOG)),
@@ -268,6 +272,7 @@ module embnic_core
     bag_t               bag;
     logic               bag_valid, bag_ready;
     logic               init_wr_en, init_rd_en, init_release;
+    logic [INIT_BANK_W-1:0] init_release_bank;
     logic [BEAT_W-1:0]  init_wr_addr, init_rd_addr;
     logic [DATA_W-1:0]  init_wr_data, init_rd_data;
     frame_t             upd_frame;
@@ -279,7 +284,7 @@ module embnic_core
     logic               evt_request, evt_stall_alloc;
 
     embnic_req_decode #(
-        .DATA_W(DATA_W), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64), .RSP_BEATS(RSP_BEATS)
+        .DATA_W(DATA_W), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64), .INIT_UNITS(INIT_UNITS), .RSP_BEATS(RSP_BEATS)
     ) u_req_decode (
         .clk, .rst(dp_rst),
         .s_axis_frame_tdata (frame),
@@ -293,7 +298,7 @@ module embnic_core
         .m_axis_bag_tdata   (bag),
         .m_axis_bag_tvalid  (bag_valid),
         .m_axis_bag_tready  (bag_ready),
-        .init_wr_en, .init_wr_addr, .init_wr_data, .init_release,
+        .init_wr_en, .init_wr_addr, .init_wr_data, .init_release, .init_release_bank,
         .m_axis_upd_tdata   (upd_frame),
         .m_axis_upd_tvalid  (upd_valid),
         .m_axis_upd_tready  (upd_ready),
@@ -306,7 +311,7 @@ module embnic_core
         .evt_request, .evt_stall_alloc
     );
 
-    embnic_ram_1r1w #(.WIDTH(DATA_W), .DEPTH(INIT_N), .OUT_REG(1'b1)) u_init_ram (
+    embnic_ram_1r1w #(.WIDTH(DATA_W), .DEPTH(INIT_N), .STYLE(BUF_STYLE), .OUT_REG(1'b1)) u_init_ram (
         .clk,
         .wr_en(init_wr_en), .wr_addr(init_wr_addr[INIT_AW-1:0]), .wr_data(init_wr_data),
         .rd_en(init_rd_en), .rd_addr(init_rd_addr[INIT_AW-1:0]), .rd_data(init_rd_data)
@@ -337,7 +342,8 @@ module embnic_core
     logic    evt_key, evt_key_null, evt_key_padding, evt_key_refused, evt_bag;
 
     embnic_bag_issue #(
-        .DATA_W(DATA_W), .SLOTS(SLOTS), .TABLES(TABLES), .KS_BEATS(KS_BEATS), .LINE_BYTES(LINE_BYTES), .PLACES(PLACES)
+        .DATA_W(DATA_W), .SLOTS(SLOTS), .TABLES(TABLES), .KS_BEATS(KS_BEATS), .LINE_BYTES(LINE_BYTES),
+        .MAX_VEC64(MAX_VEC64), .TREE_K(TREE_K), .PLACES(PLACES)
     ) u_bag_issue (
         .clk, .rst(dp_rst),
         .s_axis_bag_tdata (bag),
@@ -441,7 +447,7 @@ module embnic_core
 
     embnic_row_cache #(
         .DATA_W(DATA_W), .LINE_BYTES(LINE_BYTES), .WAYS(WAYS), .SETS(SETS), .FETCHES(FETCHES), .MAX_BURST(MAX_BURST),
-        .OPQ_DEPTH(OPQ_DEPTH), .SLOTS(SLOTS), .RAM_STYLE(CACHE_STYLE)
+        .OPQ_DEPTH(OPQ_DEPTH), .SLOTS(SLOTS), .INIT_BEATS(INIT_N), .RAM_STYLE(CACHE_STYLE)
     ) u_row_cache (
         .clk, .rst(dp_rst),
         .s_axis_op_tdata (op),
@@ -454,7 +460,7 @@ module embnic_core
         .m_axi_rid, .m_axi_rdata, .m_axi_rresp, .m_axi_rlast,
         .m_axi_rvalid    (dp_rvalid),
         .m_axi_rready    (dp_rready),
-        .init_rd_en, .init_rd_addr, .init_rd_data, .init_release,
+        .init_rd_en, .init_rd_addr, .init_rd_data, .init_release, .init_release_bank,
         .beat_valid, .beat_info, .beat_data,
         .err_valid       (cache_err_valid),
         .err_ctx         (cache_err_ctx),
@@ -490,7 +496,7 @@ module embnic_core
     logic              pool_idle;
     logic [5:0]        evt_saturate;  // elements
 
-    embnic_pool #(.DATA_W(DATA_W), .SLOTS(SLOTS), .MAX_VEC64(MAX_VEC64)) u_pool (
+    embnic_pool #(.DATA_W(DATA_W), .SLOTS(SLOTS), .MAX_VEC64(MAX_VEC64), .TREE_EN(TREE_K != 0)) u_pool (
         .clk, .rst(dp_rst),
         .beat_valid  (vec_valid),
         .beat_info   (vec_info),

@@ -21,6 +21,12 @@ package embnic_pkg;
     localparam int unsigned ADDR_W  = 40;  // byte address in card memory: 1 TiB
     localparam int unsigned CHUNK_W = 4;   // chunk of a line at which its elements begin: 0 .. 8
     localparam int unsigned SUB_W   = 3;   // chunk within a stored bus beat: 0 .. 7
+    localparam int unsigned MERGE_W = 8;   // partials of a bag: up to 128
+    localparam int unsigned BANK_W  = 4;   // running sum of a TREE: up to 16
+
+    // Banks of the init RAM: accumulators and partials of so many bags are on their way at a time.
+    localparam int unsigned INIT_BANKS  = 4;
+    localparam int unsigned INIT_BANK_W = 2;
 
     // Cycles from the issue of a row beat to the first cycle in which the next row's same beat may be issued.
     // embnic_pool guarantees it; embnic_row_cache keeps it.
@@ -31,6 +37,9 @@ package embnic_pkg;
     // or the OP_FLUSH, follows ACC_LOOP_LONG_CYCLES after it at the earliest.
     localparam int unsigned INT_EXTRA_CYCLES     = 7;
     localparam int unsigned ACC_LOOP_LONG_CYCLES = ACC_LOOP_CYCLES + INT_EXTRA_CYCLES;
+
+    // A TREE's running sum b of a vector lies in its slot's accumulators, b's bits reversed from the top of the vector's
+    // beat address down: so for k sums a vector may take 1/k of the longest, whatever k.
 
     // Latency of the binary32 units, from valid_in to valid_out.
     localparam int unsigned FMA_STAGES = 13;
@@ -92,8 +101,12 @@ package embnic_pkg;
         logic [15:0]         keys;       // entries, null keys included; >= 1
         logic                weighted;   // entries are 16 bytes: key, weight, zero
         logic                partial;    // no mean division, reply with count
-        logic                init;       // accumulator waits in the init buffer
-        logic [CNT_W-1:0]    init_count; // keys that the accumulator already holds (>= 1 when init)
+        logic                piece;      // of a bag that is cut over frames: not of a table of order TREE
+        logic                merge;      // of a MERGE: of a table of order SPLIT only
+        logic                init;       // an accumulator waits in the init RAM, at init_addr
+        logic [MERGE_W-1:0]  merges;     // partials behind it there, of which each holds a key
+        logic [BEAT_W-1:0]   init_addr;
+        logic [CNT_W-1:0]    init_count; // keys that all of them hold
         logic [RSP_W-1:0]    rsp_addr;   // reply buffer address of the vector's first beat
         logic [BEAT_W-1:0]   vec_beats;
         logic [BEAT_W-1:0]   row_beats;  // bus beats of a row as stored
@@ -133,10 +146,17 @@ package embnic_pkg;
         dtype_quantised = dtype_expand(dtype) >= 2'd2;
     endfunction
 
+    // Running sums of floats are combined by the adder: the one that is added takes the place of a quantised row's integers,
+    // and so the long way. Everything else takes the place of a row.
+    function automatic logic combine_is_long(input pooling_e pooling, input dtype_e dtype);
+        combine_is_long = (pooling == POOLING_SUM || pooling == POOLING_MEAN) && dtype != DTYPE_FIXED;
+    endfunction
+
     typedef enum logic [2:0] {
         OP_ROW        = 3'd0,  // add one line of a row
-        OP_FLUSH      = 3'd1,  // emit the accumulator (zeros when first): the bag's last key contributed nothing
-        OP_INIT       = 3'd2,  // load the accumulator from the init buffer
+        OP_FLUSH      = 3'd1,  // emit the accumulator (zeros when first): the bag's last key contributed nothing; or
+                               // combine two running sums of a TREE
+        OP_INIT       = 3'd2,  // take a vector of the init RAM: as the accumulator when first, else merge it
         OP_INVALIDATE = 3'd3,  // drop the line's data from the cache
         OP_RELEASE    = 3'd4,  // the line is neither pinned nor locked any more
         OP_PREFETCH   = 3'd5,  // bring the line into the cache; gives no beats
@@ -153,13 +173,20 @@ package embnic_pkg;
         op_is_short = kind == OP_INVALIDATE || kind == OP_RELEASE;
     endfunction
 
+    // In the place of a row's number: which vector OP_INIT takes.
+    typedef struct packed {
+        logic [ROW_W-BEAT_W-2:0] unused;   // zero
+        logic                    release_bank; // nobody needs its bank afterwards
+        logic [BEAT_W-1:0]       addr;     // of its first beat in the init RAM
+    } init_t;
+
     // One line of one row of one bag. The lines of a row follow each other without other operations between.
     typedef struct packed {
         op_kind_e            kind;
         logic [SLOT_W-1:0]   slot;
         logic [CTX_W-1:0]    ctx;
         logic [TABLE_W-1:0]  tbl;
-        logic [ROW_W-1:0]    row;
+        logic [ROW_W-1:0]    row;        // OP_INIT: init_t; combine: the running sum that is added
         logic [SEG_W-1:0]    seg;
         logic [ADDR_W-1:0]   addr;       // byte address of the line in card memory, a multiple of 64
         dtype_e              dtype;      // how the row is stored
@@ -168,7 +195,10 @@ package embnic_pkg;
         logic [CHUNK_W-1:0]  chunk;      // where in the line its first vector beat lies, in chunks
         logic [BEAT_W-1:0]   beats;      // vector beats that the line gives: 1 .. LINE_BEATS << expand(dtype)
         logic [BEAT_W-1:0]   beat_base;  // the first of them within the vector
-        logic                first;      // nothing has been accumulated in this bag
+        logic [BANK_W-1:0]   bank;       // running sum of a TREE that it goes to; else 0
+        logic                combine;    // of OP_FLUSH: add another running sum
+        logic                first;      // nothing has been accumulated there in this bag
+        logic                spaced;     // keeps the distance from the row before it in its slot
         logic                last;       // emit after this row
         logic                first_seg;  // first line of the row
         logic                last_seg;   // last line of the row
@@ -191,8 +221,11 @@ package embnic_pkg;
         logic [SLOT_W-1:0]   slot;
         logic [CTX_W-1:0]    ctx;
         logic [BEAT_W-1:0]   beat;       // within the vector
+        logic [BANK_W-1:0]   bank;       // running sum of a TREE; else 0
+        logic                combine;    // no data: add to it the running sum that the next beat names
+        logic                fetch;      // that beat
         logic                first;      // ignore the accumulator
-        logic                load;       // take the data as the accumulator, bits unchanged (OP_INIT)
+        logic                load;       // OP_INIT: the data is a partial; first: taken as it is
         logic                flush;      // data is to be ignored: emit the accumulator (zeros when first)
         logic                last;       // emit
         logic                done;       // last beat of the bag's vector

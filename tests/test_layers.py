@@ -34,7 +34,7 @@ LAYERS = (
     ("operate",),
     ("card_tables",),
     ("driver",),
-    ("backends", "native", "model", "model_twin"),
+    ("backends", "native", "model", "model_twin", "shards"),
     ("bitstreams",),
     ("selector", "board"),
     ("serving", "batching"),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -28,7 +29,7 @@ from .errors import (
     DeviceTimeout,
     LinkError,
 )
-from .exchange import Exchange, Timing, Window
+from .exchange import Exchange, Pending, Timing, Window
 from .framing import (
     ETHERNET_BYTES,
     FrameLimits,
@@ -50,7 +51,7 @@ from .gen.wire import (
     Pooling,
     Status,
 )
-from .lookup import LookupPlanner, PartialResult
+from .lookup import LookupPlanner, PartialResult, Partials, Sink
 from .operate import Capabilities
 from .ports import Bus, Link, Memory
 from .registers import CARD_MAGIC
@@ -68,6 +69,7 @@ __all__ = ["DEFAULT_ROUTE", "Capabilities", "Driver", "PartialResult"]
 _log = logging.getLogger("embnic.driver")
 
 _T = TypeVar("_T")
+Plan = Callable[[LookupPlanner, Sink, PartialResult], Iterable[Pending]]
 
 DEFAULT_ROUTE = Route(
     Endpoint("02:00:00:00:00:01", "10.0.0.1"), Endpoint("02:00:00:00:00:02", "10.0.0.2")
@@ -78,7 +80,7 @@ class Driver(CardTables):
     """Drive one card over its three ports.
 
     `config` is the configuration the card must have been built as; None accepts any that this package knows. `dtypes`
-    and `orders` are what the card pools: with all rows on one card, split adds in key order.
+    and `orders` are what the card may be asked to pool; None: the orders that it says it has.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class Driver(CardTables):
         config: str | None = None,
         route: Route = DEFAULT_ROUTE,
         dtypes: frozenset[DType] = frozenset(DType),
-        orders: frozenset[Order] = frozenset({Order.SEQUENTIAL, Order.SPLIT}),
+        orders: frozenset[Order] | None = None,
     ) -> None:
         check_mtu(mtu)
         if config is not None and config not in CONFIGS:
@@ -100,10 +102,10 @@ class Driver(CardTables):
                 f"config is {config!r}.", allowed=", ".join(CONFIGS) + ".", do="Give one of these."
             )
         super().__init__(bus, memory, link, timing)
-        self.dtypes, self.orders = dtypes, orders
         self._mtu = mtu
         self._route = route
         self._config = config
+        self.dtypes, self._orders = dtypes, orders
         self._updates = UpdateSession(route)
         self._cache_setting = (
             1,
@@ -113,6 +115,14 @@ class Driver(CardTables):
         self._limits: FrameLimits | None = None
         self._exchange: Exchange | None = None
         self._clients_full = False
+
+    @property
+    def orders(self) -> frozenset[Order]:
+        """Return the orders that the card pools in: with all rows on one card, split adds in key order."""
+        if self._orders is not None:
+            return self._orders
+        trees = {Order.TREE} if self.capabilities.tree_k else set()
+        return frozenset({Order.SEQUENTIAL, Order.SPLIT} | trees)
 
     # -- identity -----------------------------------------------------------------------------------------------------
 
@@ -183,7 +193,10 @@ class Driver(CardTables):
         payload = payload_limit(self._mtu, found.ks_bytes)
         units = min((self._mtu - FRAME_OVERHEAD + ETHERNET_BYTES) // UNIT_BYTES, 255)
         self._limits = FrameLimits(
-            payload=payload, reply_vec64=found.reply_vec64, reply_units=units
+            payload=payload,
+            reply_vec64=found.reply_vec64,
+            reply_units=units,
+            merge_units=found.merge_units,
         )
         window = Window(
             frames=max(found.ctxs, 1), bytes=found.ks_bytes, beat=max(found.data_w // 8, 1)
@@ -228,12 +241,37 @@ class Driver(CardTables):
         When this raises, `result` still holds what was answered before. Bags that do not fit the card's frames are not
         done afterwards and counted in `result.too_long`.
         """
+        self._answer(result, LookupPlanner.requests)
+
+    def partials(self, result: PartialResult) -> None:
+        """Fill a prepared result with the partials of its bags: accumulators, and in `counts` the keys that they hold.
+
+        Errors and long bags as in `lookup`.
+        """
+        self._answer(result, LookupPlanner.partials)
+
+    def merge(self, result: PartialResult, owners: Mapping[str, Sequence[Partials]]) -> None:
+        """Answer the bags of a prepared result, each merged with its partials of other owners.
+
+        `owners` gives for each table the partials of all its bags, by ascending owner. The tables' order is `split`.
+        Errors and long bags as in `lookup`.
+        """
+        held = {name: [*parts] for name, parts in owners.items()}
+        for name in result.names:
+            if self._tables[name].order is not Order.SPLIT:
+                raise ConfigError(
+                    f"Table {name!r}: partials are merged in order {self._tables[name].order.name.lower()!r}.",
+                    allowed="tables of order 'split'.",
+                    do="Give the table order='split'.",
+                )
+        self._answer(result, lambda planner, sink, out: planner.merges(sink, out, held))
+
+    def _answer(self, result: PartialResult, plan: Plan) -> None:
+        """Send the requests that `plan` makes for each group of a result."""
         with self._errors("a lookup"):
             exchange = _attached(self._exchange)
             planner = LookupPlanner(self._route, self.limits, exchange)
-            requests = [
-                request for sink in result.sinks for request in planner.requests(sink, result)
-            ]
+            requests = [request for sink in result.sinks for request in plan(planner, sink, result)]
             try:
                 exchange.run(requests, doing="waiting for lookups")
             except DeviceFault as fault:

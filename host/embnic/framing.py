@@ -57,12 +57,13 @@ class FrameLimits:
     """What one request frame may hold.
 
     `payload` bytes, a multiple of 8; `reply_vec64` 64-byte units of vectors in its whole answer; `reply_units` 64-byte
-    units of payload in one reply frame.
+    units of payload in one reply frame; `merge_units` 64-byte units of accumulator and partials in one request.
     """
 
     payload: int
     reply_vec64: int
     reply_units: int
+    merge_units: int = 0
 
     def keys(self, *, weighted: bool, accumulator_vec64: int = 0) -> int:
         """Return how many keys fit a frame, behind an accumulator of so many 64-byte units (0: none)."""
@@ -72,6 +73,13 @@ class FrameLimits:
     def bags(self, vec64: int) -> int:
         """Return how many bags with results of `vec64` units a frame may ask for."""
         return min(self.reply_vec64 // vec64, MAX_FRAME_BAGS)
+
+    def partials(self, vec64: int, *, entries: int, weighted: bool, accumulator: bool) -> int:
+        """Return how many partials of `vec64` units fit a frame before so many entries."""
+        held = int(accumulator)
+        room = self.payload - entries * (16 if weighted else 8)
+        fit = room // ((vec64 + 1) * UNIT_BYTES) - held
+        return max(min(fit, self.merge_units // vec64 - held), 0)
 
     def rows(self, stored_vec64: int) -> int:
         """Return how many rows of `stored_vec64` units an UPDATE frame carries: client, sequence, keys,

@@ -61,6 +61,8 @@ class Latencies:
 
     decode: int = 12  # last beat of a frame in, to its first bag at embnic_bag_issue, less the walk
     request_gap: int = 3  # last bag of a request, to the walk over the next one
+    copy: int = 8  # of a request with an accumulator or partials, beside the beats of these
+    known: int = 8  # choice of a bag's first key, to that of its last
     issue: int = 12  # choice of a slot, to its first operation at the cache
     key_queue: int = 32  # keys between that choice and the cut into lines
     tag: int = 10  # operation at the cache, to its first beat in the pool, when it hits and nothing is before it
@@ -245,7 +247,8 @@ class Requests(NamedTuple):
     """Request frames: frame `i` has `keys[splits[i]:splits[i + 1]]`, with last bits.
 
     keys uint64 [K], splits int64 [n + 1], vec64 (units of a result) int64 [n], flags int64 [n]: WEIGHTED, ACCUMULATOR
-    (begins with one), PARTIAL (answers with one), AFTER (sent when the request before it was answered).
+    (begins with one), PARTIAL (answers with one), AFTER (sent when the request before it was answered); from bit 8 on
+    how many partials of other owners are merged with its bag, which is one then.
     """
 
     keys: NDArray[np.uint64]
@@ -290,7 +293,9 @@ class CardModel:
         cfg = self.config
         lines = lines_of(table, line_bytes=cfg.line_bytes, bus_bytes=cfg.data_w // 8)
         padding = -1 if table.padding_idx is None else table.padding_idx
-        where = np.array([base, table.stride_bytes, table.rows, padding], np.int64)
+        tree = table.tree_k or 0
+        adds = table.pooling in (Pooling.SUM, Pooling.MEAN) and table.dtype is not DType.FIXED
+        where = np.array([base, table.stride_bytes, table.rows, padding, tree, adds], np.int64)
         mean = table.pooling is Pooling.MEAN
         self._card.define(number, np.array(lines, np.int64), where, table.quantised, mean)
 
@@ -344,7 +349,12 @@ class CardModel:
 def _limits(config: CoreConfig, mtu: int) -> FrameLimits:
     payload = payload_limit(mtu, config.ks_beats * config.data_w // 8)
     units = min((mtu - FRAME_OVERHEAD + 14) // UNIT_BYTES, 255)
-    return FrameLimits(payload=payload, reply_vec64=config.reply_vec64, reply_units=units)
+    return FrameLimits(
+        payload=payload,
+        reply_vec64=config.reply_vec64,
+        reply_units=units,
+        merge_units=2 * config.max_vec64,
+    )
 
 
 def _parameters(

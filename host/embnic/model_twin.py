@@ -305,6 +305,8 @@ class _Table:
     padding: int
     long_format: bool
     mean: bool
+    tree: int  # running sums; 0: no tree
+    combine_long: bool
 
 
 @dataclass
@@ -318,6 +320,7 @@ class _Operation:
     first_line: bool
     last: bool
     mean: bool
+    spread: int = 0  # of a combine, whose beats take two cycles: the vector's beats
     line: int = 0
     fills: int = 0
     reads: int = 0
@@ -364,6 +367,10 @@ class _Request:
     def after(self) -> bool:
         return bool(self.flags & 8)
 
+    @property
+    def merges(self) -> int:
+        return self.flags >> 8
+
 
 @dataclass
 class _Slot:
@@ -379,6 +386,10 @@ class _Slot:
     request: int = 0
     init: bool = False
     any: bool = False
+    first: int = 0
+    first_at: int = -1
+    tail: int = 0
+    rows: int = 0
 
 
 COUNTS = (
@@ -434,8 +445,10 @@ class CardModel:
         if len(lines) > self._p["places"]:
             raise ValueError("a row must not have more lines than a slot has places")
         cut = [_Line(*line) for line in lines.tolist()]
-        base, stride, rows, padding = where.tolist()
-        self._tables[number] = _Table(cut, base, stride, rows, padding, long_format, mean)
+        base, stride, rows, padding, tree, combine_long = where.tolist()
+        self._tables[number] = _Table(
+            cut, base, stride, rows, padding, long_format, mean, tree, bool(combine_long)
+        )
 
     def run(
         self,
@@ -635,8 +648,9 @@ class CardModel:
         self._space_used += space
         self._walk_at = max(start, self._start_floor) - 1
         request.walked = True
-        if request.init:
-            self._walk_at += request.vec64 * 64 // p["bus_bytes"] + 64 // p["bus_bytes"]
+        units = request.vec64 * (request.init + request.merges)
+        vectors = request.init + request.merges
+        self._walk_at += units * 64 // p["bus_bytes"] + vectors + (p["copy"] if vectors else 0)
         return True
 
     def _may_send(self, number: int) -> bool:
@@ -658,7 +672,7 @@ class CardModel:
     def _payload(self, number: int) -> int:
         request = self._requests[number]
         entries: int = self._splits[number + 1] - self._splits[number]
-        held = (request.vec64 + 1) * 64 if request.init else 0
+        held = (request.vec64 + 1) * 64 * (request.init + request.merges)
         return entries * (16 if request.weighted else 8) + held
 
     def _send(self, number: int) -> None:
@@ -688,6 +702,8 @@ class CardModel:
         slot = self._slots[number]
         slot.key, slot.end, slot.request = self._walk_key, self._walk_stop, self._walked
         slot.init, slot.any = self._requests[self._walked].init, False
+        slot.first, slot.first_at, slot.rows = slot.key, -1, 0
+        slot.tail = self._requests[self._walked].merges
         slot.free = max(slot.free, now)
         self._busy |= 1 << number
         self._taken |= 1 << number
@@ -703,9 +719,14 @@ class CardModel:
     def _find_room(self, number: int) -> None:
         slot, bit, places = self._slots[number], 1 << number, self._p["places"]
         self._room &= ~bit
-        if not self._busy & bit or slot.key == slot.end:
+        if not self._busy & bit:
             return
-        lines = len(self._tables[self._keys[slot.key] >> 48 & 0x7FFF].lines)
+        if slot.first_at >= 0 and slot.end - slot.key <= 1:
+            known = slot.first_at + self._p["known"]
+            if self._now < known:
+                self._room_wheel.put(self._now, known, number)
+                return
+        lines = len(self._tables[self._keys[slot.end - 1] >> 48 & 0x7FFF].lines)
         if slot.issued + lines <= places:
             self._room |= bit
             return
@@ -720,46 +741,63 @@ class CardModel:
 
     def _pick(self, number: int) -> None:
         p, slot, counts, now = self._p, self._slots[number], self._counts, self._now
-        key = self._keys[slot.key]
+        key = self._keys[min(slot.key, slot.end - 1)]
         table_number, row_number = key >> 48 & 0x7FFF, key & NULL_ROW
         table = self._tables[table_number]
-        init, last, row = slot.init, False, False
+        request = self._requests[slot.request]
+        init, last, row, sums = slot.init, False, False, table.tree
+        if slot.first_at < 0:
+            slot.first_at = now
+        combine, partial, waits, makes = False, False, slot.any, False
         if init:
             slot.init = False
-        else:
+        elif slot.key < slot.end:
             slot.key += 1
-            last = slot.key == slot.end
+            if slot.key == slot.end and sums and slot.end - slot.first > 1:
+                slot.tail = sums - 1
+            last = slot.key == slot.end and not slot.tail
             null = row_number == NULL_ROW
             padding = not null and row_number == table.padding
             counts["keys"] += 1
             counts["keys_null"] += null
             counts["keys_padding"] += padding
             row = not null and not padding and row_number < table.rows
-        makes = init or row or last
+            if row and sums:
+                waits = slot.rows >= sums and slot.rows % sums == 0
+            slot.rows += row
+        else:
+            source, held = slot.tail, min(slot.rows, sums)
+            slot.tail -= 1
+            last = not slot.tail
+            partial = not sums
+            combine = not partial and source < held
+            if combine:
+                waits = source & (source + 1) == 0 or source == held - 1
+        makes = init or row or combine or partial or last
         out = max(now + p["issue"], self._last_out)
         if makes:
             all_hit = True
-            request = self._requests[slot.request]
             for seg, line in enumerate(table.lines):
                 out = max(out, self._last_out + 1)
                 self._last_out = out
                 op = _Operation(
                     ready=out + p["tag"],
-                    beats=line.beats,
+                    beats=2 * line.beats if combine else line.beats,
                     request=slot.request,
                     row=row,
-                    waits=slot.any,
-                    long_format=row and table.long_format,
+                    waits=waits,
+                    long_format=table.combine_long if combine else row and table.long_format,
                     first_line=seg == 0,
                     last=last and seg + 1 == len(table.lines),
                     mean=table.mean and not request.partial,
+                    spread=sum(each.beats for each in table.lines) if combine else 0,
                 )
                 if row:
                     all_hit &= self._look_up(op, table, table_number, row_number, seg, out)
                 self._push(number, op)
             if row:
                 counts["row_hits" if all_hit else "row_misses"] += 1
-        slot.any = slot.any or init or row
+        slot.any = slot.any or init or row or partial
         self._popped.popleft()
         self._popped.append(out if makes else now + p["issue"])
         self._picked, self._picked_at = number, now
@@ -903,7 +941,7 @@ class CardModel:
         slot.started += 1
         slot.free = max(self._exec_free, now + p["alone"])
         if op.first_line:
-            slot.row_start, slot.row_long = now, op.long_format
+            slot.row_start, slot.row_long = now + op.spread, op.long_format
         if op.row and op.has_line:
             self._read_or_fill(op)
         if op.last:

@@ -42,6 +42,8 @@ class Capabilities:
     reply_vec64: int
     ctxs: int
     clients: int
+    merge_units: int
+    tree_k: int
     features: int
     buckets: int
     error_log: int

@@ -53,6 +53,7 @@ __all__ = [
     "new_headers",
     "encode",
     "encode_lookup",
+    "encode_merge",
     "encode_update",
     "encode_invalidate",
     "encode_prefetch",
@@ -171,6 +172,36 @@ def encode_lookup(
     return _encode_parts(
         route, headers, [_rows(accumulators), (entries.payload(), entries.edges())]
     )
+
+
+def encode_merge(
+    route: Route,
+    headers: NDArray[np.void],
+    entries: Entries,
+    *,
+    partials: Bytes,
+    splits: Offsets,
+    accumulators: Bytes | None = None,
+) -> FrameBatch:
+    """Return MERGE frames: of each one bag, whose `entries` are its local keys.
+
+    `partials` uint8 [N, (1 + vec64) * 64] are count blocks and accumulators by ascending owner;
+    those of frame `f` are `splits[f]` to `splits[f + 1]`, int64 [n + 1]. `headers` and
+    `accumulators` as in `encode_lookup`.
+    """
+    if len(splits) != len(headers) + 1:
+        raise ConfigError(
+            f"partials are split for {len(splits) - 1} frames.", allowed=f"{len(headers)}."
+        )
+    headers = _with_counts(headers, Opcode.MERGE, entries, np.diff(splits))
+    if entries.weights is not None:
+        headers["flags"] |= np.uint8(Flag.WEIGHTED)
+    flat, edges = _rows(partials)
+    parts = [(flat, edges[splits]), (entries.payload(), entries.edges())]
+    if accumulators is not None:
+        headers["flags"] |= np.uint8(Flag.ACCUMULATOR)
+        parts = [_rows(accumulators), *parts]
+    return _encode_parts(route, headers, parts)
 
 
 def encode_update(

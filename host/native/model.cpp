@@ -223,6 +223,8 @@ struct Table {
     std::vector<Line> lines;
     std::uint64_t base = 0, stride = 0, rows = 0, padding = ~0ull;
     bool long_format = false, mean = false;
+    std::int32_t tree = 0;      // running sums; 0: no tree
+    bool combine_long = false;  // they are added by the adder
 };
 
 // Of one line of a row, from tag stage to pool.
@@ -230,6 +232,7 @@ struct Operation {
     Time ready;  // its line has come, or it has passed the tag stage
     std::uint32_t line, fills, reads;
     std::int32_t beats, request;
+    std::int32_t spread;  // of a combine, whose beats take two cycles: the vector's beats
     bool row, miss, fill, waits, long_format, first_line, last, mean;  // a miss that does not fill has no line
 };
 
@@ -241,7 +244,7 @@ struct Stamps {
 struct Request {
     Time done;
     std::int64_t bags_left;
-    std::int32_t vec64, bags;
+    std::int32_t vec64, bags, merges;
     bool walked, weighted, init, partial, after;
 };
 
@@ -254,6 +257,10 @@ struct Slot {
     std::size_t key = 0, end = 0;
     std::int32_t request = 0;
     bool init = false, any = false;
+    std::size_t first = 0;        // its first key
+    Time first_at = -1;           // when that, or its accumulator, was chosen
+    std::int64_t tail = 0;        // partials, or running sums, behind its keys
+    std::int64_t rows = 0;
 };
 
 class CardModel {
@@ -274,7 +281,7 @@ public:
         bank_busy_ = whole("bank_busy"), memory_bytes_ = whole("bytes_per_cycle");
         refresh_period_ = whole("refresh_period"), refresh_cycles_ = whole("refresh_cycles");
         jitter_ = whole("jitter_mean");
-        decode_ = whole("decode"), request_gap_ = whole("request_gap"), issue_ = whole("issue");
+        decode_ = whole("decode"), request_gap_ = whole("request_gap"), issue_ = whole("issue"), known_ = whole("known"), copy_ = whole("copy");
         queue_ = static_cast<std::size_t>(whole("key_queue")), tag_ = whole("tag"), fetch_ = whole("fetch");
         arrival_ = whole("arrival"), alone_ = whole("alone"), loop_ = whole("loop"), loop_long_ = whole("loop_long");
         filled_ = whole("filled"), credit_ = whole("credit"), pool_ = whole("pool"), pool_long_ = whole("pool_long");
@@ -296,7 +303,7 @@ public:
 
     void define(std::size_t number, const Ints2 &lines, Ints where, bool long_format, bool mean) {
         require(number < 256, "a table's number must be below 256");
-        require(where.shape(0) == 4, "a table has base, stride, rows and padding");
+        require(where.shape(0) == 6, "a table has base, stride, rows, padding, running sums and how they are added");
         require(lines.shape(0) >= 1 && lines.shape(0) <= std::min<std::size_t>(places_, 256),
                 "a row must not have more lines than a slot has places");
         if (tables_.size() <= number) tables_.resize(number + 1);
@@ -312,10 +319,11 @@ public:
         table.rows = static_cast<std::uint64_t>(where.data()[2]);
         table.padding = static_cast<std::uint64_t>(where.data()[3]);
         table.long_format = long_format, table.mean = mean;
+        table.tree = static_cast<std::int32_t>(where.data()[4]), table.combine_long = where.data()[5] != 0;
     }
 
     // Requests `keys[splits[i]:splits[i + 1]]` of results of `vec64[i]` units; flags: 1 weighted, 2 begins with an
-    // accumulator, 4 answers with one, 8 is sent when the request before it was answered.
+    // accumulator, 4 answers with one, 8 is sent when the request before it was answered; from bit 8 on partials to merge.
     void run(Keys keys, Ints splits, Ints vec64, Ints flags) {
         const std::size_t count = vec64.shape(0);
         require(splits.shape(0) == count + 1 && flags.shape(0) == count, "splits, vec64 and flags differ in length");
@@ -328,6 +336,7 @@ public:
             Request &request = requests_[i];
             request.vec64 = static_cast<std::int32_t>(vec64.data()[i]);
             request.weighted = bits & 1, request.init = bits & 2, request.partial = bits & 4, request.after = bits & 8;
+            request.merges = static_cast<std::int32_t>(bits >> 8);
             std::int64_t bags = 0;
             for (std::int64_t at = first; at < end; at++) {
                 bags += static_cast<std::int64_t>(keys.data()[at] >> 63);
@@ -522,7 +531,8 @@ private:
             space_used_ += space;
             walk_at_ = std::max(start, start_floor_) - 1;
             request.walked = true;
-            if (request.init) walk_at_ += request.vec64 * 64 / bus_ + 64 / bus_;
+            const std::int64_t held = request.merges + (request.init ? 1 : 0);
+            walk_at_ += held * request.vec64 * 64 / bus_ + held + (held > 0 ? copy_ : 0);
         }
         const std::size_t end = static_cast<std::size_t>(splits_[walked_ + 1]);
         std::size_t stop = walk_key_;
@@ -552,7 +562,7 @@ private:
     std::int64_t payload_of(std::size_t number) const {
         const Request &request = requests_[number];
         return (splits_[number + 1] - splits_[number]) * (request.weighted ? 16 : 8) +
-               (request.init ? (request.vec64 + 1) * 64 : 0);
+               (request.vec64 + 1) * 64 * (request.merges + (request.init ? 1 : 0));
     }
 
     void send(std::size_t number) {
@@ -579,6 +589,7 @@ private:
         Slot &slot = slots_[free_slot_];
         slot.key = walk_key_, slot.end = walk_stop_, slot.request = static_cast<std::int32_t>(walked_);
         slot.init = requests_[walked_].init, slot.any = false;
+        slot.first = slot.key, slot.first_at = -1, slot.rows = 0, slot.tail = requests_[walked_].merges;
         slot.free = std::max(slot.free, now_);
         busy_ |= Mask{1} << free_slot_;
         taken_ |= Mask{1} << free_slot_;
@@ -598,8 +609,12 @@ private:
         Slot &slot = slots_[number];
         const Mask bit = Mask{1} << number;
         room_ &= ~bit;
-        if ((busy_ & bit) == 0 || slot.key == slot.end) return;
-        const std::uint64_t lines = table_of(keys_[slot.key]).lines.size();
+        if ((busy_ & bit) == 0) return;
+        if (slot.first_at >= 0 && slot.end - slot.key <= 1 && now_ < slot.first_at + known_) {
+            room_wheel_.put(now_, slot.first_at + known_, number);
+            return;
+        }
+        const std::uint64_t lines = table_of(keys_[slot.end - 1]).lines.size();
         if (slot.issued + lines <= places_) {
             room_ |= bit;
             return;
@@ -613,20 +628,31 @@ private:
 
     void pick(unsigned number) {
         Slot &slot = slots_[number];
-        const std::uint64_t key = keys_[slot.key];
+        const std::uint64_t key = keys_[std::min(slot.key, slot.end - 1)];
         const bool init = slot.init;
-        bool last = false, makes = true, row = false;
+        bool last = false, makes = true, row = false, combine = false, partial = false, waits = slot.any;
         const Table &table = table_of(key);
+        if (slot.first_at < 0) slot.first_at = now_;
         const std::uint64_t number_of_row = key & 0xffffffffffffull;
         if (init) {
             slot.init = false;
-        } else {
-            last = ++slot.key == slot.end;
+        } else if (slot.key < slot.end) {
+            if (++slot.key == slot.end && table.tree > 0 && slot.end - slot.first > 1) slot.tail = table.tree - 1;
+            last = slot.key == slot.end && slot.tail == 0;
             counts_.keys++;
             const bool null = number_of_row == 0xffffffffffffull, padding = !null && number_of_row == table.padding;
             counts_.keys_null += null, counts_.keys_padding += padding;
             row = !null && !padding && number_of_row < table.rows;
             makes = row || last;
+            if (row && table.tree > 0) waits = slot.rows >= table.tree && slot.rows % table.tree == 0;
+            slot.rows += row;
+        } else {
+            const std::int64_t source = slot.tail--, held = std::min<std::int64_t>(slot.rows, table.tree);
+            last = slot.tail == 0;
+            partial = table.tree == 0;
+            combine = !partial && source < held;
+            if (combine) waits = (source & (source + 1)) == 0 || source == held - 1;
+            makes = partial || combine || last;
         }
         Time out = std::max(now_ + issue_, last_out_);
         if (makes) {
@@ -637,9 +663,10 @@ private:
                 Operation op{};
                 out = std::max(out, last_out_ + 1), last_out_ = out;
                 op.ready = out + tag_;
-                op.beats = line.beats, op.request = slot.request;
-                op.row = row, op.long_format = row && table.long_format;
-                op.first_line = seg == 0, op.waits = slot.any;
+                op.beats = combine ? 2 * line.beats : line.beats, op.request = slot.request;
+                if (combine) for (const Line &each : table.lines) op.spread += each.beats;
+                op.row = row, op.long_format = combine ? table.combine_long : row && table.long_format;
+                op.first_line = seg == 0, op.waits = waits;
                 op.last = last && seg + 1 == table.lines.size();
                 op.mean = table.mean && !request.partial;
                 if (row) look_up(op, table, key >> 48 & 0x7fff, number_of_row, seg, out, all_hit);
@@ -647,7 +674,7 @@ private:
             }
             if (row) (all_hit ? counts_.row_hits : counts_.row_misses)++;
         }
-        slot.any = slot.any || init || row;
+        slot.any = slot.any || init || row || partial;
         popped_[queue_at_] = makes ? out : now_ + issue_;
         queue_at_ = queue_at_ + 1 == queue_ ? 0 : queue_at_ + 1;
         picked_ = number, picked_at_ = now_;
@@ -821,7 +848,7 @@ private:
         slot.ended[slot.started & (places_ - 1)] = exec_free_;
         slot.started++;
         slot.free = std::max(exec_free_, now_ + alone_);
-        if (op.first_line) slot.row_start = now_, slot.row_long = op.long_format;
+        if (op.first_line) slot.row_start = now_ + op.spread, slot.row_long = op.long_format;
         if (op.row && has_line(op)) {
             Stamps &stamps = lines_[op.line];
             if (op.fill) stamps.done_fills++, stamps.done_reads = 0, stamps.filled = exec_free_ + filled_;
@@ -884,7 +911,7 @@ private:
     double rate_;
     Time base_latency_, hit_latency_, miss_latency_, bank_busy_, refresh_period_, refresh_cycles_, jitter_;
     std::int64_t banks_, row_bytes_, memory_bytes_;
-    Time decode_, request_gap_, issue_, tag_, fetch_, arrival_, alone_, loop_, loop_long_, filled_, credit_, pool_;
+    Time decode_, request_gap_, issue_, known_, copy_, tag_, fetch_, arrival_, alone_, loop_, loop_long_, filled_, credit_, pool_;
     Time pool_long_, divide_, reply_, frame_gap_, host_, update_, prefetch_;
     std::size_t queue_ = 1;
 

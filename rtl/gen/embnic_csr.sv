@@ -268,6 +268,8 @@ module embnic_csr (
         logic CAP_REPLY_VEC64;
         logic CAP_CTXS;
         logic CAP_CLIENTS;
+        logic CAP_MERGE_UNITS;
+        logic CAP_TREE_K;
         logic CAP_FEATURES;
         logic CAP_BUCKETS;
         logic CAP_ERROR_LOG;
@@ -570,6 +572,10 @@ module embnic_csr (
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h48);
         decoded_reg_strb.CAP_CLIENTS = cpuif_req_masked & (cpuif_addr == 12'h4c) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h4c);
+        decoded_reg_strb.CAP_MERGE_UNITS = cpuif_req_masked & (cpuif_addr == 12'h68) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h68);
+        decoded_reg_strb.CAP_TREE_K = cpuif_req_masked & (cpuif_addr == 12'h6c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h6c);
         decoded_reg_strb.CAP_FEATURES = cpuif_req_masked & (cpuif_addr == 12'h70) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h70);
         decoded_reg_strb.CAP_BUCKETS = cpuif_req_masked & (cpuif_addr == 12'h74) & !cpuif_req_is_wr;
@@ -1779,6 +1785,12 @@ module embnic_csr (
         end
         if(ad_low(rd_mux_addr) == ad_low(12'h4c)) begin
             readback_data_var[ad_hi(12'h4c)][31:0] = hwif_in.CAP_CLIENTS.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h68)) begin
+            readback_data_var[ad_hi(12'h68)][31:0] = hwif_in.CAP_MERGE_UNITS.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h6c)) begin
+            readback_data_var[ad_hi(12'h6c)][31:0] = hwif_in.CAP_TREE_K.value.next;
         end
         if(ad_low(rd_mux_addr) == ad_low(12'h70)) begin
             readback_data_var[ad_hi(12'h70)][31:0] = hwif_in.CAP_FEATURES.value.next;

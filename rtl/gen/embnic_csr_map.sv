@@ -46,6 +46,8 @@ module embnic_csr_map
     input  wire logic [31:0]  cap_reply_vec64,   // Largest reply of one request, in 64-byte units: bags * vec64.
     input  wire logic [31:0]  cap_ctxs,          // Requests in flight.
     input  wire logic [31:0]  cap_clients,       // Updating clients remembered.
+    input  wire logic [31:0]  cap_merge_units,   // 64-byte units of partials, its accumulator included, that one request may carry.
+    input  wire logic [31:0]  cap_tree_k,        // Most running sums of a table of order TREE, and at most CAP_MAX_VEC64 / vec64 of them; 0: none.
     input  wire logic [31:0]  cap_features,      // What was built beside the data path. Bit 0: the frame generator and its checker.
     input  wire logic [31:0]  cap_buckets,       // Buckets of each latency histogram.
     input  wire logic [31:0]  cap_error_log,     // Entries that the error log keeps.
@@ -120,6 +122,8 @@ module embnic_csr_map
     assign hwif_in.CAP_REPLY_VEC64.value.next = cap_reply_vec64;
     assign hwif_in.CAP_CTXS.value.next = cap_ctxs;
     assign hwif_in.CAP_CLIENTS.value.next = cap_clients;
+    assign hwif_in.CAP_MERGE_UNITS.value.next = cap_merge_units;
+    assign hwif_in.CAP_TREE_K.value.next = cap_tree_k;
     assign hwif_in.CAP_FEATURES.value.next = cap_features;
     assign hwif_in.CAP_BUCKETS.value.next = cap_buckets;
     assign hwif_in.CAP_ERROR_LOG.value.next = cap_error_log;

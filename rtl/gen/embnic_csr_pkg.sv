@@ -129,6 +129,22 @@ package embnic_csr_pkg;
 
     typedef struct {
         logic [31:0] next;
+    } capability_reg_desc_22855810__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_22855810__value__in_t value;
+    } capability_reg_desc_22855810__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_4dcd487a__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_4dcd487a__value__in_t value;
+    } capability_reg_desc_4dcd487a__in_t;
+
+    typedef struct {
+        logic [31:0] next;
     } capability_reg_desc_b2643fbc__value__in_t;
 
     typedef struct {
@@ -1447,6 +1463,8 @@ package embnic_csr_pkg;
         capability_reg_desc_ec16475d__in_t CAP_REPLY_VEC64;
         capability_reg_desc_ba61c875__in_t CAP_CTXS;
         capability_reg_desc_29eb4b30__in_t CAP_CLIENTS;
+        capability_reg_desc_22855810__in_t CAP_MERGE_UNITS;
+        capability_reg_desc_4dcd487a__in_t CAP_TREE_K;
         capability_reg_desc_b2643fbc__in_t CAP_FEATURES;
         capability_reg_desc_71bd2ec5__in_t CAP_BUCKETS;
         capability_reg_desc_01b7ca06__in_t CAP_ERROR_LOG;

@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'h1C976D68;
+    localparam logic [31:0] CONTRACT_HASH = 32'h38842F97;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -38,6 +38,7 @@ package embnic_wire_pkg;
         OPCODE_FILL       = 8'd8,   // request: write rows and bring them into the cache; answered by ACK or ERROR
         OPCODE_INVALIDATE = 8'd9,   // request: drop rows from the cache; answered by ACK or ERROR
         OPCODE_PREFETCH   = 8'd10,  // request: bring rows into the cache, hold or release them; answered by ACK
+        OPCODE_MERGE      = 8'd11,  // request: a bag's keys and partials to be merged with them; answered by REPLY, PARTIAL or ERROR
         OPCODE_ERROR      = 8'd15   // reply: the request was refused; see the status
     } opcode_e;
 
@@ -127,7 +128,7 @@ package embnic_wire_pkg;
         logic [15:0]  tenant;      // tenant
         logic [31:0]  request_id;  // chosen by the requester, copied to the reply
         logic [15:0]  first_bag;   // number of the frame's first bag within its request; in PREFETCH and FILL a Hold
-        logic [15:0]  bags;        // bags, or vectors of a reply, in this frame
+        logic [15:0]  bags;        // bags, or vectors of a reply, in this frame; in MERGE partials
         logic [15:0]  keys;        // entries; in REPLY and PARTIAL first_beat: the 64-byte unit at which a cut vector's piece starts
         logic [15:0]  dim;         // elements of a vector
         logic [15:0]  snapshot;    // snapshot asked for or answered from; 0 in this version

@@ -11,13 +11,21 @@
 //                two bags are open.
 // Errors         a key that fails a check is reported once on err_* and then treated as null: its
 //                row is never read.
-// Not handled    tables in the order TREE or MEMO, of memo rows, or on another card: UNSUPPORTED. In
-//                the order SPLIT the rows of this card are added in key order; partial sums of
-//                others follow later.
+// Not handled    tables in the order MEMO, of memo rows, or on another card, TREE with more running
+//                sums than TREE_K or than fit a slot beside each other, and bags of a TREE that are
+//                cut over frames: UNSUPPORTED.
 //
 // A key that contributes nothing (null, padding row, refused) makes no operation, unless it is its
 // bag's last: then OP_FLUSH tells the pool to emit. A bag with an initial accumulator begins with
-// OP_INIT.
+// OP_INIT; one with partials (order SPLIT only) ends with an OP_INIT for each of them, in the order in
+// which they lie in the init RAM. Whichever of accumulator, rows and partials comes first is first.
+//
+// In the order TREE the j-th row that contributes goes to running sum j mod k. Behind a bag's last key
+// its running sums are combined: k-1 items c = k-1 .. 1 add sum c to the one without c's highest bit,
+// so pairs of a distance k/2 come first, then k/4, down to 1. Those of which sum c holds no row are
+// dropped; where that is the last, OP_FLUSH emits sum 0. A row of sum 0, and the first pair of each
+// distance, keeps the distance from what came before; all others then do, too. So that the tail is
+// known when the last key is chosen, that key waits until the first has met its table.
 //
 // Nothing in the pipeline ever stalls: a key starts only with a credit for a place in the queue at
 // its end, and with a place in the cache for each of its operations: PLACES a slot, given back by
@@ -38,6 +46,8 @@ module embnic_bag_issue
     parameter int unsigned TABLES     = 8,    // table descriptors; power of two
     parameter int unsigned KS_BEATS   = 512,  // key store, beats; power of two
     parameter int unsigned LINE_BYTES = 64,   // cache line; power of two, 64 or more
+    parameter int unsigned MAX_VEC64  = 8,    // longest vector in 64-byte units; power of two
+    parameter int unsigned TREE_K     = 8,    // most running sums of a TREE: 2, 4, 8, 16, or 0: none
     parameter int unsigned PLACES     = 8,    // operations of a slot that the cache holds; not less than a row has lines
     localparam int unsigned TBL_AW    = $clog2(TABLES)
 ) (
@@ -100,11 +110,27 @@ module embnic_bag_issue
         $fatal(1, "LINE_BYTES must be a power of two from 64 to 4096");
     end
 
+    if (TREE_K != 0 && TREE_K != 2 && TREE_K != 4 && TREE_K != 8 && TREE_K != 16) begin : gen_bad_tree_k
+        $fatal(1, "TREE_K must be 0, 2, 4, 8 or 16");
+    end
+    if (MAX_VEC64 < 1 || (MAX_VEC64 & (MAX_VEC64 - 1)) != 0 || MAX_VEC64 * BPW >= (1 << BEAT_W)) begin : gen_bad_max_vec64
+        $fatal(1, "MAX_VEC64 must be a power of two, 1 to 64");
+    end
     if (PLACES < 1 || PLACES > 512) begin : gen_bad_places
         $fatal(1, "PLACES must be 1 to 512");
     end
 
     localparam int unsigned PLACES_W = $clog2(PLACES + 1);
+    localparam int unsigned TREE_W   = 3;                // log2 of a TREE's running sums; 0: no TREE
+    localparam int unsigned VEC_BEATS = MAX_VEC64 * BPW;
+
+    // Running sum c is added to the one without c's highest bit.
+    function automatic logic [BANK_W-1:0] combined_with(input logic [BANK_W-1:0] c);
+        combined_with = c;
+        for (int b = 0; b < int'(BANK_W); b++) begin
+            if (c[b]) combined_with = c & BANK_W'((1 << b) - 1);
+        end
+    endfunction
 
     // Operations that a key is cut into: as many as its row has lines, whatever becomes of it.
     function automatic logic [PLACES_W-1:0] lines_of(input logic [BEAT_W-1:0] row_beats);
@@ -115,9 +141,13 @@ module embnic_bag_issue
     typedef struct packed {
         logic [IDX_W-1:0]    slot;
         logic [CTX_W-1:0]    ctx;
-        logic                init;       // no key: load the accumulator
+        logic                init;       // no key: a vector of the init RAM,
+        logic                combine;    // or a running sum of a TREE
+        init_t               where;      // which one
+        logic                piece;
         logic                start;      // first item of its bag
         logic                last;       // last item of its bag
+        logic                merge;
         logic                weighted;
         logic                partial;
         logic [CNT_W-1:0]    init_count;
@@ -138,7 +168,10 @@ module embnic_bag_issue
         logic [UNIT_W-1:0]   unit;       // where the row begins, in units of 64 bytes
         logic [BEAT_W-1:0]   vec_beats;
         logic [BEAT_W-1:0]   row_beats;
+        logic [BANK_W-1:0]   bank;
+        logic                combine;
         logic                first;
+        logic                spaced;
         logic                last;
         logic [15:0]         dim;
         dtype_e              dtype;
@@ -218,8 +251,14 @@ module embnic_bag_issue
         end
     end
 
+    // The last of several keys, and what follows it, waits until it is known whether the table is a TREE.
+    logic [SLOTS-1:0]             last_due_q, known_q;
+    logic [SLOTS-1:0][TREE_W-1:0] tree_q;         // valid when known
+    logic                         s7_tells;
+    logic [TREE_W-1:0]            s7_tree;
+
     always_comb begin
-        pick_req = busy_q & room_q;
+        pick_req = busy_q & room_q & ~(last_due_q & ~known_q);
         if (s1_valid_q) pick_req[s1_slot_q] = 1'b0;
     end
 
@@ -271,7 +310,12 @@ module embnic_bag_issue
     logic [$bits(bag_t)-1:0] s1_bag_data;
     logic [WORD_W-1:0] s1_word, next_word, here_word;
     logic [15:0]       s1_keys, next_keys, here_keys;
-    logic              s1_init;
+    logic [MERGE_W-1:0] s1_merges, next_merges, here_merges;  // partials left
+    logic [BEAT_W-1:0] s1_vector, next_vector, here_vector;   // the next vector of the init RAM
+    logic              s1_load, s1_init;                      // the accumulator; no key
+    logic              s1_combine, s1_tail;                   // a running sum; the key before the first of them
+    logic [TREE_W-1:0] s1_tree;
+    init_t             s1_where;
 
     embnic_ram_1r1w #(.WIDTH($bits(bag_t)), .DEPTH(SLOTS), .STYLE(1)) u_bags (
         .clk,
@@ -283,28 +327,46 @@ module embnic_bag_issue
         .rd_data(s1_bag_data)
     );
 
-    embnic_ram_1r1w #(.WIDTH(WORD_W + 16), .DEPTH(SLOTS), .STYLE(1)) u_progress (
+    embnic_ram_1r1w #(.WIDTH(WORD_W + 16 + MERGE_W + BEAT_W), .DEPTH(SLOTS), .STYLE(1)) u_progress (
         .clk,
         .wr_en  (s1_valid_q),
         .wr_addr(s1_slot_q),
-        .wr_data({next_word, next_keys}),
+        .wr_data({next_word, next_keys, next_merges, next_vector}),
         .rd_en  (pick),
         .rd_addr(pick_idx),
-        .rd_data({here_word, here_keys})
+        .rd_data({here_word, here_keys, here_merges, here_vector})
     );
 
     assign s1_bag  = bag_t'(s1_bag_data);
     assign s1_word = s1_fresh_q ? s1_bag.word : here_word;
     assign s1_keys = s1_fresh_q ? s1_bag.keys : here_keys;
-    assign s1_init = s1_fresh_q && s1_bag.init;
-    assign s1_last = !s1_init && s1_keys == 16'd1;
+    assign s1_merges = s1_fresh_q ? s1_bag.merges : here_merges;
+    assign s1_vector = s1_fresh_q ? s1_bag.init_addr : here_vector;
+    assign s1_load   = s1_fresh_q && s1_bag.init;
+    assign s1_tree    = s1_fresh_q ? '0 : tree_q[s1_slot_q];
+    assign s1_init    = s1_load || s1_keys == '0;  // behind the last key only partials or running sums are left
+    assign s1_combine = s1_keys == '0 && s1_tree != '0;
+    assign s1_tail    = !s1_load && s1_keys == 16'd1 && s1_tree != '0;
+    assign s1_last    = !s1_load && !s1_tail && s1_keys <= 16'd1 &&
+                        s1_merges == (s1_keys == '0 ? MERGE_W'(1) : MERGE_W'(0));
 
     always_comb begin
-        next_word = s1_word;
-        next_keys = s1_keys;
-        if (!s1_init) begin
+        s1_where = '{unused: '0, release_bank: s1_load ? s1_merges == '0 : s1_last, addr: s1_vector};
+        if (s1_combine) s1_where = '{unused: '0, release_bank: 1'b0, addr: BEAT_W'(s1_merges)};
+    end
+
+    always_comb begin
+        next_word   = s1_word;
+        next_keys   = s1_keys;
+        next_merges = s1_merges;
+        next_vector = s1_vector;
+        if (s1_init) begin
+            next_vector = s1_vector + s1_bag.vec_beats;
+            if (!s1_load) next_merges = s1_merges - MERGE_W'(1);
+        end else begin
             next_word = s1_word + (s1_bag.weighted ? WORD_W'(2) : WORD_W'(1));
             next_keys = s1_keys - 16'd1;
+            if (s1_tail) next_merges = ~(~MERGE_W'(0) << s1_tree);
         end
     end
 
@@ -322,9 +384,13 @@ module embnic_bag_issue
         slot:       s1_slot_q,
         ctx:        s1_bag.ctx,
         init:       s1_init,
+        combine:    s1_combine,
+        piece:      s1_bag.piece,
+        where:      s1_where,
         start:      s1_fresh_q,
         last:       s1_last,
-        weighted:   s1_bag.weighted,
+        merge:      s1_bag.merge,
+        weighted:   s1_bag.weighted && !s1_init,
         partial:    s1_bag.partial,
         init_count: s1_bag.init_count,
         rsp_addr:   s1_bag.rsp_addr,
@@ -409,17 +475,50 @@ module embnic_bag_issue
     logic              s8_high_over_q, s8_high_same_q, s8_low_over_q;
     logic              s8_high_padding_q, s8_low_padding_q;
     logic              s8_null_q, s8_padding, s8_out_of_range, s8_mul_then_add_q;
+    logic              s8_is_tree_q;
+    logic [BANK_W-1:0] s8_mask_q;                // TREE: running sums, less one
     pooling_e          s8_pooling_q;
     logic [UNIT_W-1:0] s8_unit_q;
 
     assign s7_desc = descriptor_t'(desc_rd_data);
 
+    // Running sums that this card has, of vectors that leave room for them.
+    logic s7_tree_fits;
+    always_comb begin
+        s7_tree_fits = 1'b0;
+        for (int unsigned k = 1; k <= 4; k++) begin
+            if ((1 << k) <= TREE_K && s7_desc.tree_k_log2 == 4'(k)) begin
+                s7_tree_fits = !s7_q.piece && 32'(s7_q.vec_beats) <= VEC_BEATS >> k;
+            end
+        end
+    end
+
+    // The first item of a bag of several tells its slot. It does so once: the bag ends after that.
+    assign s7_tells = s7_valid_q && s7_q.start && !s7_q.last;
+    assign s7_tree  = (!s7_q.init && !s7_q.merge && s7_exists_q && s7_desc.valid && s7_desc.order == ORDER_TREE && s7_tree_fits)
+                      ? s7_desc.tree_k_log2[TREE_W-1:0] : '0;
+
+    always_ff @(posedge clk) begin
+        if (s7_tells) tree_q[s7_q.slot] <= s7_tree;
+        if (rst) begin
+            last_due_q <= '0;
+            known_q    <= '0;
+        end else begin
+            if (s1_valid_q) last_due_q[s1_slot_q] <= next_keys <= 16'd1;
+            if (s7_tells) known_q[s7_q.slot] <= 1'b1;
+            if (accept) begin
+                last_due_q[free_idx_q] <= 1'b0;
+                known_q[free_idx_q]    <= 1'b0;
+            end
+        end
+    end
+
     always_comb begin
         s7_status = STATUS_OK;
         if (!s7_exists_q || !s7_desc.valid) begin
             s7_status = STATUS_UNKNOWN_TABLE;
-        end else if (s7_desc.order == ORDER_TREE || s7_desc.order == ORDER_MEMO ||
-                s7_desc.remote || s7_desc.memo) begin
+        end else if ((s7_desc.order == ORDER_TREE && !s7_tree_fits) || s7_desc.order == ORDER_MEMO ||
+                (s7_q.merge && s7_desc.order != ORDER_SPLIT) || s7_desc.remote || s7_desc.memo) begin
             s7_status = STATUS_UNSUPPORTED;
         end else if (s7_desc.dim != s7_q.dim || s7_desc.dtype != s7_q.dtype ||
                      (s7_q.weighted && s7_desc.pooling != POOLING_SUM)) begin
@@ -431,6 +530,8 @@ module embnic_bag_issue
 
     always_ff @(posedge clk) begin
         s8_status_q       <= s7_status;
+        s8_is_tree_q      <= s7_desc.order == ORDER_TREE && TREE_K != 0;
+        s8_mask_q         <= BANK_W'(~(~32'd0 << s7_desc.tree_k_log2));
         s8_known_q        <= s7_exists_q && s7_desc.valid;
         s8_null_q         <= s7_null_q;
         s8_high_over_q    <= (64 - CUT)'(s7_key_q.row[ROW_W-1:CUT]) > s7_desc.rows[63:CUT];
@@ -452,6 +553,9 @@ module embnic_bag_issue
         logic               table_seen;
         logic [TABLE_W-1:0] tbl;
         logic               any;         // something was accumulated
+        logic [BANK_W-1:0]  next;        // TREE: running sum of the next row
+        logic               full;        // every running sum holds a row
+        logic               mul_then_add; // of the table
         logic [CNT_W-1:0]   count;
     } state_t;
 
@@ -464,6 +568,10 @@ module embnic_bag_issue
     logic [CNT_W-1:0]             s8_count_up;
     status_e                      s8_status;
     logic                         s8_contributes, s8_push;
+    logic                         s8_load;            // a vector of the init RAM
+    logic                         s8_combine;         // a running sum that holds a row is added
+    logic [BANK_W-1:0]            s8_sum, s8_bank;
+    logic                         s8_first, s8_spaced;
     record_t                      s8_record, s9_record_q;
     logic                         s9_valid_q;
 
@@ -478,7 +586,14 @@ module embnic_bag_issue
     );
 
     assign s8_ram         = state_t'(s8_ram_data);
-    assign s8_state       = s8_q.start ? '0 : s8_ram;
+    // What accumulator and partials hold is counted at the start: only the last count matters.
+    always_comb begin
+        s8_state = s8_ram;
+        if (s8_q.start) begin
+            s8_state       = '0;
+            s8_state.count = s8_q.init_count;
+        end
+    end
     assign s8_count_up    = s8_state.count + CNT_W'(1);
     assign s8_padding      = s8_high_padding_q && s8_low_padding_q && !s8_null_q;
     assign s8_out_of_range = (s8_high_over_q || (s8_high_same_q && s8_low_over_q)) && !s8_null_q;
@@ -496,35 +611,59 @@ module embnic_bag_issue
         if (s8_q.init) s8_status = STATUS_OK;
 
         s8_contributes = !s8_q.init && s8_status == STATUS_OK && !s8_null_q && !s8_padding;
-        s8_push        = s8_q.init || s8_contributes || s8_q.last;
+        s8_load        = s8_q.init && !s8_q.combine;
+        // What is counted of a TREE are its rows: sum c holds one when there are more than c.
+        s8_sum         = BANK_W'(s8_q.where.addr);
+        s8_combine     = s8_q.combine && (s8_state.full || s8_state.next > s8_sum);
+        s8_push        = s8_load || s8_combine || s8_contributes || s8_q.last;
+        s8_bank        = s8_combine ? combined_with(s8_sum)
+                       : (s8_contributes && s8_is_tree_q) ? s8_state.next : '0;
+
+        s8_first  = !s8_state.any;
+        s8_spaced = s8_state.any;
+        if (s8_contributes && s8_is_tree_q) begin
+            s8_first  = !s8_state.full;
+            s8_spaced = s8_state.full && s8_state.next == '0;
+        end
+        if (s8_combine) begin
+            s8_spaced = (s8_sum & (s8_sum + BANK_W'(1))) == '0
+                        || (!s8_state.full && s8_state.next == s8_sum + BANK_W'(1));
+        end
 
         s8_state_next = s8_state;
-        if (s8_q.init) begin
-            s8_state_next.any   = 1'b1;
-            s8_state_next.count = s8_q.init_count;
-        end else begin
-            s8_state_next.any        = s8_state.any || s8_contributes;
+        s8_state_next.any = s8_state.any || s8_load || s8_contributes;
+        if (s8_contributes && s8_is_tree_q) begin
+            s8_state_next.next = (s8_state.next + BANK_W'(1)) & s8_mask_q;
+            s8_state_next.full = s8_state.full || s8_state.next == s8_mask_q;
+        end
+        if (!s8_q.init) begin
             s8_state_next.count      = s8_contributes ? s8_count_up : s8_state.count;
             s8_state_next.table_seen = 1'b1;
-            if (!s8_state.table_seen) s8_state_next.tbl = s8_key_q.tbl;
+            if (!s8_state.table_seen) begin
+                s8_state_next.tbl          = s8_key_q.tbl;
+                s8_state_next.mul_then_add = s8_mul_then_add_q;
+            end
         end
 
         s8_record = '{
-            kind:         s8_q.init ? OP_INIT : s8_contributes ? OP_ROW : OP_FLUSH,
+            kind:         s8_load ? OP_INIT : s8_contributes ? OP_ROW : OP_FLUSH,
             slot:         s8_q.slot,
             ctx:          s8_q.ctx,
             tbl:          s8_key_q.tbl,
-            row:          s8_key_q.row,
+            row:          s8_q.init ? ROW_W'(s8_q.where) : s8_key_q.row,
             unit:         s8_unit_q,
             vec_beats:    s8_q.vec_beats,
             row_beats:    s8_q.row_beats,
-            first:        !s8_state.any,
+            bank:         s8_bank,
+            combine:      s8_combine,
+            first:        s8_first,
+            spaced:       s8_spaced,
             last:         s8_q.last,
             dim:          s8_q.dim,
             dtype:        s8_q.dtype,
-            pooling:      s8_pooling_q,
+            pooling:      s8_q.init ? s8_ctx_pooling_q : s8_pooling_q,
             partial:      s8_q.partial,
-            mul_then_add: s8_mul_then_add_q,
+            mul_then_add: s8_q.init ? s8_state.mul_then_add : s8_mul_then_add_q,
             weight:       s8_weight_q,
             count:        s8_state_next.count,
             rsp_addr:     s8_q.rsp_addr
@@ -643,7 +782,10 @@ module embnic_bag_issue
         chunk:        chunk,
         beats:        beats,
         beat_base:    beat_base_q,
+        bank:         record.bank,
+        combine:      record.combine,
         first:        record.first,
+        spaced:       record.spaced,
         last:         record.last,
         first_seg:    first_seg,
         last_seg:     last_seg,
@@ -701,14 +843,16 @@ module embnic_bag_issue
         "a row has no more lines than its slot places")
     `EMBNIC_NEVER(slot_twice, s1_valid_q && s2_valid_q && s1_slot_q == s2_q.slot,
         "a slot rests a cycle between two keys")
-    `EMBNIC_NEVER(picked_empty, s1_valid_q && s1_keys == '0,
-        "a slot is chosen only while it has keys")
+    `EMBNIC_NEVER(picked_empty, s1_valid_q && s1_keys == '0 && s1_merges == '0,
+        "a slot is chosen only while it has keys, partials or running sums")
     `EMBNIC_NEVER(bag_empty, s_axis_bag_tvalid && bag.keys == '0, "a bag has at least one entry")
     `EMBNIC_NEVER(bag_no_beats, s_axis_bag_tvalid && bag.vec_beats == '0,
         "a vector has at least one beat")
     `EMBNIC_COVER(starved, pick_valid && credit_q == '0, "no credit is left")
     `EMBNIC_COVER(no_place, (busy_q & ~room_q) != '0, "a slot waits for places in the cache")
     `EMBNIC_COVER(all_busy, busy_q == '1, "every slot holds a bag")
+    `EMBNIC_NEVER(two_tails, s1_valid_q && s1_tail && s1_merges != '0, "a bag has partials or running sums, not both")
+    `EMBNIC_NEVER(merge_without_frame, accept && bag.merges != '0 && !bag.merge, "partials come with a MERGE")
     `EMBNIC_COVER(mixed_pooling, s8_valid_q && s8_status != s8_status_q,
         "tables of a bag or request disagree")
 endmodule

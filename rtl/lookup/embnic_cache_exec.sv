@@ -11,6 +11,9 @@
 // vector beat: it is read for each of them, and written once. A header that fills a stored beat of
 // its own (DATA_W = 128) leaves as one `bare` beat before the row's first.
 //
+// A beat of a `combine` leaves as two, one right behind the other: the running sum that is added to,
+// and a `fetch` of the one that is added.
+//
 // Order          as received; the beats of an operation ascending.
 // Back-pressure  on operations; the output cannot be stalled.
 // Latency        4 cycles from an operation at the input to its first beat, when nothing is to be
@@ -37,6 +40,7 @@ module embnic_cache_exec
     parameter int unsigned LINES      = 4096,// lines of the data RAM
     parameter int unsigned SLOTS      = 32,  // open bags, <= 64
     parameter int unsigned PLACES     = 512, // lines of the fetch buffer
+    parameter int unsigned INIT_BEATS = 512, // of the init RAM, a power of two: INIT_BANKS banks
     parameter int unsigned RAM_STYLE  = 3,   // of the data RAM, see embnic_ram_1r1w
     localparam int unsigned ID_W = $clog2(PLACES),
     localparam int unsigned LB_W = (LINE_BEATS == 1) ? 1 : $clog2(LINE_BEATS)
@@ -53,7 +57,8 @@ module embnic_cache_exec
     output      logic                       init_rd_en,
     output      logic [BEAT_W-1:0]          init_rd_addr,
     input  wire logic [DATA_W-1:0]          init_rd_data,        // 2 cycles after init_rd_en
-    output      logic                       init_release,        // pulse: the init RAM has been read
+    output      logic                       init_release,        // pulse: a bank of the init RAM has been read
+    output      logic [INIT_BANK_W-1:0]     init_release_bank,
     output      logic                       started_valid,       // pulse: an operation gave its first beat
     output      logic                       ended_valid,         // pulse: an operation gave its last beat: its place is free
     output      logic [SLOT_W-1:0]          event_slot,          // of both
@@ -85,11 +90,13 @@ module embnic_cache_exec
     localparam int unsigned DEPTH   = LINES * LINE_BEATS;
     localparam int unsigned RADDR_W = $clog2(DEPTH);
     localparam int unsigned WAIT_W  = $clog2(ACC_LOOP_LONG_CYCLES);
+    localparam int unsigned INIT_W  = $clog2(INIT_BEATS);
     localparam bit          BARE    = DATA_W == 128;  // a row's header is a stored beat of its own
 
     // E0: choose
 
     lookup_t           head;
+    init_t             where;         // of OP_INIT, in its key
     logic [1:0]        expand;
     logic [BEAT_W-1:0] number_q;      // vector beat of the operation
     logic [BEAT_W-1:0] vec_beat_q;    // of the vector, valid when number_q != 0
@@ -97,7 +104,9 @@ module embnic_cache_exec
     logic [BEAT_W-1:0] vec_beat, chunk, stored;
     logic [SUB_W-1:0]  sub;
     logic              header_gone_q; // the bare beat of this operation was given
+    logic              fetch_q;       // the second beat of a combine is due
     logic              is_row, is_long, is_bare, op_start, op_end, must_wait, collides, fire, writes;
+    logic              first_half, moves, vec_end;
 
     // Cycles in which the next row of a slot must not start. Loaded with every beat: when beat v
     // was issued in cycle t the next row may issue its beat 0 in cycle t + distance - v at the
@@ -112,19 +121,23 @@ module embnic_cache_exec
     logic [INT_EXTRA_CYCLES:1]    long_q;               // index: cycles ago; a beat of a quantised row was issued
 
     assign head      = lookup_t'(s_axis_lookup_tdata);
+    assign where     = init_t'(head.key[SEG_W+:ROW_W]);
     assign is_row    = !head.load && !head.flush;
     assign expand    = is_row ? dtype_expand(head.dtype) : 2'd0;
-    assign is_long   = is_row && dtype_quantised(head.dtype);
+    assign is_long   = (is_row && dtype_quantised(head.dtype)) || (head.combine && combine_is_long(head.pooling, head.dtype));
+    assign first_half = head.combine && !fetch_q;
+    assign moves     = fire && !is_bare && !first_half;
     assign op_start  = number_q == '0;
     assign is_bare   = BARE && head.header && op_start && !header_gone_q;
-    assign op_end    = number_q == head.beats_m1 && !is_bare;
+    assign vec_end   = number_q == head.beats_m1 && !is_bare;
+    assign op_end    = vec_end && !first_half;
     assign vec_beat  = op_start ? head.beat_base : vec_beat_q;
     assign chunk     = op_start ? BEAT_W'(head.chunk) : chunk_q;
     assign stored    = is_bare ? '0 : chunk >> expand;
     assign writes    = head.fill && (op_start || sub == '0);
-    assign must_wait = op_start && !is_bare && head.wait_slot
+    assign must_wait = op_start && !is_bare && !fetch_q && head.wait_slot
         && blocked_q[head.slot[$clog2(SLOTS > 1 ? SLOTS : 2)-1:0]];
-    assign collides  = !is_long && long_q[INT_EXTRA_CYCLES];
+    assign collides  = !is_long && !fetch_q && long_q[INT_EXTRA_CYCLES];
     assign fire      = s_axis_lookup_tvalid && !must_wait && !collides;
 
     always_comb begin
@@ -170,11 +183,14 @@ module embnic_cache_exec
         info.slot         = head.slot;
         info.ctx          = head.ctx;
         info.beat         = vec_beat;
+        info.bank         = fetch_q ? head.key[SEG_W+:BANK_W] : head.bank;
+        info.combine      = first_half;
+        info.fetch        = fetch_q;
         info.first        = head.first;
         info.load         = head.load;
-        info.flush        = head.flush;
-        info.last         = head.last;
-        info.done         = head.last && head.last_seg && op_end;
+        info.flush        = head.flush && !head.combine;
+        info.last         = head.last && !fetch_q;
+        info.done         = head.last && !fetch_q && head.last_seg && vec_end;
         info.dim          = head.dim;
         info.pooling      = head.pooling;
         info.partial      = head.partial;
@@ -193,6 +209,7 @@ module embnic_cache_exec
     logic [LB_W-1:0]    e1_stored_q;
     logic               e1_release_q;
     logic [KEY_W-1:0]   e1_key_q;
+    logic [BEAT_W-1:0]  e1_init_q;     // the vector's first beat in the init RAM
     logic [DATA_W:0]    e3_ram;
     logic               e3_write;
     logic [RADDR_W-1:0] e3_addr;
@@ -213,8 +230,9 @@ module embnic_cache_exec
     assign fetch_rd_place = e1_place_q;
     assign fetch_rd_beat  = e1_stored_q;
     assign init_rd_en     = e1_load_q;
-    assign init_rd_addr   = e1_info_q.beat;
+    assign init_rd_addr   = e1_init_q + e1_info_q.beat;
     assign init_release   = e1_release_q;
+    assign init_release_bank = e1_init_q[INIT_W-1-:INIT_BANK_W];
 
     // E3: data
 
@@ -265,8 +283,9 @@ module embnic_cache_exec
             e1_place_q  <= ID_W'(head.place);
             e1_stored_q <= LB_W'(stored);
             e1_key_q    <= head.key;
+            e1_init_q   <= where.addr;
         end
-        if (fire && !is_bare) begin
+        if (moves) begin
             vec_beat_q <= vec_beat + 1'b1;
             chunk_q    <= chunk + 1'b1;
         end
@@ -282,6 +301,7 @@ module embnic_cache_exec
         if (rst) begin
             number_q      <= '0;
             header_gone_q <= 1'b0;
+            fetch_q       <= 1'b0;
             wait_q        <= '0;
             blocked_q     <= '0;
             near_q        <= '1;
@@ -305,24 +325,25 @@ module embnic_cache_exec
             evt_exec_hold <= 1'b0;
         end else begin
             if (fire) header_gone_q <= is_bare;
-            if (fire && !is_bare) number_q <= op_end ? '0 : number_q + 1'b1;
+            if (fire) fetch_q <= first_half;
+            if (moves) number_q <= op_end ? '0 : number_q + 1'b1;
             wait_q        <= wait_d;
             blocked_q     <= blocked_d;
             near_q        <= near_d;
-            long_q        <= {long_q[INT_EXTRA_CYCLES-1:1], fire && is_long && !is_bare};
+            long_q        <= {long_q[INT_EXTRA_CYCLES-1:1], fire && is_long && !is_bare && !fetch_q};
             e1_valid_q    <= fire;
             e1_miss_q     <= fire && head.miss;
             e1_hit_q      <= fire && is_row && !head.miss;
             e1_load_q     <= fire && head.load;
             e1_write_q    <= fire && writes;
             e1_silent_q   <= head.silent;
-            e1_release_q  <= fire && head.load && head.last_seg && op_end;
+            e1_release_q  <= fire && head.load && where.release_bank && head.last_seg && op_end;
             e2_valid_q    <= e1_valid_q;
             beat_valid_q  <= e3_valid && !e3_silent;
             err_valid_q   <= e3_valid && e3_word[DATA_W] && !e3_silent;
             silent_err_valid <= e3_valid && e3_word[DATA_W] && e3_silent;
             drop_valid_q  <= e3_write && fetch_rd_data[DATA_W];
-            started_valid <= fire && op_start && !is_bare;
+            started_valid <= fire && op_start && !is_bare && !fetch_q;
             ended_valid   <= fire && op_end;
             filled_valid  <= fire && op_end && head.fill;
             evt_exec_beat <= fire;
@@ -331,7 +352,7 @@ module embnic_cache_exec
     end
 
     // The count of reads is the scheduler's.
-    wire unused = &{1'b0, head};
+    wire unused = &{1'b0, head, where};
 
     // Assertions
     `EMBNIC_STABLE(lookup_stable, s_axis_lookup_tvalid, s_axis_lookup_tready, s_axis_lookup_tdata,
@@ -344,6 +365,7 @@ module embnic_cache_exec
         "an operation is of one kind")
     `EMBNIC_ASSUME(fill_legal, !(s_axis_lookup_tvalid && head.fill) || head.miss,
         "what is filled came from memory")
+    `EMBNIC_NEVER(pair_parted, fetch_q && !fire, "the two beats of a combine follow each other")
     `EMBNIC_NEVER(read_before_write, e3_write && e1_hit_q && e1_addr_q == e3_addr,
         "a read of a line comes after its fill was written")
     `EMBNIC_KNOWN(beat_known, beat_valid, "beat_valid is known after reset")

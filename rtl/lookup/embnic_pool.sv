@@ -5,27 +5,31 @@
 // Meaning        sum, mean: acc = fma(weight, x, first ? +0 : acc); mul_then_add rounds weight * x
 //                first. x is the element widened to fp32.
 //                max: the first row as it is; later an element replaces iff new > old (ordered).
-//                none, load: acc = x. flush: acc as it is, zeros when first.
+//                none: acc = x. flush: acc as it is, zeros when first.
+//                load (a partial): first: acc = x. Later it is merged: sum, mean: acc = acc + x, of
+//                any format; max: as above.
 //                int8, int4 (q with scale and bias): sum, mean:
 //                acc = fma(scale * weight, q, (first ? +0 : acc) + bias * weight), each product
 //                and sum rounded; max, none: x = fma(scale, q, bias), then as above.
 //                fixed: int32; sums saturate, max is signed.
+//                combine: acc = acc + the running sum that the fetch behind it names, or the larger;
+//                of any format. bank says which running sum of the slot a beat means: see embnic_pkg.
 //                last (and flush) emits the result to the reply buffer; a mean that is neither
 //                partial nor fixed is divided by float(count), unless count is 0. That of an fp16
 //                or bf16 table is rounded to the storage type before it, the count too; ties of
 //                bf16 go to even with mul_then_add, else away from zero. The quotient is fp32.
 //                Lanes from element dim on are padding: zeros, whatever the weight. A NaN that
-//                arithmetic makes is 0x7fc00000; max, none, load and flush keep bits.
+//                arithmetic makes is 0x7fc00000; max, none, a first load and flush keep bits.
 // Order          the beats of a bag leave in the order in which they came; means come later than
 //                others.
 // Back-pressure  none: one beat in every cycle is taken, and every result written.
 // Latency        SUM_LATENCY cycles from beat_valid to rsp_wr_en; a mean MEAN_LATENCY, more while
 //                others take the port. A row beat of int8 or int4 (long) INT_EXTRA_CYCLES more.
 // Throughput     one beat per cycle, bags of one key included.
-// Rules          beat v of a slot may be read (not first, not load) ACC_LOOP_CYCLES after it was
+// Rules          beat v of a slot may be read (not first) ACC_LOOP_CYCLES after it was
 //                last given, at the earliest; ACC_LOOP_LONG_CYCLES when that was a long beat. No
 //                short beat comes exactly INT_EXTRA_CYCLES after a long one: they would meet at the
-//                adder. All emitted beats of a bag carry the same pooling, dtype, mul_then_add,
+//                adder. A combine has its fetch in the cycle behind it. All emitted beats of a bag carry the same pooling, dtype, mul_then_add,
 //                partial and count.
 // Not handled    two writers of one slot: a bag keeps its slot to itself until it is emitted.
 //
@@ -33,6 +37,8 @@
 //   13 result | 14 accumulator write
 //   long: 0..5 scale and bias times weight | 6..11 accumulator plus bias | 7 as cycle 0 of others,
 //   but for the accumulator, which is read in cycle 3, too: one read port serves both
+//   combine: as long, with the scale 1 and the bias -0; its fetch is read a cycle later and stands
+//   for the integers in 7. One that keeps bits goes the short way: in 6 its fetch stands for the row
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_pool
@@ -42,7 +48,8 @@ module embnic_pool
 #(
     parameter int unsigned DATA_W    = 512,  // bits of a beat: a power of two, 32 to 512
     parameter int unsigned SLOTS     = 32,   // open bags, 1 to 64
-    parameter int unsigned MAX_VEC64 = 64    // longest vector, 64-byte wire beats; a power of two
+    parameter int unsigned MAX_VEC64 = 64,   // longest vector, 64-byte wire beats; a power of two
+    parameter bit          TREE_EN   = 1'b1  // build what combines running sums
 ) (
     input  wire logic                     clk,
     input  wire logic                     rst,
@@ -62,6 +69,7 @@ module embnic_pool
 );
     localparam int unsigned LANES        = DATA_W / 32;
     localparam logic [31:0] FP32_ONE     = 32'h3F80_0000;  // 1.0
+    localparam logic [31:0] MINUS_ZERO   = 32'h8000_0000;
     localparam int unsigned VEC_BEATS    = MAX_VEC64 * 512 / DATA_W;
     localparam int unsigned VEC_W        = $clog2(VEC_BEATS);
     localparam int unsigned DEPTH        = SLOTS * VEC_BEATS;
@@ -118,6 +126,7 @@ module embnic_pool
     // How bits are kept.
     typedef struct packed {
         logic late;   // the accumulator comes late: of a long beat
+        logic combine;
         logic max;
         logic fixed;  // int32
         logic add;    // saturating
@@ -136,19 +145,34 @@ module embnic_pool
     use_t        acc_use, acc_use_read, acc_use_addend;
     fp32_round_e storage;  // what a mean is rounded to before it is divided; a long beat's is not
     logic        is_row, is_long, is_fixed, is_sum;
+    logic        is_merge;  // a partial that is added, or compared
+    logic        adds, combine, fetch;
+    logic [VEC_W-1:0] bank_offset;
     logic [15:0] elements_before, elements_left;
 
     assign info            = beat_t'(beat_info);
-    assign is_row          = !info.load && !info.flush;
-    assign is_long         = is_row && dtype_quantised(info.dtype);
+    assign combine         = TREE_EN && info.combine;
+    assign fetch           = TREE_EN && info.fetch;
+    assign is_row          = !info.load && !info.flush && !combine && !fetch;
+    assign is_merge        = info.load && !info.first;
+    assign adds            = (is_row || is_merge || combine) && is_sum;
+    assign is_long         = (is_row && dtype_quantised(info.dtype))
+                             || (combine && combine_is_long(info.pooling, info.dtype));
     assign is_fixed        = info.dtype == DTYPE_FIXED;
     assign is_sum          = info.pooling == POOLING_SUM || info.pooling == POOLING_MEAN;
     assign elements_before = 16'(info.beat) * 16'(LANES);
     assign elements_left   = (info.dim > elements_before) ? info.dim - elements_before : '0;
 
     always_comb begin
-        meta.addr     = ACC_W'({info.slot, info.beat[VEC_W-1:0]});
-        meta.sum      = is_long || (is_row && is_sum && !is_fixed);
+        bank_offset = '0;
+        for (int b = 0; b < int'(BANK_W); b++) begin
+            if (TREE_EN && b < int'(VEC_W)) bank_offset[VEC_W-1-b] = info.bank[b];
+        end
+    end
+
+    always_comb begin
+        meta.addr     = ACC_W'({info.slot, info.beat[VEC_W-1:0] | bank_offset});
+        meta.sum      = is_long || (adds && !is_fixed);
         meta.late_max = is_long && info.pooling == POOLING_MAX && !info.first;
         meta.emit     = info.last || info.flush;
         meta.divide   = info.pooling == POOLING_MEAN && !info.partial && !is_fixed
@@ -166,14 +190,15 @@ module embnic_pool
         endcase
 
         keep_how.late  = is_long;
-        keep_how.max   = is_row && !is_long && info.pooling == POOLING_MAX;
+        keep_how.combine = combine;
+        keep_how.max   = (is_row || is_merge || combine) && !is_long && info.pooling == POOLING_MAX;
         keep_how.fixed = is_fixed;
-        keep_how.add   = is_row && is_fixed && is_sum;
-        keep_how.row   = info.load || (is_row && !is_long
+        keep_how.add   = adds && is_fixed;
+        keep_how.row   = (info.load && info.first) || (is_row && !is_long
                                        && (info.pooling == POOLING_NONE
                                            || (info.pooling == POOLING_MAX && info.first)));
 
-        acc_use.read   = !info.first && !info.load && !(is_row && info.pooling == POOLING_NONE);
+        acc_use.read   = !info.first && !(is_row && info.pooling == POOLING_NONE);
         acc_use.none   = is_long && !is_sum;
     end
 
@@ -200,7 +225,7 @@ module embnic_pool
     logic           first_valid, late;  // cycle 0 of the common way; a long beat takes it
 
     assign late        = long_valid_q[LONG];
-    assign first_valid = late || (beat_valid && !is_long);
+    assign first_valid = late || (beat_valid && !is_long && !fetch);
 
     always_ff @(posedge clk) begin
         if (rst) begin
@@ -252,7 +277,7 @@ module embnic_pool
     embnic_fp32_mul u_scale (
         .clk, .rst,
         .valid_in (beat_valid && is_long),
-        .a        (beat_scale),
+        .a        (combine ? FP32_ONE : beat_scale),
         .b        (info.weight),
         .valid_out(scale_valid),
         .result   (scale)
@@ -260,7 +285,7 @@ module embnic_pool
     embnic_fp32_mul u_bias (
         .clk, .rst,
         .valid_in (beat_valid && is_long),
-        .a        (beat_bias),
+        .a        (combine ? MINUS_ZERO : beat_bias),
         .b        (info.weight),
         .valid_out(bias_valid),
         .result   (bias)
@@ -286,7 +311,7 @@ module embnic_pool
         localparam int unsigned INT_LSB = 16;
         localparam int unsigned INT_W   = 31 - INT_LSB;
 
-        logic [31:0]      x, acc_now, addend_late, addend;
+        logic [31:0]      x, acc_now, addend_late, addend, b_late;
         logic [INT_W-1:0] x_late;
 
         assign x               = beat_data[lane*32+:32];
@@ -301,7 +326,7 @@ module embnic_pool
         // -0 leaves any bias as it is.
         logic [31:0] acc_now_q;
         always_ff @(posedge clk) begin
-            if (all_valid_q[ADDEND]) acc_now_q <= acc_use_addend.none ? 32'h8000_0000 : acc_now;
+            if (all_valid_q[ADDEND]) acc_now_q <= acc_use_addend.none ? MINUS_ZERO : acc_now;
         end
 
         embnic_fp32_add u_add (
@@ -315,12 +340,15 @@ module embnic_pool
 
         assign addend = keep_how_addend.late ? addend_late : acc_now;
 
+        assign b_late = (TREE_EN && keep_how_late.combine) ? acc_now_q
+                                                           : {1'b0, x_late, {INT_LSB{1'b0}}};
+
         embnic_fp32_fma u_fma (
             .clk, .rst,
             .valid_in     (first_valid && meta_first.sum),
             .round_product(!late && info.mul_then_add),
             .a            (factor),
-            .b            (late ? {1'b0, x_late, {INT_LSB{1'b0}}} : x),
+            .b            (late ? b_late : x),
             .c            (addend),
             .valid_out    (sum_valid[lane]),
             .result       (sum[lane*32+:32])
@@ -332,7 +360,7 @@ module embnic_pool
         logic        overflow, greater;
 
         assign acc_lane  = keep_how_keep.late ? acc_late[lane*32+:32] : acc_now_q;
-        assign row_lane  = row[lane*32+:32];
+        assign row_lane  = (TREE_EN && keep_how_keep.combine) ? acc_now : row[lane*32+:32];
         assign fixed_sum = {acc_lane[31], acc_lane} + {row_lane[31], row_lane};
         assign overflow  = fixed_sum[32] != fixed_sum[31];
         assign clip_lane = overflow ? {fixed_sum[32], {31{!fixed_sum[32]}}} : fixed_sum[31:0];
@@ -471,10 +499,11 @@ module embnic_pool
     logic [HISTORY:1]            history_write_q;  // index: cycles ago; it accumulates
     logic [HISTORY:1]            history_long_q;
     logic [HISTORY:1][ACC_W-1:0] history_addr_q;
-    logic                        too_early;
+    logic                        too_early, combine_q;
 
     always_ff @(posedge clk) begin
-        history_write_q <= rst ? '0 : {history_write_q[HISTORY-1:1], beat_valid && !meta.emit};
+        history_write_q <= rst ? '0 : {history_write_q[HISTORY-1:1], beat_valid && !meta.emit && !fetch};
+        combine_q       <= !rst && beat_valid && combine;
         history_long_q  <= {history_long_q[HISTORY-1:1], is_long};
         history_addr_q  <= {history_addr_q[HISTORY-1:1], meta.addr};
     end
@@ -490,13 +519,20 @@ module embnic_pool
     `EMBNIC_KNOWN(done_known, bag_done_valid, "bag_done_valid is known after reset")
     `EMBNIC_NEVER(hazard, beat_valid && acc_use.read && too_early,
                   "an accumulator is read ACC_LOOP_CYCLES after its last row or later")
-    `EMBNIC_NEVER(meet, beat_valid && !is_long && late,
+    `EMBNIC_ASSERT(pair, combine_q == (beat_valid && fetch), "a combine has its fetch behind it")
+    `EMBNIC_NEVER(bank_range, beat_valid && (info.beat[VEC_W-1:0] & bank_offset) != '0,
+                  "a vector ends below its running sums")
+    `EMBNIC_NEVER(no_tree, beat_valid && !TREE_EN && (info.combine || info.fetch || info.bank != '0),
+                  "running sums need TREE_EN")
+    `EMBNIC_NEVER(meet, beat_valid && !is_long && !fetch && late,
                   "no short beat comes INT_EXTRA_CYCLES after a long one")
     `EMBNIC_NEVER(bare, beat_valid && info.bare, "a header alone does not come here")
-    `EMBNIC_NEVER(not_integers, beat_valid && is_long && not_small != '0,
+    `EMBNIC_NEVER(not_integers, beat_valid && is_row && is_long && not_small != '0,
                   "quantised elements are integers below 256")
     `EMBNIC_NEVER(fixed_weighted, beat_valid && is_row && is_fixed && info.weight != FP32_ONE,
                   "fixed rows have no weights")
+    `EMBNIC_NEVER(merge_weighted, beat_valid && (is_merge || combine) && info.weight != FP32_ONE,
+                  "partials and running sums have no weights")
     `EMBNIC_NEVER(slot_range, beat_valid && 32'(info.slot) >= SLOTS, "slot is below SLOTS")
     `EMBNIC_NEVER(beat_range, beat_valid && 32'(info.beat) >= VEC_BEATS,
                   "beat is below the longest vector")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers each accepted frame: a LOOKUP is checked, admitted and cut into bags; everything else is
-// answered or handed on.
+// Answers each accepted frame: a LOOKUP or MERGE is checked, admitted and cut into bags; everything
+// else is answered or handed on.
 //
 // Order          frames as received; the bags of a frame in order, all before those of the next
 //                frame.
@@ -10,7 +10,7 @@
 // Latency        10 cycles from a frame at the input to its first bag.
 // Throughput     one bag, or one key store beat without the end of a bag, per cycle; one cycle
 //                between two frames, as the next frame's header is checked and its keys are read
-//                during the walk over the current one.
+//                during the walk over the current one. Partials are copied at a beat per cycle.
 // Errors         a frame that contradicts itself is answered ERROR: at once when the header shows
 //                it, else with close_status after the bags before the contradiction were
 //                dispatched.
@@ -21,9 +21,10 @@
 // Not handled    unknown dtypes, weights for FIXED rows, ROWS: ERROR UNSUPPORTED.
 //
 // Two engines share the key store port's data: the reader runs ahead and keeps only the last bits
-// of the keys; the walker cuts bags from them. The reader also copies the accumulator of a
-// continued bag to the init RAM, of which there is one: it is claimed until init_release, or until
-// the walk ends without a bag.
+// of the keys; the walker cuts bags from them. The reader also copies what lies before the keys,
+// the accumulator of a continued bag and the partials of a MERGE, to a bank of the init RAM; those
+// that hold no key are left out. A bank is claimed until init_release, or until the walk ends
+// without a bag that needs it.
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_req_decode
@@ -33,6 +34,7 @@ module embnic_req_decode
     parameter int unsigned DATA_W    = 128,  // bus width, bits: 128 or 512
     parameter int unsigned KS_BEATS  = 512,  // key store, beats; power of two
     parameter int unsigned MAX_VEC64 = 8,    // longest vector in 64-byte units
+    parameter int unsigned INIT_UNITS = 2 * MAX_VEC64,  // a bank of the init RAM, 64-byte units; power of two
     parameter int unsigned RSP_BEATS = 512   // reply buffer, beats; power of two; half for a reply
 ) (
     input  wire logic                            clk,
@@ -58,7 +60,8 @@ module embnic_req_decode
     output      logic                            init_wr_en,          // init RAM
     output      logic [BEAT_W-1:0]               init_wr_addr,
     output      logic [DATA_W-1:0]               init_wr_data,
-    input  wire logic                            init_release,        // pulse: init RAM was read
+    input  wire logic                            init_release,        // pulse: a bank was read
+    input  wire logic [INIT_BANK_W-1:0]          init_release_bank,
     output      logic [$bits(frame_t)-1:0]       m_axis_upd_tdata,    // frame_t
     output      logic                            m_axis_upd_tvalid,
     input  wire logic                            m_axis_upd_tready,
@@ -69,7 +72,7 @@ module embnic_req_decode
     input  wire logic                            cfg_hold,            // begin nothing
     output      logic                            alloc_work,          // with alloc_valid: it is executed
     output      logic                            sts_work,            // a request to execute is in here
-    output      logic                            evt_request,         // a LOOKUP was answered
+    output      logic                            evt_request,         // a LOOKUP or MERGE was answered
     output      logic                            evt_stall_alloc      // a reply waits for room
 );
     localparam int unsigned BPW       = 512 / DATA_W;     // beats of 64 bytes
@@ -85,6 +88,8 @@ module embnic_req_decode
     localparam int unsigned VEC_W     = $clog2(MAX_VEC64 + 1);
     localparam int unsigned UNITS_W   = 16 + VEC_W;       // 64-byte units of all vectors
     localparam int unsigned LEN_W     = 21;  // bytes of the longest payload a header can name
+    localparam int unsigned PRE_W     = VEC_W + 17;       // 64-byte units before the keys
+    localparam int unsigned BANK_BEATS = INIT_UNITS * BPW;
     localparam int unsigned LEFT_W    = 17;               // words of all entries a header can name
     localparam int unsigned READ_W    = KS_W + 1;         // beats to read
     localparam int unsigned AHEAD     = 8;  // beats read ahead; the loop of a credit takes 7 cycles
@@ -101,38 +106,47 @@ module embnic_req_decode
             MAX_VEC64 * BPW >= (1 << BEAT_W)) begin : gen_bad_max_vec64
         $fatal(1, "MAX_VEC64 must be 1 to 64");
     end
+    if (INIT_UNITS < MAX_VEC64 || (INIT_UNITS & (INIT_UNITS - 1)) != 0 || INIT_UNITS >= (1 << MERGE_W) ||
+            INIT_BANKS * BANK_BEATS > (1 << BEAT_W)) begin : gen_bad_init_units
+        $fatal(1, "INIT_UNITS must be a power of two, for the longest vector, and its banks fit BEAT_W");
+    end
     if (RSP_BEATS > (1 << RSP_W) || (RSP_BEATS & (RSP_BEATS - 1)) != 0 ||
             REPLY_MAX < MAX_VEC64) begin : gen_bad_rsp_beats
         $fatal(1, "RSP_BEATS must be a power of two up to 16,384, for two of the longest vectors");
     end
 
     // ---------------------------------------------------------------------------------------------
-    // Header check: the frame waits at the input while its numbers are worked out in three steps
+    // Header check: the frame waits at the input while its numbers are worked out in three steps, of
+    // a MERGE in four
     // ---------------------------------------------------------------------------------------------
     typedef enum logic [2:0] {
         CHECK_SIZES,    // units of a vector, bytes of all entries
         CHECK_TOTALS,   // units of all vectors, bytes of the payload
+        CHECK_PARTIALS, // of a MERGE: the same with its partials
         CHECK_RULES,    // everything compared
         CHECKED,        // reply allocated, or handed to embnic_update
         UPDATING        // with embnic_update
     } check_e;
 
     typedef enum logic [1:0] {
-        KIND_WALK   = 2'd0,  // a LOOKUP without a fault in its header
+        KIND_WALK   = 2'd0,  // a LOOKUP or MERGE without a fault in its header
         KIND_ANSWER = 2'd1,  // answered without a walk
         KIND_UPDATE = 2'd2   // UPDATE, FILL, INVALIDATE, PREFETCH
     } kind_e;
 
     frame_t             frame;
     header_t            hdr;
-    logic               flag_weighted, flag_accumulator, flag_partial;
+    logic               flag_weighted, flag_accumulator, flag_partial, is_merge;
+    logic               has_vectors;          // an accumulator or partials lie before the keys
     check_e             check_q, check_d;
     kind_e              kind_q, kind_d;
     status_e            status_q, status_d;
     logic [DIM_W-1:0]   vec64_q;              // 64-byte units of a vector
     logic [VEC_W-1:0]   row64_q;              // and of a row as stored, which takes no more
     logic [LEN_W-1:0]   entry_bytes_q, payload_bytes_q;
-    logic [UNITS_W-1:0] units_q;
+    logic [UNITS_W-1:0] units_q;              // of all vectors; of a MERGE those before the keys
+    logic [PRE_W-1:0]   preamble_q;           // 64-byte units before the keys
+    logic [15:0]        vectors, bags;        // vectors before the keys; bags of the frame
     logic [BEAT_W-1:0]  vec_beats, row_beats;
     logic               alloc_done;
 
@@ -144,12 +158,16 @@ module embnic_req_decode
     assign vec_beats        = BEAT_W'(vec64_q[VEC_W-1:0]) << $clog2(BPW);
     assign row_beats        = BEAT_W'(row64_q) << $clog2(BPW);
     assign alloc_done       = alloc_valid && alloc_ready;
+    assign is_merge         = hdr.opcode == OPCODE_MERGE;
+    assign has_vectors      = flag_accumulator || is_merge;
+    assign vectors          = 16'(flag_accumulator) + (is_merge ? hdr.bags : '0);
+    assign bags             = is_merge ? 16'd1 : hdr.bags;
 
     always_comb begin
         kind_d   = KIND_ANSWER;
         status_d = STATUS_OK;
         unique case (hdr.opcode)
-            OPCODE_LOOKUP: begin
+            OPCODE_LOOKUP, OPCODE_MERGE: begin
                 kind_d = KIND_WALK;
                 if (!dtype_known(hdr.dtype) ||
                         (flag_weighted && hdr.dtype == DTYPE_FIXED)) begin
@@ -157,11 +175,11 @@ module embnic_req_decode
                 end else if (hdr.dim == '0) begin
                     status_d = STATUS_BAD_REQUEST;
                 end else if (vec64_q > DIM_W'(MAX_VEC64) ||
-                             units_q > UNITS_W'(REPLY_MAX)) begin
+                             units_q > UNITS_W'(is_merge ? INIT_UNITS : REPLY_MAX)) begin
                     status_d = STATUS_TOO_LARGE;
-                end else if (hdr.bags == '0 || hdr.keys < hdr.bags ||
+                end else if (hdr.bags == '0 || hdr.keys < bags ||
                              LEN_W'(frame.payload_len) != payload_bytes_q ||
-                             ((flag_accumulator || flag_partial) && hdr.bags != 16'd1)) begin
+                             ((flag_accumulator || flag_partial) && bags != 16'd1)) begin
                     status_d = STATUS_BAD_REQUEST;
                 end
                 if (status_d != STATUS_OK) kind_d = KIND_ANSWER;
@@ -182,7 +200,8 @@ module embnic_req_decode
         check_d = check_q;
         unique case (check_q)
             CHECK_SIZES:  if (s_axis_frame_tvalid) check_d = CHECK_TOTALS;
-            CHECK_TOTALS: check_d = CHECK_RULES;
+            CHECK_TOTALS: check_d = is_merge ? CHECK_PARTIALS : CHECK_RULES;
+            CHECK_PARTIALS: check_d = CHECK_RULES;
             CHECK_RULES:  if (!cfg_hold || kind_d == KIND_ANSWER) check_d = CHECKED;
             CHECKED: begin
                 if (alloc_done) check_d = CHECK_SIZES;
@@ -202,9 +221,17 @@ module embnic_req_decode
         if (check_q == CHECK_TOTALS) begin
             units_q         <= hdr.bags * vec64_q[VEC_W-1:0];
             payload_bytes_q <= entry_bytes_q;
+            preamble_q      <= '0;
             if (flag_accumulator) begin
                 payload_bytes_q <= entry_bytes_q + {2'b0, vec64_q, 6'd0} + LEN_W'(BLOCK_BYTES);
+                preamble_q      <= PRE_W'(vec64_q) + PRE_W'(1);
             end
+        end
+        // Numbers that do not fit are of more units than a bank holds.
+        if (check_q == CHECK_PARTIALS) begin
+            payload_bytes_q <= payload_bytes_q + {(LEN_W-6)'(units_q) + (LEN_W-6)'(hdr.bags), 6'd0};
+            preamble_q      <= preamble_q + PRE_W'(units_q) + PRE_W'(hdr.bags);
+            if (flag_accumulator) units_q <= units_q + UNITS_W'(vec64_q);
         end
         if (check_q == CHECK_RULES) begin
             kind_q   <= kind_d;
@@ -215,13 +242,14 @@ module embnic_req_decode
     end
 
     // ---------------------------------------------------------------------------------------------
-    // Reader: count block and accumulator if there are any, then the beats of the keys
+    // Reader: accumulator and partials if there are any, each behind its count block, then the beats
+    // of the keys
     // ---------------------------------------------------------------------------------------------
     typedef enum logic [2:0] {
         READ_IDLE,
-        READ_COUNT,    // read the count block
-        READ_DECIDE,   // wait for it; with a count, wait for the init RAM
-        READ_COPY,     // accumulator to init RAM
+        READ_CLAIM,    // wait for a bank of the init RAM
+        READ_COUNT,    // read a count block
+        READ_COPY,     // and its vector, to the init RAM
         READ_KEYS
     } read_e;
 
@@ -236,56 +264,65 @@ module embnic_req_decode
     logic [READ_W-1:0]  key_beats;
     logic [READ_W-1:0]  read_key_beats_q;
     logic [BEAT_W-1:0]  read_vec_beats_q;
-    logic               counted_q;                     // init_count_q is this frame's
-    logic [CNT_W-1:0]   init_count_q;
-    logic               init_busy_q, init_claim;
-    logic               init_unused;  // the walk ended without a bag: nobody will read the init RAM
+    logic [15:0]        read_vectors_q, read_vectors_d;  // to be copied, this one included
+    logic               read_accumulator_q;            // the next block is the accumulator's
+    logic               held_q;                        // the vector being copied holds a key
+    logic               init_q;                        // of this frame: its accumulator holds one,
+    logic [MERGE_W-1:0] merges_q;                      // and so many partials do,
+    logic [CNT_W-1:0]   init_count_q;                  // and all of them hold so many
+    logic [INIT_BANKS-1:0]  init_busy_q, init_busy_d;
+    logic [INIT_BANK_W-1:0] bank_q, bank_next;         // of this frame; the next to be claimed
+    logic               init_claim;
+    logic               init_unused;  // the walk ended: nobody will read this frame's bank
     logic [BEAT_W-1:0]  init_wr_addr_q;
+    logic [CNT_W-1:0]   block_count;
+    logic               block_held;
     logic [CREDIT_W-1:0] credit_q;
     logic               lasts_pop;
-    logic               walk_active_q, walk_accumulator_q;
+    logic               walk_active_q, walk_vectors_q;
 
     assign key_beats = READ_W'((entry_bytes_q + LEN_W'(DATA_W / 8 - 1)) >> $clog2(DATA_W / 8));
 
-    // The count belongs to the bag of one frame: the next frame waits until that bag is dispatched.
+    // What is counted belongs to the bag of one frame: the next frame waits until that bag is
+    // dispatched.
     assign take = check_q == CHECKED && kind_q == KIND_WALK && !taken_q && read_q == READ_IDLE &&
-                  !(walk_active_q && walk_accumulator_q);
+                  !(walk_active_q && walk_vectors_q);
+    assign bank_next   = bank_q + INIT_BANK_W'(1);
+    assign block_count = ks_rd_data[CNT_W-1:0];
+    assign block_held  = block_count != '0;
 
     always_comb begin
         read_d      = read_q;
         read_addr_d = read_addr_q;
         read_left_d = read_left_q;
+        read_vectors_d = read_vectors_q;
         tag         = TAG_NONE;
         init_claim  = 1'b0;
         unique case (read_q)
             READ_IDLE: if (take) begin
-                read_d      = flag_accumulator ? READ_COUNT : READ_KEYS;
-                read_addr_d = frame.ks_addr[KS_AW-1:0];
-                read_left_d = key_beats;
+                read_d         = has_vectors ? READ_CLAIM : READ_KEYS;
+                read_addr_d    = frame.ks_addr[KS_AW-1:0];
+                read_left_d    = key_beats;
+                read_vectors_d = vectors;
+            end
+            READ_CLAIM: if (!init_busy_q[bank_next]) begin
+                init_claim = 1'b1;
+                read_d     = READ_COUNT;
             end
             READ_COUNT: begin
                 tag         = TAG_COUNT;
-                read_d      = READ_DECIDE;
+                read_d      = READ_COPY;
                 read_addr_d = read_addr_q + KS_AW'(BPW);
-            end
-            READ_DECIDE: if (counted_q) begin
-                if (init_count_q == '0) begin
-                    read_d      = READ_KEYS;
-                    read_addr_d = read_addr_q + KS_AW'(read_vec_beats_q);
-                    read_left_d = read_key_beats_q;
-                end else if (!init_busy_q) begin
-                    init_claim  = 1'b1;
-                    read_d      = READ_COPY;
-                    read_left_d = READ_W'(read_vec_beats_q);
-                end
+                read_left_d = READ_W'(read_vec_beats_q);
             end
             READ_COPY: begin
                 tag         = TAG_COPY;
                 read_addr_d = read_addr_q + KS_AW'(1);
                 read_left_d = read_left_q - READ_W'(1);
                 if (read_left_q == READ_W'(1)) begin
-                    read_d      = READ_KEYS;
-                    read_left_d = read_key_beats_q;
+                    read_vectors_d = read_vectors_q - 16'd1;
+                    read_d         = (read_vectors_q == 16'd1) ? READ_KEYS : READ_COUNT;
+                    read_left_d    = read_key_beats_q;
                 end
             end
             READ_KEYS: if (credit_q != '0) begin
@@ -301,6 +338,13 @@ module embnic_req_decode
     assign ks_rd_en   = tag != TAG_NONE;
     assign ks_rd_addr = KS_W'(read_addr_q);
 
+    always_comb begin
+        init_busy_d = init_busy_q;
+        if (init_release) init_busy_d[init_release_bank] = 1'b0;
+        if (init_unused) init_busy_d[bank_q] = 1'b0;
+        if (init_claim) init_busy_d[bank_next] = 1'b1;
+    end
+
     always_ff @(posedge clk) begin
         read_addr_q <= read_addr_d;
         read_left_q <= read_left_d;
@@ -308,29 +352,41 @@ module embnic_req_decode
             read_key_beats_q <= key_beats;
             read_vec_beats_q <= vec_beats;
         end
-        if (tag_q2 == TAG_COUNT) init_count_q <= ks_rd_data[CNT_W-1:0];
-        if (init_claim) init_wr_addr_q <= '0;
+        read_vectors_q <= read_vectors_d;
+        if (take) read_accumulator_q <= flag_accumulator;
+        else if (tag_q2 == TAG_COUNT) read_accumulator_q <= 1'b0;
+        if (take) begin
+            init_q       <= 1'b0;
+            merges_q     <= '0;
+            init_count_q <= '0;
+        end else if (tag_q2 == TAG_COUNT) begin
+            held_q       <= block_held;
+            init_count_q <= init_count_q + block_count;
+            if (read_accumulator_q) init_q <= block_held;
+            else merges_q <= merges_q + MERGE_W'(block_held);
+        end
+        if (init_claim) init_wr_addr_q <= BEAT_W'(32'(bank_next) * BANK_BEATS);
         else if (init_wr_en) init_wr_addr_q <= init_wr_addr_q + BEAT_W'(1);
         if (rst) begin
             read_q      <= READ_IDLE;
             tag_q       <= TAG_NONE;
             tag_q2      <= TAG_NONE;
             taken_q     <= 1'b0;
-            counted_q   <= 1'b0;
-            init_busy_q <= 1'b0;
+            init_busy_q <= '0;
+            bank_q      <= '0;
             credit_q    <= CREDIT_W'(AHEAD);
         end else begin
             read_q      <= read_d;
             tag_q       <= tag;
             tag_q2      <= tag_q;
             taken_q     <= (taken_q || take) && !alloc_done;
-            counted_q   <= (counted_q || tag_q2 == TAG_COUNT) && !take;
-            init_busy_q <= (init_busy_q && !init_release && !init_unused) || init_claim;
+            init_busy_q <= init_busy_d;
+            if (init_claim) bank_q <= bank_next;
             credit_q    <= credit_q - CREDIT_W'(tag == TAG_KEYS) + CREDIT_W'(lasts_pop);
         end
     end
 
-    assign init_wr_en   = tag_q2 == TAG_COPY;
+    assign init_wr_en   = tag_q2 == TAG_COPY && held_q;
     assign init_wr_addr = init_wr_addr_q;
     assign init_wr_data = ks_rd_data;
 
@@ -355,7 +411,7 @@ module embnic_req_decode
     );
 
     // ---------------------------------------------------------------------------------------------
-    // Allocation of the reply; a LOOKUP goes to the walker with it
+    // Allocation of the reply; a LOOKUP or MERGE goes to the walker with it
     // ---------------------------------------------------------------------------------------------
     update_done_t upd_done;
     reply_t       reply;
@@ -398,7 +454,7 @@ module embnic_req_decode
         end else if (kind_q == KIND_WALK) begin
             reply.opcode      = flag_partial ? OPCODE_PARTIAL : OPCODE_REPLY;
             reply.vec_beats   = vec_beats;
-            reply.bags        = hdr.bags;
+            reply.bags        = bags;
             reply.dispatching = 1'b1;
         end else if (status_q != STATUS_OK) begin
             reply.opcode = OPCODE_ERROR;
@@ -409,7 +465,7 @@ module embnic_req_decode
     assign alloc_work      = kind_q != KIND_ANSWER;
     assign sts_work        = (check_q == CHECKED && kind_q != KIND_ANSWER) || check_q == UPDATING || walk_active_q ||
         m_axis_bag_tvalid;
-    assign evt_request     = alloc_done && hdr.opcode == OPCODE_LOOKUP;
+    assign evt_request     = alloc_done && (hdr.opcode == OPCODE_LOOKUP || is_merge);
     assign evt_stall_alloc = alloc_valid && !alloc_ready;
 
     // ---------------------------------------------------------------------------------------------
@@ -421,7 +477,7 @@ module embnic_req_decode
     logic [BEAT_W-1:0]  walk_vec_beats_q, walk_row_beats_q;
     logic [15:0]        walk_dim_q;
     dtype_e             walk_dtype_q;
-    logic               walk_weighted_q, walk_partial_q;
+    logic               walk_weighted_q, walk_partial_q, walk_piece_q, walk_merge_q;
     logic [15:0]        walk_bags_q;         // bags the header promised and not dispatched yet
     logic               walk_full_q, walk_one_q;      // none of them; one
     logic               walk_first_q;        // no bag was dispatched yet
@@ -479,11 +535,12 @@ module embnic_req_decode
     assign beat_done   = more == '0;  // the first end has words behind it, or there is none
     assign walk_end    = walk_step && beat_done && walk_beats_q == READ_W'(1);
     assign lasts_pop   = walk_step && beat_done;
-    assign preamble    = flag_accumulator ? KS_AW'(vec_beats) + KS_AW'(BPW) : '0;
+    assign preamble    = KS_AW'(preamble_q) << $clog2(BPW);
     assign keys_addr   = frame.ks_addr[KS_AW-1:0] + preamble;
 
     assign walk_count_after = walk_emit ? walk_count_next_q : walk_count_q;
-    assign init_unused      = walk_end && walk_accumulator_q && init_count_q != '0 && walk_first_q && !walk_emit;
+    assign init_unused      = walk_end && walk_vectors_q &&
+        ((walk_first_q && !walk_emit) || !(init_q || merges_q != '0));
 
     assign bag = '{
         ctx:        walk_ctx_q,
@@ -492,8 +549,12 @@ module embnic_req_decode
         keys:       walk_weighted_q ? bag_words[16:1] : bag_words[15:0],
         weighted:   walk_weighted_q,
         partial:    walk_partial_q,
-        init:       walk_accumulator_q && init_count_q != '0,
-        init_count: walk_accumulator_q ? init_count_q : '0,
+        piece:      walk_piece_q,
+        merge:      walk_merge_q,
+        init:       walk_vectors_q && init_q,
+        merges:     walk_vectors_q ? merges_q : '0,
+        init_addr:  walk_vectors_q ? BEAT_W'(32'(bank_q) * BANK_BEATS) : '0,
+        init_count: walk_vectors_q ? init_count_q : '0,
         rsp_addr:   RSP_W'(walk_rsp_q),
         vec_beats:  walk_vec_beats_q,
         row_beats:  walk_row_beats_q,
@@ -521,10 +582,12 @@ module embnic_req_decode
             walk_dtype_q       <= hdr.dtype;
             walk_weighted_q    <= flag_weighted;
             walk_partial_q     <= flag_partial;
-            walk_accumulator_q <= flag_accumulator;
-            walk_bags_q        <= hdr.bags;
-            walk_full_q        <= hdr.bags == '0;
-            walk_one_q         <= hdr.bags == 16'd1;
+            walk_vectors_q     <= has_vectors;
+            walk_piece_q       <= flag_accumulator || hdr.flags[FLAG_CONTINUES];
+            walk_merge_q       <= is_merge;
+            walk_bags_q        <= bags;
+            walk_full_q        <= bags == '0;
+            walk_one_q         <= bags == 16'd1;
             walk_first_q       <= 1'b1;
             walk_count_q       <= '0;
             walk_count_next_q  <= 16'd1;
@@ -599,15 +662,16 @@ module embnic_req_decode
     `EMBNIC_NEVER(ahead_lost, 32'(lasts_count) + 32'(credit_q) > AHEAD,
         "a beat read ahead holds a credit")
     `EMBNIC_NEVER(credit_overflow, credit_q > CREDIT_W'(AHEAD), "no more credits than places")
-    `EMBNIC_NEVER(release_unclaimed, init_release && !init_busy_q,
-        "only a claimed init RAM is released")
+    `EMBNIC_NEVER(release_unclaimed, init_release && !init_busy_q[init_release_bank],
+        "only a claimed bank is released")
+    `EMBNIC_NEVER(bank_overrun, init_wr_en && 32'(init_wr_addr_q) / BANK_BEATS != 32'(bank_q),
+        "what a frame copies stays in its bank")
     `EMBNIC_NEVER(update_reading, check_q == UPDATING && (ks_rd_en || walk_active_q),
         "an update has the key store to itself")
     `EMBNIC_COVER(too_many_bags, walk_step && walk_over, "a frame holds more bags than it says")
-    `EMBNIC_COVER(init_wait, read_q == READ_DECIDE && counted_q && init_count_q != '0 &&
-        init_busy_q,
-        "two accumulators in flight")
-    `EMBNIC_COVER(init_dropped, init_unused, "an accumulator without a bag")
+    `EMBNIC_COVER(init_wait, read_q == READ_CLAIM && init_busy_q[bank_next], "every bank is in use")
+    `EMBNIC_COVER(partial_empty, tag_q2 == TAG_COUNT && !read_accumulator_q && !block_held, "a partial without a key")
+    `EMBNIC_COVER(init_dropped, init_unused, "a bank that nobody needs")
     `EMBNIC_COVER(alloc_stall, evt_stall_alloc, "no room for a reply")
     `EMBNIC_COVER(held, check_q == CHECK_RULES && cfg_hold && kind_d != KIND_ANSWER, "a request is held")
     `EMBNIC_COVER(busy, alloc_done && status_q == STATUS_BUSY, "a request is answered BUSY")

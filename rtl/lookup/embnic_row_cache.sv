@@ -47,6 +47,7 @@ module embnic_row_cache
     parameter int unsigned MAX_BURST  = 256,  // beats of a read burst; power of two, 1 .. 256
     parameter int unsigned OPQ_DEPTH  = 512,  // operations between lookup and consumption; power of two
     parameter int unsigned SLOTS      = 32,   // open bags; power of two, 2 .. 64
+    parameter int unsigned INIT_BEATS = 512,  // of the init RAM, a power of two
     parameter int unsigned RAM_STYLE  = 3,    // of the data RAM, see embnic_ram_1r1w
     localparam int unsigned ID_W = $clog2(OPQ_DEPTH)
 ) (
@@ -71,8 +72,9 @@ module embnic_row_cache
     input  wire logic                     m_axi_rvalid,
     output      logic                     m_axi_rready,      // constant 1
     output      logic                     init_rd_en,
-    output      logic [BEAT_W-1:0]        init_rd_addr,      // beat of the vector
+    output      logic [BEAT_W-1:0]        init_rd_addr,
     input  wire logic [DATA_W-1:0]        init_rd_data,      // 2 cycles after init_rd_en
+    output      logic [INIT_BANK_W-1:0]   init_release_bank,
     output      logic                     init_release,      // pulse: the init RAM may be written again
     output      logic                     beat_valid,        // never stalled
     output      logic [$bits(beat_t)-1:0] beat_info,         // beat_t
@@ -258,11 +260,13 @@ module embnic_row_cache
         looked_up.silent       = op_is_prefetch(op.kind);
         looked_up.load         = op.kind == OP_INIT;
         looked_up.flush        = op.kind == OP_FLUSH;
+        looked_up.bank         = op.bank;
+        looked_up.combine      = op.combine;
         looked_up.header       = op.header && op.kind == OP_ROW;
         looked_up.chunk        = op.chunk;
         looked_up.beats_m1     = (op_is_prefetch(op.kind) && result_hit) ? '0 : op.beats;
         looked_up.beat_base    = op.beat_base;
-        looked_up.wait_slot    = op.first_seg && !op.first && op.kind != OP_INIT;
+        looked_up.wait_slot    = op.first_seg && op.spaced;
         looked_up.last_seg     = op.last_seg;
         looked_up.slot         = op.slot;
         looked_up.ctx          = op.ctx;
@@ -335,14 +339,15 @@ module embnic_row_cache
     logic exec_idle, exec_beat, exec_hold;
 
     embnic_cache_exec #(
-        .DATA_W(DATA_W), .LINE_BEATS(LINE_BEATS), .LINES(WAYS * SETS), .SLOTS(SLOTS), .PLACES(OPQ_DEPTH), .RAM_STYLE(RAM_STYLE)
+        .DATA_W(DATA_W), .LINE_BEATS(LINE_BEATS), .LINES(WAYS * SETS), .SLOTS(SLOTS), .PLACES(OPQ_DEPTH),
+        .INIT_BEATS(INIT_BEATS), .RAM_STYLE(RAM_STYLE)
     ) u_exec (
         .clk, .rst,
         .s_axis_lookup_tdata (passed),
         .s_axis_lookup_tvalid(passed_valid),
         .s_axis_lookup_tready(passed_ready),
         .fetch_rd_en, .fetch_rd_place, .fetch_rd_beat, .fetch_rd_data,
-        .init_rd_en, .init_rd_addr, .init_rd_data, .init_release,
+        .init_rd_en, .init_rd_addr, .init_rd_data, .init_release, .init_release_bank,
         .started_valid, .ended_valid, .event_slot,
         .filled_valid, .filled_line, .filled_fills,
         .beat_valid, .beat_info, .beat_data,

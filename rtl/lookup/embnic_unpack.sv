@@ -5,7 +5,7 @@
 // Meaning        a bus beat holds 2**dtype_expand(dtype) chunks; `sub` says which one is meant.
 //                fp32, fixed: as it is. fp16, bf16: widened, exactly; NaNs keep their payload.
 //                int8, int4: 0 .. 255 or 0 .. 15 as fp32; the lower half of a byte is the first
-//                element. load and flush: as it is, whatever dtype.
+//                element. What is no row: as it is, whatever dtype.
 //                header: bits 31:0 are the row's scale and bits 63:32 its bias, fp32. They go out
 //                with this and every later beat of the slot. A bare beat has nothing else and ends
 //                here.
@@ -50,13 +50,14 @@ module embnic_unpack
     end
 
     beat_t      info, s1_info_q;
-    logic       s1_valid_q;
+    logic       s1_valid_q, is_row;
     logic [1:0] expand;          // of this beat's data
     logic       s1_half_q;       // binary16
     logic       s1_int_q;
 
     assign info   = beat_t'(beat_info);
-    assign expand = (info.load || info.flush) ? 2'd0 : dtype_expand(info.dtype);
+    assign is_row = !(info.load || info.flush || info.combine || info.fetch);
+    assign expand = is_row ? dtype_expand(info.dtype) : 2'd0;
 
     always_ff @(posedge clk) begin
         s1_info_q <= info;
@@ -149,7 +150,7 @@ module embnic_unpack
     `EMBNIC_KNOWN(valid_known, vec_valid, "vec_valid is known after reset")
     `EMBNIC_NEVER(slot_range, beat_valid && 32'(info.slot) >= SLOTS, "slot is below SLOTS")
     `EMBNIC_NEVER(header_of_floats, beat_valid && (info.header || info.bare)
-                  && !(dtype_quantised(info.dtype) && !info.load && !info.flush),
+                  && !(dtype_quantised(info.dtype) && is_row),
                   "only quantised rows have a header")
     `EMBNIC_NEVER(bare_without_header, beat_valid && info.bare && !info.header,
                   "a bare beat is a header")

@@ -258,7 +258,8 @@ module embnic_rx_frame
         good_d.version = hdr.version == WIRE_VERSION;
         good_d.tag     = !has_tag;
         unique case (hdr.opcode)
-            OPCODE_PING, OPCODE_LOOKUP, OPCODE_ROWS, OPCODE_UPDATE, OPCODE_FILL, OPCODE_INVALIDATE, OPCODE_PREFETCH:
+            OPCODE_PING, OPCODE_LOOKUP, OPCODE_ROWS, OPCODE_UPDATE, OPCODE_FILL, OPCODE_INVALIDATE, OPCODE_PREFETCH,
+            OPCODE_MERGE:
                 good_d.header = (hdr.flags & FLAGS_RESERVED) == '0;
             default: good_d.header = 1'b0;
         endcase

@@ -6,7 +6,7 @@ it and the generated codecs check each other. Needs the `sim` extra.
 
 A frame is `Ether / IP / UDP / Embnic / body`. `Embnic` appends the CRC32C when it is built, and
 keeps the one that was received in `crc` when it is dissected; `verify` compares. The bodies are
-`Keys` (LOOKUP, ROWS, PREFETCH), `Rows` (UPDATE, FILL, INVALIDATE), `Vectors` (REPLY), `Partial` and
+`Keys` (LOOKUP, ROWS, PREFETCH), `Merge`, `Rows` (UPDATE, FILL, INVALIDATE), `Vectors` (REPLY), `Partial` and
 `Ack`; PING and ERROR have none.
 """
 
@@ -71,6 +71,7 @@ OPCODES = {
     8: "FILL",
     9: "INVALIDATE",
     10: "PREFETCH",
+    11: "MERGE",
     15: "ERROR",
 }
 DTYPES = {
@@ -200,6 +201,11 @@ def _accumulator_units(body: Packet) -> int:
     return -(-int(_header(body).dim) // 16)
 
 
+def _partial_units(body: Packet) -> int:
+    """Return the 64-byte units of the partials and their count blocks."""
+    return int(_header(body).bags) * (_accumulator_units(body) + 1)
+
+
 class Keys(_Body):
     """LOOKUP, ROWS, PREFETCH: an accumulator if the flag says so, then keys or weighted keys."""
 
@@ -216,6 +222,17 @@ class Keys(_Body):
             [],
             next_cls_cb=lambda body, *_: WeightedKey if _header(body).flags.WEIGHTED else Key,
         ),
+    ]
+
+
+class Merge(Keys):
+    """MERGE: as LOOKUP, with the partials, each its count block and vector in units, before the keys."""
+
+    name = "merge"
+    fields_desc: ClassVar[list[Any]] = [
+        *Keys.fields_desc[:-1],
+        PacketListField("partials", [], Unit, count_from=_partial_units),
+        Keys.fields_desc[-1],
     ]
 
 
@@ -275,6 +292,7 @@ BODIES: dict[int, type[Packet]] = {
     8: Rows,
     9: Rows,
     10: Keys,
+    11: Merge,
 }
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from embnic.arithmetic import OUTPUT, widen
 from embnic.backends.card import CardBackend
-from embnic.backends.reference import accumulate, finish, unpooled
+from embnic.backends.reference import accumulate, finish, merge, unpooled
 from embnic.config import Table
 from embnic.driver import Driver
 from embnic.engine import Engine
@@ -39,7 +39,7 @@ from embnic.gen.wire import (
 from embnic.rows import unpack
 from embnic.wire import FrameBatch
 
-REQUESTS = (1, 2, 5, 6, 8, 9, 10)
+REQUESTS = (1, 2, 5, 6, 8, 9, 10, 11)
 SUM64 = 64
 
 
@@ -178,6 +178,8 @@ class FakeCard:
             "REPLY_VEC64": c.reply_vec64,
             "CTXS": c.ctxs,
             "CLIENTS": c.clients,
+            "MERGE_UNITS": 2 * c.max_vec64,
+            "TREE_K": 16,
             "FEATURES": 0,
             "BUCKETS": 32,
             "ERROR_LOG": 64,
@@ -381,7 +383,7 @@ class FakeCard:
         self.lookups += 1
         if self.lookups in self.faults.status:
             return [self._error(frame, self.faults.status[self.lookups])]
-        if opcode == Opcode.LOOKUP:
+        if opcode in (Opcode.LOOKUP, Opcode.MERGE):
             return self._lookup(frame, payload)
         if opcode == Opcode.PREFETCH:
             return self._prefetch(frame, payload)
@@ -426,14 +428,25 @@ class FakeCard:
         vec64 = -(-dim * 4 // SUM64)
         self.counters["requests"] += 1
         special = flags & (Flag.ACCUMULATOR | Flag.CONTINUES | Flag.PARTIAL_WANTED)
-        if vec64 > self.config.max_vec64 or bags * vec64 > self.config.reply_vec64:
+        merging, number = frame[45] == Opcode.MERGE, bags
+        most = 2 * self.config.max_vec64 if merging else self.config.reply_vec64
+        units = (number + bool(merging and flags & Flag.ACCUMULATOR)) * vec64
+        if vec64 > self.config.max_vec64 or units > most:
             return [self._error(frame, Status.TOO_LARGE)]
-        init = None
+        init, partials = None, []
         if flags & Flag.ACCUMULATOR:
             held = struct.unpack_from("<I", payload)[0]
             kind = "<i4" if dtype == DType.FIXED else "<f4"
             init = (np.frombuffer(payload, kind, dim, 64).copy(), held)
             payload = payload[64 + 64 * vec64 :]
+        if merging:
+            bags = min(number, 1)
+            kind = "<i4" if dtype == DType.FIXED else "<f4"
+            step = 64 + 64 * vec64
+            for at in range(0, min(number * step, len(payload)), step):
+                held = struct.unpack_from("<I", payload, at)[0]
+                partials.append((np.frombuffer(payload, kind, dim, at + 64), held))
+            payload = payload[number * step :]
         size = 16 if flags & Flag.WEIGHTED else 8
         if len(payload) != size * count or bags < 1 or count < bags or (special and bags != 1):
             return [self._error(frame, Status.BAD_REQUEST)]
@@ -447,6 +460,8 @@ class FakeCard:
         for end in ends.tolist():
             part = None if weights is None else weights[start:end]
             found = self._pool(keys[start:end], part, init, (dim, dtype, special))
+            if merging and not isinstance(found, Status):
+                found = self._merged(*found, partials)
             if isinstance(found, Status):
                 return [self._error(frame, found)]
             vectors.append(found)
@@ -460,6 +475,12 @@ class FakeCard:
         if self._event("reply"):
             return replies[: len(replies) // 2]
         return replies
+
+    @staticmethod
+    def _merged(table: Table, acc, count, partials):
+        if table.order is not Order.SPLIT or table.pooling is Pooling.NONE:
+            return Status.UNSUPPORTED
+        return table, *merge(table, [(acc, count), *partials])
 
     def _pool(self, keys, weights, init, header):
         dim, dtype, special = header

@@ -76,7 +76,7 @@ MAKERS = {
 }
 
 
-# What knows the formats, poolings and orders beyond those of TABLES; the core does not know trees.
+# What knows the formats, poolings and orders beyond those of TABLES.
 FORMAT_MAKERS = {
     "reference": ReferenceBackend,
     "cpu-native": _native,
@@ -167,7 +167,6 @@ FORMAT_WAYS = (
     [
         pytest.param(maker, way, id="-".join(map(str, (maker, *way.values()))))
         for maker, way in itertools.product(FORMAT_MAKERS, FORMAT_WAYS)
-        if way.get("order") != "tree" or maker != "rtl"
     ],
     indirect=["make"],
 )
@@ -223,8 +222,8 @@ def test_long_bags_of_every_format(make, dtype):
 
 @pytest.mark.parametrize("make", ["fake", "rtl"], indirect=True)
 def test_a_card_refuses_what_it_does_not_pool_in_the_engines_words(make):
-    tree = Table("t", rows=4, dim=4, pooling="sum", order="tree", tree_k=2)
-    with pytest.raises(ConfigError, match=r"'tree' is not built for .*Do: Choose a target"):
+    tree = Table("t", rows=4, dim=4, pooling="sum", order="tree", tree_k=16)
+    with pytest.raises(ConfigError, match=r"tree_k 16 with dim 4 .*up to 8 .*Do: Choose a target"):
         make([tree])
 
 

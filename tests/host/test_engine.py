@@ -166,7 +166,7 @@ def test_a_table_the_card_cannot_hold_is_refused_and_the_card_given_back():
         fake_engine([embnic.Table("t", rows=2, dim=200, pooling="sum")], card)
     tree = embnic.Table("t", rows=2, dim=20, pooling="sum", order="tree", tree_k=2)
     with pytest.raises(embnic.ConfigError, match="'tree'"):
-        fake_engine([tree], FakeCard())
+        fake_engine([tree], FakeCard(CAP_TREE_K=0))
 
 
 # -- a card -----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import embnic
 from embnic.backends.cpu import native_module
 from embnic.backends.model import ModelBackend
 from embnic.errors import ConfigError
-from embnic.model import FBGEMM_COUNTERS, CacheModel, CardModel, Geometry
+from embnic.model import FBGEMM_COUNTERS, CacheModel, CardModel, Geometry, Requests
 from embnic.traffic import BagLengths, read_rows
 
 TRACE = Path(__file__).resolve().parents[3] / "shared" / "traces" / "meta_t500k_reuse_medium.txt"
@@ -149,6 +149,35 @@ def test_the_target_answers_with_the_cpus_bits_and_the_cards_counters():
         assert min(card.values()) >= 0
         known = {counter.name for counter in embnic.gen.registers.COUNTERS}
         assert set(card) <= known
+
+
+@pytest.mark.skipif(not native_module(), reason="the native extension is not built")
+def test_trees_and_merges_take_the_same_cycles_in_both_engines():
+    rng = seeded()
+    tables = [
+        embnic.Table("tree", rows=90, dim=40, pooling="sum", order="tree", tree_k=8, padding_idx=3),
+        embnic.Table("split", rows=90, dim=40, pooling="mean", order="split"),
+    ]
+    requests = []
+    for number in range(2):
+        lengths = rng.integers(1, 30, 50)
+        rows = rng.integers(0, 90, int(lengths.sum())).astype(np.uint64)
+        keys = rows | np.uint64(number << 48)
+        keys[np.cumsum(lengths) - 1] |= np.uint64(1 << 63)
+        flags = rng.integers(0, 4, 50) << 8 if number else np.zeros(50, np.int64)
+        splits = np.concatenate([[0], np.cumsum(lengths)])
+        requests.append(Requests(keys, splits, np.full(50, 3), flags))
+    found = []
+    for engine in ("native", "python"):
+        card = CardModel("line100", engine=engine)
+        for number, table in enumerate(tables):
+            card.define(number, table, 4096 * (1 + number * 100))
+        for asked in requests:
+            card.run(asked)
+        found.append(card.counters())
+    assert found[0] == found[1]
+    beats = 3 * int(sum(len(asked.keys) for asked in requests))
+    assert found[0]["exec_beats"] > beats, "nothing was combined or merged"
 
 
 @pytest.mark.parametrize("engine", ENGINES)

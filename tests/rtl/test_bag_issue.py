@@ -19,6 +19,7 @@ from embnic_sim.runner import build_and_test, expect_build_failure
 NULL_ROW = (1 << 48) - 1
 ONE = 0x3F800000
 OP_ROW, OP_FLUSH, OP_INIT = 0, 1, 2
+BEAT_W = 9  # of an address in the init RAM
 SUM, MEAN, MAX, NONE = range(4)
 SEQUENTIAL, TREE, SPLIT, MEMO = range(4)
 BAD_REQUEST, UNKNOWN_TABLE, TABLE_MISMATCH, OUT_OF_RANGE = 1, 2, 3, 4
@@ -207,31 +208,59 @@ class IssueBench(Bench):
             return UNKNOWN_TABLE
         pooling = desc.get("pooling", SUM)
         request_pooling = self.poolings.setdefault(bag.fields["ctx"], pooling)
-        if desc.get("order", 0) in (TREE, MEMO) or desc.get("remote") or desc.get("memo"):
+        if desc.get("order", 0) == MEMO or desc.get("remote") or desc.get("memo"):
+            return UNSUPPORTED
+        if desc.get("order", 0) == TREE and not self.tree_fits(desc, bag):
+            return UNSUPPORTED
+        if bag.fields.get("merge") and desc.get("order", 0) != SPLIT:
             return UNSUPPORTED
         mismatch = (desc["dim"], desc.get("dtype", 0)) != (bag.fields["dim"], bag.fields["dtype"])
         if mismatch or (bag.fields.get("weighted") and pooling != SUM):
             return TABLE_MISMATCH
-        if pooling == NONE and (len(bag.entries) > 1 or bag.fields.get("init")):
+        more = bag.fields.get("init") or bag.fields.get("merges")
+        if pooling == NONE and (len(bag.entries) > 1 or more):
             return BAD_REQUEST
         if entry.row != NULL_ROW and entry.row >= desc["rows"]:
             return OUT_OF_RANGE
         return TABLE_MISMATCH if entry.table != table or pooling != request_pooling else 0
 
+    def tree_fits(self, desc: dict[str, int], bag: Bag) -> bool:
+        """Whether the card has so many running sums, and room for them; and the bag is whole."""
+        k = 1 << desc.get("tree_k_log2", 0)
+        room = int(self.params["MAX_VEC64"]) * self.bpw // k
+        fits = 2 <= k <= int(self.params["TREE_K"]) and bag.fields["vec_beats"] <= room
+        return fits and not bag.fields.get("piece")
+
     def model(self, bag: Bag) -> None:
         """Work out the operations, errors and events of a bag."""
         fields = bag.fields
         init = bool(fields.get("init"))
-        count, something = fields.get("init_count", 0) if init else 0, init
+        merges, vector = fields.get("merges", 0), fields.get("init_addr", 0)
+        count, something = fields.get("init_count", 0), init
+        merged_as = {"pooling": 0, "mul_then_add": 0}
+        first_table = bag.entries[0].table
+        of_first = self.descriptors.get(first_table, {}) if first_table < self.tables else {}
+        k = 0  # running sums of a TREE whose tail follows
+        if of_first.get("valid") and of_first.get("order") == TREE and len(bag.entries) > 1:
+            k = 1 << of_first["tree_k_log2"] if self.tree_fits(of_first, bag) else 0
+            k = 0 if init or fields.get("merge") else k
+        added = 0  # rows
         if fields["first"]:
             self.poolings.pop(fields["ctx"], None)
         if init:
-            self.lines(bag, OP_INIT, {}, count=count, first=1, last=0)
+            where = int(not merges) << BEAT_W | vector % (1 << BEAT_W)
+            self.lines(bag, OP_INIT, {"row": where}, count=count, first=1, last=0)
+            vector += fields["vec_beats"]
         for number, entry in enumerate(bag.entries):
-            last = int(number == len(bag.entries) - 1)
+            last = int(number == len(bag.entries) - 1 and not merges and not k)
             status = self.key_status(entry, bag, bag.entries[0].table)
             desc = self.descriptors.get(entry.table, {}) if entry.table < self.tables else {}
             null = entry.row == NULL_ROW
+            if number == 0:
+                merged_as = {
+                    "pooling": desc.get("pooling", SUM),
+                    "mul_then_add": desc.get("mul_then_add", 0),
+                }
             padding = (
                 not status
                 and not null
@@ -270,8 +299,36 @@ class IssueBench(Bench):
                 "mul_then_add": desc.get("mul_then_add", 0),
                 "pooling": desc.get("pooling", SUM),
             }
-            self.lines(bag, OP_ROW, row, count=count, first=int(not something), last=last)
-            something = True
+            where = {"first": int(not something), "last": last}
+            if desc.get("order") == TREE:
+                sums = 1 << desc["tree_k_log2"]
+                where |= {"bank": added % sums, "first": int(added < sums)}
+                where["spaced"] = int(added >= sums and added % sums == 0)
+            self.lines(bag, OP_ROW, row, count=count, **where)
+            something, added = True, added + 1
+        for source in range(k - 1, 0, -1):
+            last = int(source == 1)
+            if source < added:
+                to = source - (1 << source.bit_length() - 1)
+                held = min(added, k)
+                spaced = int(source & source + 1 == 0 or source == held - 1)
+                sums_added = {"row": source, "weight": ONE, **merged_as}
+                place = {"bank": to, "combine": 1, "first": 0, "spaced": spaced, "last": last}
+                self.lines(bag, OP_FLUSH, sums_added, count=count, **place)
+            elif last:
+                flush = {"pooling": merged_as["pooling"]}
+                self.lines(bag, OP_FLUSH, flush, count=count, first=int(not added), last=1)
+            self.expected_counts["evt_bag"] += last
+        for left in range(merges, 0, -1):
+            last = int(left == 1)
+            partial = {
+                "row": last << BEAT_W | vector % (1 << BEAT_W),
+                "weight": ONE,
+                **merged_as,
+            }
+            self.lines(bag, OP_INIT, partial, count=count, first=int(not something), last=last)
+            self.expected_counts["evt_bag"] += last
+            vector, something = vector + fields["vec_beats"], True
 
     def lines(self, bag: Bag, kind: int, row: dict[str, int], **fields: int) -> None:
         """Append the operations of one row."""
@@ -296,6 +353,7 @@ class IssueBench(Bench):
                     "last_seg": int(seg == len(found) - 1),
                     "dim": bag.fields["dim"],
                     "partial": bag.fields.get("partial", 0),
+                    "spaced": fields.get("spaced", 1 - fields["first"]),
                     "rsp_addr": bag.fields["rsp_addr"],
                 }
             )
@@ -303,11 +361,17 @@ class IssueBench(Bench):
     def meaningless(self, op: dict[str, int]) -> set[str]:
         """Return the fields that mean nothing in this operation, and the slot, which is free."""
         names = {"slot"}
-        if op["kind"] != OP_ROW:
+        if op["kind"] == OP_INIT:
+            names.update(("tbl", "addr"))
+            if op["first"] and not op["last"]:  # taken as it is
+                names.update(("pooling", "weight", "mul_then_add"))
+        elif op["combine"]:
+            names.update(("tbl", "addr"))
+        elif op["kind"] != OP_ROW:
             names.update(ROW_FIELDS)
         # The reply of a context with an error has no vectors: how they are pooled does not matter.
-        if op["kind"] == OP_INIT or op["ctx"] in {ctx for ctx, _ in self.expected_errors}:
-            names.add("pooling")
+        if op["ctx"] in {ctx for ctx, _ in self.expected_errors}:
+            names.update(("pooling", "mul_then_add"))
         return names
 
     # What comes out
@@ -363,8 +427,11 @@ class IssueBench(Bench):
         if high >= 7:
             self.add_table(3, pooling=MEAN, padding_row=5)
             self.add_table(4, pooling=NONE)
-            self.add_table(5, dim=17)
-            self.add_table(6, order=self.random.choice([TREE, SPLIT, MEMO]))
+            self.add_table(6, order=self.random.choice([SPLIT, MEMO]))
+            pooling, log2 = self.random.choice([SUM, MEAN, MAX]), self.random.randrange(6)
+            padding = {"padding_row": 11} if self.random.random() < 0.5 else {}
+            self.add_table(5, order=TREE, tree_k_log2=log2, pooling=pooling, **padding)
+            self.add_table(2, order=SPLIT, rows=90, padding_row=3, mul_then_add=1)
             self.add_table(high, pooling=MAX, rows=50)
 
     def random_entries(self, table: int, number: int, trouble: float) -> list[Entry]:
@@ -402,9 +469,13 @@ class IssueBench(Bench):
             weighted = self.random.randrange(2)
             init = self.random.random() < 0.2
             partial = self.random.randrange(2)
-            bags = 1 if init or partial else self.random.randrange(1, 5)
+            merge = int(self.random.random() < 0.2)
+            merges = self.random.choice([0, 1, 2, 5]) if merge else 0
+            bags = 1 if init or partial or merge else self.random.randrange(1, 5)
             # One table a request where tables may disagree in pooling: which of two bags is first is not fixed.
             table = self.random.randrange(self.tables)
+            if merge and self.random.random() < 0.8:
+                table = min(2, self.tables - 1)
             for number in range(bags):
                 keys = self.random.choice([1, 1, 2, 3, self.random.randrange(1, 24)])
                 if (
@@ -429,7 +500,11 @@ class IssueBench(Bench):
                     weighted=weighted,
                     partial=partial,
                     init=int(init),
-                    init_count=self.random.choice([1, 2, 1 << 31]) if init else 0,
+                    piece=int(init or self.random.random() < 0.1),
+                    merge=merge,
+                    merges=merges,
+                    init_addr=self.random.randrange(4) << 7,
+                    init_count=self.random.choice([1, 2, 1 << 31]) if init or merges else 0,
                     dim=dim,
                     dtype=self.descriptors.get(table, {}).get("dtype", 0)
                     if self.random.random() < 0.98
@@ -450,6 +525,14 @@ async def directed(dut: Any) -> None:
     bench.send([Entry(0, 9), Entry(0, 9)], ctx=3)
     await bench.settle()
     assert bench.board.compared == 2 + 1 + 2 + 3 + 1
+    bench.add_table(1, rows=100, order=SPLIT, pooling=MEAN, mul_then_add=1, padding_row=9)
+    more = {"merge": 1, "merges": 3, "init_count": 9, "init_addr": 128}
+    bench.send([Entry(1, 3), Entry(1, NULL_ROW)], ctx=4, **more)
+    bench.send([Entry(1, 9)], ctx=5, **more)  # the first partial is first of all
+    bench.send([Entry(1, 9), Entry(1, 2)], ctx=6, init=1, **more)
+    bench.send([Entry(1, NULL_ROW)], ctx=7, merge=1)  # partials without a key: an empty bag
+    await bench.settle()
+    assert bench.board.compared == 9 + 4 + 3 + 5 + 1
 
 
 @cocotb.test()
@@ -465,8 +548,26 @@ async def every_refusal(dut: Any) -> None:
         ({"pooling": NONE}, {"weighted": 1}, Entry(1, 0), TABLE_MISMATCH),
         ({"pooling": NONE}, {"init": 1, "init_count": 1}, Entry(1, 0), BAD_REQUEST),
         ({"order": TREE}, {}, Entry(1, 0), UNSUPPORTED),
+        ({"order": TREE, "tree_k_log2": 5}, {}, Entry(1, 0), UNSUPPORTED),
+        ({"order": TREE, "tree_k_log2": 8}, {}, Entry(1, 0), UNSUPPORTED),
+        ({"order": TREE, "tree_k_log2": 1}, {"piece": 1}, Entry(1, 0), UNSUPPORTED),
+        (
+            {"order": TREE, "tree_k_log2": 1},
+            {"merge": 1, "merges": 2, "init_count": 2},
+            Entry(1, 0),
+            UNSUPPORTED,
+        ),
         ({"order": MEMO}, {}, Entry(1, 0), UNSUPPORTED),
         ({"order": SPLIT}, {}, Entry(1, 0), 0),
+        ({"order": SPLIT}, {"merge": 1, "merges": 2, "init_count": 2}, Entry(1, 0), 0),
+        ({}, {"merge": 1, "merges": 2, "init_count": 2}, Entry(1, 0), UNSUPPORTED),
+        ({}, {"merge": 1}, Entry(1, 0), UNSUPPORTED),
+        (
+            {"order": SPLIT, "pooling": NONE},
+            {"merge": 1, "merges": 1, "init_count": 1},
+            Entry(1, 0),
+            BAD_REQUEST,
+        ),
         ({"memo": 1}, {}, Entry(1, 0), UNSUPPORTED),
         ({"remote": 1}, {}, Entry(1, 0), UNSUPPORTED),
         ({"dim": 15}, {}, Entry(1, 0), TABLE_MISMATCH),
@@ -494,6 +595,38 @@ async def every_refusal(dut: Any) -> None:
         assert bench.errors[4, status] == int(bool(status)), (
             f"{table} {fields} {entry}: {bench.errors}"
         )
+
+
+@cocotb.test()
+async def trees(dut: Any) -> None:
+    """Every number of running sums with every number of rows; more sums than the card has are refused."""
+    bench = IssueBench(dut)
+    await bench.reset()
+    units = int(bench.params["MAX_VEC64"])
+    most = int(bench.params["TREE_K"])
+    combined = refused = 0
+    for log2 in (1, 2, 3, 4):
+        for vec64 in sorted({1, max(units >> log2, 1), max((units >> log2) + 1, 1)}):
+            if vec64 > units:
+                continue
+            bench.descriptors.clear()
+            bench.forget()
+            dim = 16 * vec64
+            bench.add_table(0, dim=dim, order=TREE, tree_k_log2=log2, rows=100, padding_row=9)
+            fits = 1 << log2 <= most and vec64 <= units >> log2
+            for rows in range(2 * (1 << log2) + 3):
+                entries = [Entry(0, bench.random.randrange(9)) for _ in range(rows)]
+                for _ in range(bench.random.randrange(4)):
+                    row = bench.random.choice([9, NULL_ROW])
+                    entries.insert(bench.random.randint(0, len(entries)), Entry(0, row))
+                bench.send(entries or [Entry(0, NULL_ROW)], ctx=rows, dim=dim)
+                combined += fits
+                refused += not fits
+                if rows % 3 == 0:
+                    await bench.settle()
+            await bench.settle()
+    assert refused, "no number of sums was refused"
+    assert combined or not most
 
 
 @cocotb.test()
@@ -686,9 +819,36 @@ async def reset_in_traffic(dut: Any) -> None:
 
 
 SETS = [
-    {"DATA_W": 128, "SLOTS": 4, "TABLES": 8, "KS_BEATS": 512, "LINE_BYTES": 64, "PLACES": 32},
-    {"DATA_W": 512, "SLOTS": 32, "TABLES": 256, "KS_BEATS": 256, "LINE_BYTES": 256, "PLACES": 16},
-    {"DATA_W": 128, "SLOTS": 2, "TABLES": 4, "KS_BEATS": 64, "LINE_BYTES": 1024, "PLACES": 16},
+    {
+        "DATA_W": 128,
+        "SLOTS": 4,
+        "TABLES": 8,
+        "KS_BEATS": 512,
+        "LINE_BYTES": 64,
+        "MAX_VEC64": 8,
+        "TREE_K": 8,
+        "PLACES": 32,
+    },
+    {
+        "DATA_W": 512,
+        "SLOTS": 32,
+        "TABLES": 256,
+        "KS_BEATS": 256,
+        "LINE_BYTES": 256,
+        "MAX_VEC64": 64,
+        "TREE_K": 16,
+        "PLACES": 16,
+    },
+    {
+        "DATA_W": 128,
+        "SLOTS": 2,
+        "TABLES": 4,
+        "KS_BEATS": 64,
+        "LINE_BYTES": 1024,
+        "MAX_VEC64": 64,
+        "TREE_K": 0,
+        "PLACES": 16,
+    },
 ]
 
 
@@ -710,6 +870,9 @@ def test_bag_issue(params: dict[str, int]) -> None:
         ("LINE_BYTES", 32, "LINE_BYTES must be a power of two from 64 to 4096"),
         ("LINE_BYTES", 96, "LINE_BYTES must be a power of two from 64 to 4096"),
         ("PLACES", 0, "PLACES must be 1 to 512"),
+        ("TREE_K", 3, "TREE_K must be 0, 2, 4, 8 or 16"),
+        ("MAX_VEC64", 6, "MAX_VEC64 must be a power of two"),
+        ("MAX_VEC64", 128, "MAX_VEC64 must be a power of two"),
     ],
 )
 def test_illegal_parameters_do_not_build(name: str, value: int, message: str) -> None:

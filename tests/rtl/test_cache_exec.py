@@ -12,7 +12,20 @@ from embnic_sim.bench import STALLS, Bench, Scoreboard, load_structs
 from embnic_sim.paths import rtl_root
 from embnic_sim.runner import build_and_test, expect_build_failure
 
-COPIED = ("slot", "ctx", "first", "load", "flush", "last", "dim", "dtype", "pooling", "partial")
+BANKS, INIT_BEATS = 4, 512
+COPIED = (
+    "slot",
+    "ctx",
+    "bank",
+    "first",
+    "load",
+    "flush",
+    "last",
+    "dim",
+    "dtype",
+    "pooling",
+    "partial",
+)
 COPIED = (*COPIED, "mul_then_add", "weight", "count")
 EXPAND = {"FP32": 0, "FP16": 1, "INT8": 2, "INT4_END": 3}
 LONGEST = 40  # vector beats of a line
@@ -83,10 +96,10 @@ class ExecBench(Bench):
         self.ram_read_port(
             "init_rd", lambda addr: (addr + 1) * 0x0123456789ABCDEF & ((1 << self.width) - 1)
         )
-        self.releases = self.count("init_release")
+        self.releases = Scoreboard("releases")
+        self.monitor("init_release", ["init_release_bank"], self.releases.check)
         self.exec = [self.count(f"evt_exec_{name}") for name in ("beat", "hold")]
         self.error_rate = 0.0
-        self.wanted_releases = 0
         self.silent_rate, self.silent_errors = 0.0, self.count("silent_err_valid")
         self.wanted_silent = 0
         self.place = 0
@@ -97,6 +110,7 @@ class ExecBench(Bench):
         self.model: dict[int, Line] = {}
         self.issued: dict[tuple[int, int], tuple[int, int]] = {}
         self.long_at: set[int] = set()
+        self.pair: int | None = None  # cycle of a combine whose fetch has not come
         self.filling: dict[int, int] = {}  # line -> fills that were sent and are not done
         self.filled_at: dict[int, int] = {}
         self.slots_sent: list[int] = []
@@ -107,6 +121,7 @@ class ExecBench(Bench):
         """Forget all lines and beats."""
         self.forget()
         self.drops.reset()
+        self.releases.reset()
         await super().reset(cycles)
 
     def idle(self) -> bool:
@@ -147,19 +162,32 @@ class ExecBench(Bench):
         beat = self.beat_t.unpack(info)
         if beat["bare"]:
             return
+        if self.pair is not None:
+            assert beat["fetch"] and self.cycle == self.pair + 1, (
+                "a fetch is right behind its combine"
+            )
+        self.pair = self.cycle if beat["combine"] else None
+        if beat["fetch"]:
+            return
         place = (beat["slot"], beat["beat"])
-        if beat["first"] or beat["load"]:  # nothing of the bag before is read any more
+        if beat["first"]:  # nothing of the bag before is read any more
             for later in range(beat["beat"], LONGEST):
                 self.issued.pop((beat["slot"], later), None)
-        if not beat["first"] and not beat["load"] and place in self.issued:
+        if not beat["first"] and place in self.issued:
             at, least = self.issued[place]
             assert self.cycle - at >= least, f"{place} too early"
-        long = beat["dtype"] in self.long and not beat["load"] and not beat["flush"]
+        row = not (beat["load"] or beat["flush"] or beat["combine"])
+        long = (row and beat["dtype"] in self.long) or bool(beat["combine"] and self.adds(beat))
         self.issued[place] = (self.cycle, self.loop + self.extra * int(long))
         if long:
             self.long_at.add(self.cycle)
         else:
             assert self.cycle - self.extra not in self.long_at, "two beats meet at the adder"
+
+    def adds(self, beat: dict[str, int]) -> bool:
+        """A combine goes through the adder."""
+        sums = (self.consts["POOLING_SUM"], self.consts["POOLING_MEAN"])
+        return beat["pooling"] in sums and beat["dtype"] != self.consts["DTYPE_FIXED"]
 
     def new_line(self, dtype: str, length: int) -> Line:
         """Return a line to be filled, of `length` vector beats (0: random)."""
@@ -181,7 +209,7 @@ class ExecBench(Bench):
     def send(
         self,
         number: int,
-        kinds: str = "miss hit hit hit pass load flush",
+        kinds: str = "miss hit hit hit pass load flush combine",
         length: int = 0,
         **fixed: int,
     ) -> None:
@@ -204,25 +232,32 @@ class ExecBench(Bench):
             op = {
                 "key": rng.getrandbits(71), "line": number_of_line, "place": self.place, "fills": number_of_line % 512,
                 "miss": kind in ("miss", "pass"), "fill": kind == "miss", "load": kind == "load",
-                "flush": kind == "flush", "header": line.header, "chunk": line.chunk, "beats_m1": line.beats - 1,
-                "beat_base": 0, "last_seg": rng.getrandbits(1),
+                "flush": kind in ("flush", "combine"), "header": line.header,
+                "bank": rng.getrandbits(4), "combine": kind == "combine",
+                "chunk": line.chunk, "beats_m1": line.beats - 1, "beat_base": 0, "last_seg": rng.getrandbits(1),
                 "slot": rng.randrange(self.slots), "ctx": rng.getrandbits(6), "first": rng.getrandbits(1),
                 "last": rng.getrandbits(1), "dim": rng.getrandbits(16), "dtype": self.consts[f"DTYPE_{line.dtype}"],
                 "pooling": rng.randrange(4), "partial": rng.getrandbits(1), "mul_then_add": rng.getrandbits(1),
                 "weight": rng.getrandbits(32), "count": rng.getrandbits(32), "rsp_addr": rng.getrandbits(14),
             } | fixed  # fmt: skip
-            if kind in ("load", "flush"):
+            if kind == "combine":
+                op["first"] = 0
+            if kind in ("load", "flush", "combine"):
                 op |= {"header": 0, "chunk": 0}
-            op["wait_slot"] = int(not op["first"] and kind != "load")
-            op["silent"] = int(kind not in ("load", "flush") and rng.random() < self.silent_rate)
+            op["wait_slot"] = int(not op["first"])
+            op["silent"] = int(
+                kind not in ("load", "flush", "combine") and rng.random() < self.silent_rate
+            )
             self.ops.send(self.lookup_t.pack(op))
             self.wanted_ends += 1
             self._expect(op, kind, line)
 
     def _expect(self, op: dict[str, Any], kind: str, line: Line) -> None:
         poison, row = 1 << self.width, kind in ("miss", "pass", "hit")
+        where = op["key"] >> 8 & 511  # of the init RAM: in the place of the row's number
         expand = EXPAND[line.dtype] if row else 0
-        shared = {name: op[name] for name in COPIED}
+        shared = {name: op[name] for name in COPIED} | {"combine": op["combine"]}
+        shared["flush"] = kind == "flush"
         beats: list[tuple[dict[str, int], int]] = []
         bare = row and line.header and self.width == 128
         if bare:
@@ -231,13 +266,17 @@ class ExecBench(Bench):
             chunk = line.chunk + beat
             data = line.words[chunk >> expand] if row else 0
             if kind == "load":
-                data = (beat + 1) * 0x0123456789ABCDEF & (poison - 1)
+                data = ((where + beat) % INIT_BEATS + 1) * 0x0123456789ABCDEF & (poison - 1)
             done = int(op["last"] and op["last_seg"] and beat == line.beats - 1)
             own = {"beat": beat, "rsp_addr": (op["rsp_addr"] + beat) % (1 << 14), "done": done}
             own["sub"] = chunk % (1 << expand) if row else 0
             own["header"] = int(bool(row and line.header and not bare and beat == 0))
             beats.append((own, data))
-        self.wanted_releases += int(kind == "load" and op["last_seg"])
+            if kind == "combine":
+                other = {"bank": where & 15, "combine": 0, "fetch": 1, "last": 0, "done": 0}
+                beats.append((own | other, data))
+        if kind == "load" and op["last_seg"] and op["key"] >> 8 + 9 & 1:
+            self.releases.expect(where * BANKS // INIT_BEATS)
         if kind == "miss":
             self.drops.expect(*[op["key"]] * sum(word >= poison for word in line.words))
         if op["silent"]:
@@ -279,7 +318,7 @@ async def stall_matrix(dut: Any) -> None:
             bench.gap = bench.stall(op_stall)
             bench.send(80)
             await bench.drain()
-    assert bench.releases.total == bench.wanted_releases
+    assert bench.releases.compared and not bench.releases.expected
     assert bench.silent_errors.total == bench.wanted_silent > 0
     assert bench.started.total == bench.ended == bench.wanted_ends
     assert bench.drops.compared > 10

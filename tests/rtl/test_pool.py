@@ -196,11 +196,17 @@ class Bag:
     partial: bool = False
     mul_then_add: bool = False
     load: bool = False  # the first row is an accumulator
+    merges: int = 0  # so many rows at the end are partials of others
+    tree: int = 0  # running sums; 0: one, not a TREE
     flush: bool = False  # a flush ends the bag
     count: int = 0
     ctx: int = 0
     expected: list[int] = field(default_factory=list)
     clipped: int = 0  # elements of sums that saturate
+
+    def is_partial(self, k: int) -> bool:
+        """Row k is an accumulator or a partial."""
+        return (self.load and k == 0) or k >= len(self.rows) - self.merges
 
     @property
     def quantised(self) -> bool:
@@ -309,10 +315,11 @@ class PoolBench(Bench):
         may_weigh = pooling == "SUM" and dtype != "FIXED"
         weighted = bool(more.pop("weighted", may_weigh and rng.random() < 0.5))
         size = vec_beats * self.lanes
-        load = bool(more.get("load", False))
+        load, merges = bool(more.get("load", False)), int(more.get("merges", 0))
         data = []
         for k in range(rows):
-            kind = ("FIXED" if dtype == "FIXED" else "FP32") if load and k == 0 else dtype
+            partial = (load and k == 0) or k >= rows - merges
+            kind = ("FIXED" if dtype == "FIXED" else "FP32") if partial else dtype
             row = [self.element(rng, kind, special) for _ in range(dim)]
             data.append(row + [0] * (size - dim))
         quantised = dtype.startswith("INT")
@@ -329,7 +336,9 @@ class PoolBench(Bench):
         )
         if not bag.count:
             bag.count = (
-                rows if not bag.load else rng.randrange(rows, 1 << rng.choice((4, 12, 16, 24, 32)))
+                rows
+                if not (bag.load or bag.merges)
+                else rng.randrange(rows, 1 << rng.choice((4, 12, 16, 24, 32)))
             )
         bag.expected = self.result(bag)
         return bag
@@ -341,6 +350,14 @@ class PoolBench(Bench):
         rows = rng.choice((1, 1, 2, 3, 8)) if not flush else rng.choice((0, 0, 1, 3))
         if pooling == "NONE":
             rows, flush = 1, False
+        merges = tree = 0
+        if pooling != "NONE" and not flush and rng.random() < 0.2:
+            merges = rng.randint(1, rows)
+        trees = [k for k in (2, 4, 8, 16) if k <= self.vec_limit]
+        if pooling != "NONE" and not merges and trees and rng.random() < 0.3:
+            tree = rng.choice(trees)
+            rows = rng.choice((0, 1, 2, 3, 4, 7, 8, 9, 20))
+            limit, flush = min(limit, self.vec_limit // tree), rows < 2
         return self.bag(
             pooling,
             rows=rows,
@@ -348,7 +365,9 @@ class PoolBench(Bench):
             dtype=rng.choice(list(self.dtypes)),
             partial=rng.random() < 0.2,
             mul_then_add=rng.random() < 0.4,
-            load=rows > 0 and pooling != "NONE" and rng.random() < 0.2,
+            load=rows > 0 and pooling != "NONE" and not tree and rng.random() < 0.2,
+            merges=merges,
+            tree=tree,
             flush=flush,
         )
 
@@ -356,7 +375,11 @@ class PoolBench(Bench):
         """Return the accumulator after element x of row k."""
         names = {code: name.removeprefix("POOLING_") for name, code in self.poolings.items()}
         pooling, w = names[bag.pooling], bag.weights[k]
-        if bag.quantised:
+        if bag.is_partial(k):
+            if first:
+                return x
+            w = ONE
+        elif bag.quantised:
             if pooling in ("SUM", "MEAN"):
                 shifted = fma(ONE, acc, multiply(bag.biases[k], w))
                 return fma(multiply(bag.scales[k], w), x, shifted)
@@ -373,6 +396,35 @@ class PoolBench(Bench):
             return x if greater(x, acc) else acc
         return fma(ONE, multiply(w, x), acc) if bag.mul_then_add else fma(w, x, acc)
 
+    def combine(self, bag: Bag, acc: int, other: int) -> int:
+        """Return two running sums added, or the larger."""
+        fixed = bag.dtype == "FIXED"
+        if bag.pooling == self.poolings["POOLING_MAX"]:
+            more = signed(other) > signed(acc) if fixed else greater(other, acc)
+            return other if more else acc
+        if not fixed:
+            return fma(ONE, other, acc)
+        total = signed(acc) + signed(other)
+        bag.clipped += total != saturated(total)
+        return saturated(total) & 0xFFFFFFFF
+
+    def tree(self, bag: Bag, element: int) -> int:
+        """Return an element of a bag in the order TREE, undivided."""
+        sums: list[int] = []
+        for j, row in enumerate(bag.rows):
+            if j < bag.tree:
+                sums.append(self._row(bag, j, row[element], 0, True))
+            else:
+                at = j % bag.tree
+                sums[at] = self._row(bag, j, row[element], sums[at], False)
+        apart = bag.tree // 2
+        while apart:
+            for i in range(apart):
+                if i + apart < len(sums):
+                    sums[i] = self.combine(bag, sums[i], sums[i + apart])
+            apart //= 2
+        return sums[0] if sums else 0
+
     def result(self, bag: Bag) -> list[int]:
         """Return the elements that must be written; count what saturates."""
         divided = bag.pooling == self.poolings["POOLING_MEAN"] and bag.dtype != "FIXED"
@@ -382,7 +434,9 @@ class PoolBench(Bench):
             acc = 0
             for k, row in enumerate(bag.rows):
                 x = row[element]
-                acc = x if bag.load and k == 0 else self._row(bag, k, x, acc, k == 0)
+                acc = 0 if bag.tree else self._row(bag, k, x, acc, k == 0)
+            if bag.tree:
+                acc = self.tree(bag, element)
             if divided and not bag.partial and bag.count:
                 acc = divide(acc, bag.count, bag.dtype, away=not bag.mul_then_add)
             out.append(acc)
@@ -406,6 +460,7 @@ class Beat:
     expected: tuple[int, ...] | None
     kind: Kind
     factors: tuple[int, int] | None  # scale and bias
+    fetch: bool = False  # the second half of a combine
 
     @property
     def late(self) -> bool:
@@ -454,49 +509,112 @@ class Feeder:
         for slot in range(bench.slots):
             if slot not in self.open and self.bags:
                 self.open[slot] = (self.bags.popleft(), 0)
-        ready = [s for s in self.open if self.open[s][1] == 0 or self.ready_at[s] <= bench.cycle]
+        ready = [s for s in self.open if not self.spaced(s) or self.ready_at[s] <= bench.cycle]
         if not ready:
             return None
         if self.in_turn:
             return min(ready, key=lambda s: (s - self.turn) % bench.slots)
         return bench.random.choice(ready)
 
+    def _start_combine(self, slot: int, bag: Bag, step: int) -> None:
+        """Queue the pairs of beats that add one running sum to another."""
+        bench = self.bench
+        there = min(len(bag.rows), bag.tree)
+        source = there - 1 - (step - len(bag.rows))
+        to = source - (1 << source.bit_length() - 1)
+        last = source == 1
+        late = bag.dtype != "FIXED" and bag.pooling != bench.poolings["POOLING_MAX"]
+        for beat in range(bag.vec_beats):
+            done = last and beat == bag.vec_beats - 1
+            info = self.info_of(bag, slot, beat) | {
+                "bank": to,
+                "combine": 1,
+                "last": int(last),
+                "done": int(done),
+                "weight": ONE,
+            }
+            expected = None
+            if last:
+                lanes = slice(beat * bench.lanes, (beat + 1) * bench.lanes)
+                tail = (1, bag.ctx, bag.count) if done else (0, 0, 0)
+                expected = (info["rsp_addr"], bench.pack(bag.expected[lanes]), *tail)
+            kind = (self.divides(bag), late)
+            noise = bench.random.getrandbits(32 * bench.lanes)
+            self.beats.append(Beat(info, noise, expected, kind, None))
+            other = info | {"bank": source, "combine": 0, "fetch": 1, "last": 0, "done": 0}
+            self.beats.append(Beat(other, noise, None, (False, False), None, fetch=True))
+
+    def divides(self, bag: Bag) -> bool:
+        """Whether the result goes through the divider."""
+        mean = bag.pooling == self.bench.poolings["POOLING_MEAN"] and bag.dtype != "FIXED"
+        return mean and not bag.partial and bag.count != 0
+
+    def info_of(self, bag: Bag, slot: int, beat: int) -> dict[str, int]:
+        """Return what all beats of a bag say."""
+        bench = self.bench
+        return {
+            "dtype": bench.dtypes[bag.dtype],
+            "slot": slot,
+            "ctx": bag.ctx,
+            "beat": beat,
+            "dim": bag.dim,
+            "pooling": bag.pooling,
+            "partial": int(bag.partial),
+            "mul_then_add": int(bag.mul_then_add),
+            "count": bag.count,
+            "rsp_addr": (bench.rsp_addr + beat) & 0x3FFF,
+        }
+
+    def _next(self, slot: int, bag: Bag, step: int, last: bool) -> None:
+        if last:
+            self.bench.rsp_addr += bag.vec_beats
+            del self.open[slot]
+        else:
+            self.open[slot] = (bag, step + 1)
+        self.turn = slot + 1
+
+    def spaced(self, slot: int) -> bool:
+        """Whether the slot's next operation keeps the distance from the one before."""
+        bag, step = self.open[slot]
+        if not bag.tree:
+            return step > 0
+        if step < len(bag.rows):
+            return step >= bag.tree and step % bag.tree == 0
+        source = min(len(bag.rows), bag.tree) - 1 - (step - len(bag.rows))
+        return bag.flush or step == len(bag.rows) or source & source + 1 == 0
+
     def _start_row(self, slot: int) -> None:
         bench = self.bench
         bag, step = self.open[slot]
+        if bag.tree and not bag.flush and step >= len(bag.rows):
+            last = step == len(bag.rows) + min(len(bag.rows), bag.tree) - 2
+            self._start_combine(slot, bag, step)
+            self._next(slot, bag, step, last)
+            return
         operations = len(bag.rows) + bag.flush
         flush, last = bag.flush and step == len(bag.rows), step == operations - 1
-        load = bag.load and step == 0 and not flush
-        mean = (
-            bag.pooling == bench.poolings["POOLING_MEAN"]
-            and bag.dtype != "FIXED"
-            and not bag.partial
-            and bag.count != 0
-        )
+        last = last and (not bag.tree or flush)
+        load = not flush and bag.is_partial(step)
+        mean = self.divides(bag)
         late = bag.quantised and not flush and not load
         row = None if flush else bag.rows[step]
         for beat in range(bag.vec_beats):
             done = last and beat == bag.vec_beats - 1
             lanes = slice(beat * bench.lanes, (beat + 1) * bench.lanes)
-            info = {
-                "dtype": bench.dtypes[bag.dtype],
+            info = self.info_of(bag, slot, beat) | {
                 "sub": bench.random.getrandbits(3),
                 "header": bench.random.getrandbits(1),
-                "slot": slot,
-                "ctx": bag.ctx,
-                "beat": beat,
-                "first": int(step == 0 and not (load and bench.random.random() < 0.5)),
+                "bank": step % bag.tree if bag.tree and not flush else 0,
+                "first": int(step < bag.tree if bag.tree and not flush else step == 0),
                 "load": int(load),
                 "flush": int(flush),
                 "last": int(last),
                 "done": int(done),
-                "dim": bag.dim,
-                "pooling": bag.pooling,
-                "partial": int(bag.partial),
-                "mul_then_add": int(bag.mul_then_add),
-                "weight": bench.random.getrandbits(32) if flush or load else bag.weights[step],
-                "count": bag.count,
-                "rsp_addr": (bench.rsp_addr + beat) & 0x3FFF,
+                "weight": ONE
+                if load
+                else bench.random.getrandbits(32)
+                if flush
+                else bag.weights[step],
             }
             data = (
                 bench.random.getrandbits(32 * bench.lanes)
@@ -509,16 +627,11 @@ class Feeder:
                 expected = (info["rsp_addr"], bench.pack(bag.expected[lanes]), *tail)
             factors = (bag.scales[step], bag.biases[step]) if late else None
             self.beats.append(Beat(info, data, expected, (mean, late), factors))
-        if last:
-            bench.rsp_addr += bag.vec_beats
-            del self.open[slot]
-        else:
-            self.open[slot] = (bag, step + 1)
-        self.turn = slot + 1
+        self._next(slot, bag, step, last)
 
     def tick(self) -> None:
         """One clock edge."""
-        if self.go():
+        if (self.beats and self.beats[0].fetch) or self.go():
             if not self.beats:
                 slot = self._choose()
                 if slot is not None:
@@ -531,7 +644,10 @@ class Feeder:
 
     def _meets(self) -> bool:
         """Whether the next beat would meet a long one at the adder."""
-        meets = not self.beats[0].late and self.bench.cycle - self.bench.extra in self.long_at
+        meets = (
+            not (self.beats[0].late or self.beats[0].fetch)
+            and self.bench.cycle - self.bench.extra in self.long_at
+        )
         self.yielded += meets
         return meets and not self.careless
 
@@ -545,7 +661,8 @@ class Feeder:
         self.bias.write(bias)
         # Beat v of the next row comes at least this many cycles after beat v of this one.
         distance = bench.loop_long if beat.late else bench.loop
-        self.ready_at[info["slot"]] = bench.cycle + distance - info["beat"]
+        if not beat.fetch:
+            self.ready_at[info["slot"]] = bench.cycle + distance - info["beat"]
         self.long_at.discard(bench.cycle - bench.extra - 1)
         if beat.late:
             self.long_at.add(bench.cycle)
@@ -596,7 +713,24 @@ async def directed(dut: Any) -> None:
     one("NONE", [nan_bits], nan_bits)
     one("SUM", [nan_bits], nan_bits, load=True, flush=True)  # a load keeps bits
     one("MAX", [ONE, two], two, load=True)
+    one("SUM", [ONE, two], three, merges=1)
+    one("SUM", [1 << 31], 1 << 31, merges=1)  # the first of all is taken as it is
+    one("SUM", [nan_bits], nan_bits, merges=1)
+    one("SUM", [ONE, nan_bits], NAN, merges=1)
+    one("MEAN", [ONE, two], 0x3F000000, merges=2, count=6)  # counts of others
+    one("MEAN", [ONE, two], three, merges=1, count=6, partial=True)
+    one("MAX", [ONE, two, nan_bits], two, merges=2)
+    one("SUM", [ONE, two], three, weights=[ONE, two], merges=1, mul_then_add=True)
     one("SUM", [0xBF800002, 0x3F800001], 0x28800000, weights=[ONE, 0x3F800001])  # fused
+    big, u = 0x4B800000, ONE  # 2**24 and 1: (2**24 + 1) + 1 is 2**24, 2**24 + (1 + 1) is more
+    one("SUM", [big, u, big | 1 << 31, u], two, tree=2)  # (2**24 - 2**24) + (1 + 1)
+    one("SUM", [u, big, u, big | 1 << 31], two, tree=2)
+    one("SUM", [big, u, u], big, tree=4)  # sums 0 and 2, then 1: rounded twice
+    one("SUM", [u, big, u], big + 1, tree=4)  # (1 + 1) + 2**24
+    one("MAX", [nan_bits, two, ONE], nan_bits, tree=2)
+    one("MAX", [ONE, nan_bits, two], two, tree=2)
+    one("MEAN", [ONE, ONE, ONE, ONE, two, two], 0x3FAAAAAB, tree=4)
+    one("SUM", [1 << 31, 1 << 31], 0, tree=2)
     one("SUM", [0xBF800002, 0x3F800001], 0, weights=[ONE, 0x3F800001], mul_then_add=True)
     one("SUM", [ONE], inf, weights=[inf])  # and the padding stays zero
 
@@ -642,6 +776,13 @@ async def directed(dut: Any) -> None:
     one("MAX", [0xFFFFFFFF, 1, bottom], 1, **fixed)
     one("NONE", [bottom], bottom, **fixed)
     one("SUM", [top, 1], top, load=True, flush=True, **fixed)
+    one("SUM", [1, top], top, merges=1, **fixed)
+    one("MAX", [0xFFFFFFFF, 1], 1, merges=1, **fixed)
+    one(
+        "SUM", [integer(3), two], 0x40A00000, merges=1, dtype="INT8", scales=[ONE, 0], biases=[0, 0]
+    )
+    one("MAX", [integer(3), two], three, merges=1, dtype="INT4", scales=[ONE, 0], biases=[0, 0])
+    one("MEAN", [0x3F802000, 0], half | 0x2000, merges=2, dtype="FP16")
 
     one("MEAN", [0x3F802000, 0], half | 0x2000, dtype="FP16")  # 1 + 2**-10 is an fp16
     one("SUM", [0x3F801000], 0x3F801000, dtype="FP16")  # a sum is not rounded
@@ -653,9 +794,9 @@ async def directed(dut: Any) -> None:
     one("MEAN", [0x3F808000], ONE, dtype="BF16", mul_then_add=True)
     one("MEAN", [0x3F808000], 0x3F808000, dtype="BF16", partial=True)
     await bench.drain()
-    assert bench.bags_done == 22 + 15 + 6 + 9
+    assert bench.bags_done == 22 + 8 + 8 + 15 + 6 + 5 + 9
     assert bench.feeder.issued > bench.bags_done
-    assert bench.saturations.total == bench.clipped == 3
+    assert bench.saturations.total == bench.clipped == 4
 
 
 @cocotb.test()
@@ -682,13 +823,19 @@ async def every_combination(dut: Any) -> None:
     for dtype, pooling, weighted, partial, mul_then_add in cases:
         if weighted and (pooling != "SUM" or dtype == "FIXED"):
             continue
-        for load, flush in ((False, False), (True, False), (False, True)):
-            if pooling == "NONE" and (load or flush):
+        for load, flush, merges in (
+            (False, False, 0),
+            (True, False, 0),
+            (False, True, 0),
+            (False, False, 1),
+            (False, False, 2),
+        ):
+            if pooling == "NONE" and (load or flush or merges):
                 continue
             bench.feeder.bags.append(
                 bench.bag(
                     pooling,
-                    rows=1 if pooling == "NONE" else bench.random.randint(1, 4),
+                    rows=1 if pooling == "NONE" else bench.random.randint(max(1, merges), 4),
                     vec_beats=bench.random.randint(1, limit),
                     special=0.2,
                     dtype=dtype,
@@ -696,13 +843,14 @@ async def every_combination(dut: Any) -> None:
                     partial=partial,
                     mul_then_add=mul_then_add,
                     load=load,
+                    merges=merges,
                     flush=flush,
                 )
             )
             made += 1
     bench.random.shuffle(bench.feeder.bags)
     await bench.drain()
-    assert bench.bags_done == made == 8 * 4 * (3 + 3 + 3 + 1) + 7 * 4 * 3
+    assert bench.bags_done == made == 8 * 4 * (5 + 5 + 5 + 1) + 7 * 4 * 5
     assert bench.saturations.total == bench.clipped > 0
 
 
@@ -720,7 +868,7 @@ async def longest_vectors(dut: Any) -> None:
 
 @cocotb.test()
 async def no_bubbles(dut: Any) -> None:
-    """With enough beats in open slots one beat a cycle is taken, and all is right."""
+    """With enough beats in open slots one beat a cycle is taken, of rows and of partials, and all is right."""
     bench = PoolBench(dut)
     for loop, dtypes in (
         (bench.loop, ("FP32", "FP16", "BF16", "FIXED")),
@@ -734,7 +882,10 @@ async def no_bubbles(dut: Any) -> None:
         bags = 6 * bench.slots
         for _ in range(bags):
             dtype = bench.random.choice(dtypes)
-            feeder.bags.append(bench.bag("SUM", rows=5, vec_beats=vec_beats, dtype=dtype))
+            merges = bench.random.choice((0, 2, 5)) if loop == bench.loop else 0
+            feeder.bags.append(
+                bench.bag("SUM", rows=5, vec_beats=vec_beats, dtype=dtype, merges=merges)
+            )
         await bench.drain()
         assert feeder.issued == bags * 5 * vec_beats
         assert feeder.last_cycle - feeder.first_cycle + 1 == feeder.issued, (

@@ -19,7 +19,8 @@ from embnic_sim.bench import STALLS, Bench, load_structs
 from embnic_sim.runner import build_and_test, expect_build_failure
 
 PING, LOOKUP, REPLY, PARTIAL, ROWS, UPDATE, ACK, FILL = range(1, 9)
-INVALIDATE, PREFETCH, ERROR = 9, 10, 15
+INVALIDATE, PREFETCH, MERGE, ERROR = 9, 10, 11, 15
+INIT_BANKS = 4
 UPDATES = (UPDATE, FILL, INVALIDATE, PREFETCH)  # all that embnic_update executes
 OK, BAD_REQUEST, TOO_LARGE, UNSUPPORTED, BUSY = 0, 1, 5, 6, 11
 WEIGHTED, ACCUMULATOR, CONTINUES, FINAL, PARTIAL_WANTED = 1, 4, 8, 16, 32
@@ -34,8 +35,21 @@ class Frame:
     lasts: list[int] = field(default_factory=list)  # entry numbers (from 1) at which bags end
     count: int = 0  # of the count block
     accumulator: bytes = b""
+    partials: list[tuple[int, bytes]] = field(default_factory=list)  # of a MERGE: count, vector
     word: int = 0  # key store word of the first entry
     fields: dict[str, Any] = field(default_factory=dict)  # frame_t
+
+    @property
+    def preamble(self) -> int:
+        """Return the bytes before the keys."""
+        vectors = [self.accumulator] if self.accumulator else []
+        return sum(64 + len(vector) for vector in [*vectors, *(v for _, v in self.partials)])
+
+    @property
+    def held(self) -> bytes:
+        """Return what is copied to the init RAM: the vectors that hold a key."""
+        vectors = [(self.count, self.accumulator), *self.partials]
+        return b"".join(vector for count, vector in vectors if count)
 
 
 class ReplyBuffer:
@@ -65,34 +79,43 @@ class ReplyBuffer:
 
 
 class InitUser:
-    """Checks the init RAM when the bag that needs it comes, and releases it some cycles later."""
+    """Checks a bank of the init RAM when the bag that needs it comes, and again when it releases it."""
 
     def __init__(self, bench: "DecodeBench") -> None:
         self.bench = bench
-        self.due = -1
-        self.used = 0
+        self.due: list[tuple[int, int, bytes]] = []  # cycle, address, what lies there
+        self.used = self.most = 0
         self.reset()
 
     def reset(self) -> None:
         """Nothing waits."""
-        self.due = -1
+        self.due.clear()
         self.bench.drive(init_release=0)
 
     def tick(self) -> None:
         """One clock edge."""
-        self.due -= int(self.due >= 0)
-        self.bench.drive(init_release=int(self.due == 0))
+        ready = [item for item in self.due if item[0] <= self.bench.cycle]
+        self.bench.drive(init_release=int(bool(ready)))
+        if ready:
+            chosen = self.bench.random.choice(ready)
+            self.due.remove(chosen)
+            self.check(*chosen[1:])
+            self.bench.drive(init_release_bank=chosen[1] // self.bench.bank_beats)
 
-    def take(self, accumulator: bytes) -> None:
-        """A bag with this accumulator was dispatched."""
-        assert self.due < 0, "the init RAM was written again before its release"
+    def check(self, addr: int, held: bytes) -> None:
+        """Compare what lies at an address."""
         size = int(self.bench.params["DATA_W"]) // 8
-        for number in range(len(accumulator) // size):
-            seen = self.bench.init_ram.get(number)
-            wanted = int.from_bytes(accumulator[number * size : (number + 1) * size], "little")
-            assert seen == wanted, f"init RAM beat {number} is {seen}, expected {wanted:#x}"
-        self.due = self.bench.random.randrange(1, 40)
+        for number in range(len(held) // size):
+            seen = self.bench.init_ram.get(addr + number)
+            wanted = int.from_bytes(held[number * size : (number + 1) * size], "little")
+            assert seen == wanted, f"init RAM beat {addr + number} is {seen}, expected {wanted:#x}"
+
+    def take(self, addr: int, held: bytes) -> None:
+        """A bag with these vectors was dispatched."""
+        self.check(addr, held)
+        self.due.append((self.bench.cycle + self.bench.random.randrange(1, 160), addr, held))
         self.used += 1
+        self.most = max(self.most, len(self.due))
 
 
 class DecodeBench(Bench):
@@ -110,6 +133,9 @@ class DecodeBench(Bench):
         self.ks_beats, self.rsp_beats = int(self.params["KS_BEATS"]), int(self.params["RSP_BEATS"])
         self.max_vec64 = int(self.params["MAX_VEC64"])
         self.reply_max = self.rsp_beats // self.bpw // 2
+        self.init_units = int(self.params["INIT_UNITS"])
+        self.bank_beats = self.init_units * self.bpw
+        self.bank = 0
         self.store: dict[int, int] = {}
         self.ks_addr = 0
         self.ks_used = 0
@@ -134,7 +160,7 @@ class DecodeBench(Bench):
         self.frames: deque[Frame] = deque()
         self.updating: deque[Frame] = deque()
         self.update_result: dict[str, int] | None = None
-        self.accumulators: deque[bytes] = deque()
+        self.accumulators: deque[tuple[int, bytes]] = deque()
         self.statuses: Counter[int] = Counter()
         self.expected_requests = 0
         self.bag_cycles: list[int] = []
@@ -146,7 +172,7 @@ class DecodeBench(Bench):
             queue.clear()
         self.update_result = None
         self.expected_requests = self.requests.total
-        self.ks_used = 0
+        self.ks_used = self.bank = 0
         self.bag_cycles.clear()
 
     # Frames
@@ -177,6 +203,20 @@ class DecodeBench(Bench):
         }
         return Frame(header, payload, lasts, count, accumulator)
 
+    def merge(self, keys: int, counts: list[int], *, flags: int = 0, **more: int) -> Frame:
+        """Return a MERGE of a bag of `keys` with partials that hold so many; `more` as in `lookup`."""
+        frame = self.lookup([keys], flags=flags, **more)
+        vec64 = self.vec64(frame.hdr["dim"])
+        frame.partials = [(count, self.random.randbytes(vec64 * 64)) for count in counts]
+        blocks = [
+            count.to_bytes(4, "little") + self.random.randbytes(60) + vector
+            for count, vector in frame.partials
+        ]
+        at = 64 + len(frame.accumulator) if frame.accumulator else 0
+        frame.payload = frame.payload[:at] + b"".join(blocks) + frame.payload[at:]
+        frame.hdr |= {"opcode": MERGE, "bags": more.get("bags", len(counts))}
+        return frame
+
     def entries(self, keys: int, lasts: list[int], flags: int) -> bytes:
         """Return entries with last bits where bags end; weights carry random bits 63."""
         data = b""
@@ -198,9 +238,8 @@ class DecodeBench(Bench):
             for number in range(beats):
                 beat = int.from_bytes(payload[number * size : (number + 1) * size], "little")
                 self.store[(self.ks_addr + number) % self.ks_beats] = beat
-            preamble = len(frame.accumulator) + 64 * bool(frame.accumulator)
             words = self.ks_beats * size // 8
-            frame.word = (self.ks_addr * size + preamble) // 8 % words
+            frame.word = (self.ks_addr * size + frame.preamble) // 8 % words
             frame.fields = {
                 **{name: self.random.getrandbits(48) for name in ("mac_dst", "mac_src")},
                 **{name: self.random.getrandbits(32) for name in ("ip_src", "ip_dst")},
@@ -220,7 +259,7 @@ class DecodeBench(Bench):
             self.ks_addr = (self.ks_addr + beats) % self.ks_beats
             self.frames.append(frame)
             self.source.send(self.frame_t.pack(frame.fields))
-            self.expected_requests += int(frame.hdr["opcode"] == LOOKUP)
+            self.expected_requests += int(frame.hdr["opcode"] in (LOOKUP, MERGE))
             self.replies.expect(None)  # replaced when it comes
             if frame.hdr["opcode"] in UPDATES:
                 self.updating.append(frame)
@@ -228,21 +267,27 @@ class DecodeBench(Bench):
     # The rules
 
     def header_status(self, frame: Frame) -> int:
-        """Return the status that the header of a LOOKUP earns."""
+        """Return the status that the header of a LOOKUP or MERGE earns."""
         hdr = frame.hdr
         vec64 = self.vec64(hdr["dim"])
+        merge = hdr["opcode"] == MERGE
+        bags, units, most = hdr["bags"], hdr["bags"] * vec64, self.reply_max
         special = hdr["flags"] & (ACCUMULATOR | CONTINUES | PARTIAL_WANTED)
         length = hdr["keys"] * (16 if hdr["flags"] & WEIGHTED else 8)
         length += 64 + vec64 * 64 if hdr["flags"] & ACCUMULATOR else 0
+        if merge:
+            bags, most = 1, self.init_units
+            units += vec64 if hdr["flags"] & ACCUMULATOR else 0
+            length += hdr["bags"] * (vec64 + 1) * 64
         if hdr["dtype"] not in DTYPES or (hdr["dtype"] == FIXED and hdr["flags"] & WEIGHTED):
             return UNSUPPORTED
         if hdr["dim"] == 0:
             return BAD_REQUEST
-        if vec64 > self.max_vec64 or hdr["bags"] * vec64 > self.reply_max:
+        if vec64 > self.max_vec64 or units > most:
             return TOO_LARGE
-        if hdr["bags"] < 1 or hdr["keys"] < hdr["bags"] or length != len(frame.payload):
+        if hdr["bags"] < 1 or hdr["keys"] < bags or length != len(frame.payload):
             return BAD_REQUEST
-        return BAD_REQUEST if special and hdr["bags"] != 1 else OK
+        return BAD_REQUEST if special and bags != 1 else OK
 
     def allocated(self, info: int, ctx: int, addr: int) -> None:
         """A reply was allocated: it must be that of the oldest frame; its bags and close must follow."""
@@ -251,7 +296,7 @@ class DecodeBench(Bench):
         hdr = frame.hdr
         reply: dict[str, Any] = {"frame": frame.fields, "opcode": ERROR}
         opcode = hdr["opcode"]
-        if opcode == LOOKUP:
+        if opcode in (LOOKUP, MERGE):
             status = self.header_status(frame)
             if not status and self.quiesced:
                 status = BUSY
@@ -259,7 +304,7 @@ class DecodeBench(Bench):
                 partial = hdr["flags"] & (CONTINUES | PARTIAL_WANTED)
                 vec_beats = self.vec64(hdr["dim"]) * self.bpw
                 reply |= {"opcode": PARTIAL if partial else REPLY, "vec_beats": vec_beats}
-                reply |= {"bags": hdr["bags"], "dispatching": 1}
+                reply |= {"bags": 1 if opcode == MERGE else hdr["bags"], "dispatching": 1}
                 self.expect_bags(frame, ctx, addr)
         elif opcode == PING:
             status = BAD_REQUEST if frame.payload else OK
@@ -275,20 +320,26 @@ class DecodeBench(Bench):
         else:
             status = UNSUPPORTED
         self.statuses[status] += 1
-        executed = (status == OK and opcode == LOOKUP) or opcode in UPDATES
+        executed = (status == OK and opcode in (LOOKUP, MERGE)) or opcode in UPDATES
         assert bool(self.read("alloc_work")) == (executed and not self.quiesced)
         self.replies.expected.popleft()
         self.replies.expected.appendleft(self.reply_t.pack({**reply, "status": status}))
         self.replies.check(info)
 
     def expect_bags(self, frame: Frame, ctx: int, addr: int) -> None:
-        """Expect the bags of a LOOKUP without fault in its header, and its close."""
+        """Expect the bags of a LOOKUP or MERGE without fault in its header, and its close."""
         hdr = frame.hdr
+        merge = hdr["opcode"] == MERGE
+        bags = 1 if merge else hdr["bags"]
+        vectors = merge or bool(hdr["flags"] & ACCUMULATOR)
+        self.bank = (self.bank + vectors) % INIT_BANKS
+        merges = sum(count > 0 for count, _ in frame.partials)
+        init_addr = self.bank * self.bank_beats if vectors else 0
         step = 2 if hdr["flags"] & WEIGHTED else 1
         vec_beats = self.vec64(hdr["dim"]) * self.bpw
         words = self.ks_beats * self.width // 64
         start = sent = 0
-        for last in frame.lasts[: hdr["bags"]]:
+        for last in frame.lasts[:bags]:
             fields = {
                 "ctx": ctx,
                 "first": int(sent == 0),
@@ -296,29 +347,34 @@ class DecodeBench(Bench):
                 "keys": last - start,
                 "weighted": step - 1,
                 "partial": int(bool(hdr["flags"] & (CONTINUES | PARTIAL_WANTED))),
+                "piece": int(bool(hdr["flags"] & (ACCUMULATOR | CONTINUES))),
+                "merge": int(merge),
                 "init": int(frame.count > 0),
-                "init_count": frame.count,
+                "merges": merges,
+                "init_addr": init_addr,
+                "init_count": (frame.count + sum(count for count, _ in frame.partials)) % (1 << 32),
                 "rsp_addr": (addr + sent * vec_beats) % self.rsp_beats,
                 "vec_beats": vec_beats,
                 "row_beats": row_units(hdr["dtype"], hdr["dim"]) * self.bpw,
                 "dim": hdr["dim"],
                 "dtype": hdr["dtype"],
             }
-            if frame.count:
-                self.accumulators.append(frame.accumulator)
+            if frame.held:
+                self.accumulators.append((init_addr, frame.held))
             self.bags.expect(self.bag_t.pack(fields))
             start, sent = last, sent + 1
-        good = len(frame.lasts) == hdr["bags"] and frame.lasts[-1] == hdr["keys"]
+        good = len(frame.lasts) == bags and frame.lasts[-1] == hdr["keys"]
         self.closes.expect((ctx, sent, OK if good else BAD_REQUEST))
 
     # What comes out
 
     def take_bag(self, word: int) -> None:
-        """Compare a bag; with an accumulator look at the init RAM too."""
+        """Compare a bag; with an accumulator or partials look at the init RAM too."""
         self.bags.check(word)
         self.bag_cycles.append(self.cycle)
-        if self.bag_t.unpack(word)["init"]:
-            self.init.take(self.accumulators.popleft())
+        bag = self.bag_t.unpack(word)
+        if bag["init"] or bag["merges"]:
+            self.init.take(*self.accumulators.popleft())
 
     def take_close(self, word: tuple[int, int, int]) -> None:
         """Compare a close."""
@@ -379,6 +435,14 @@ class DecodeBench(Bench):
         dtype = rng.choice([0, rng.choice(DTYPES)])
         if dtype == FIXED and flags & WEIGHTED:
             dtype = 0
+        if rng.random() < 0.2:
+            flags &= ~FINAL
+            room = self.init_units // self.vec64(dim) - bool(flags & ACCUMULATOR)
+            number = min(rng.choice([1, 2, 3, 8]), room) or 1  # the one is too large
+            counts = [rng.choice([0, 1, 2, 2**32 - 1]) for _ in range(number)]
+            more = {"dim": dim, "count": count, "dtype": dtype}
+            frame = self.merge(rng.choice([1, 2, 7]), counts, flags=flags, **more)
+            return self.spoiled(frame) if rng.random() < trouble else frame
         frame = self.lookup(lengths, dim=dim, flags=flags, count=count, dtype=dtype)
         return self.spoiled(frame) if rng.random() < trouble else frame
 
@@ -442,6 +506,15 @@ async def directed(dut: Any) -> None:
     await bench.settle()
     assert (bench.replies.compared, bench.bags.compared, bench.closes.compared) == (8, 6, 4)
     assert bench.init.used == 1
+    more = {"flags": ACCUMULATOR | WEIGHTED, "count": 4}
+    bench.send(
+        bench.merge(3, [5]),
+        bench.merge(1, [0], flags=CONTINUES),  # nothing is held: the bank is free again
+        *([bench.merge(2, [7], **more)] if bench.init_units > 1 else []),
+        *([bench.merge(2, [1, 0, 2], dim=17)] if bench.init_units >= 6 else []),
+    )
+    await bench.settle()
+    assert bench.init.used >= 2
 
 
 @cocotb.test()
@@ -481,6 +554,18 @@ async def every_refusal(dut: Any) -> None:
         (bench.lookup([1, 1, 30], bags=1, flags=WEIGHTED), BAD_REQUEST),
         (bench.unfinished(bench.lookup([3], flags=ACCUMULATOR, count=1)), BAD_REQUEST),
         (bench.lookup([3], flags=ACCUMULATOR, count=1), OK),  # the init RAM is free again
+        (bench.merge(2, [1]), OK),
+        (bench.merge(2, [1] * bench.init_units), OK),
+        (bench.merge(2, [1] * (bench.init_units + 1)), TOO_LARGE),
+        (bench.merge(2, [1] * bench.init_units, flags=ACCUMULATOR, count=1), TOO_LARGE),
+        (bench.merge(2, [1], bags=0), BAD_REQUEST),
+        (bench.merge(2, []), BAD_REQUEST),
+        (bench.merge(0, [1]), BAD_REQUEST),
+        (bench.merge(2, [1], dtype=8), UNSUPPORTED),
+        (bench.merge(2, [1], dtype=FIXED, flags=WEIGHTED), UNSUPPORTED),
+        (bench.unfinished(bench.merge(3, [1])), BAD_REQUEST),
+        (bench.unfinished(bench.merge(3, [0])), BAD_REQUEST),
+        (bench.merge(3, [1]), OK),
         (Frame({"opcode": PING}, bytes(8)), BAD_REQUEST),
         (Frame({"opcode": ROWS}, bytes(8)), UNSUPPORTED),
         (bench.lookup([2, 1]), OK),
@@ -524,6 +609,7 @@ async def random_frames(dut: Any) -> None:
         bench.random_batch(bench.random.choice([0.0, 0.3, 0.8]))
         await bench.settle()
     assert bench.init.used > 3, "too few accumulators"
+    assert bench.init.most == INIT_BANKS, "not every bank was in use at a time"
 
 
 @cocotb.test()
@@ -531,6 +617,8 @@ async def quiesced(dut: Any) -> None:
     """What would be executed is answered BUSY; PING and faults in a header are answered as ever."""
     bench = DecodeBench(dut)
     await bench.reset()
+    bench.send(bench.lookup([1]))  # a random frame alone may dispatch nothing, and a drain counts
+    await bench.settle()
     for turn in range(6):
         bench.quiesced = turn % 2 == 1
         bench.drive(cfg_quiesce=int(bench.quiesced))
@@ -559,6 +647,7 @@ async def held(dut: Any) -> None:
             bench.send(bench.lookup([2, 3]))
         await bench.cycles(bench.random.randrange(1, 60))
         bench.drive(cfg_hold=1)
+        await bench.cycles(2)  # what begins in the cycle of the change shows a cycle later
         await bench.until(lambda: not bench.read("sts_work"), what="end of what has begun")
         seen = bench.replies.compared
         await bench.cycles(40)
@@ -630,9 +719,9 @@ async def reset_in_traffic(dut: Any) -> None:
 
 
 SETS = [
-    {"DATA_W": 128, "KS_BEATS": 512, "MAX_VEC64": 8, "RSP_BEATS": 512},
-    {"DATA_W": 512, "KS_BEATS": 1024, "MAX_VEC64": 64, "RSP_BEATS": 2048},
-    {"DATA_W": 128, "KS_BEATS": 256, "MAX_VEC64": 1, "RSP_BEATS": 64},
+    {"DATA_W": 128, "KS_BEATS": 512, "MAX_VEC64": 8, "INIT_UNITS": 16, "RSP_BEATS": 512},
+    {"DATA_W": 512, "KS_BEATS": 1024, "MAX_VEC64": 64, "INIT_UNITS": 128, "RSP_BEATS": 2048},
+    {"DATA_W": 128, "KS_BEATS": 256, "MAX_VEC64": 1, "INIT_UNITS": 1, "RSP_BEATS": 64},
 ]
 
 
@@ -650,6 +739,9 @@ def test_req_decode(params: dict[str, int]) -> None:
         ("KS_BEATS", 32768, "KS_BEATS must be a power of two up to 16,384"),
         ("MAX_VEC64", 0, "MAX_VEC64 must be 1 to 64"),
         ("MAX_VEC64", 65, "MAX_VEC64 must be 1 to 64"),
+        ("INIT_UNITS", 4, "INIT_UNITS must be a power of two"),
+        ("INIT_UNITS", 24, "INIT_UNITS must be a power of two"),
+        ("INIT_UNITS", 64, "its banks fit BEAT_W"),
         ("RSP_BEATS", 500, "RSP_BEATS must be a power of two"),
         ("RSP_BEATS", 32, "for two of the longest vectors"),
     ],

@@ -112,6 +112,12 @@ def block(count: int) -> np.ndarray:
     return np.frombuffer(struct.pack("<I60x", count), np.uint8)
 
 
+def partials(vector: golden.Vector) -> np.ndarray:
+    """Return count blocks and vectors: uint8 [n, 128]."""
+    held = vector.payload["partials"]
+    return np.stack([np.concatenate([block(count), floats([v])[0]]) for count, v in held])
+
+
 def stamps(vector: golden.Vector) -> np.ndarray:
     return np.array([[vector.payload["client"], vector.payload["sequence"]]], np.uint64)
 
@@ -130,6 +136,12 @@ def build(vector: golden.Vector) -> wire.FrameBatch:
             header[name] = 0  # filled in from the entries
         header["flags"] &= ~np.uint8(Flag.WEIGHTED | Flag.ACCUMULATOR)
         return wire.encode_lookup(route, header, entries(vector), accumulators=held)
+    if opcode == Opcode.MERGE:
+        for name in ("bags", "keys"):
+            header[name] = 0
+        held = partials(vector)
+        splits = np.array([0, len(held)], np.int64)
+        return wire.encode_merge(route, header, entries(vector), partials=held, splits=splits)
     if opcode == Opcode.UPDATE:
         rows = floats(payload["rows"])
         return wire.encode_update(route, header, entries(vector), stamps=stamps(vector), rows=rows)
@@ -148,6 +160,8 @@ def generic_payload(vector: golden.Vector) -> np.ndarray:
         parts.append(stamps(vector).astype("<u8").reshape(-1).view(np.uint8))
     if "vectors" in payload:
         parts.append(floats(payload["vectors"]).reshape(-1))
+    if "partials" in payload:
+        parts.append(partials(vector).reshape(-1))
     if "entries" in payload:
         parts.append(entries(vector).payload())
     if "client" in payload:
@@ -212,12 +226,20 @@ def scapy_packet(layer: ModuleType, vector: golden.Vector) -> Any:
     pieces = [unit for values in payload.get("vectors", []) for unit in layer.units(values)]
     if pieces:
         fields["accumulator" if body_class is layer.Keys else "vectors"] = pieces
+    if "partials" in payload:
+        fields["partials"] = partial_units(layer, payload)
     if "entries" in payload:
         fields["entries"] = [scapy_key(layer, *entry) for entry in payload["entries"]]
     if body_class is layer.Rows:
         fields["zeros"] = layer.padding(len(payload["entries"]))
         fields["rows"] = [unit for row in payload.get("rows", []) for unit in layer.units(row)]
     return ours / body_class(**fields)
+
+
+def partial_units(layer: ModuleType, payload: dict[str, Any]) -> list[Any]:
+    """Return the units of partials; a count is the smallest number so many times."""
+    held = payload["partials"]
+    return [unit for count, v in held for unit in layer.units([count * 2.0**-149] + [0.0] * 15 + v)]
 
 
 def scapy_key(layer: ModuleType, table: int, row: int | str, last: bool, *weight: float) -> Any:
@@ -260,6 +282,9 @@ def check_scapy_body(layer: ModuleType, found: Any, payload: dict[str, Any]) -> 
         assert layer.flatten(units) == wanted
     if "client" in payload:
         assert (body.client, body.sequence) == (payload["client"], payload["sequence"])
+    if "partials" in payload:
+        wanted_units = partial_units(layer, payload)
+        assert layer.flatten(body.partials) == layer.flatten(wanted_units)
     if "rows" in payload:
         padded = [[*row, *[0.0] * (-len(row) % 16)] for row in payload["rows"]]
         assert layer.flatten(body.rows) == [value for row in padded for value in row]

@@ -19,6 +19,8 @@ from ..errors import ClosedError, ConfigError
 from ..gen.wire import DType, Hold, Order, Pooling
 from ..rows import check_ids, to_storage
 
+MAX_TREE_K = 16
+
 if TYPE_CHECKING:
     from ..residency import Prefetched
 
@@ -55,6 +57,8 @@ class Capabilities:
     orders: frozenset[Order] = frozenset({Order.SEQUENTIAL})
     weighted: bool = True
     max_dim: int = MAX_DIM
+    max_tree_k: int = MAX_TREE_K
+    tree_vec64: int | None = None  # tree_k vectors take so many 64-byte units at most; None: any
     peer_to_peer: bool = False  # a card writes GPU memory by itself; no backend claims it
 
     def check(self, table: Table, target: str) -> None:
@@ -70,6 +74,18 @@ class Capabilities:
                 raise ConfigError(
                     f"{where} {what} {member.name.lower()!r} is not built for {target!r}.",
                     allowed=f"{_names(taken)}.",
+                    do=do,
+                )
+        if table.tree_k is not None:
+            most = self.max_tree_k
+            if self.tree_vec64 is not None:
+                most = min(most, self.tree_vec64 // table.vec64)
+            if table.tree_k > most:
+                raise ConfigError(
+                    f"{where} tree_k {table.tree_k} with dim {table.dim} does not fit the target {target!r}.",
+                    allowed=f"up to {most} running sums of that dim."
+                    if most > 1
+                    else "smaller dims in order 'tree'.",
                     do=do,
                 )
         if table.dim > self.max_dim:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ..driver import Driver, PartialResult
 from ..errors import ClosedError, ConfigError, DeviceError, LinkError
 from ..gen.wire import DType, Hold, Pooling
 from ..health import Histogram
+from ..lookup import Partials
 from ..residency import Prefetched
 from ..rows import check_ids, to_storage
 from ..stats import LinkCounters
@@ -54,6 +55,8 @@ class CardBackend:
             poolings=frozenset(Pooling),
             orders=driver.orders,
             max_dim=driver.capabilities.max_vec64 * 16,
+            max_tree_k=driver.capabilities.tree_k,
+            tree_vec64=driver.capabilities.max_vec64,
         )
         for table in self.tables.values():
             self.capabilities.check(table, name)
@@ -140,15 +143,57 @@ class CardBackend:
         arrays = output_arrays(self.tables, checked, out)
         result = self.prepare(checked)
         self.answer(result)
+        self._check_length(result)
+        for name, array in arrays.items():
+            array[...] = self.vectors(result, name)
+        return arrays
+
+    def partials(self, bags: Bags) -> dict[str, Partials]:
+        """Return what the card holds of every bag, for somebody else to merge."""
+        self._check_open("partials")
+        result = self.prepare(bags.validate_against(self.tables.values()))
+        self.driver.partials(result)
+        self._check_length(result)
+        return {
+            name: Partials(self._raw(result, name), result.counts(name)) for name in result.bags
+        }
+
+    def merge(
+        self, bags: Bags, owners: Mapping[str, Sequence[Partials]]
+    ) -> dict[str, NDArray[Any]]:
+        """Pool every bag [B, dim] with the partials that other owners hold of it, by ascending owner.
+
+        The card merges; the tables' order is `split`.
+        """
+        self._check_open("merge")
+        result = self.prepare(bags.validate_against(self.tables.values()))
+        self.driver.merge(result, owners)
+        self._check_length(result)
+        merged = {}
+        for name, part in result.bags.items():
+            table = self._table(name)
+            others = sum(
+                (each.counts for each in owners.get(name, ())), np.zeros(len(part), np.int64)
+            )
+            counts = counted_keys(table, part) + others
+            merged[name] = self._finished(table, self._raw(result, name), counts)
+        return merged
+
+    def _raw(self, result: PartialResult, name: str) -> NDArray[Any]:
+        """Return the vectors of a table as the card sent them [B, dim], of no bags none."""
+        raw, table = result.values(name), self._table(name)
+        if raw is None:
+            return np.zeros((0, table.dim), np.int32 if table.dtype is DType.FIXED else np.float32)
+        return raw
+
+    @staticmethod
+    def _check_length(result: PartialResult) -> None:
         if result.too_long:
             raise ConfigError(
                 f"{result.too_long} bags are too long to be continued over the card's frames at this MTU.",
                 allowed="bags that fit one frame.",
                 do="Raise mtu.",
             )
-        for name, array in arrays.items():
-            array[...] = self.vectors(result, name)
-        return arrays
 
     def vectors(self, result: PartialResult, name: str) -> NDArray[Any] | None:
         """Return the vectors of a table in the type of its results [B, D]; None: no bags. Those not done mean nothing.
@@ -159,8 +204,18 @@ class CardBackend:
         raw, table = result.values(name), self._table(name)
         if raw is None:
             return None
+        counts = None
         if table.dtype is DType.FIXED:
-            return finish_bags(table, raw, counted_keys(table, result.bags[name]))
+            counts = counted_keys(table, result.bags[name])
+        return self._finished(table, raw, counts)
+
+    @staticmethod
+    def _finished(
+        table: Table, raw: NDArray[Any], counts: NDArray[np.int64] | None
+    ) -> NDArray[Any]:
+        """Return vectors as the card sent them in the type of the table's results; `fixed` needs the counts [B]."""
+        if table.dtype is DType.FIXED and counts is not None:
+            return finish_bags(table, raw, counts)
         if table.pooling is Pooling.NONE:
             return _stored_bits(raw, table.dtype)
         half_up = (

@@ -54,8 +54,10 @@ class ModelBackend:
         self.capabilities = Capabilities(
             dtypes=frozenset(DType),
             poolings=frozenset(Pooling),
-            orders=frozenset({Order.SEQUENTIAL, Order.SPLIT}),
+            orders=frozenset({Order.SEQUENTIAL, Order.SPLIT, Order.TREE}),
             max_dim=self.card.config.max_vec64 * 16,
+            max_tree_k=self.card.config.tree_k,
+            tree_vec64=self.card.config.max_vec64,
         )
         self._residency, self._loaded = Residency(), set[str]()
         self._numbers: dict[str, int] = {}

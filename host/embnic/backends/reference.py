@@ -80,6 +80,7 @@ from ..bags import Bags
 from ..config import Table
 from ..errors import ConfigError
 from ..gen.wire import NULL_ROW, DType, Order, Pooling
+from ..lookup import Partials
 from ..quantised import QuantisedRows, dequantise, split
 from .base import EVERYTHING, HostTables, OnHost, output_arrays
 
@@ -361,6 +362,45 @@ class ReferenceBackend(OnHost):
             for index in range(len(given)):
                 pooled[name][index] = pool_bag(table, weights, *given.bag(index), tally=tally)
         self._host.count(bags, saturations=tally[SATURATIONS])
+        return pooled
+
+    def partials(self, bags: Bags) -> dict[str, Partials]:
+        """Return what this owner holds of every bag, for somebody else to merge."""
+        self._host.check_open("partials")
+        bags = bags.validate_against(self._host.tables.values())
+        tally: Counter[str] = Counter()
+        found = {}
+        for name, given in bags.items():
+            table, rows = self._host.table(name), self._host.rows(name)
+            held = [accumulate(table, rows, *given.bag(b), tally=tally) for b in range(len(given))]
+            values = np.zeros((len(held), table.dim), _nothing(table)[0].dtype)
+            for bag, (acc, _) in enumerate(held):
+                values[bag] = acc
+            found[name] = Partials(values, np.array([count for _, count in held], np.int64))
+        self._host.count(bags, saturations=tally[SATURATIONS])
+        return found
+
+    def merge(
+        self, bags: Bags, owners: Mapping[str, Sequence[Partials]]
+    ) -> dict[str, NDArray[Any]]:
+        """Pool every bag [B, dim] with the partials that other owners hold of it, by ascending
+        owner; the tables' order is `split`.
+        """
+        pooled, tally = {}, Counter[str]()
+        for name, local in self.partials(bags).items():
+            table = self._host.table(name)
+            if table.order is not Order.SPLIT:
+                raise ConfigError(
+                    f"Table {name!r}: partials are merged in order {table.order.name.lower()!r}.",
+                    allowed="tables of order 'split'.",
+                    do="Give the table order='split'.",
+                )
+            parts = [local, *owners.get(name, ())]
+            pooled[name] = np.zeros((len(local.counts), table.dim), OUTPUT[table.dtype])
+            for bag in range(len(local.counts)):
+                held = [(part.values[bag], int(part.counts[bag])) for part in parts]
+                pooled[name][bag] = finish(table, *merge(table, held, tally=tally))
+        self._host.counters[SATURATIONS] += tally[SATURATIONS]
         return pooled
 
     def stats(self) -> dict[str, int]:

@@ -19,6 +19,7 @@ class CoreConfig:
     data_w: int
     slots: int
     max_vec64: int
+    tree_k: int
     line_bytes: int
     ways: int
     sets: int
@@ -42,6 +43,7 @@ class CoreConfig:
             "DATA_W": self.data_w,
             "SLOTS": self.slots,
             "MAX_VEC64": self.max_vec64,
+            "TREE_K": self.tree_k,
             "LINE_BYTES": self.line_bytes,
             "WAYS": self.ways,
             "SETS": self.sets,
@@ -74,6 +76,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         data_w=128,
         slots=4,
         max_vec64=8,
+        tree_k=8,
         line_bytes=64,
         ways=2,
         sets=8,
@@ -98,6 +101,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         data_w=128,
         slots=16,
         max_vec64=16,
+        tree_k=0,
         line_bytes=256,
         ways=4,
         sets=128,
@@ -122,6 +126,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         data_w=512,
         slots=32,
         max_vec64=64,
+        tree_k=16,
         line_bytes=256,
         ways=4,
         sets=1024,

@@ -202,6 +202,24 @@ REGISTERS: Final[dict[str, Register]] = {
             "value": RegisterField(0, 32, None, False),
         },
     ),
+    # 64-byte units of partials, its accumulator included, that one request may carry.
+    "CAP_MERGE_UNITS": Register(
+        0x068,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # Most running sums of a table of order TREE, and at most CAP_MAX_VEC64 / vec64 of them; 0: none.
+    "CAP_TREE_K": Register(
+        0x06C,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
     # What was built beside the data path. Bit 0: the frame generator and its checker.
     "CAP_FEATURES": Register(
         0x070,

@@ -55,7 +55,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0x1C976D68
+CONTRACT_HASH: Final = 0x38842F97
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
@@ -92,6 +92,7 @@ class Opcode(IntEnum):
     FILL = 8  # request: write rows and bring them into the cache; answered by ACK or ERROR
     INVALIDATE = 9  # request: drop rows from the cache; answered by ACK or ERROR
     PREFETCH = 10  # request: bring rows into the cache, hold or release them; answered by ACK
+    MERGE = 11  # request: a bag's keys and partials to be merged with them; answered by REPLY, PARTIAL or ERROR
     ERROR = 15  # reply: the request was refused; see the status
 
 
@@ -188,6 +189,7 @@ ACCEPTED_REQUESTS: Final = (
     Opcode.FILL,
     Opcode.INVALIDATE,
     Opcode.PREFETCH,
+    Opcode.MERGE,
 )
 
 # When several reasons hold, the first of this list is counted.

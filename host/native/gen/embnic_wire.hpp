@@ -8,7 +8,7 @@
 
 namespace embnic::wire {
 
-inline constexpr std::uint32_t kContractHash = 0x1C976D68u;
+inline constexpr std::uint32_t kContractHash = 0x38842F97u;
 
 inline constexpr std::uint16_t kMagic = 0xEB1Cu;
 inline constexpr std::uint8_t kVersion = 1u;
@@ -37,6 +37,7 @@ enum class Opcode : std::uint8_t {
     FILL = 8,  // request: write rows and bring them into the cache; answered by ACK or ERROR
     INVALIDATE = 9,  // request: drop rows from the cache; answered by ACK or ERROR
     PREFETCH = 10,  // request: bring rows into the cache, hold or release them; answered by ACK
+    MERGE = 11,  // request: a bag's keys and partials to be merged with them; answered by REPLY, PARTIAL or ERROR
     ERROR = 15,  // reply: the request was refused; see the status
 };
 
@@ -149,6 +150,7 @@ inline constexpr bool is_request(std::uint8_t opcode) noexcept {
     case Opcode::FILL:
     case Opcode::INVALIDATE:
     case Opcode::PREFETCH:
+    case Opcode::MERGE:
         return true;
     default:
         return false;
