@@ -23,7 +23,7 @@ module embnic_core
     parameter int unsigned WAYS        = 2,      // cache ways
     parameter int unsigned SETS        = 8,      // cache sets
     parameter int unsigned FETCHES     = 4,      // lines being fetched
-    parameter int unsigned MAX_BURST   = 2,      // beats of a read burst
+    parameter int unsigned MAX_BURST   = 2,      // beats of a burst of card memory
     parameter int unsigned OPQ_DEPTH   = 32,     // operations between tag stage and pool
     parameter int unsigned KS_BEATS    = 512,    // key store, beats
     parameter int unsigned RX_FRAMES   = 8,      // accepted frames waiting for decode
@@ -367,7 +367,8 @@ module embnic_core
     logic evt_update, evt_update_duplicate, evt_update_row;
 
     embnic_update #(
-        .DATA_W(DATA_W), .CLIENTS(CLIENTS), .TABLES(TABLES), .LINE_BYTES(LINE_BYTES), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64)
+        .DATA_W(DATA_W), .CLIENTS(CLIENTS), .TABLES(TABLES), .LINE_BYTES(LINE_BYTES), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64),
+        .MAX_BURST(MAX_BURST)
     ) u_update (
         .clk, .rst(dp_rst),
         .keep_clients          (!rst),

@@ -8,7 +8,8 @@
 //                finished, its result follows.
 // Latency        about 10 cycles a key for the checks, 25 and its beats a key for the writing; card
 //                memory comes on top.
-// Throughput     one beat per cycle within a write burst.
+// Throughput     one beat per cycle within a write burst; one burst at a time. No burst leaves an
+//                aligned window of min(MAX_BURST beats, 4 KB).
 // Errors         all keys are checked before the first row is written. A write that fails:
 //                MEMORY_ERROR after that row; the sequence is not recorded, so the same frame can
 //                be sent again.
@@ -34,6 +35,7 @@ module embnic_update
     parameter int unsigned LINE_BYTES = 64,   // cache line; power of two, 64 or more
     parameter int unsigned KS_BEATS   = 512,  // key store, beats; power of two
     parameter int unsigned MAX_VEC64  = 8,    // longest row in 64-byte units
+    parameter int unsigned MAX_BURST  = 256,  // beats of a burst; power of two, 1 .. 256 (AXI3: 16)
     localparam int unsigned TBL_AW    = $clog2(TABLES)
 ) (
     input  wire logic                            clk,
@@ -88,7 +90,9 @@ module embnic_update
     localparam int unsigned UNIT_W      = ADDR_W - 6;          // card memory in units of 64 bytes
     // bytes of the longest payload with a legal dim
     localparam int unsigned LEN_W       = 16 + VEC_W + 7;
-    localparam int unsigned PAGE_BEATS  = 4096 / BEAT_BYTES;   // no burst crosses 4 KB
+    localparam int unsigned BURST       = (MAX_BURST * BEAT_BYTES < 4096) ? MAX_BURST : 4096 / BEAT_BYTES;
+    localparam int unsigned BEAT_ADDR_W = ADDR_W - BYTE_AW;    // card memory in beats
+    localparam int unsigned PLACE_W     = (BURST == 1) ? 1 : $clog2(BURST);  // beat within a burst's window
     localparam int unsigned AHEAD       = 8;                   // row beats read ahead
     localparam int unsigned CREDIT_W    = $clog2(AHEAD + 1);
 
@@ -112,6 +116,9 @@ module embnic_update
     end
     if (MAX_VEC64 < 1 || MAX_VEC64 > 64) begin : gen_bad_max_vec64
         $fatal(1, "MAX_VEC64 must be 1 to 64");
+    end
+    if (MAX_BURST < 1 || MAX_BURST > 256 || (MAX_BURST & (MAX_BURST - 1)) != 0) begin : gen_bad_max_burst
+        $fatal(1, "MAX_BURST must be a power of two, 1 to 256");
     end
 
     typedef enum logic [4:0] {
@@ -253,7 +260,7 @@ module embnic_update
     // ---------------------------------------------------------------------------------------------
     // Where the row is: base + row * units, shift and add
     // ---------------------------------------------------------------------------------------------
-    logic [UNIT_W-1:0] unit_q, unit_d;             // of the row, then of the burst
+    logic [UNIT_W-1:0] unit_q, unit_d;             // of the row
     logic [UNIT_W-1:0] line_unit_q, line_unit_d;   // of the line to drop
     logic [UNIT_W-1:0] addend_q, addend_d;
     logic [VEC_W-1:0]  factor_q, factor_d;
@@ -302,7 +309,9 @@ module embnic_update
     logic [BEAT_W-1:0]   read_left_q, read_left_d;    // beats of the row still to be read
     logic [BEAT_W-1:0]   write_left_q, write_left_d;  // beats of the row still to be addressed
     logic [BEAT_W-1:0]   burst_q, burst_d;            // beats of the burst still to be sent
-    logic [BEAT_W-1:0]   to_page_end_q;               // beats
+    logic [BEAT_ADDR_W-1:0] burst_addr_q, burst_addr_d;  // of the burst, in beats
+    logic [PLACE_W-1:0]  burst_place;                 // where it begins in its window
+    logic [BEAT_W-1:0]   to_window_end_q;             // beats
     logic [BEAT_W-1:0]   size_q;                      // beats of the burst that is addressed
     logic [CREDIT_W-1:0] credit_q;
     logic                data_rd, data_rd_q, data_rd_q2, data_valid, data_ready, data_room;
@@ -312,11 +321,12 @@ module embnic_update
     logic [16:0]         word_idx;                    // of a key, behind client and sequence
     logic [WORD_AW-1:0]  word_lane;
 
-    // Places within 4 KB: the low bits of the unit, in beats.
+    assign burst_place = (BURST == 1) ? '0 : burst_addr_q[PLACE_W-1:0];
+
     always_ff @(posedge clk) begin
-        to_page_end_q <= BEAT_W'(PAGE_BEATS) - (BEAT_W'(unit_q[5:0]) << $clog2(BPW));
-        size_q        <= (write_left_q < to_page_end_q) ? write_left_q : to_page_end_q;
-        key_addr_q    <= frame.ks_addr[KS_AW-1:0] + KS_AW'(word_idx >> WORD_AW);
+        to_window_end_q <= BEAT_W'(BURST) - BEAT_W'(burst_place);
+        size_q          <= (write_left_q < to_window_end_q) ? write_left_q : to_window_end_q;
+        key_addr_q      <= frame.ks_addr[KS_AW-1:0] + KS_AW'(word_idx >> WORD_AW);
     end
 
     embnic_fifo #(.WIDTH(DATA_W), .DEPTH(AHEAD), .STYLE(1)) u_data (
@@ -330,7 +340,7 @@ module embnic_update
         .sts_count    (data_count)
     );
 
-    assign m_axi_awaddr  = {unit_q, 6'd0};
+    assign m_axi_awaddr  = {burst_addr_q, BYTE_AW'(0)};
     assign m_axi_awlen   = 8'(size_q - BEAT_W'(1));
     assign m_axi_awsize  = 3'(BYTE_AW);
     assign m_axi_awburst = 2'b01;
@@ -385,6 +395,7 @@ module embnic_update
         read_left_d          = read_left_q - BEAT_W'(data_rd);
         write_left_d         = write_left_q;
         burst_d              = burst_q;
+        burst_addr_d         = burst_addr_q;
         evt_update           = 1'b0;
         evt_update_duplicate = 1'b0;
         evt_update_row       = 1'b0;
@@ -498,12 +509,13 @@ module embnic_update
                 line_unit_d  = line_unit_q + UNIT_W'(LINE_BYTES / 64);
                 beat_base_d  = beat_base_q + BEAT_W'(LINE_BEATS);
                 write_left_d = row_beats;
+                burst_addr_d = BEAT_ADDR_W'(unit_q) << $clog2(BPW);
                 if (last_seg) begin
                     state_d = writes ? ADDR : ROW_DONE;
                     if (writes) read_left_d = row_beats;
                 end
             end
-            // To the end of the page, then to the end of the row, then the address is offered.
+            // To the end of the window, then to the end of the row, then the address is offered.
             ADDR: if (wait_q != 2'd2) begin
                 wait_d = wait_q + 2'd1;
             end else begin
@@ -511,7 +523,7 @@ module embnic_update
                 burst_d = size_q;
                 if (m_axi_awready) begin
                     write_left_d = write_left_q - size_q;
-                    unit_d       = unit_q + UNIT_W'(size_q >> $clog2(BPW));
+                    burst_addr_d = burst_addr_q + BEAT_ADDR_W'(size_q);
                     state_d      = DATA;
                     wait_d       = 2'd0;
                 end
@@ -580,6 +592,7 @@ module embnic_update
         data_addr_q  <= data_addr_d;
         write_left_q <= write_left_d;
         burst_q      <= burst_d;
+        burst_addr_q <= burst_addr_d;
         if (state_q == SIZES) begin
             vec64_q     <= DIM_W'((17'(hdr.dim) + 17'd15) >> 4);
             row64_q     <= VEC_W'(row_units(hdr.dtype, hdr.dim));
@@ -646,13 +659,13 @@ module embnic_update
         "a beat read ahead holds a credit")
     `EMBNIC_NEVER(read_twice, data_rd && (key_rd || state_q == HEAD),
         "one reader of the key store at a time")
-    `EMBNIC_NEVER(page_crossed, m_axi_awvalid && 32'(unit_q[5:0]) * BPW + 32'(size_q) > PAGE_BEATS,
-        "no burst crosses 4 KB")
+    `EMBNIC_NEVER(window_crossed, m_axi_awvalid && 32'(burst_place) + 32'(size_q) > BURST,
+        "no burst leaves its window")
     `EMBNIC_NEVER(not_idle, sts_active && state_q != DONE && state_q != RELEASE &&
         !s_axis_upd_tvalid,
         "the frame stays while it is applied")
     `EMBNIC_COVER(full_table, state_q == CLIENT && clients_q == (CLIENT_AW + 1)'(CLIENTS),
         "every client entry is in use")
-    `EMBNIC_COVER(split_row, state_q == RESP && write_left_q != '0, "a row crosses 4 KB")
+    `EMBNIC_COVER(split_row, state_q == RESP && write_left_q != '0, "a row takes two bursts")
 endmodule
 `default_nettype wire

@@ -102,6 +102,7 @@ def card_commands(
     parameters = CONFIGS[config].parameters()
     defines = [
         f"-DEMBNIC_DATA_W={parameters['DATA_W']}",
+        f"-DEMBNIC_MAX_BURST={parameters['MAX_BURST']}",
         "-DVL_USER_STOP",
         "-DVL_USER_FATAL",
         "-DVL_USER_FINISH",

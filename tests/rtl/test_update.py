@@ -94,6 +94,7 @@ class UpdateBench(Bench):
         self.ram_read_port("ks_rd", self.store)
         self.ram_read_port("desc_rd", lambda addr: self.descriptor_t.pack(self.desc(addr)))
         self.memory = self.axi_memory("m_axi", MEMORY)
+        self.memory.window = min(4096, int(self.params["MAX_BURST"]) * self.width // 8)
         self.memory.errors = lambda addr: addr in self.bad_bursts
         self.bad_bursts: set[int] = set()
         self.image = bytearray(self.random.randbytes(MEMORY))
@@ -264,10 +265,11 @@ class UpdateBench(Bench):
         return OK
 
     def write(self, addr: int, data: bytes) -> bool:
-        """Write a row in bursts that end at 4 KB boundaries; False when one of them fails."""
+        """Write a row in bursts that end where their window ends; False when one of them fails."""
         good, done = True, 0
         while done < len(data):
-            part = min(len(data) - done, 4096 - (addr + done) % 4096)
+            window = self.memory.window
+            part = min(len(data) - done, window - (addr + done) % window)
             if addr + done in self.bad_bursts:
                 good = False
             else:
@@ -501,8 +503,8 @@ async def memory_errors(dut: Any) -> None:
 
 
 @cocotb.test()
-async def page_boundaries(dut: Any) -> None:
-    """Rows on both sides of a 4 KB boundary are cut there."""
+async def window_boundaries(dut: Any) -> None:
+    """Rows on both sides of a burst's window are cut there, and nowhere else."""
     bench = UpdateBench(dut)
     await bench.reset()
     dim = 16 * bench.max_vec64
@@ -511,8 +513,13 @@ async def page_boundaries(dut: Any) -> None:
         bench.descriptors[0]["base"] = 8192 - 64 * number
         bench.send([(0, 0)], 5, 1 + number, dim=dim)
         await bench.settle()
-    if bench.max_vec64 > 1:
-        assert len(bench.memory.writes) > 2 * bench.max_vec64, "no row was cut"
+    window, size = bench.memory.window, 64 * bench.max_vec64
+    bursts = [
+        (base + size - 1) // window - base // window + 1
+        for base in (8192 - 64 * number for number in range(2 * bench.max_vec64))
+    ]
+    assert len(bench.memory.writes) == sum(bursts)
+    assert max(bursts) > 1 or window > 64, "no row was cut"
 
 
 @cocotb.test()
@@ -552,17 +559,23 @@ async def write_rate(dut: Any) -> None:
     bench = UpdateBench(dut)
     await bench.reset()
     bench.memory.latency = (1, 1)
-    beats: list[int] = []
-    bench.monitor(
-        "m_axi_wvalid", ["m_axi_wlast"], lambda _: beats.append(bench.cycle), ready="m_axi_wready"
-    )
+    bursts: list[list[int]] = [[]]
+
+    def beat(last: int) -> None:
+        bursts[-1].append(bench.cycle)
+        if last:
+            bursts.append([])
+
+    bench.monitor("m_axi_wvalid", ["m_axi_wlast"], beat, ready="m_axi_wready")
     dim = 16 * bench.max_vec64
     bench.add_table(0, dim, rows=1, base=0)
     bench.send([(0, 0)], 5, 1, dim=dim)
     await bench.settle()
-    assert beats[-1] - beats[0] + 1 == len(beats), (
-        f"{len(beats)} beats in {beats[-1] - beats[0] + 1} cycles"
-    )
+    assert sum(map(len, bursts)) == bench.max_vec64 * 512 // bench.width
+    for beats in bursts[:-1]:
+        assert beats[-1] - beats[0] + 1 == len(beats), (
+            f"{len(beats)} beats in {beats[-1] - beats[0] + 1} cycles"
+        )
 
 
 @cocotb.test()
@@ -579,17 +592,14 @@ async def reset_in_traffic(dut: Any) -> None:
         await bench.settle()
 
 
+NAMES = ("DATA_W", "CLIENTS", "TABLES", "LINE_BYTES", "KS_BEATS", "MAX_VEC64", "MAX_BURST")
 SETS = [
-    {"DATA_W": 128, "CLIENTS": 2, "TABLES": 8, "LINE_BYTES": 64, "KS_BEATS": 512, "MAX_VEC64": 8},
-    {
-        "DATA_W": 512,
-        "CLIENTS": 8,
-        "TABLES": 256,
-        "LINE_BYTES": 256,
-        "KS_BEATS": 256,
-        "MAX_VEC64": 64,
-    },
-    {"DATA_W": 128, "CLIENTS": 3, "TABLES": 4, "LINE_BYTES": 512, "KS_BEATS": 64, "MAX_VEC64": 1},
+    dict(zip(NAMES, values, strict=True))
+    for values in [
+        (128, 2, 8, 64, 512, 8, 2),
+        (512, 8, 256, 256, 256, 64, 16),
+        (128, 3, 4, 512, 64, 1, 256),
+    ]
 ]
 
 
@@ -609,6 +619,8 @@ def test_update(params: dict[str, int]) -> None:
         ("KS_BEATS", 1000, "KS_BEATS must be a power of two up to 16,384"),
         ("MAX_VEC64", 0, "MAX_VEC64 must be 1 to 64"),
         ("MAX_VEC64", 65, "MAX_VEC64 must be 1 to 64"),
+        ("MAX_BURST", 24, "MAX_BURST must be a power of two, 1 to 256"),
+        ("MAX_BURST", 512, "MAX_BURST must be a power of two, 1 to 256"),
     ],
 )
 def test_illegal_parameters_do_not_build(name: str, value: int, message: str) -> None:

@@ -35,10 +35,15 @@ using TraceFile = VerilatedVcdC;
 #ifndef EMBNIC_DATA_W
 #error "EMBNIC_DATA_W must be the core's DATA_W"
 #endif
+#ifndef EMBNIC_MAX_BURST
+#error "EMBNIC_MAX_BURST must be the core's MAX_BURST"
+#endif
 
 namespace embnic {
 
 constexpr unsigned BEAT_BYTES = EMBNIC_DATA_W / 8;
+// No burst leaves an aligned window of so many bytes.
+constexpr uint64_t BURST_WINDOW = EMBNIC_MAX_BURST * BEAT_BYTES < 4096 ? EMBNIC_MAX_BURST * BEAT_BYTES : 4096;
 constexpr uint64_t WIRE_OVERHEAD = 24;  // preamble, frame check sequence and gap of Ethernet, bytes
 constexpr unsigned PROBE_BITS = 32;
 // What sts_probe may show while nothing happens: the pool has nothing to do.
@@ -448,12 +453,12 @@ private:
     bool check_burst(const char* channel, uint64_t addr, unsigned len, unsigned size, unsigned burst) {
         const uint64_t bytes = uint64_t(len + 1) * BEAT_BYTES;
         if ((1u << size) == BEAT_BYTES && (burst == 1 || len == 0) && addr % BEAT_BYTES == 0 &&
-            addr / 4096 == (addr + bytes - 1) / 4096) {
+            addr / BURST_WINDOW == (addr + bytes - 1) / BURST_WINDOW) {
             return true;
         }
         fail(std::string("AXI rule broken on ") + channel + ": address " + std::to_string(addr) + ", " +
              std::to_string(len + 1) + " beats, size " + std::to_string(size) + ", burst " + std::to_string(burst) +
-             "; allowed are aligned full-width INCR bursts within 4 KB");
+             "; allowed are aligned full-width INCR bursts within " + std::to_string(BURST_WINDOW) + " bytes");
         return false;
     }
 
