@@ -34,7 +34,8 @@ module embnic_core
     parameter int unsigned CACHE_STYLE = 0,      // RAM style of the row data, see embnic_ram_1r1w
     parameter int unsigned BUF_STYLE   = 0,      // RAM style of key store, reply buffer and accumulators
     parameter int unsigned GENERATOR   = 1,      // 1: build the frame generator and its checker
-    localparam int unsigned ID_W       = $clog2(OPQ_DEPTH)
+    parameter int unsigned ECC         = 1,      // 1: parity of row, tag, key and reply memories
+    localparam int unsigned ID_W       = $clog2(FETCHES) + 1
 ) (
     input  wire logic                clk,
     input  wire logic                rst,
@@ -130,6 +131,9 @@ module embnic_core
     if (PLACES * LINE_BYTES < MAX_VEC64 * 64) begin : gen_bad_opq_depth
         $fatal(1, "OPQ_DEPTH / SLOTS must not be less than the lines of the longest row");
     end
+    if (ECC > 1) begin : gen_bad_ecc
+        $fatal(1, "ECC must be 0 or 1");
+    end
     if (GENERATOR > 1) begin : gen_bad_generator
         $fatal(1, "GENERATOR must be 0 or 1");
     end
@@ -145,6 +149,13 @@ module embnic_core
     logic               sts_generating;
     logic [14:0]        gen_table;
     logic [31:0]        gen_row_mask, gen_frames;
+    logic [15:0]        cfg_memory_kilocycles;
+    logic [ID_W:0]      sts_quarantine;
+    logic               sts_memory_owed_write;
+    logic               inject_arm;
+    logic [2:0]         inject_memory, inject_place;
+    logic [7:1]         inject;        // one bit a memory, by its number in the register
+    logic [7:1]         evt_injected;
     logic [15:0]        gen_dim;
     logic [7:0]         gen_beats, latency_bucket, error_sel;
     logic [3:0]         gen_length_log2, gen_window;
@@ -180,13 +191,17 @@ module embnic_core
         .cap_reply_vec64(32'(REPLY_MAX)),
         .cap_ctxs       (32'(CTXS)),
         .cap_clients    (32'(CLIENTS)),
-        .cap_features   (32'(GENERATOR)),
+        .cap_features   (32'({ECC == 1, GENERATOR == 1})),
         .cap_buckets    (32'(BUCKETS)),
         .cap_error_log  (32'(ERROR_LOG)),
         .cfg_enable, .cfg_flush, .cfg_snapshot, .cfg_udp_port, .cfg_reply_beats64,
         .cfg_quiesce, .cfg_soft_reset, .cfg_generator, .cfg_latency_clear, .cfg_errors_clear,
         .sts_idle, .sts_drained, .sts_flush_busy, .sts_commit_busy, .sts_reset_busy, .sts_memory_stuck, .sts_generating,
         .gen_table, .gen_row_mask, .gen_dim, .gen_beats, .gen_length_log2, .gen_window, .gen_frames,
+        .inject_memory, .inject_place, .inject_arm,
+        .cfg_memory_kilocycles,
+        .sts_memory_owed_reads(16'(sts_quarantine)),
+        .sts_memory_owed_write,
         .table_sel, .table_words,
         .table_commit   (cfg_commit),
         .latency_bucket, .latency_count, .error_sel, .error_total, .error_words,
@@ -239,17 +254,32 @@ module embnic_core
     logic              ksa_rd_en, ksb_rd_en, dec_ks_rd_en, upd_ks_rd_en;
     logic [KS_W-1:0]   ksa_rd_addr, ksb_rd_addr, dec_ks_rd_addr, upd_ks_rd_addr;
     logic [DATA_W-1:0] ksa_rd_data, ksb_rd_data;
+    logic              ksa_rd_bad, ksb_rd_bad;
+    logic [1:0]        ksa_read_q, ksb_read_q;  // index: cycles ago, less one
+    logic [1:0]        evt_parity_key;
 
-    embnic_ram_1r1w #(.WIDTH(DATA_W), .DEPTH(KS_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1)) u_key_store_a (
-        .clk,
+    for (genvar i = 1; i < 8; i++) begin : gen_inject
+        assign inject[i] = inject_arm && inject_memory == 3'(i);
+    end
+
+    embnic_ram_parity #(.WIDTH(DATA_W), .DEPTH(KS_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1), .ECC(ECC == 1)) u_key_store_a (
+        .clk, .rst,
         .wr_en(ks_wr_en), .wr_addr(ks_wr_addr[KS_AW-1:0]), .wr_data(ks_wr_data),
-        .rd_en(ksa_rd_en), .rd_addr(ksa_rd_addr[KS_AW-1:0]), .rd_data(ksa_rd_data)
+        .rd_en(ksa_rd_en), .rd_addr(ksa_rd_addr[KS_AW-1:0]), .rd_data(ksa_rd_data), .rd_bad(ksa_rd_bad),
+        .inject(inject[5]), .inject_place, .evt_injected(evt_injected[5])
     );
-    embnic_ram_1r1w #(.WIDTH(DATA_W), .DEPTH(KS_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1)) u_key_store_b (
-        .clk,
+    embnic_ram_parity #(.WIDTH(DATA_W), .DEPTH(KS_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1), .ECC(ECC == 1)) u_key_store_b (
+        .clk, .rst,
         .wr_en(ks_wr_en), .wr_addr(ks_wr_addr[KS_AW-1:0]), .wr_data(ks_wr_data),
-        .rd_en(ksb_rd_en), .rd_addr(ksb_rd_addr[KS_AW-1:0]), .rd_data(ksb_rd_data)
+        .rd_en(ksb_rd_en), .rd_addr(ksb_rd_addr[KS_AW-1:0]), .rd_data(ksb_rd_data), .rd_bad(ksb_rd_bad),
+        .inject(inject[6]), .inject_place, .evt_injected(evt_injected[6])
     );
+
+    always_ff @(posedge clk) begin
+        ksa_read_q     <= {ksa_read_q[0], ksa_rd_en && !dp_rst};
+        ksb_read_q     <= {ksb_read_q[0], ksb_rd_en && !dp_rst};
+        evt_parity_key <= {ksb_read_q[1] && ksb_rd_bad, ksa_read_q[1] && ksa_rd_bad};
+    end
 
     // -----------------------------------------------------------------------------------------------------------------
     // Decode, bag issue, updates. While an update is active it owns key store A, the table RAM and the operation stream.
@@ -285,6 +315,7 @@ module embnic_core
         .ks_rd_en           (dec_ks_rd_en),
         .ks_rd_addr         (dec_ks_rd_addr),
         .ks_rd_data         (ksa_rd_data),
+        .ks_rd_bad          (ksa_rd_bad),
         .alloc_valid, .alloc_ready, .alloc_info, .alloc_ctx, .alloc_rsp_addr,
         .close_valid, .close_ctx, .close_bags, .close_status,
         .m_axis_bag_tdata   (bag),
@@ -343,6 +374,7 @@ module embnic_core
         .ks_rd_en         (ksb_rd_en),
         .ks_rd_addr       (ksb_rd_addr),
         .ks_rd_data       (ksb_rd_data),
+        .ks_rd_bad        (ksb_rd_bad),
         .desc_rd_en       (iss_desc_rd_en),
         .desc_rd_addr     (iss_desc_rd_addr),
         .desc_rd_data,
@@ -365,6 +397,10 @@ module embnic_core
     logic dp_awvalid, dp_awready, dp_wlast, dp_wvalid, dp_wready, dp_bvalid, dp_bready;  // behind embnic_axi_gate
     logic [DATA_W/8-1:0] dp_wstrb;
     logic evt_update, evt_update_duplicate, evt_update_row;
+    logic epoch_on, evt_write_timeout, evt_write_late, evt_read_timeout, evt_read_late;
+    logic [EPOCH_W-1:0] epoch;
+
+    embnic_epoch u_epoch (.clk, .rst, .cfg_kilocycles(cfg_memory_kilocycles), .epoch_on, .epoch);
 
     embnic_update #(
         .DATA_W(DATA_W), .CLIENTS(CLIENTS), .TABLES(TABLES), .LINE_BYTES(LINE_BYTES), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64),
@@ -382,6 +418,7 @@ module embnic_core
         .ks_rd_en              (upd_ks_rd_en),
         .ks_rd_addr            (upd_ks_rd_addr),
         .ks_rd_data            (ksa_rd_data),
+        .ks_rd_bad             (ksa_rd_bad),
         .desc_rd_en            (upd_desc_rd_en),
         .desc_rd_addr          (upd_desc_rd_addr),
         .desc_rd_data,
@@ -400,9 +437,13 @@ module embnic_core
         .m_axi_bresp,
         .m_axi_bvalid          (dp_bvalid),
         .m_axi_bready          (dp_bready),
+        .epoch_on, .epoch,
         .sts_row_open          (upd_row_open),
+        .sts_owed              (sts_memory_owed_write),
         .sts_active            (upd_active),
-        .evt_update, .evt_update_duplicate, .evt_update_row
+        .evt_update, .evt_update_duplicate, .evt_update_row,
+        .evt_timeout           (evt_write_timeout),
+        .evt_late              (evt_write_late)
     );
 
     assign m_axi_awid   = '0;
@@ -430,10 +471,14 @@ module embnic_core
     status_e           cache_err_status;
     logic evt_row_hit, evt_row_miss, evt_line_hit, evt_line_miss, evt_evict, evt_fetch_beat;
     logic evt_exec_beat, evt_exec_empty, evt_exec_fetch, evt_exec_hazard;
+    logic [1:0] evt_parity_row;
+    logic evt_parity_tag;
+
+    assign evt_injected[4] = 1'b0;  // counted with 3
 
     embnic_row_cache #(
         .DATA_W(DATA_W), .LINE_BYTES(LINE_BYTES), .WAYS(WAYS), .SETS(SETS), .FETCHES(FETCHES), .MAX_BURST(MAX_BURST),
-        .OPQ_DEPTH(OPQ_DEPTH), .SLOTS(SLOTS), .RAM_STYLE(CACHE_STYLE)
+        .OPQ_DEPTH(OPQ_DEPTH), .SLOTS(SLOTS), .RAM_STYLE(CACHE_STYLE), .ECC(ECC == 1)
     ) u_row_cache (
         .clk, .rst(dp_rst),
         .s_axis_op_tdata (op),
@@ -451,10 +496,18 @@ module embnic_core
         .err_valid       (cache_err_valid),
         .err_ctx         (cache_err_ctx),
         .err_status      (cache_err_status),
+        .epoch_on, .epoch,
+        .inject          (inject[4:1]),
+        .inject_place,
         .cfg_flush       (cache_flush),
         .sts_flush_busy  (cache_flush_busy),
         .sts_idle        (cache_idle),
+        .sts_quarantine,
         .evt_row_hit, .evt_row_miss, .evt_line_hit, .evt_line_miss, .evt_evict, .evt_fetch_beat,
+        .evt_timeout     (evt_read_timeout),
+        .evt_late        (evt_read_late),
+        .evt_parity_row, .evt_parity_tag,
+        .evt_injected    (evt_injected[3:1]),
         .evt_exec_beat, .evt_exec_empty, .evt_exec_fetch, .evt_exec_hazard
     );
 
@@ -473,6 +526,7 @@ module embnic_core
     logic              rsp_wr_en, rsp_rd_en;
     logic [RSP_W-1:0]  rsp_wr_addr, rsp_rd_addr;
     logic [DATA_W-1:0] rsp_wr_data, rsp_rd_data;
+    logic              rsp_rd_bad, evt_parity_reply;
     logic              bag_done_valid;
     logic [CTX_W-1:0]  bag_done_ctx;
     logic [CNT_W-1:0]  bag_done_count;
@@ -492,10 +546,11 @@ module embnic_core
         .evt_saturate
     );
 
-    embnic_ram_1r1w #(.WIDTH(DATA_W), .DEPTH(RSP_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1)) u_reply_ram (
-        .clk,
+    embnic_ram_parity #(.WIDTH(DATA_W), .DEPTH(RSP_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1), .ECC(ECC == 1)) u_reply_ram (
+        .clk, .rst,
         .wr_en(rsp_wr_en), .wr_addr(rsp_wr_addr[RSP_AW-1:0]), .wr_data(rsp_wr_data),
-        .rd_en(rsp_rd_en), .rd_addr(rsp_rd_addr[RSP_AW-1:0]), .rd_data(rsp_rd_data)
+        .rd_en(rsp_rd_en), .rd_addr(rsp_rd_addr[RSP_AW-1:0]), .rd_data(rsp_rd_data), .rd_bad(rsp_rd_bad),
+        .inject(inject[7]), .inject_place, .evt_injected(evt_injected[7])
     );
 
     reply_send_t reply;
@@ -530,12 +585,13 @@ module embnic_core
         .s_axis_reply_tdata (reply),
         .s_axis_reply_tvalid(reply_valid),
         .s_axis_reply_tready(reply_ready),
-        .rsp_rd_en, .rsp_rd_addr, .rsp_rd_data, .reply_done,
+        .rsp_rd_en, .rsp_rd_addr, .rsp_rd_data, .rsp_rd_bad, .reply_done,
         .m_axis_tx_tdata, .m_axis_tx_tkeep,
         .m_axis_tx_tvalid   (tx_valid),
         .m_axis_tx_tready   (tx_ready),
         .m_axis_tx_tlast,
-        .evt_tx_frame, .evt_tx_bytes, .evt_tx_reply
+        .evt_tx_frame, .evt_tx_bytes, .evt_tx_reply,
+        .evt_parity         (evt_parity_reply)
     );
 
     // -----------------------------------------------------------------------------------------------------------------
@@ -739,6 +795,13 @@ module embnic_core
         counter_inc[CNT_GEN_BAD]           = 32'(evt_gen[3]);
         counter_inc[CNT_KEYS_ABANDONED]    = 32'(evt_keys);
         counter_inc[CNT_SATURATIONS]       = 32'(evt_saturate);
+        counter_inc[CNT_MEMORY_TIMEOUTS]   = 32'(evt_read_timeout) + 32'(evt_write_timeout);
+        counter_inc[CNT_MEMORY_LATE]       = 32'(evt_read_late) + 32'(evt_write_late);
+        counter_inc[CNT_PARITY_ROWS]       = 32'(evt_parity_row[0]) + 32'(evt_parity_row[1]);
+        counter_inc[CNT_PARITY_TAGS]       = 32'(evt_parity_tag);
+        counter_inc[CNT_PARITY_KEYS]       = 32'(evt_parity_key[0]) + 32'(evt_parity_key[1]);
+        counter_inc[CNT_PARITY_REPLIES]    = 32'(evt_parity_reply);
+        counter_inc[CNT_INJECTED]          = 32'(evt_injected != '0);
     end
 
     always_ff @(posedge clk) begin

@@ -268,6 +268,7 @@ module embnic_csr (
         logic CAP_REPLY_VEC64;
         logic CAP_CTXS;
         logic CAP_CLIENTS;
+        logic INJECT;
         logic CAP_FEATURES;
         logic CAP_BUCKETS;
         logic CAP_ERROR_LOG;
@@ -282,6 +283,8 @@ module embnic_csr (
         logic TABLE_SEL;
         logic TABLE_WORD[8];
         logic TABLE_COMMIT;
+        logic MEMORY_TIMEOUT;
+        logic MEMORY_OWED;
         logic LATENCY_BUCKET;
         logic LATENCY_COUNT[4];
         logic ERROR_SEL;
@@ -491,6 +494,34 @@ module embnic_csr (
             logic LO;
             logic HI;
         } SATURATIONS;
+        struct {
+            logic LO;
+            logic HI;
+        } MEMORY_TIMEOUTS;
+        struct {
+            logic LO;
+            logic HI;
+        } MEMORY_LATE;
+        struct {
+            logic LO;
+            logic HI;
+        } PARITY_ROWS;
+        struct {
+            logic LO;
+            logic HI;
+        } PARITY_TAGS;
+        struct {
+            logic LO;
+            logic HI;
+        } PARITY_KEYS;
+        struct {
+            logic LO;
+            logic HI;
+        } PARITY_REPLIES;
+        struct {
+            logic LO;
+            logic HI;
+        } INJECTED;
     } decoded_reg_strb_t;
     decoded_reg_strb_t decoded_reg_strb;
     logic decoded_err;
@@ -541,6 +572,8 @@ module embnic_csr (
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h48);
         decoded_reg_strb.CAP_CLIENTS = cpuif_req_masked & (cpuif_addr == 12'h4c) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h4c);
+        decoded_reg_strb.INJECT = cpuif_req_masked & (cpuif_addr == 12'h50);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h50);
         decoded_reg_strb.CAP_FEATURES = cpuif_req_masked & (cpuif_addr == 12'h70) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h70);
         decoded_reg_strb.CAP_BUCKETS = cpuif_req_masked & (cpuif_addr == 12'h74) & !cpuif_req_is_wr;
@@ -571,6 +604,10 @@ module embnic_csr (
         end
         decoded_reg_strb.TABLE_COMMIT = cpuif_req_masked & (cpuif_addr == 12'hc4);
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'hc4);
+        decoded_reg_strb.MEMORY_TIMEOUT = cpuif_req_masked & (cpuif_addr == 12'hc8);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'hc8);
+        decoded_reg_strb.MEMORY_OWED = cpuif_req_masked & (cpuif_addr == 12'hcc) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'hcc);
         decoded_reg_strb.LATENCY_BUCKET = cpuif_req_masked & (cpuif_addr == 12'hd0);
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'hd0);
         for(int i0=0; i0<4; i0++) begin
@@ -789,6 +826,34 @@ module embnic_csr (
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h290);
         decoded_reg_strb.SATURATIONS.HI = cpuif_req_masked & (cpuif_addr == 12'h294) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h294);
+        decoded_reg_strb.MEMORY_TIMEOUTS.LO = cpuif_req_masked & (cpuif_addr == 12'h298) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h298);
+        decoded_reg_strb.MEMORY_TIMEOUTS.HI = cpuif_req_masked & (cpuif_addr == 12'h29c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h29c);
+        decoded_reg_strb.MEMORY_LATE.LO = cpuif_req_masked & (cpuif_addr == 12'h2a0) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2a0);
+        decoded_reg_strb.MEMORY_LATE.HI = cpuif_req_masked & (cpuif_addr == 12'h2a4) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2a4);
+        decoded_reg_strb.PARITY_ROWS.LO = cpuif_req_masked & (cpuif_addr == 12'h2a8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2a8);
+        decoded_reg_strb.PARITY_ROWS.HI = cpuif_req_masked & (cpuif_addr == 12'h2ac) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2ac);
+        decoded_reg_strb.PARITY_TAGS.LO = cpuif_req_masked & (cpuif_addr == 12'h2b0) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2b0);
+        decoded_reg_strb.PARITY_TAGS.HI = cpuif_req_masked & (cpuif_addr == 12'h2b4) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2b4);
+        decoded_reg_strb.PARITY_KEYS.LO = cpuif_req_masked & (cpuif_addr == 12'h2b8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2b8);
+        decoded_reg_strb.PARITY_KEYS.HI = cpuif_req_masked & (cpuif_addr == 12'h2bc) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2bc);
+        decoded_reg_strb.PARITY_REPLIES.LO = cpuif_req_masked & (cpuif_addr == 12'h2c0) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2c0);
+        decoded_reg_strb.PARITY_REPLIES.HI = cpuif_req_masked & (cpuif_addr == 12'h2c4) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2c4);
+        decoded_reg_strb.INJECTED.LO = cpuif_req_masked & (cpuif_addr == 12'h2c8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2c8);
+        decoded_reg_strb.INJECTED.HI = cpuif_req_masked & (cpuif_addr == 12'h2cc) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2cc);
         decoded_err = ~is_valid_addr & decoded_req;
     end
 
@@ -809,6 +874,20 @@ module embnic_csr (
                 logic load_next;
             } value;
         } SCRATCH;
+        struct {
+            struct {
+                logic [2:0] next;
+                logic load_next;
+            } memory;
+            struct {
+                logic [2:0] next;
+                logic load_next;
+            } place;
+            struct {
+                logic next;
+                logic load_next;
+            } arm;
+        } INJECT;
         struct {
             struct {
                 logic next;
@@ -911,6 +990,12 @@ module embnic_csr (
         } TABLE_COMMIT;
         struct {
             struct {
+                logic [15:0] next;
+                logic load_next;
+            } kilocycles;
+        } MEMORY_TIMEOUT;
+        struct {
+            struct {
                 logic [7:0] next;
                 logic load_next;
             } bucket;
@@ -930,6 +1015,17 @@ module embnic_csr (
                 logic [31:0] value;
             } value;
         } SCRATCH;
+        struct {
+            struct {
+                logic [2:0] value;
+            } memory;
+            struct {
+                logic [2:0] value;
+            } place;
+            struct {
+                logic value;
+            } arm;
+        } INJECT;
         struct {
             struct {
                 logic value;
@@ -1012,6 +1108,11 @@ module embnic_csr (
         } TABLE_COMMIT;
         struct {
             struct {
+                logic [15:0] value;
+            } kilocycles;
+        } MEMORY_TIMEOUT;
+        struct {
+            struct {
                 logic [7:0] value;
             } bucket;
         } LATENCY_BUCKET;
@@ -1045,6 +1146,78 @@ module embnic_csr (
             end
         end
     end
+    // Field: embnic_csr.INJECT.memory
+    always_comb begin
+        automatic logic [2:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.INJECT.memory.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.INJECT && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.INJECT.memory.value & ~decoded_wr_biten[2:0]) | (decoded_wr_data[2:0] & decoded_wr_biten[2:0]);
+            load_next_c = '1;
+        end
+        field_combo.INJECT.memory.next = next_c;
+        field_combo.INJECT.memory.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.INJECT.memory.value <= 3'h0;
+        end else begin
+            if(field_combo.INJECT.memory.load_next) begin
+                field_storage.INJECT.memory.value <= field_combo.INJECT.memory.next;
+            end
+        end
+    end
+    assign hwif_out.INJECT.memory.value = field_storage.INJECT.memory.value;
+    // Field: embnic_csr.INJECT.place
+    always_comb begin
+        automatic logic [2:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.INJECT.place.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.INJECT && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.INJECT.place.value & ~decoded_wr_biten[6:4]) | (decoded_wr_data[6:4] & decoded_wr_biten[6:4]);
+            load_next_c = '1;
+        end
+        field_combo.INJECT.place.next = next_c;
+        field_combo.INJECT.place.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.INJECT.place.value <= 3'h0;
+        end else begin
+            if(field_combo.INJECT.place.load_next) begin
+                field_storage.INJECT.place.value <= field_combo.INJECT.place.next;
+            end
+        end
+    end
+    assign hwif_out.INJECT.place.value = field_storage.INJECT.place.value;
+    // Field: embnic_csr.INJECT.arm
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.INJECT.arm.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.INJECT && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.INJECT.arm.value & ~decoded_wr_biten[8:8]) | (decoded_wr_data[8:8] & decoded_wr_biten[8:8]);
+            load_next_c = '1;
+        end else begin // singlepulse clears back to 0
+            next_c = '0;
+            load_next_c = '1;
+        end
+        field_combo.INJECT.arm.next = next_c;
+        field_combo.INJECT.arm.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.INJECT.arm.value <= 1'h0;
+        end else begin
+            if(field_combo.INJECT.arm.load_next) begin
+                field_storage.INJECT.arm.value <= field_combo.INJECT.arm.next;
+            end
+        end
+    end
+    assign hwif_out.INJECT.arm.value = field_storage.INJECT.arm.value;
     // Field: embnic_csr.CONTROL.enable
     always_comb begin
         automatic logic [0:0] next_c;
@@ -1525,6 +1698,29 @@ module embnic_csr (
         end
     end
     assign hwif_out.TABLE_COMMIT.commit.value = field_storage.TABLE_COMMIT.commit.value;
+    // Field: embnic_csr.MEMORY_TIMEOUT.kilocycles
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.MEMORY_TIMEOUT.kilocycles.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.MEMORY_TIMEOUT && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.MEMORY_TIMEOUT.kilocycles.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.MEMORY_TIMEOUT.kilocycles.next = next_c;
+        field_combo.MEMORY_TIMEOUT.kilocycles.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.MEMORY_TIMEOUT.kilocycles.value <= 16'h10;
+        end else begin
+            if(field_combo.MEMORY_TIMEOUT.kilocycles.load_next) begin
+                field_storage.MEMORY_TIMEOUT.kilocycles.value <= field_combo.MEMORY_TIMEOUT.kilocycles.next;
+            end
+        end
+    end
+    assign hwif_out.MEMORY_TIMEOUT.kilocycles.value = field_storage.MEMORY_TIMEOUT.kilocycles.value;
     // Field: embnic_csr.LATENCY_BUCKET.bucket
     always_comb begin
         automatic logic [7:0] next_c;
@@ -1657,6 +1853,11 @@ module embnic_csr (
         if(ad_low(rd_mux_addr) == ad_low(12'h4c)) begin
             readback_data_var[ad_hi(12'h4c)][31:0] = hwif_in.CAP_CLIENTS.value.next;
         end
+        if(ad_low(rd_mux_addr) == ad_low(12'h50)) begin
+            readback_data_var[ad_hi(12'h50)][2:0] = field_storage.INJECT.memory.value;
+            readback_data_var[ad_hi(12'h50)][6:4] = field_storage.INJECT.place.value;
+            readback_data_var[ad_hi(12'h50)][8] = field_storage.INJECT.arm.value;
+        end
         if(ad_low(rd_mux_addr) == ad_low(12'h70)) begin
             readback_data_var[ad_hi(12'h70)][31:0] = hwif_in.CAP_FEATURES.value.next;
         end
@@ -1716,6 +1917,13 @@ module embnic_csr (
         end
         if(ad_low(rd_mux_addr) == ad_low(12'hc4)) begin
             readback_data_var[ad_hi(12'hc4)][0] = field_storage.TABLE_COMMIT.commit.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'hc8)) begin
+            readback_data_var[ad_hi(12'hc8)][15:0] = field_storage.MEMORY_TIMEOUT.kilocycles.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'hcc)) begin
+            readback_data_var[ad_hi(12'hcc)][15:0] = hwif_in.MEMORY_OWED.reads.next;
+            readback_data_var[ad_hi(12'hcc)][16] = hwif_in.MEMORY_OWED.write.next;
         end
         if(ad_low(rd_mux_addr) == ad_low(12'hd0)) begin
             readback_data_var[ad_hi(12'hd0)][7:0] = field_storage.LATENCY_BUCKET.bucket.value;
@@ -2041,6 +2249,48 @@ module embnic_csr (
         end
         if(ad_low(rd_mux_addr) == ad_low(12'h294)) begin
             readback_data_var[ad_hi(12'h294)][31:0] = hwif_in.SATURATIONS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h298)) begin
+            readback_data_var[ad_hi(12'h298)][31:0] = hwif_in.MEMORY_TIMEOUTS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h29c)) begin
+            readback_data_var[ad_hi(12'h29c)][31:0] = hwif_in.MEMORY_TIMEOUTS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2a0)) begin
+            readback_data_var[ad_hi(12'h2a0)][31:0] = hwif_in.MEMORY_LATE.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2a4)) begin
+            readback_data_var[ad_hi(12'h2a4)][31:0] = hwif_in.MEMORY_LATE.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2a8)) begin
+            readback_data_var[ad_hi(12'h2a8)][31:0] = hwif_in.PARITY_ROWS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2ac)) begin
+            readback_data_var[ad_hi(12'h2ac)][31:0] = hwif_in.PARITY_ROWS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2b0)) begin
+            readback_data_var[ad_hi(12'h2b0)][31:0] = hwif_in.PARITY_TAGS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2b4)) begin
+            readback_data_var[ad_hi(12'h2b4)][31:0] = hwif_in.PARITY_TAGS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2b8)) begin
+            readback_data_var[ad_hi(12'h2b8)][31:0] = hwif_in.PARITY_KEYS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2bc)) begin
+            readback_data_var[ad_hi(12'h2bc)][31:0] = hwif_in.PARITY_KEYS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2c0)) begin
+            readback_data_var[ad_hi(12'h2c0)][31:0] = hwif_in.PARITY_REPLIES.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2c4)) begin
+            readback_data_var[ad_hi(12'h2c4)][31:0] = hwif_in.PARITY_REPLIES.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2c8)) begin
+            readback_data_var[ad_hi(12'h2c8)][31:0] = hwif_in.INJECTED.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2cc)) begin
+            readback_data_var[ad_hi(12'h2cc)][31:0] = hwif_in.INJECTED.HI.value.next;
         end
         readback_data_rt_c = readback_data_var;
     end

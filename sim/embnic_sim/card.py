@@ -177,6 +177,8 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "memory_read": (_I32, (_POINTER, _U64, _POINTER, _U64)),
     "memory_write": (_I32, (_POINTER, _U64, _POINTER, _U64)),
     "memory_fault": (None, (_POINTER, _U64, _U64)),
+    "memory_mute": (None, (_POINTER, _U64, _U64)),
+    "memory_deaf": (None, (_POINTER, _I32)),
     "stop_after": (None, (_POINTER, _U64)),
     "stop_on": (None, (_POINTER, _U32, _U64, _U64)),
     "stopped": (_U32, (_POINTER,)),
@@ -190,7 +192,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "decisions": (_U64, (_POINTER, _POINTER)),
     "trace": (_I32, (_POINTER, ctypes.c_char_p)),
 }
-_ABI = 2
+_ABI = 3
 _STOPPED_BY_MODEL = 2
 
 
@@ -540,6 +542,16 @@ class SimCard:
         again.
         """
         self._call("memory_fault", addr, addr + nbytes)
+
+    def mute_memory(self, addr: int, nbytes: int) -> None:
+        """Answer no burst that starts in this range any more; 0 bytes lets all answers come that were
+        kept back.
+        """
+        self._call("memory_mute", addr, addr + nbytes)
+
+    def deafen_memory(self, on: bool) -> None:
+        """Let memory take no address and no beat while `on`."""
+        self._call("memory_deaf", int(on))
 
     def stop_after(self, cycles: int) -> None:
         """Let the card die `cycles` cycles from now."""

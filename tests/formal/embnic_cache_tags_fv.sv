@@ -31,7 +31,8 @@ module embnic_cache_tags_fv
     embnic_cache_tags #(.WAYS(WAYS), .SETS(SETS)) u_dut (
         .clk, .rst, .lookup_valid,
         .lookup_key(KEY_W'(key)),
-        .lookup_alloc, .result_valid, .result_hit, .result_evict, .result_line, .cfg_clear, .sts_clearing, .sts_idle
+        .lookup_alloc, .result_valid, .result_hit, .result_evict, .result_line, .cfg_clear, .sts_clearing, .sts_idle,
+        .inject('0), .inject_place('0), .evt_parity(), .evt_injected()
     );
 
     // The lookup that the result of this cycle belongs to.

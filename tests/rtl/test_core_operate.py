@@ -90,6 +90,7 @@ async def silent_memory(dut: Any) -> None:
 
     def start() -> embnic.Engine:
         engine = bench.open(patience=400_000)
+        bench.registers.MEMORY_TIMEOUT.write(0)
         bench.card.memory.latency = (90_000, 90_000)
         for number in range(3):
             bench.ask(number)

@@ -57,7 +57,9 @@ class IdleLookups:
         active = bool(self.bench.read("sts_active"))
         assert not active or self.was_active or self.idle_before, "an update began during lookups"
         if not active:
-            names = ("ks_rd_en", "desc_rd_en", "m_axis_op_tvalid", "m_axi_awvalid", "m_axi_wvalid")
+            names = ["ks_rd_en", "desc_rd_en", "m_axis_op_tvalid"]
+            if not self.bench.read("sts_owed"):
+                names += ["m_axi_awvalid", "m_axi_wvalid"]
             busy = [name for name in names if self.bench.read(name)]
             assert not busy, f"{busy} while lookups own the ports"
         self.idle_before = self.was_idle
@@ -104,7 +106,7 @@ class UpdateBench(Bench):
             for name in ("evt_update", "evt_update_duplicate", "evt_update_row")
         }
         self.expected_counts: Counter[str] = Counter()
-        self.drive(keep_clients=0)
+        self.drive(keep_clients=0, epoch_on=0, epoch=0)
         self.clients: dict[int, Client] = {}
         self.statuses: Counter[int] = Counter()
 
@@ -500,6 +502,68 @@ async def memory_errors(dut: Any) -> None:
     await bench.settle()
     assert bench.statuses[OK] == 1
     assert bench.counts["evt_update"].total == 1
+
+
+@cocotb.test()
+async def late_writes(dut: Any) -> None:
+    """Memory that does not answer in time, wherever it stops: MEMORY_ERROR; no other write begins."""
+    bench = UpdateBench(dut)
+    dim = 16 * bench.max_vec64
+    stride = bench.max_vec64 * 64
+    gave_up = bench.count("evt_timeout")
+    late = bench.count("evt_late")
+    turns = 0
+    for turn in range(24):
+        await bench.reset()
+        bench.memory.latency = (2, 2)
+        bench.add_table(0, dim)
+        base = bench.descriptors[0]["base"]
+        torn = base + (turn % 3) * stride
+        bench.memory.ready_rate = bench.random.choice([1.0, 0.5])
+        bench.send([(0, turn % 3)], 5, 1, dim=dim)
+        # What the model wrote is not there; how much of the row is, is not said.
+        await bench.until(lambda: bool(bench.read("m_axi_awvalid") or bench.read("m_axi_wvalid")))
+        await bench.cycles(bench.random.randrange(bench.max_vec64 * 512 // bench.width + 4))
+        bench.memory.mute = bench.random.random() < 0.5
+        bench.memory.ready_rate = 1.0 if bench.memory.mute else 0.0
+        await bench.cycles(8)  # a response on its way comes
+        if not bench.read("sts_row_open") and not bench.read("m_axi_awvalid"):
+            bench.memory.ready_rate, bench.memory.mute = 1.0, False
+            await bench.settle()
+            continue  # the row was written before memory went
+        turns += 1
+        expected = bench.board.expected
+        assert len(expected) == 1
+        expected[0] = bench.done_t.pack(status=MEMORY_ERROR, client=5, seq=1)
+        bench.expected_counts.subtract(evt_update=1, evt_update_row=1)
+        bench.clients.clear()
+        bench.drive(epoch_on=1)
+        for epoch in (1, 2):
+            assert not bench.read("sts_owed")
+            await bench.cycles(30)
+            bench.drive(epoch=epoch)
+        await bench.until(lambda: not bench.board.expected)
+        assert bench.read("sts_owed") == 1
+        # A write is refused meanwhile, an invalidation is not.
+        writes = len(bench.memory.writes)
+        refused, bench.apply = bench.apply, lambda *_: MEMORY_ERROR
+        bench.send([(0, 5)], 5, 1, dim=dim)
+        bench.apply = refused
+        bench.send([(0, 4)], 5, 1, dim=dim, opcode=INVALIDATE)
+        await bench.until(lambda: not bench.board.expected)
+        assert len(bench.memory.writes) == writes
+        bench.memory.ready_rate, bench.memory.mute = 1.0, False
+        await bench.until(lambda: not bench.read("sts_owed"))
+        bench.image[torn : torn + stride] = bench.memory.data[torn : torn + stride]
+        bench.drive(epoch_on=0)
+        bench.send(
+            [(0, turn % 3), (0, 7)][: 1 + (bench.ks_beats * bench.width // 8 > 2 * stride + 64)],
+            5,
+            2,
+            dim=dim,
+        )
+        await bench.settle()
+    assert turns > 6 and gave_up.total == late.total == turns
 
 
 @cocotb.test()

@@ -34,6 +34,7 @@ class CoreConfig:
     cache_style: int
     buf_style: int
     generator: int
+    ecc: int
 
     def parameters(self) -> dict[str, int]:
         """Return the parameters of embnic_core, by their names there."""
@@ -57,6 +58,7 @@ class CoreConfig:
             "CACHE_STYLE": self.cache_style,
             "BUF_STYLE": self.buf_style,
             "GENERATOR": self.generator,
+            "ECC": self.ecc,
         }
 
     @property
@@ -89,6 +91,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         cache_style=0,
         buf_style=0,
         generator=1,
+        ecc=1,
     ),
     # 10 Gb/s at 78 MHz: four fp32 lanes, block RAM cache
     "edge": CoreConfig(
@@ -113,6 +116,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         cache_style=2,
         buf_style=2,
         generator=0,
+        ecc=0,
     ),
     # 100 Gb/s at 250 MHz: sixteen fp32 lanes, ultra RAM cache
     "line100": CoreConfig(
@@ -137,5 +141,6 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         cache_style=3,
         buf_style=2,
         generator=1,
+        ecc=1,
     ),
 }

@@ -202,7 +202,18 @@ REGISTERS: Final[dict[str, Register]] = {
             "value": RegisterField(0, 32, None, False),
         },
     ),
-    # What was built beside the data path. Bit 0: the frame generator and its checker.
+    # Lets the next word written to a memory be stored with a wrong bit. Only with bit 1 of CAP_FEATURES.
+    "INJECT": Register(
+        0x050,
+        "rw",
+        1,
+        {
+            "memory": RegisterField(0, 3, 0x0, False),
+            "place": RegisterField(4, 3, 0x0, False),
+            "arm": RegisterField(8, 1, 0x0, True),
+        },
+    ),
+    # What was built beside the data path. Bit 0: the frame generator and its checker; bit 1: parity of the memories.
     "CAP_FEATURES": Register(
         0x070,
         "ro",
@@ -344,6 +355,25 @@ REGISTERS: Final[dict[str, Register]] = {
             "commit": RegisterField(0, 1, 0x0, True),
         },
     ),
+    # How long card memory may take. An access not answered after one to two of these becomes MEMORY_ERROR.
+    "MEMORY_TIMEOUT": Register(
+        0x0C8,
+        "rw",
+        1,
+        {
+            "kilocycles": RegisterField(0, 16, 0x10, False),
+        },
+    ),
+    # What memory still owes of accesses that were given up.
+    "MEMORY_OWED": Register(
+        0x0CC,
+        "ro",
+        1,
+        {
+            "reads": RegisterField(0, 16, None, False),
+            "write": RegisterField(16, 1, None, False),
+        },
+    ),
     # The bucket that LATENCY_COUNT shows: 0 counts 0 cycles, b counts 2**(b-1) to 2**b - 1, the last all above.
     "LATENCY_BUCKET": Register(
         0x0D0,
@@ -469,7 +499,7 @@ COUNTERS: Final[tuple[Counter, ...]] = (
     Counter("update_rows", 0x220),
     # UPDATE and INVALIDATE requests acknowledged without being applied again
     Counter("update_duplicates", 0x228),
-    # beats given to the pool that memory had answered with an error; failed writes are not in it
+    # beats given to the pool that memory had answered with an error or not in time; failed writes are not in it
     Counter("memory_errors", 0x230),
     # keys that failed a check: no such table, row beyond it, not the frame's dim, dtype or pooling
     Counter("keys_refused", 0x238),
@@ -495,4 +525,18 @@ COUNTERS: Final[tuple[Counter, ...]] = (
     Counter("keys_abandoned", 0x288),
     # elements of FIXED sums that were clipped to the range of int32
     Counter("saturations", 0x290),
+    # line reads and write bursts that card memory did not answer in time
+    Counter("memory_timeouts", 0x298),
+    # of MEMORY_TIMEOUTS: those whose answer came later, and was thrown away
+    Counter("memory_late", 0x2A0),
+    # beats of rows that row cache or fetch buffer gave with a wrong bit: MEMORY_ERROR, and the line is dropped
+    Counter("parity_rows", 0x2A8),
+    # lookups that met a wrong tag or state: what it named is dropped
+    Counter("parity_tags", 0x2B0),
+    # beats of the key store with a wrong bit: MEMORY_ERROR
+    Counter("parity_keys", 0x2B8),
+    # beats of the reply buffer with a wrong bit: their frame leaves with a wrong CRC
+    Counter("parity_replies", 0x2C0),
+    # wrong bits that INJECT stored
+    Counter("injected", 0x2C8),
 )

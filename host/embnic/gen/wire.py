@@ -54,7 +54,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0xF7504B35
+CONTRACT_HASH: Final = 0x4B0A38F0
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
@@ -117,7 +117,7 @@ class Status(IntEnum):
     OUT_OF_RANGE = 4  # a row number is not below the table's rows
     TOO_LARGE = 5  # the reply or a vector exceeds what the card can hold
     UNSUPPORTED = 6  # this card does not execute that
-    MEMORY_ERROR = 7  # card memory answered with an error
+    MEMORY_ERROR = 7  # card memory answered with an error, or not in time
     SNAPSHOT_GONE = 8  # the snapshot named was retired
     CLIENTS_FULL = 9  # no room to remember another updating client
     SEQUENCE_WINDOW = 10  # the sequence number is too far ahead

@@ -196,6 +196,20 @@ public:
     Stopped stopped() const { return stopped_; }
     const std::string& message() const { return message_; }
     std::vector<std::pair<uint64_t, uint64_t>> faults_;  // address ranges [first, second) that answer SLVERR
+
+    // Bursts that begin in [first, end) are not answered any more; an empty range: all that was kept is answered now.
+    void mute(uint64_t first, uint64_t end) {
+        if (first != end) {
+            mutes_.emplace_back(first, end);
+            return;
+        }
+        mutes_.clear();
+        for (const auto& read : muted_reads_) dram_.push_read(cycle_, read.addr, read.id, read.left, BEAT_BYTES);
+        for (const auto& response : muted_writes_) b_.push_back(response);
+        muted_reads_.clear();
+        muted_writes_.clear();
+    }
+    bool deaf_ = false;  // memory takes no address and no beat
     bool keep_rx_stamps_ = false;
     std::vector<FrameStamp> rx_stamps_;
     uint64_t probe_counts_[PROBE_BITS] = {};
@@ -259,11 +273,21 @@ private:
     bool chance(double probability) {
         return probability > 0.0 && double(random_() >> 11) * 0x1.0p-53 < probability;
     }
-    bool faulty(uint64_t addr) const {
-        for (const auto& range : faults_) {
+    using Ranges = std::vector<std::pair<uint64_t, uint64_t>>;
+    static bool within(const Ranges& ranges, uint64_t addr) {
+        for (const auto& range : ranges) {
             if (addr >= range.first && addr < range.second) return true;
         }
         return false;
+    }
+    bool faulty(uint64_t addr) const { return within(faults_, addr); }
+
+    // Bursts of one ID stay in order: behind a muted one the others are muted, too.
+    bool muted(uint64_t addr, uint32_t id) const {
+        for (const auto& read : muted_reads_) {
+            if (read.id == id) return true;
+        }
+        return within(mutes_, addr);
     }
 
     void clear_inputs() {
@@ -415,9 +439,9 @@ private:
     // ---- card memory ------------------------------------------------------------------------------------------------
 
     void drive_memory() {
-        ar_ready_ = !chance(cfg_.memory_stall);
-        aw_ready_ = aw_.size() < 16 && !chance(cfg_.memory_stall);
-        w_ready_ = w_.size() < 256 && !chance(cfg_.memory_stall);
+        ar_ready_ = !deaf_ && !chance(cfg_.memory_stall);
+        aw_ready_ = !deaf_ && aw_.size() < 16 && !chance(cfg_.memory_stall);
+        w_ready_ = !deaf_ && w_.size() < 256 && !chance(cfg_.memory_stall);
         top_->m_axi_arready = ar_ready_;
         top_->m_axi_awready = aw_ready_;
         top_->m_axi_wready = w_ready_;
@@ -465,7 +489,9 @@ private:
     void sample_memory() {
         if (top_->m_axi_arvalid && ar_ready_ &&
             check_burst("AR", top_->m_axi_araddr, top_->m_axi_arlen, top_->m_axi_arsize, top_->m_axi_arburst)) {
-            dram_.push_read(cycle_, top_->m_axi_araddr, top_->m_axi_arid, top_->m_axi_arlen + 1u, BEAT_BYTES);
+            const ReadBurst read{true, top_->m_axi_araddr, top_->m_axi_arid, top_->m_axi_arlen + 1u, false};
+            if (muted(read.addr, read.id)) muted_reads_.push_back(read);
+            else dram_.push_read(cycle_, read.addr, read.id, read.left, BEAT_BYTES);
             reached(PHASE_MISS);
         }
         if (r_valid_ && top_->m_axi_rready) {
@@ -504,7 +530,7 @@ private:
             w_.pop_front();
         }
         const uint64_t ready = dram_.write(cycle_, burst.addr, uint64_t(burst.beats) * BEAT_BYTES);
-        b_.push_back({ready, burst.id, burst.error});
+        (within(mutes_, burst.addr) ? muted_writes_ : b_).push_back({ready, burst.id, burst.error});
     }
 
     // ---- observation ------------------------------------------------------------------------------------------------
@@ -513,6 +539,7 @@ private:
     bool sample() {
         const bool busy = rx_valid_ || top_->m_axis_tx_tvalid || lite_.busy || !dram_.idle() || read_.active || r_valid_ ||
                           !aw_.empty() || !w_.empty() || !b_.empty() || b_valid_ || !rx_.empty() ||
+                          !muted_reads_.empty() || !muted_writes_.empty() || deaf_ ||
                           top_->m_axi_arvalid || top_->m_axi_awvalid || top_->m_axi_wvalid;
         sample_rx();
         sample_tx();
@@ -580,6 +607,9 @@ private:
     std::deque<WriteAddress> aw_;
     std::deque<WriteBeat> w_;
     std::deque<WriteResponse> b_;
+    Ranges mutes_;
+    std::deque<ReadBurst> muted_reads_;
+    std::deque<WriteResponse> muted_writes_;
     uint64_t memory_faults_ = 0;
 };
 
@@ -607,7 +637,7 @@ using embnic::FrameStamp;
 
 extern "C" {
 
-uint32_t embnic_card_abi() { return 2; }
+uint32_t embnic_card_abi() { return 3; }
 
 // Chooses a mutant of a core that was built with mutants (sim/embnic_sim/mutate.py); 0 is the core as it is.
 // Returns whether this build has mutants.
@@ -683,6 +713,9 @@ void embnic_card_memory_fault(void* card, uint64_t first, uint64_t end) {
     if (first == end) faults.clear();
     else faults.emplace_back(first, end);
 }
+
+void embnic_card_memory_mute(void* card, uint64_t first, uint64_t end) { static_cast<Card*>(card)->mute(first, end); }
+void embnic_card_memory_deaf(void* card, int32_t deaf) { static_cast<Card*>(card)->deaf_ = deaf != 0; }
 
 void embnic_card_stop_after(void* card, uint64_t cycles) { static_cast<Card*>(card)->stop_after(cycles); }
 void embnic_card_stop_on(void* card, uint32_t phase, uint64_t nth, uint64_t delay) {
