@@ -36,6 +36,7 @@ lookup/embnic_unpack.sv
 lookup/embnic_pool.sv
 operate/embnic_lifecycle.sv
 operate/embnic_epoch.sv
+operate/embnic_axi_channels.sv
 operate/embnic_axi_gate.sv
 operate/embnic_barrier.sv
 operate/embnic_histogram.sv

@@ -33,6 +33,7 @@ module embnic_core
     parameter int unsigned CLIENTS     = 2,      // updating clients
     parameter int unsigned CACHE_STYLE = 0,      // RAM style of the row data, see embnic_ram_1r1w
     parameter int unsigned BUF_STYLE   = 0,      // RAM style of key store, reply buffer and accumulators
+    parameter int unsigned CHANNELS    = 1,      // channels of card memory; power of two, 1 .. 32
     parameter int unsigned GENERATOR   = 1,      // 1: build the frame generator and its checker
     parameter int unsigned ECC         = 1,      // 1: parity of row, tag, key and reply memories
     localparam int unsigned ID_W       = $clog2(FETCHES) + 1
@@ -72,36 +73,36 @@ module embnic_core
     output      logic [1:0]          s_axil_rresp,
     output      logic                s_axil_rvalid,
     input  wire logic                s_axil_rready,
-    // card memory
-    output      logic [ID_W-1:0]     m_axi_awid,
-    output      logic [ADDR_W-1:0]   m_axi_awaddr,
-    output      logic [7:0]          m_axi_awlen,
-    output      logic [2:0]          m_axi_awsize,
-    output      logic [1:0]          m_axi_awburst,
-    output      logic                m_axi_awvalid,
-    input  wire logic                m_axi_awready,
-    output      logic [DATA_W-1:0]   m_axi_wdata,
-    output      logic [DATA_W/8-1:0] m_axi_wstrb,
-    output      logic                m_axi_wlast,
-    output      logic                m_axi_wvalid,
-    input  wire logic                m_axi_wready,
-    input  wire logic [ID_W-1:0]     m_axi_bid,
-    input  wire logic [1:0]          m_axi_bresp,
-    input  wire logic                m_axi_bvalid,
-    output      logic                m_axi_bready,
-    output      logic [ID_W-1:0]     m_axi_arid,
-    output      logic [ADDR_W-1:0]   m_axi_araddr,
-    output      logic [7:0]          m_axi_arlen,
-    output      logic [2:0]          m_axi_arsize,
-    output      logic [1:0]          m_axi_arburst,
-    output      logic                m_axi_arvalid,
-    input  wire logic                m_axi_arready,
-    input  wire logic [ID_W-1:0]     m_axi_rid,
-    input  wire logic [DATA_W-1:0]   m_axi_rdata,
-    input  wire logic [1:0]          m_axi_rresp,
-    input  wire logic                m_axi_rlast,
-    input  wire logic                m_axi_rvalid,
-    output      logic                m_axi_rready,
+    // card memory: a channel a part of each port, see embnic_axi_channels
+    output      logic [CHANNELS-1:0][ID_W-1:0] m_axi_awid,
+    output      logic [CHANNELS-1:0][ADDR_W-1:0] m_axi_awaddr,
+    output      logic [CHANNELS-1:0][7:0] m_axi_awlen,
+    output      logic [CHANNELS-1:0][2:0] m_axi_awsize,
+    output      logic [CHANNELS-1:0][1:0] m_axi_awburst,
+    output      logic [CHANNELS-1:0] m_axi_awvalid,
+    input  wire logic [CHANNELS-1:0] m_axi_awready,
+    output      logic [CHANNELS-1:0][DATA_W-1:0] m_axi_wdata,
+    output      logic [CHANNELS-1:0][DATA_W/8-1:0] m_axi_wstrb,
+    output      logic [CHANNELS-1:0] m_axi_wlast,
+    output      logic [CHANNELS-1:0] m_axi_wvalid,
+    input  wire logic [CHANNELS-1:0] m_axi_wready,
+    input  wire logic [CHANNELS-1:0][ID_W-1:0] m_axi_bid,
+    input  wire logic [CHANNELS-1:0][1:0] m_axi_bresp,
+    input  wire logic [CHANNELS-1:0] m_axi_bvalid,
+    output      logic [CHANNELS-1:0] m_axi_bready,
+    output      logic [CHANNELS-1:0][ID_W-1:0] m_axi_arid,
+    output      logic [CHANNELS-1:0][ADDR_W-1:0] m_axi_araddr,
+    output      logic [CHANNELS-1:0][7:0] m_axi_arlen,
+    output      logic [CHANNELS-1:0][2:0] m_axi_arsize,
+    output      logic [CHANNELS-1:0][1:0] m_axi_arburst,
+    output      logic [CHANNELS-1:0] m_axi_arvalid,
+    input  wire logic [CHANNELS-1:0] m_axi_arready,
+    input  wire logic [CHANNELS-1:0][ID_W-1:0] m_axi_rid,
+    input  wire logic [CHANNELS-1:0][DATA_W-1:0] m_axi_rdata,
+    input  wire logic [CHANNELS-1:0][1:0] m_axi_rresp,
+    input  wire logic [CHANNELS-1:0] m_axi_rlast,
+    input  wire logic [CHANNELS-1:0] m_axi_rvalid,
+    output      logic [CHANNELS-1:0] m_axi_rready,
     // what happened in this cycle, one bit an event: see the assignment at the end
     output      logic [31:0]         sts_probe
 );
@@ -138,6 +139,17 @@ module embnic_core
         $fatal(1, "GENERATOR must be 0 or 1");
     end
 
+    // One master inside; embnic_axi_channels makes the channels of it.
+    logic [ID_W-1:0]     mem_arid, mem_rid;
+    logic [ADDR_W-1:0]   mem_araddr, mem_awaddr;
+    logic [7:0]          mem_arlen, mem_awlen;
+    logic [2:0]          mem_arsize, mem_awsize;
+    logic [1:0]          mem_arburst, mem_awburst, mem_rresp, mem_bresp;
+    logic [DATA_W-1:0]   mem_rdata, mem_wdata;
+    logic [DATA_W/8-1:0] mem_wstrb;
+    logic                mem_arvalid, mem_arready, mem_rvalid, mem_rready, mem_rlast;
+    logic                mem_awvalid, mem_awready, mem_wvalid, mem_wready, mem_wlast, mem_bvalid, mem_bready;
+
     // -----------------------------------------------------------------------------------------------------------------
     // Registers and counters
     // -----------------------------------------------------------------------------------------------------------------
@@ -152,6 +164,8 @@ module embnic_core
     logic [15:0]        cfg_memory_kilocycles;
     logic [ID_W:0]      sts_quarantine;
     logic               sts_memory_owed_write;
+    logic [4:0]         channel_sel;
+    logic [15:0]        channel_reads;
     logic               inject_arm;
     logic [2:0]         inject_memory, inject_place;
     logic [7:1]         inject;        // one bit a memory, by its number in the register
@@ -198,6 +212,8 @@ module embnic_core
         .cfg_quiesce, .cfg_soft_reset, .cfg_generator, .cfg_latency_clear, .cfg_errors_clear,
         .sts_idle, .sts_drained, .sts_flush_busy, .sts_commit_busy, .sts_reset_busy, .sts_memory_stuck, .sts_generating,
         .gen_table, .gen_row_mask, .gen_dim, .gen_beats, .gen_length_log2, .gen_window, .gen_frames,
+        .cap_channels   (32'(CHANNELS)),
+        .channel_sel, .channel_reads,
         .inject_memory, .inject_place, .inject_arm,
         .cfg_memory_kilocycles,
         .sts_memory_owed_reads(16'(sts_quarantine)),
@@ -426,15 +442,15 @@ module embnic_core
         .m_axis_op_tvalid      (upd_op_valid),
         .m_axis_op_tready      (upd_op_ready),
         .m_axi_awaddr          (upd_awaddr),
-        .m_axi_awlen, .m_axi_awsize, .m_axi_awburst,
+        .m_axi_awlen(mem_awlen), .m_axi_awsize(mem_awsize), .m_axi_awburst(mem_awburst),
         .m_axi_awvalid         (dp_awvalid),
         .m_axi_awready         (dp_awready),
-        .m_axi_wdata,
+        .m_axi_wdata(mem_wdata),
         .m_axi_wstrb           (dp_wstrb),
         .m_axi_wlast           (dp_wlast),
         .m_axi_wvalid          (dp_wvalid),
         .m_axi_wready          (dp_wready),
-        .m_axi_bresp,
+        .m_axi_bresp(mem_bresp),
         .m_axi_bvalid          (dp_bvalid),
         .m_axi_bready          (dp_bready),
         .epoch_on, .epoch,
@@ -446,8 +462,7 @@ module embnic_core
         .evt_late              (evt_write_late)
     );
 
-    assign m_axi_awid   = '0;
-    assign m_axi_awaddr = upd_awaddr;
+    assign mem_awaddr = upd_awaddr;
 
     assign ksa_rd_en    = upd_active ? upd_ks_rd_en : dec_ks_rd_en;
     assign ksa_rd_addr  = upd_active ? upd_ks_rd_addr : dec_ks_rd_addr;
@@ -485,10 +500,10 @@ module embnic_core
         .s_axis_op_tvalid(op_valid),
         .s_axis_op_tready(op_ready),
         .op_credit_valid, .op_credit_slot,
-        .m_axi_arid, .m_axi_araddr, .m_axi_arlen, .m_axi_arsize, .m_axi_arburst,
+        .m_axi_arid(mem_arid), .m_axi_araddr(mem_araddr), .m_axi_arlen(mem_arlen), .m_axi_arsize(mem_arsize), .m_axi_arburst(mem_arburst),
         .m_axi_arvalid   (dp_arvalid),
         .m_axi_arready   (dp_arready),
-        .m_axi_rid, .m_axi_rdata, .m_axi_rresp, .m_axi_rlast,
+        .m_axi_rid(mem_rid), .m_axi_rdata(mem_rdata), .m_axi_rresp(mem_rresp), .m_axi_rlast(mem_rlast),
         .m_axi_rvalid    (dp_rvalid),
         .m_axi_rready    (dp_rready),
         .init_rd_en, .init_rd_addr, .init_rd_data, .init_release,
@@ -639,20 +654,73 @@ module embnic_core
         .s_axi_rready (dp_rready),
         .s_axi_awvalid(dp_awvalid),
         .s_axi_awready(dp_awready),
-        .s_axi_awlen  (m_axi_awlen),
+        .s_axi_awlen  (mem_awlen),
         .s_axi_wvalid (dp_wvalid),
         .s_axi_wready (dp_wready),
         .s_axi_wlast  (dp_wlast),
         .s_axi_bvalid (dp_bvalid),
         .s_axi_bready (dp_bready),
-        .m_axi_arvalid, .m_axi_arready, .m_axi_rvalid, .m_axi_rready, .m_axi_rlast,
-        .m_axi_awvalid, .m_axi_awready, .m_axi_wvalid, .m_axi_wready, .m_axi_wlast,
+        .m_axi_arvalid(mem_arvalid), .m_axi_arready(mem_arready), .m_axi_rvalid(mem_rvalid), .m_axi_rready(mem_rready), .m_axi_rlast(mem_rlast),
+        .m_axi_awvalid(mem_awvalid), .m_axi_awready(mem_awready), .m_axi_wvalid(mem_wvalid), .m_axi_wready(mem_wready), .m_axi_wlast(mem_wlast),
         .s_axi_row_open(upd_row_open),
         .m_axi_wvoid  (dp_wvoid),
-        .m_axi_bvalid, .m_axi_bready
+        .m_axi_bvalid(mem_bvalid), .m_axi_bready(mem_bready)
     );
 
-    assign m_axi_wstrb = dp_wvoid ? '0 : dp_wstrb;
+    assign mem_wstrb = dp_wvoid ? '0 : dp_wstrb;
+
+    logic [CHANNELS-1:0][15:0] channel_reads_all;
+
+    embnic_axi_channels #(.DATA_W(DATA_W), .CHANNELS(CHANNELS), .ID_W(ID_W), .DEPTH(2 << ID_W)) u_axi_channels (
+        .clk, .rst,
+        .s_axi_arid   (mem_arid),
+        .s_axi_araddr (mem_araddr),
+        .s_axi_arlen  (mem_arlen),
+        .s_axi_arvalid(mem_arvalid),
+        .s_axi_arready(mem_arready),
+        .s_axi_rid    (mem_rid),
+        .s_axi_rdata  (mem_rdata),
+        .s_axi_rresp  (mem_rresp),
+        .s_axi_rlast  (mem_rlast),
+        .s_axi_rvalid (mem_rvalid),
+        .s_axi_rready (mem_rready),
+        .s_axi_awaddr (mem_awaddr),
+        .s_axi_awlen  (mem_awlen),
+        .s_axi_awvalid(mem_awvalid),
+        .s_axi_awready(mem_awready),
+        .s_axi_wdata  (mem_wdata),
+        .s_axi_wstrb  (mem_wstrb),
+        .s_axi_wlast  (mem_wlast),
+        .s_axi_wvalid (mem_wvalid),
+        .s_axi_wready (mem_wready),
+        .s_axi_bresp  (mem_bresp),
+        .s_axi_bvalid (mem_bvalid),
+        .s_axi_bready (mem_bready),
+        .m_axi_arid, .m_axi_araddr, .m_axi_arlen, .m_axi_arvalid, .m_axi_arready,
+        .m_axi_rid, .m_axi_rdata, .m_axi_rresp, .m_axi_rlast, .m_axi_rvalid, .m_axi_rready,
+        .m_axi_awaddr, .m_axi_awlen, .m_axi_awvalid, .m_axi_awready,
+        .m_axi_wdata, .m_axi_wstrb, .m_axi_wlast, .m_axi_wvalid, .m_axi_wready,
+        .m_axi_bresp, .m_axi_bvalid, .m_axi_bready,
+        .sts_reads    (channel_reads_all)
+    );
+
+    assign m_axi_awid    = '0;
+    assign m_axi_arsize  = {CHANNELS{3'($clog2(DATA_W / 8))}};
+    assign m_axi_arburst = {CHANNELS{2'b01}};
+    assign m_axi_awsize  = {CHANNELS{3'($clog2(DATA_W / 8))}};
+    assign m_axi_awburst = {CHANNELS{2'b01}};
+
+    // The channel that the register shows; it is chosen once in a while.
+    logic [15:0] channel_chosen;
+
+    always_comb begin
+        channel_chosen = '0;
+        for (int unsigned c = 0; c < CHANNELS; c++) begin
+            if (channel_sel == 5'(c)) channel_chosen = channel_reads_all[c];
+        end
+    end
+
+    always_ff @(posedge clk) channel_reads <= channel_chosen;
 
     embnic_barrier u_barrier (
         .clk, .rst, .dp_rst, .cfg_commit, .cfg_flush, .hold,
@@ -668,10 +736,10 @@ module embnic_core
         .reply_valid, .reply_ready, .evt_tx_frame,
         .evt_tx_final(reply_done),
         .evt_tx_left (tx_beat && m_axis_tx_tlast),
-        .ar_take     (m_axi_arvalid && m_axi_arready),
-        .ar_id       (m_axi_arid),
-        .r_end       (m_axi_rvalid && m_axi_rready && m_axi_rlast),
-        .r_id        (m_axi_rid),
+        .ar_take     (mem_arvalid && mem_arready),
+        .ar_id       (mem_arid),
+        .r_end       (mem_rvalid && mem_rready && mem_rlast),
+        .r_id        (mem_rid),
         .cfg_clear   (cfg_latency_clear),
         .cfg_snapshot,
         .rd_bucket   (latency_bucket[$clog2(BUCKETS)-1:0]),
@@ -809,8 +877,8 @@ module embnic_core
             11'b0,
             sts_reset_busy || hold,              // 20 a soft reset or a barrier is under way
             sts_flush_busy,                      // 19 tags are being cleared
-            m_axi_bvalid && m_axi_bready,        // 18 write response
-            m_axi_awvalid && m_axi_awready,      // 17 write burst
+            mem_bvalid && mem_bready,        // 18 write response
+            mem_awvalid && mem_awready,      // 17 write burst
             upd_active,                          // 16 an update owns the core
             evt_tx_reply != '0,                  // 15 last frame of a reply
             m_axis_tx_tvalid && m_axis_tx_tready,// 14 beat out
@@ -820,8 +888,8 @@ module embnic_core
             evt_exec_fetch,                      // 10 pool waits for memory
             evt_exec_empty,                      //  9 pool has nothing to do
             evt_exec_beat,                       //  8 row beat into the pool
-            m_axi_rvalid && m_axi_rready,        //  7 beat from memory
-            m_axi_arvalid && m_axi_arready,      //  6 read burst
+            mem_rvalid && mem_rready,        //  7 beat from memory
+            mem_arvalid && mem_arready,      //  6 read burst
             evt_line_miss,                       //  5 line miss
             op_valid && op_ready,                //  4 operation into the cache
             bag_valid && bag_ready,              //  3 bag dispatched
@@ -832,7 +900,7 @@ module embnic_core
     end
 
     // Selectors are as wide as the registers. An identifier is needed by AXI only; writes use one.
-    wire unused = &{1'b0, latency_bucket, error_sel, m_axi_bid};
+    wire unused = &{1'b0, latency_bucket, error_sel, m_axi_bid, mem_arsize, mem_arburst, mem_awsize, mem_awburst};
 
     // Assertions
     `EMBNIC_NEVER(idle_lies, sts_idle && !dp_rst &&

@@ -42,6 +42,7 @@ class Capabilities:
     reply_vec64: int
     ctxs: int
     clients: int
+    channels: int
     features: int
     buckets: int
     error_log: int

@@ -269,6 +269,9 @@ module embnic_csr (
         logic CAP_CTXS;
         logic CAP_CLIENTS;
         logic INJECT;
+        logic CHANNEL_SEL;
+        logic CHANNEL_READS;
+        logic CAP_CHANNELS;
         logic CAP_FEATURES;
         logic CAP_BUCKETS;
         logic CAP_ERROR_LOG;
@@ -574,6 +577,12 @@ module embnic_csr (
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h4c);
         decoded_reg_strb.INJECT = cpuif_req_masked & (cpuif_addr == 12'h50);
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h50);
+        decoded_reg_strb.CHANNEL_SEL = cpuif_req_masked & (cpuif_addr == 12'h54);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h54);
+        decoded_reg_strb.CHANNEL_READS = cpuif_req_masked & (cpuif_addr == 12'h58) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h58);
+        decoded_reg_strb.CAP_CHANNELS = cpuif_req_masked & (cpuif_addr == 12'h60) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h60);
         decoded_reg_strb.CAP_FEATURES = cpuif_req_masked & (cpuif_addr == 12'h70) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h70);
         decoded_reg_strb.CAP_BUCKETS = cpuif_req_masked & (cpuif_addr == 12'h74) & !cpuif_req_is_wr;
@@ -890,6 +899,12 @@ module embnic_csr (
         } INJECT;
         struct {
             struct {
+                logic [4:0] next;
+                logic load_next;
+            } channel;
+        } CHANNEL_SEL;
+        struct {
+            struct {
                 logic next;
                 logic load_next;
             } enable;
@@ -1026,6 +1041,11 @@ module embnic_csr (
                 logic value;
             } arm;
         } INJECT;
+        struct {
+            struct {
+                logic [4:0] value;
+            } channel;
+        } CHANNEL_SEL;
         struct {
             struct {
                 logic value;
@@ -1218,6 +1238,29 @@ module embnic_csr (
         end
     end
     assign hwif_out.INJECT.arm.value = field_storage.INJECT.arm.value;
+    // Field: embnic_csr.CHANNEL_SEL.channel
+    always_comb begin
+        automatic logic [4:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.CHANNEL_SEL.channel.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.CHANNEL_SEL && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.CHANNEL_SEL.channel.value & ~decoded_wr_biten[4:0]) | (decoded_wr_data[4:0] & decoded_wr_biten[4:0]);
+            load_next_c = '1;
+        end
+        field_combo.CHANNEL_SEL.channel.next = next_c;
+        field_combo.CHANNEL_SEL.channel.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.CHANNEL_SEL.channel.value <= 5'h0;
+        end else begin
+            if(field_combo.CHANNEL_SEL.channel.load_next) begin
+                field_storage.CHANNEL_SEL.channel.value <= field_combo.CHANNEL_SEL.channel.next;
+            end
+        end
+    end
+    assign hwif_out.CHANNEL_SEL.channel.value = field_storage.CHANNEL_SEL.channel.value;
     // Field: embnic_csr.CONTROL.enable
     always_comb begin
         automatic logic [0:0] next_c;
@@ -1857,6 +1900,15 @@ module embnic_csr (
             readback_data_var[ad_hi(12'h50)][2:0] = field_storage.INJECT.memory.value;
             readback_data_var[ad_hi(12'h50)][6:4] = field_storage.INJECT.place.value;
             readback_data_var[ad_hi(12'h50)][8] = field_storage.INJECT.arm.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h54)) begin
+            readback_data_var[ad_hi(12'h54)][4:0] = field_storage.CHANNEL_SEL.channel.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h58)) begin
+            readback_data_var[ad_hi(12'h58)][15:0] = hwif_in.CHANNEL_READS.bursts.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h60)) begin
+            readback_data_var[ad_hi(12'h60)][31:0] = hwif_in.CAP_CHANNELS.value.next;
         end
         if(ad_low(rd_mux_addr) == ad_low(12'h70)) begin
             readback_data_var[ad_hi(12'h70)][31:0] = hwif_in.CAP_FEATURES.value.next;

@@ -46,6 +46,7 @@ module embnic_csr_map
     input  wire logic [31:0]  cap_reply_vec64,   // Largest reply of one request, in 64-byte units: bags * vec64.
     input  wire logic [31:0]  cap_ctxs,          // Requests in flight.
     input  wire logic [31:0]  cap_clients,       // Updating clients remembered.
+    input  wire logic [31:0]  cap_channels,      // Channels of card memory.
     input  wire logic [31:0]  cap_features,      // What was built beside the data path. Bit 0: the frame generator and its checker; bit 1: parity of the memories.
     input  wire logic [31:0]  cap_buckets,       // Buckets of each latency histogram.
     input  wire logic [31:0]  cap_error_log,     // Entries that the error log keeps.
@@ -75,6 +76,9 @@ module embnic_csr_map
     output      logic [3:0]   gen_length_log2,   // log2 of the keys of a bag
     output      logic [3:0]   gen_window,        // frames in flight
     output      logic [31:0]  gen_frames,        // frames to send; 0: without end
+    // channels of card memory
+    output      logic [4:0]   channel_sel,       // which one is shown
+    input  wire logic [15:0]  channel_reads,     // its read bursts outstanding
     // fault injection
     output      logic [2:0]   inject_memory,     // which memory
     output      logic [2:0]   inject_place,      // which bit
@@ -125,6 +129,7 @@ module embnic_csr_map
     assign hwif_in.CAP_REPLY_VEC64.value.next = cap_reply_vec64;
     assign hwif_in.CAP_CTXS.value.next = cap_ctxs;
     assign hwif_in.CAP_CLIENTS.value.next = cap_clients;
+    assign hwif_in.CAP_CHANNELS.value.next = cap_channels;
     assign hwif_in.CAP_FEATURES.value.next = cap_features;
     assign hwif_in.CAP_BUCKETS.value.next = cap_buckets;
     assign hwif_in.CAP_ERROR_LOG.value.next = cap_error_log;
@@ -275,6 +280,8 @@ module embnic_csr_map
     assign gen_length_log2   = hwif_out.GEN_SHAPE.length_log2.value;
     assign gen_window        = hwif_out.GEN_SHAPE.window.value;
     assign gen_frames        = hwif_out.GEN_FRAMES.value.value;
+    assign channel_sel       = hwif_out.CHANNEL_SEL.channel.value;
+    assign hwif_in.CHANNEL_READS.bursts.next = channel_reads;
     assign inject_memory     = hwif_out.INJECT.memory.value;
     assign inject_place      = hwif_out.INJECT.place.value;
     assign inject_arm        = hwif_out.INJECT.arm.value;

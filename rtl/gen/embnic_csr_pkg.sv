@@ -128,6 +128,22 @@ package embnic_csr_pkg;
     } capability_reg_desc_29eb4b30__in_t;
 
     typedef struct {
+        logic [15:0] next;
+    } embnic_csr__CHANNEL_READS__bursts__in_t;
+
+    typedef struct {
+        embnic_csr__CHANNEL_READS__bursts__in_t bursts;
+    } embnic_csr__CHANNEL_READS__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_718ce038__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_718ce038__value__in_t value;
+    } capability_reg_desc_718ce038__in_t;
+
+    typedef struct {
         logic [31:0] next;
     } capability_reg_desc_01b6d48b__value__in_t;
 
@@ -1460,6 +1476,8 @@ package embnic_csr_pkg;
         capability_reg_desc_ec16475d__in_t CAP_REPLY_VEC64;
         capability_reg_desc_ba61c875__in_t CAP_CTXS;
         capability_reg_desc_29eb4b30__in_t CAP_CLIENTS;
+        embnic_csr__CHANNEL_READS__in_t CHANNEL_READS;
+        capability_reg_desc_718ce038__in_t CAP_CHANNELS;
         capability_reg_desc_01b6d48b__in_t CAP_FEATURES;
         capability_reg_desc_71bd2ec5__in_t CAP_BUCKETS;
         capability_reg_desc_01b7ca06__in_t CAP_ERROR_LOG;
@@ -1545,6 +1563,14 @@ package embnic_csr_pkg;
         embnic_csr__INJECT__place__out_t place;
         embnic_csr__INJECT__arm__out_t arm;
     } embnic_csr__INJECT__out_t;
+
+    typedef struct {
+        logic [4:0] value;
+    } embnic_csr__CHANNEL_SEL__channel__out_t;
+
+    typedef struct {
+        embnic_csr__CHANNEL_SEL__channel__out_t channel;
+    } embnic_csr__CHANNEL_SEL__out_t;
 
     typedef struct {
         logic value;
@@ -1702,6 +1728,7 @@ package embnic_csr_pkg;
 
     typedef struct {
         embnic_csr__INJECT__out_t INJECT;
+        embnic_csr__CHANNEL_SEL__out_t CHANNEL_SEL;
         embnic_csr__CONTROL__out_t CONTROL;
         embnic_csr__UDP_PORT__out_t UDP_PORT;
         embnic_csr__REPLY_BEATS64__out_t REPLY_BEATS64;

@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'h4B0A38F0;
+    localparam logic [31:0] CONTRACT_HASH = 32'hF1D9292C;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -191,7 +191,7 @@ package embnic_wire_pkg;
         logic              memo;             // rows are stored partial sums
         logic [7:0]        owner;            // which owner holds the rows
         logic [7:0]        generation;       // changes whenever the table is replaced
-        logic [63:0]       base;             // byte address of row 0 in card memory, a multiple of 64
+        logic [63:0]       base;             // row 0, a multiple of 64; bits 39:37: log2 of its channels
         logic [63:0]       rows;             // rows, at most 2**48 - 1
         logic [63:0]       padding_row;      // the row that is skipped when has_padding
     } descriptor_t;

@@ -239,22 +239,27 @@ module embnic_row_fetch
         .rd_data({scan_stamp, scan_place})
     );
 
-    // The stamp lies a cycle behind: an ID taken just now shows its old stamp, but is not yet alive.
+    // The stamp lies a cycle behind: an ID taken just now shows its old stamp, but is not yet alive. One
+    // that was alive is so until its line is complete.
     logic scan_alive_q;
 
-    assign scan_old  = epoch_on && scan_alive_q && alive_q[scan_id_q] && old(scan_stamp, epoch);
+    assign scan_old  = epoch_on && scan_alive_q && old(scan_stamp, epoch);
     assign scan_kill = scan_old && !(r1_valid_q && r1_complete);
     assign scan_stay = scan_old && !scan_kill;
 
     always_ff @(posedge clk) begin
-        if (!scan_stay) begin
-            scan_id_q    <= scan_q;
-            scan_alive_q <= alive_q[scan_q];
-        end
+        if (!scan_stay) scan_id_q <= scan_q;
         if (rst) begin
-            alive_q <= '0;
-            scan_q  <= '0;
+            alive_q      <= '0;
+            scan_q       <= '0;
+            scan_alive_q <= 1'b0;
         end else begin
+            if (scan_stay) begin
+                scan_alive_q <= !(r1_valid_q && r1_complete && r1_id_q == scan_id_q);
+            end else begin
+                scan_alive_q <= alive_q[scan_q] && !(r1_valid_q && r1_complete && r1_id_q == scan_q)
+                    && !(scan_kill && scan_id_q == scan_q);
+            end
             if (!scan_stay) scan_q <= scan_q + 1'b1;
             if (take) alive_q[free_id] <= 1'b1;
             if (r1_valid_q && r1_complete) alive_q[r1_id_q] <= 1'b0;
@@ -435,6 +440,7 @@ module embnic_row_fetch
     `EMBNIC_COVER(split, ar_take && burst.left != '0, "a line takes two bursts")
     `EMBNIC_COVER(given_up, scan_kill, "memory did not answer in time")
     `EMBNIC_COVER(given_up_unasked, head_expire, "a request was given up before it was asked for")
+    `EMBNIC_NEVER(kill_dead, scan_kill && !alive_q[scan_id_q], "a line is given up once, and not when it is complete")
     `EMBNIC_COVER(kill_beside_beat, scan_kill && r1_valid_q && r1_id_q == scan_id_q, "a line is given up as a beat of it comes")
 endmodule
 `default_nettype wire

@@ -98,15 +98,15 @@ module embnic_axi_channels
     } place_t;
 
     function automatic place_t place(input logic [ADDR_W-1:0] addr);
-        logic [LINEAR_W-1:0] linear, page, low;
+        logic [LINEAR_W-1:0] linear, page;
         linear        = addr[LINEAR_W-1:0];
         place.channel = '0;
         page          = '0;
         for (int unsigned n = 0; n <= C; n++) begin
             if (32'(addr[ADDR_W-1:LINEAR_W]) == n || (n == C && 32'(addr[ADDR_W-1:LINEAR_W]) > C)) begin
-                low           = (linear >> PAGE_W) & LINEAR_W'((1 << n) - 1);
                 page          = (linear & LINEAR_W'((40'd1 << (LINEAR_W - C + n)) - 40'd1)) >> (PAGE_W + n);
-                place.channel = (CHANNELS == 1) ? '0 : C_W'((linear >> (LINEAR_W - C + n)) << n) | C_W'(low);
+                place.channel = (CHANNELS == 1) ? '0 : C_W'((linear >> (LINEAR_W - C + n)) << n)
+                    | (C_W'(linear >> PAGE_W) & C_W'((1 << n) - 1));
             end
         end
         place.addr = ADDR_W'({page, addr[PAGE_W-1:0]});

@@ -175,6 +175,7 @@ class FakeCard:
             "REPLY_VEC64": c.reply_vec64,
             "CTXS": c.ctxs,
             "CLIENTS": c.clients,
+            "CHANNELS": 1,
             "FEATURES": 0,
             "BUCKETS": 32,
             "ERROR_LOG": 64,

@@ -254,7 +254,7 @@ async def late_lines(dut: Any) -> None:
         memory.interleave = bench.random.random() < 0.5
         memory.ready_rate = bench.random.choice([1.0, 0.4])
         bench.requests.stall = bench.stall(bench.random.choice(list(STALLS)))
-        bench.epochs.length = bench.random.choice([150, 300])
+        bench.epochs.length = bench.random.choice([400, 600])
         bench.silenced.clear()
         bench.send(300)
         while bench.requests.queue:

@@ -36,6 +36,7 @@ from embnic.gen.wire import Opcode, Status
 from embnic.health import broken_identities
 from embnic.wire import FrameBatch
 from embnic_sim.card import SimCard
+from embnic_sim.channels import LINEAR_BITS
 
 MEMORY_ERROR = int(Status.MEMORY_ERROR)
 KILOCYCLE = 1024
@@ -157,7 +158,8 @@ def test_a_silent_row_costs_its_bags_and_no_other(bank: Bank) -> None:
 def test_dead_memory_is_an_error_for_everyone_until_it_wakes(bank: Bank, deaf: bool) -> None:
     asked = bags(seeded(), 60)
     for _ in range(2):
-        bank.mute_memory(0, bank.dram.size)
+        bank.mute_memory(0, 1 << LINEAR_BITS)
+        bank.mute_memory(1 << LINEAR_BITS, 2 << LINEAR_BITS)
         bank.deafen_memory(deaf)
         answers = ask(bank, asked)
         assert {bank.status(reply) for reply in answers.values()} == {MEMORY_ERROR}

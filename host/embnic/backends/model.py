@@ -62,7 +62,7 @@ class ModelBackend:
                 do="Use fewer tables or another configuration.",
             )
         self._numbers = {name: number for number, name in enumerate(self.tables)}
-        base = FIRST_ADDRESS
+        base = FIRST_ADDRESS * self.card.config.channels
         for name, table in self.tables.items():
             self.capabilities.check(table, self.name)
             self.card.define(self._numbers[name], table, base)

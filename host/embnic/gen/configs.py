@@ -33,6 +33,7 @@ class CoreConfig:
     clients: int
     cache_style: int
     buf_style: int
+    channels: int
     generator: int
     ecc: int
 
@@ -57,6 +58,7 @@ class CoreConfig:
             "CLIENTS": self.clients,
             "CACHE_STYLE": self.cache_style,
             "BUF_STYLE": self.buf_style,
+            "CHANNELS": self.channels,
             "GENERATOR": self.generator,
             "ECC": self.ecc,
         }
@@ -90,6 +92,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         clients=2,
         cache_style=0,
         buf_style=0,
+        channels=2,
         generator=1,
         ecc=1,
     ),
@@ -115,6 +118,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         clients=4,
         cache_style=2,
         buf_style=2,
+        channels=1,
         generator=0,
         ecc=0,
     ),
@@ -140,6 +144,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         clients=8,
         cache_style=3,
         buf_style=2,
+        channels=1,
         generator=1,
         ecc=1,
     ),

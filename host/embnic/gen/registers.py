@@ -213,6 +213,33 @@ REGISTERS: Final[dict[str, Register]] = {
             "arm": RegisterField(8, 1, 0x0, True),
         },
     ),
+    # The channel that CHANNEL_READS shows.
+    "CHANNEL_SEL": Register(
+        0x054,
+        "rw",
+        1,
+        {
+            "channel": RegisterField(0, 5, 0x0, False),
+        },
+    ),
+    # Read bursts that the channel has taken and not answered.
+    "CHANNEL_READS": Register(
+        0x058,
+        "ro",
+        1,
+        {
+            "bursts": RegisterField(0, 16, None, False),
+        },
+    ),
+    # Channels of card memory.
+    "CAP_CHANNELS": Register(
+        0x060,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
     # What was built beside the data path. Bit 0: the frame generator and its checker; bit 1: parity of the memories.
     "CAP_FEATURES": Register(
         0x070,

@@ -54,7 +54,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0x4B0A38F0
+CONTRACT_HASH: Final = 0xF1D9292C
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
@@ -268,7 +268,7 @@ DESCRIPTOR_FIELDS: Final = {
     "memo": BitField(47, 1, False),  # rows are stored partial sums
     "owner": BitField(48, 8, False),  # which owner holds the rows
     "generation": BitField(56, 8, False),  # changes whenever the table is replaced
-    "base": BitField(64, 64, False),  # byte address of row 0 in card memory, a multiple of 64
+    "base": BitField(64, 64, False),  # row 0, a multiple of 64; bits 39:37: log2 of its channels
     "rows": BitField(128, 64, False),  # rows, at most 2**48 - 1
     "padding_row": BitField(192, 64, False),  # the row that is skipped when has_padding
 }
