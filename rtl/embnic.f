@@ -5,6 +5,7 @@ lookup/embnic_cache_pkg.sv
 common/embnic_fp32_pkg.sv
 common/embnic_skid.sv
 common/embnic_ram_1r1w.sv
+common/embnic_ram_parity.sv
 common/embnic_fifo.sv
 common/embnic_delay.sv
 common/embnic_rr_arbiter.sv
@@ -35,6 +36,8 @@ lookup/embnic_row_cache.sv
 lookup/embnic_unpack.sv
 lookup/embnic_pool.sv
 operate/embnic_lifecycle.sv
+operate/embnic_epoch.sv
+operate/embnic_axi_channels.sv
 operate/embnic_axi_gate.sv
 operate/embnic_barrier.sv
 operate/embnic_histogram.sv

@@ -24,7 +24,7 @@ module embnic_core
     parameter int unsigned WAYS        = 2,      // cache ways
     parameter int unsigned SETS        = 8,      // cache sets
     parameter int unsigned FETCHES     = 4,      // lines being fetched
-    parameter int unsigned MAX_BURST   = 2,      // beats of a read burst
+    parameter int unsigned MAX_BURST   = 2,      // beats of a burst of card memory
     parameter int unsigned OPQ_DEPTH   = 32,     // operations between tag stage and pool
     parameter int unsigned KS_BEATS    = 512,    // key store, beats
     parameter int unsigned RX_FRAMES   = 8,      // accepted frames waiting for decode
@@ -34,8 +34,10 @@ module embnic_core
     parameter int unsigned CLIENTS     = 2,      // updating clients
     parameter int unsigned CACHE_STYLE = 0,      // RAM style of the row data, see embnic_ram_1r1w
     parameter int unsigned BUF_STYLE   = 0,      // RAM style of key store, reply buffer and accumulators
+    parameter int unsigned CHANNELS    = 1,      // channels of card memory; power of two, 1 .. 32
     parameter int unsigned GENERATOR   = 1,      // 1: build the frame generator and its checker
-    localparam int unsigned ID_W       = $clog2(OPQ_DEPTH)
+    parameter int unsigned ECC         = 1,      // 1: parity of row, tag, key and reply memories
+    localparam int unsigned ID_W       = $clog2(FETCHES) + 1
 ) (
     input  wire logic                clk,
     input  wire logic                rst,
@@ -72,36 +74,36 @@ module embnic_core
     output      logic [1:0]          s_axil_rresp,
     output      logic                s_axil_rvalid,
     input  wire logic                s_axil_rready,
-    // card memory
-    output      logic [ID_W-1:0]     m_axi_awid,
-    output      logic [ADDR_W-1:0]   m_axi_awaddr,
-    output      logic [7:0]          m_axi_awlen,
-    output      logic [2:0]          m_axi_awsize,
-    output      logic [1:0]          m_axi_awburst,
-    output      logic                m_axi_awvalid,
-    input  wire logic                m_axi_awready,
-    output      logic [DATA_W-1:0]   m_axi_wdata,
-    output      logic [DATA_W/8-1:0] m_axi_wstrb,
-    output      logic                m_axi_wlast,
-    output      logic                m_axi_wvalid,
-    input  wire logic                m_axi_wready,
-    input  wire logic [ID_W-1:0]     m_axi_bid,
-    input  wire logic [1:0]          m_axi_bresp,
-    input  wire logic                m_axi_bvalid,
-    output      logic                m_axi_bready,
-    output      logic [ID_W-1:0]     m_axi_arid,
-    output      logic [ADDR_W-1:0]   m_axi_araddr,
-    output      logic [7:0]          m_axi_arlen,
-    output      logic [2:0]          m_axi_arsize,
-    output      logic [1:0]          m_axi_arburst,
-    output      logic                m_axi_arvalid,
-    input  wire logic                m_axi_arready,
-    input  wire logic [ID_W-1:0]     m_axi_rid,
-    input  wire logic [DATA_W-1:0]   m_axi_rdata,
-    input  wire logic [1:0]          m_axi_rresp,
-    input  wire logic                m_axi_rlast,
-    input  wire logic                m_axi_rvalid,
-    output      logic                m_axi_rready,
+    // card memory: a channel a part of each port, see embnic_axi_channels
+    output      logic [CHANNELS-1:0][ID_W-1:0] m_axi_awid,
+    output      logic [CHANNELS-1:0][ADDR_W-1:0] m_axi_awaddr,
+    output      logic [CHANNELS-1:0][7:0] m_axi_awlen,
+    output      logic [CHANNELS-1:0][2:0] m_axi_awsize,
+    output      logic [CHANNELS-1:0][1:0] m_axi_awburst,
+    output      logic [CHANNELS-1:0] m_axi_awvalid,
+    input  wire logic [CHANNELS-1:0] m_axi_awready,
+    output      logic [CHANNELS-1:0][DATA_W-1:0] m_axi_wdata,
+    output      logic [CHANNELS-1:0][DATA_W/8-1:0] m_axi_wstrb,
+    output      logic [CHANNELS-1:0] m_axi_wlast,
+    output      logic [CHANNELS-1:0] m_axi_wvalid,
+    input  wire logic [CHANNELS-1:0] m_axi_wready,
+    input  wire logic [CHANNELS-1:0][ID_W-1:0] m_axi_bid,
+    input  wire logic [CHANNELS-1:0][1:0] m_axi_bresp,
+    input  wire logic [CHANNELS-1:0] m_axi_bvalid,
+    output      logic [CHANNELS-1:0] m_axi_bready,
+    output      logic [CHANNELS-1:0][ID_W-1:0] m_axi_arid,
+    output      logic [CHANNELS-1:0][ADDR_W-1:0] m_axi_araddr,
+    output      logic [CHANNELS-1:0][7:0] m_axi_arlen,
+    output      logic [CHANNELS-1:0][2:0] m_axi_arsize,
+    output      logic [CHANNELS-1:0][1:0] m_axi_arburst,
+    output      logic [CHANNELS-1:0] m_axi_arvalid,
+    input  wire logic [CHANNELS-1:0] m_axi_arready,
+    input  wire logic [CHANNELS-1:0][ID_W-1:0] m_axi_rid,
+    input  wire logic [CHANNELS-1:0][DATA_W-1:0] m_axi_rdata,
+    input  wire logic [CHANNELS-1:0][1:0] m_axi_rresp,
+    input  wire logic [CHANNELS-1:0] m_axi_rlast,
+    input  wire logic [CHANNELS-1:0] m_axi_rvalid,
+    output      logic [CHANNELS-1:0] m_axi_rready,
     // what happened in this cycle, one bit an event: see the assignment at the end
     output      logic [31:0]         sts_probe
 );
@@ -132,9 +134,23 @@ module embnic_core
     if (PLACES * LINE_BYTES < MAX_VEC64 * 64) begin : gen_bad_opq_depth
         $fatal(1, "OPQ_DEPTH / SLOTS must not be less than the lines of the longest row");
     end
+    if (ECC > 1) begin : gen_bad_ecc
+        $fatal(1, "ECC must be 0 or 1");
+    end
     if (GENERATOR > 1) begin : gen_bad_generator
         $fatal(1, "GENERATOR must be 0 or 1");
     end
+
+    // One master inside; embnic_axi_channels makes the channels of it.
+    logic [ID_W-1:0]     mem_arid, mem_rid;
+    logic [ADDR_W-1:0]   mem_araddr, mem_awaddr;
+    logic [7:0]          mem_arlen, mem_awlen;
+    logic [2:0]          mem_arsize, mem_awsize;
+    logic [1:0]          mem_arburst, mem_awburst, mem_rresp, mem_bresp;
+    logic [DATA_W-1:0]   mem_rdata, mem_wdata;
+    logic [DATA_W/8-1:0] mem_wstrb;
+    logic                mem_arvalid, mem_arready, mem_rvalid, mem_rready, mem_rlast;
+    logic                mem_awvalid, mem_awready, mem_wvalid, mem_wready, mem_wlast, mem_bvalid, mem_bready;
 
     // -----------------------------------------------------------------------------------------------------------------
     // Registers and counters
@@ -147,6 +163,15 @@ module embnic_core
     logic               sts_generating;
     logic [14:0]        gen_table;
     logic [31:0]        gen_row_mask, gen_frames;
+    logic [15:0]        cfg_memory_kilocycles;
+    logic [ID_W:0]      sts_quarantine;
+    logic               sts_memory_owed_write;
+    logic [4:0]         channel_sel;
+    logic [15:0]        channel_reads;
+    logic               inject_arm;
+    logic [2:0]         inject_memory, inject_place;
+    logic [7:1]         inject;        // one bit a memory, by its number in the register
+    logic [7:1]         evt_injected;
     logic [15:0]        gen_dim;
     logic [7:0]         gen_beats, latency_bucket, error_sel;
     logic [3:0]         gen_length_log2, gen_window;
@@ -186,13 +211,19 @@ module embnic_core
         .cap_clients    (32'(CLIENTS)),
         .cap_merge_units(32'(INIT_UNITS)),
         .cap_tree_k     (32'(TREE_K)),
-        .cap_features   (32'(GENERATOR)),
+        .cap_features   (32'({ECC == 1, GENERATOR == 1})),
         .cap_buckets    (32'(BUCKETS)),
         .cap_error_log  (32'(ERROR_LOG)),
         .cfg_enable, .cfg_flush, .cfg_snapshot, .cfg_udp_port, .cfg_reply_beats64,
         .cfg_quiesce, .cfg_soft_reset, .cfg_generator, .cfg_latency_clear, .cfg_errors_clear,
         .sts_idle, .sts_drained, .sts_flush_busy, .sts_commit_busy, .sts_reset_busy, .sts_memory_stuck, .sts_generating,
         .gen_table, .gen_row_mask, .gen_dim, .gen_beats, .gen_length_log2, .gen_window, .gen_frames,
+        .cap_channels   (32'(CHANNELS)),
+        .channel_sel, .channel_reads,
+        .inject_memory, .inject_place, .inject_arm,
+        .cfg_memory_kilocycles,
+        .sts_memory_owed_reads(16'(sts_quarantine)),
+        .sts_memory_owed_write,
         .table_sel, .table_words,
         .table_commit   (cfg_commit),
         .cfg_cached_ways, .cfg_admission,
@@ -246,17 +277,32 @@ module embnic_core
     logic              ksa_rd_en, ksb_rd_en, dec_ks_rd_en, upd_ks_rd_en;
     logic [KS_W-1:0]   ksa_rd_addr, ksb_rd_addr, dec_ks_rd_addr, upd_ks_rd_addr;
     logic [DATA_W-1:0] ksa_rd_data, ksb_rd_data;
+    logic              ksa_rd_bad, ksb_rd_bad;
+    logic [1:0]        ksa_read_q, ksb_read_q;  // index: cycles ago, less one
+    logic [1:0]        evt_parity_key;
 
-    embnic_ram_1r1w #(.WIDTH(DATA_W), .DEPTH(KS_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1)) u_key_store_a (
-        .clk,
+    for (genvar i = 1; i < 8; i++) begin : gen_inject
+        assign inject[i] = inject_arm && inject_memory == 3'(i);
+    end
+
+    embnic_ram_parity #(.WIDTH(DATA_W), .DEPTH(KS_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1), .ECC(ECC == 1)) u_key_store_a (
+        .clk, .rst,
         .wr_en(ks_wr_en), .wr_addr(ks_wr_addr[KS_AW-1:0]), .wr_data(ks_wr_data),
-        .rd_en(ksa_rd_en), .rd_addr(ksa_rd_addr[KS_AW-1:0]), .rd_data(ksa_rd_data)
+        .rd_en(ksa_rd_en), .rd_addr(ksa_rd_addr[KS_AW-1:0]), .rd_data(ksa_rd_data), .rd_bad(ksa_rd_bad),
+        .inject(inject[5]), .inject_place, .evt_injected(evt_injected[5])
     );
-    embnic_ram_1r1w #(.WIDTH(DATA_W), .DEPTH(KS_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1)) u_key_store_b (
-        .clk,
+    embnic_ram_parity #(.WIDTH(DATA_W), .DEPTH(KS_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1), .ECC(ECC == 1)) u_key_store_b (
+        .clk, .rst,
         .wr_en(ks_wr_en), .wr_addr(ks_wr_addr[KS_AW-1:0]), .wr_data(ks_wr_data),
-        .rd_en(ksb_rd_en), .rd_addr(ksb_rd_addr[KS_AW-1:0]), .rd_data(ksb_rd_data)
+        .rd_en(ksb_rd_en), .rd_addr(ksb_rd_addr[KS_AW-1:0]), .rd_data(ksb_rd_data), .rd_bad(ksb_rd_bad),
+        .inject(inject[6]), .inject_place, .evt_injected(evt_injected[6])
     );
+
+    always_ff @(posedge clk) begin
+        ksa_read_q     <= {ksa_read_q[0], ksa_rd_en && !dp_rst};
+        ksb_read_q     <= {ksb_read_q[0], ksb_rd_en && !dp_rst};
+        evt_parity_key <= {ksb_read_q[1] && ksb_rd_bad, ksa_read_q[1] && ksa_rd_bad};
+    end
 
     // -----------------------------------------------------------------------------------------------------------------
     // Decode, bag issue, updates. While an update is active it owns key store A, the table RAM and the operation stream.
@@ -293,6 +339,7 @@ module embnic_core
         .ks_rd_en           (dec_ks_rd_en),
         .ks_rd_addr         (dec_ks_rd_addr),
         .ks_rd_data         (ksa_rd_data),
+        .ks_rd_bad          (ksa_rd_bad),
         .alloc_valid, .alloc_ready, .alloc_info, .alloc_ctx, .alloc_rsp_addr,
         .close_valid, .close_ctx, .close_bags, .close_status,
         .m_axis_bag_tdata   (bag),
@@ -352,6 +399,7 @@ module embnic_core
         .ks_rd_en         (ksb_rd_en),
         .ks_rd_addr       (ksb_rd_addr),
         .ks_rd_data       (ksb_rd_data),
+        .ks_rd_bad        (ksb_rd_bad),
         .desc_rd_en       (iss_desc_rd_en),
         .desc_rd_addr     (iss_desc_rd_addr),
         .desc_rd_data,
@@ -376,10 +424,14 @@ module embnic_core
     logic [DATA_W/8-1:0] dp_wstrb;
     logic evt_update, evt_update_duplicate, evt_update_row, evt_prefetch, evt_prefetch_row;
     logic pf_valid, pf_there, pf_granted, pf_err_valid;
+    logic epoch_on, evt_write_timeout, evt_write_late, evt_read_timeout, evt_read_late;
+    logic [EPOCH_W-1:0] epoch;
+
+    embnic_epoch u_epoch (.clk, .rst, .cfg_kilocycles(cfg_memory_kilocycles), .epoch_on, .epoch);
 
     embnic_update #(
         .DATA_W(DATA_W), .CLIENTS(CLIENTS), .TABLES(TABLES), .LINE_BYTES(LINE_BYTES), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64),
-        .PLACES(PLACES)
+        .PLACES(PLACES), .MAX_BURST(MAX_BURST)
     ) u_update (
         .clk, .rst(dp_rst),
         .keep_clients          (!rst),
@@ -393,6 +445,7 @@ module embnic_core
         .ks_rd_en              (upd_ks_rd_en),
         .ks_rd_addr            (upd_ks_rd_addr),
         .ks_rd_data            (ksa_rd_data),
+        .ks_rd_bad             (ksa_rd_bad),
         .desc_rd_en            (upd_desc_rd_en),
         .desc_rd_addr          (upd_desc_rd_addr),
         .desc_rd_data,
@@ -402,24 +455,27 @@ module embnic_core
         .op_credit_valid       (op_credit_valid && upd_active),
         .pf_valid, .pf_there, .pf_granted, .pf_err_valid,
         .m_axi_awaddr          (upd_awaddr),
-        .m_axi_awlen, .m_axi_awsize, .m_axi_awburst,
+        .m_axi_awlen(mem_awlen), .m_axi_awsize(mem_awsize), .m_axi_awburst(mem_awburst),
         .m_axi_awvalid         (dp_awvalid),
         .m_axi_awready         (dp_awready),
-        .m_axi_wdata,
+        .m_axi_wdata(mem_wdata),
         .m_axi_wstrb           (dp_wstrb),
         .m_axi_wlast           (dp_wlast),
         .m_axi_wvalid          (dp_wvalid),
         .m_axi_wready          (dp_wready),
-        .m_axi_bresp,
+        .m_axi_bresp(mem_bresp),
         .m_axi_bvalid          (dp_bvalid),
         .m_axi_bready          (dp_bready),
+        .epoch_on, .epoch,
         .sts_row_open          (upd_row_open),
+        .sts_owed              (sts_memory_owed_write),
         .sts_active            (upd_active),
-        .evt_update, .evt_update_duplicate, .evt_update_row, .evt_prefetch, .evt_prefetch_row
+        .evt_update, .evt_update_duplicate, .evt_update_row, .evt_prefetch, .evt_prefetch_row,
+        .evt_timeout           (evt_write_timeout),
+        .evt_late              (evt_write_late)
     );
 
-    assign m_axi_awid   = '0;
-    assign m_axi_awaddr = upd_awaddr;
+    assign mem_awaddr = upd_awaddr;
 
     assign ksa_rd_en    = upd_active ? upd_ks_rd_en : dec_ks_rd_en;
     assign ksa_rd_addr  = upd_active ? upd_ks_rd_addr : dec_ks_rd_addr;
@@ -444,20 +500,24 @@ module embnic_core
     logic evt_row_hit, evt_row_miss, evt_line_hit, evt_line_miss, evt_evict, evt_fetch_beat;
     logic evt_line_pinned, evt_join, evt_fetch, evt_no_way, evt_refused;
     logic evt_exec_beat, evt_exec_empty, evt_exec_fetch, evt_exec_hazard;
+    logic [1:0] evt_parity_row;
+    logic evt_parity_tag;
+
+    assign evt_injected[4] = 1'b0;  // counted with 3
 
     embnic_row_cache #(
         .DATA_W(DATA_W), .LINE_BYTES(LINE_BYTES), .WAYS(WAYS), .SETS(SETS), .FETCHES(FETCHES), .MAX_BURST(MAX_BURST),
-        .OPQ_DEPTH(OPQ_DEPTH), .SLOTS(SLOTS), .INIT_BEATS(INIT_N), .RAM_STYLE(CACHE_STYLE)
+        .OPQ_DEPTH(OPQ_DEPTH), .SLOTS(SLOTS), .INIT_BEATS(INIT_N), .RAM_STYLE(CACHE_STYLE), .ECC(ECC == 1)
     ) u_row_cache (
         .clk, .rst(dp_rst),
         .s_axis_op_tdata (op),
         .s_axis_op_tvalid(op_valid),
         .s_axis_op_tready(op_ready),
         .op_credit_valid, .op_credit_slot,
-        .m_axi_arid, .m_axi_araddr, .m_axi_arlen, .m_axi_arsize, .m_axi_arburst,
+        .m_axi_arid(mem_arid), .m_axi_araddr(mem_araddr), .m_axi_arlen(mem_arlen), .m_axi_arsize(mem_arsize), .m_axi_arburst(mem_arburst),
         .m_axi_arvalid   (dp_arvalid),
         .m_axi_arready   (dp_arready),
-        .m_axi_rid, .m_axi_rdata, .m_axi_rresp, .m_axi_rlast,
+        .m_axi_rid(mem_rid), .m_axi_rdata(mem_rdata), .m_axi_rresp(mem_rresp), .m_axi_rlast(mem_rlast),
         .m_axi_rvalid    (dp_rvalid),
         .m_axi_rready    (dp_rready),
         .init_rd_en, .init_rd_addr, .init_rd_data, .init_release, .init_release_bank,
@@ -467,11 +527,19 @@ module embnic_core
         .err_status      (cache_err_status),
         .pf_valid, .pf_there, .pf_granted, .pf_err_valid,
         .cfg_cached_ways, .cfg_admission,
+        .epoch_on, .epoch,
+        .inject          (inject[4:1]),
+        .inject_place,
         .cfg_flush       (cache_flush),
         .sts_flush_busy  (cache_flush_busy),
         .sts_idle        (cache_idle),
+        .sts_quarantine,
         .evt_row_hit, .evt_row_miss, .evt_line_hit, .evt_line_miss, .evt_line_pinned, .evt_join, .evt_fetch, .evt_no_way,
         .evt_refused, .evt_evict, .evt_fetch_beat,
+        .evt_timeout     (evt_read_timeout),
+        .evt_late        (evt_read_late),
+        .evt_parity_row, .evt_parity_tag,
+        .evt_injected    (evt_injected[3:1]),
         .evt_exec_beat, .evt_exec_empty, .evt_exec_fetch, .evt_exec_hazard
     );
 
@@ -490,6 +558,7 @@ module embnic_core
     logic              rsp_wr_en, rsp_rd_en;
     logic [RSP_W-1:0]  rsp_wr_addr, rsp_rd_addr;
     logic [DATA_W-1:0] rsp_wr_data, rsp_rd_data;
+    logic              rsp_rd_bad, evt_parity_reply;
     logic              bag_done_valid;
     logic [CTX_W-1:0]  bag_done_ctx;
     logic [CNT_W-1:0]  bag_done_count;
@@ -509,10 +578,11 @@ module embnic_core
         .evt_saturate
     );
 
-    embnic_ram_1r1w #(.WIDTH(DATA_W), .DEPTH(RSP_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1)) u_reply_ram (
-        .clk,
+    embnic_ram_parity #(.WIDTH(DATA_W), .DEPTH(RSP_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1), .ECC(ECC == 1)) u_reply_ram (
+        .clk, .rst,
         .wr_en(rsp_wr_en), .wr_addr(rsp_wr_addr[RSP_AW-1:0]), .wr_data(rsp_wr_data),
-        .rd_en(rsp_rd_en), .rd_addr(rsp_rd_addr[RSP_AW-1:0]), .rd_data(rsp_rd_data)
+        .rd_en(rsp_rd_en), .rd_addr(rsp_rd_addr[RSP_AW-1:0]), .rd_data(rsp_rd_data), .rd_bad(rsp_rd_bad),
+        .inject(inject[7]), .inject_place, .evt_injected(evt_injected[7])
     );
 
     reply_send_t reply;
@@ -547,12 +617,13 @@ module embnic_core
         .s_axis_reply_tdata (reply),
         .s_axis_reply_tvalid(reply_valid),
         .s_axis_reply_tready(reply_ready),
-        .rsp_rd_en, .rsp_rd_addr, .rsp_rd_data, .reply_done,
+        .rsp_rd_en, .rsp_rd_addr, .rsp_rd_data, .rsp_rd_bad, .reply_done,
         .m_axis_tx_tdata, .m_axis_tx_tkeep,
         .m_axis_tx_tvalid   (tx_valid),
         .m_axis_tx_tready   (tx_ready),
         .m_axis_tx_tlast,
-        .evt_tx_frame, .evt_tx_bytes, .evt_tx_reply
+        .evt_tx_frame, .evt_tx_bytes, .evt_tx_reply,
+        .evt_parity         (evt_parity_reply)
     );
 
     // -----------------------------------------------------------------------------------------------------------------
@@ -600,20 +671,73 @@ module embnic_core
         .s_axi_rready (dp_rready),
         .s_axi_awvalid(dp_awvalid),
         .s_axi_awready(dp_awready),
-        .s_axi_awlen  (m_axi_awlen),
+        .s_axi_awlen  (mem_awlen),
         .s_axi_wvalid (dp_wvalid),
         .s_axi_wready (dp_wready),
         .s_axi_wlast  (dp_wlast),
         .s_axi_bvalid (dp_bvalid),
         .s_axi_bready (dp_bready),
-        .m_axi_arvalid, .m_axi_arready, .m_axi_rvalid, .m_axi_rready, .m_axi_rlast,
-        .m_axi_awvalid, .m_axi_awready, .m_axi_wvalid, .m_axi_wready, .m_axi_wlast,
+        .m_axi_arvalid(mem_arvalid), .m_axi_arready(mem_arready), .m_axi_rvalid(mem_rvalid), .m_axi_rready(mem_rready), .m_axi_rlast(mem_rlast),
+        .m_axi_awvalid(mem_awvalid), .m_axi_awready(mem_awready), .m_axi_wvalid(mem_wvalid), .m_axi_wready(mem_wready), .m_axi_wlast(mem_wlast),
         .s_axi_row_open(upd_row_open),
         .m_axi_wvoid  (dp_wvoid),
-        .m_axi_bvalid, .m_axi_bready
+        .m_axi_bvalid(mem_bvalid), .m_axi_bready(mem_bready)
     );
 
-    assign m_axi_wstrb = dp_wvoid ? '0 : dp_wstrb;
+    assign mem_wstrb = dp_wvoid ? '0 : dp_wstrb;
+
+    logic [CHANNELS-1:0][15:0] channel_reads_all;
+
+    embnic_axi_channels #(.DATA_W(DATA_W), .CHANNELS(CHANNELS), .ID_W(ID_W), .DEPTH(2 << ID_W)) u_axi_channels (
+        .clk, .rst,
+        .s_axi_arid   (mem_arid),
+        .s_axi_araddr (mem_araddr),
+        .s_axi_arlen  (mem_arlen),
+        .s_axi_arvalid(mem_arvalid),
+        .s_axi_arready(mem_arready),
+        .s_axi_rid    (mem_rid),
+        .s_axi_rdata  (mem_rdata),
+        .s_axi_rresp  (mem_rresp),
+        .s_axi_rlast  (mem_rlast),
+        .s_axi_rvalid (mem_rvalid),
+        .s_axi_rready (mem_rready),
+        .s_axi_awaddr (mem_awaddr),
+        .s_axi_awlen  (mem_awlen),
+        .s_axi_awvalid(mem_awvalid),
+        .s_axi_awready(mem_awready),
+        .s_axi_wdata  (mem_wdata),
+        .s_axi_wstrb  (mem_wstrb),
+        .s_axi_wlast  (mem_wlast),
+        .s_axi_wvalid (mem_wvalid),
+        .s_axi_wready (mem_wready),
+        .s_axi_bresp  (mem_bresp),
+        .s_axi_bvalid (mem_bvalid),
+        .s_axi_bready (mem_bready),
+        .m_axi_arid, .m_axi_araddr, .m_axi_arlen, .m_axi_arvalid, .m_axi_arready,
+        .m_axi_rid, .m_axi_rdata, .m_axi_rresp, .m_axi_rlast, .m_axi_rvalid, .m_axi_rready,
+        .m_axi_awaddr, .m_axi_awlen, .m_axi_awvalid, .m_axi_awready,
+        .m_axi_wdata, .m_axi_wstrb, .m_axi_wlast, .m_axi_wvalid, .m_axi_wready,
+        .m_axi_bresp, .m_axi_bvalid, .m_axi_bready,
+        .sts_reads    (channel_reads_all)
+    );
+
+    assign m_axi_awid    = '0;
+    assign m_axi_arsize  = {CHANNELS{3'($clog2(DATA_W / 8))}};
+    assign m_axi_arburst = {CHANNELS{2'b01}};
+    assign m_axi_awsize  = {CHANNELS{3'($clog2(DATA_W / 8))}};
+    assign m_axi_awburst = {CHANNELS{2'b01}};
+
+    // The channel that the register shows; it is chosen once in a while.
+    logic [15:0] channel_chosen;
+
+    always_comb begin
+        channel_chosen = '0;
+        for (int unsigned c = 0; c < CHANNELS; c++) begin
+            if (channel_sel == 5'(c)) channel_chosen = channel_reads_all[c];
+        end
+    end
+
+    always_ff @(posedge clk) channel_reads <= channel_chosen;
 
     embnic_barrier u_barrier (
         .clk, .rst, .dp_rst, .cfg_commit, .cfg_flush, .hold,
@@ -629,10 +753,10 @@ module embnic_core
         .reply_valid, .reply_ready, .evt_tx_frame,
         .evt_tx_final(reply_done),
         .evt_tx_left (tx_beat && m_axis_tx_tlast),
-        .ar_take     (m_axi_arvalid && m_axi_arready),
-        .ar_id       (m_axi_arid),
-        .r_end       (m_axi_rvalid && m_axi_rready && m_axi_rlast),
-        .r_id        (m_axi_rid),
+        .ar_take     (mem_arvalid && mem_arready),
+        .ar_id       (mem_arid),
+        .r_end       (mem_rvalid && mem_rready && mem_rlast),
+        .r_id        (mem_rid),
         .cfg_clear   (cfg_latency_clear),
         .cfg_snapshot,
         .rd_bucket   (latency_bucket[$clog2(BUCKETS)-1:0]),
@@ -763,6 +887,13 @@ module embnic_core
         counter_inc[CNT_NOT_ADMITTED]      = 32'(evt_refused);
         counter_inc[CNT_PREFETCHES]        = 32'(evt_prefetch);
         counter_inc[CNT_PREFETCH_ROWS]     = 32'(evt_prefetch_row);
+        counter_inc[CNT_MEMORY_TIMEOUTS]   = 32'(evt_read_timeout) + 32'(evt_write_timeout);
+        counter_inc[CNT_MEMORY_LATE]       = 32'(evt_read_late) + 32'(evt_write_late);
+        counter_inc[CNT_PARITY_ROWS]       = 32'(evt_parity_row[0]) + 32'(evt_parity_row[1]);
+        counter_inc[CNT_PARITY_TAGS]       = 32'(evt_parity_tag);
+        counter_inc[CNT_PARITY_KEYS]       = 32'(evt_parity_key[0]) + 32'(evt_parity_key[1]);
+        counter_inc[CNT_PARITY_REPLIES]    = 32'(evt_parity_reply);
+        counter_inc[CNT_INJECTED]          = 32'(evt_injected != '0);
     end
 
     always_ff @(posedge clk) begin
@@ -770,8 +901,8 @@ module embnic_core
             11'b0,
             sts_reset_busy || hold,              // 20 a soft reset or a barrier is under way
             sts_flush_busy,                      // 19 tags are being cleared
-            m_axi_bvalid && m_axi_bready,        // 18 write response
-            m_axi_awvalid && m_axi_awready,      // 17 write burst
+            mem_bvalid && mem_bready,        // 18 write response
+            mem_awvalid && mem_awready,      // 17 write burst
             upd_active,                          // 16 an update owns the core
             evt_tx_reply != '0,                  // 15 last frame of a reply
             m_axis_tx_tvalid && m_axis_tx_tready,// 14 beat out
@@ -781,8 +912,8 @@ module embnic_core
             evt_exec_fetch,                      // 10 pool waits for memory
             evt_exec_empty,                      //  9 pool has nothing to do
             evt_exec_beat,                       //  8 row beat into the pool
-            m_axi_rvalid && m_axi_rready,        //  7 beat from memory
-            m_axi_arvalid && m_axi_arready,      //  6 read burst
+            mem_rvalid && mem_rready,        //  7 beat from memory
+            mem_arvalid && mem_arready,      //  6 read burst
             evt_line_miss,                       //  5 line miss
             op_valid && op_ready,                //  4 operation into the cache
             bag_valid && bag_ready,              //  3 bag dispatched
@@ -793,7 +924,7 @@ module embnic_core
     end
 
     // Selectors are as wide as the registers. An identifier is needed by AXI only; writes use one.
-    wire unused = &{1'b0, latency_bucket, error_sel, m_axi_bid};
+    wire unused = &{1'b0, latency_bucket, error_sel, m_axi_bid, mem_arsize, mem_arburst, mem_awsize, mem_awburst};
 
     // Assertions
     `EMBNIC_NEVER(idle_lies, sts_idle && !dp_rst &&

@@ -20,6 +20,7 @@ package embnic_pkg;
     localparam int unsigned SEG_W   = 8;   // line within a row
     localparam int unsigned ADDR_W  = 40;  // byte address in card memory: 1 TiB
     localparam int unsigned CHUNK_W = 4;   // chunk of a line at which its elements begin: 0 .. 8
+    localparam int unsigned EPOCH_W = 3;   // stamp of a memory access, see embnic_epoch
     localparam int unsigned SUB_W   = 3;   // chunk within a stored bus beat: 0 .. 7
     localparam int unsigned MERGE_W = 8;   // partials of a bag: up to 128
     localparam int unsigned BANK_W  = 4;   // running sum of a TREE: up to 16

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .config import Table, tables_by_name
 from .errors import ConfigError
 from .exchange import Timing
-from .gen.wire import DESCRIPTOR_FIELDS, DESCRIPTOR_WORDS, DType, Order, Pooling
+from .gen.wire import DESCRIPTOR_FIELDS, DESCRIPTOR_WORDS, DType, Pooling
 from .operate import Generated, Operations
 from .ports import Bus, Link, Memory
 from .residency import Residency
@@ -67,7 +67,6 @@ class CardTables(Operations):
     """Hold the tables of a card; the part of the driver between its registers and its frames."""
 
     dtypes: frozenset[DType]
-    orders: frozenset[Order]
 
     def __init__(self, bus: Bus, memory: Memory, link: Link, timing: Timing) -> None:
         super().__init__(bus, link, timing)

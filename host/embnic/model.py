@@ -374,6 +374,7 @@ def _parameters(
         "bus_bytes": bus,
         "fetches": config.fetches,
         "max_burst": config.max_burst,
+        "channels": config.channels,
         "contexts": config.ctxs,
         "reply_units_space": config.rsp_beats * bus // UNIT_BYTES,
         "window": config.ctxs,

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 __all__ = ["CardModel", "FbgemmCache", "LruCache", "Sketch", "TagCache"]
 
 NEVER = 1 << 62
+LINEAR = (1 << 37) - 1  # of an address: the byte of card memory
+PAGE = 4096  # a page has one channel
 NULL_ROW = (1 << 48) - 1
 MASK64 = (1 << 64) - 1
 
@@ -414,9 +416,9 @@ class CardModel:
         self._lines = [_Stamps() for _ in range(p["ways"] * p["sets"])]
         self._popped = deque([-1] * p["key_queue"])
         self._fetched = deque([-1] * p["fetches"])
-        self._bank_ready = [0] * p["banks"]
-        self._open_row = [-1] * p["banks"]
-        self._asked, self._bus_free = -1, 0
+        self._bank_ready = [0] * p["banks"] * p["channels"]
+        self._open_row = [-1] * p["banks"] * p["channels"]
+        self._asked, self._bus_free = -1, [0] * p["channels"]
         self._delivered = -1
         self._now = 0
         self._rx_next = self._tx_next = 0.0
@@ -872,8 +874,11 @@ class CardModel:
 
     def _deliver(self, asked: int, addr: int, beats: int) -> int:
         p = self._p
-        stripe = addr // p["row_bytes"]
+        page = (addr & LINEAR) // PAGE
+        channel = page % p["channels"]
+        stripe = (page // p["channels"] * PAGE + addr % PAGE) // p["row_bytes"]
         row, bank = divmod(stripe, p["banks"])
+        bank += channel * p["banks"]
         issue = max(asked, self._bank_ready[bank])
         if p["refresh_period"] > 0 and (phase := issue % p["refresh_period"]) < p["refresh_cycles"]:
             issue += p["refresh_cycles"] - phase
@@ -882,8 +887,12 @@ class CardModel:
         self._bank_ready[bank] = issue + (1 if hit else p["bank_busy"])
         found = issue + (p["hit_latency"] if hit else p["miss_latency"])
         width = p["bytes_per_cycle"]
-        self._bus_free = max(found, self._bus_free) + (beats * p["bus_bytes"] + width - 1) // width
-        first: int = max(self._bus_free + p["jitter_mean"] + p["base_latency"], self._delivered + 1)
+        self._bus_free[channel] = (
+            max(found, self._bus_free[channel]) + (beats * p["bus_bytes"] + width - 1) // width
+        )
+        first: int = max(
+            self._bus_free[channel] + p["jitter_mean"] + p["base_latency"], self._delivered + 1
+        )
         last = first + beats - 1
         self._delivered = last
         return last

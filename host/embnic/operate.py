@@ -44,6 +44,7 @@ class Capabilities:
     clients: int
     merge_units: int
     tree_k: int
+    channels: int
     features: int
     buckets: int
     error_log: int

@@ -151,6 +151,8 @@ using OutKeys = nb::ndarray<std::uint64_t, nb::ndim<1>, nb::c_contig, nb::device
 using OutInts = nb::ndarray<std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 constexpr Time kNever = std::int64_t{1} << 62;
+constexpr std::uint64_t kLinear = (std::uint64_t{1} << 37) - 1;  // of an address: the byte of card memory
+constexpr std::uint64_t kPage = 4096;                            // a page has one channel
 
 void require(bool holds, const char *what) {
     if (!holds) throw std::invalid_argument(what);
@@ -297,8 +299,10 @@ public:
         lines_.resize(tags_.lines());
         popped_.assign(queue_, -1);
         fetched_.assign(static_cast<std::size_t>(fetches_), -1);
-        bank_ready_.assign(static_cast<std::size_t>(banks_), 0);
-        open_row_.assign(static_cast<std::size_t>(banks_), -1);
+        channels_ = static_cast<std::size_t>(whole("channels"));
+        bank_ready_.assign(static_cast<std::size_t>(banks_) * channels_, 0);
+        open_row_.assign(static_cast<std::size_t>(banks_) * channels_, -1);
+        bus_free_.assign(channels_, 0);
     }
 
     void define(std::size_t number, const Ints2 &lines, Ints where, bool long_format, bool mean) {
@@ -764,11 +768,16 @@ private:
         return last + arrival_;
     }
 
-    // memory.hpp's Dram::access, and its bursts one after the other on the bus.
+    // memory.hpp's Dram::access in the channel that a page lies in, tables being spread over all channels; the answers of
+    // all channels come one after the other.
     Time deliver(Time asked, std::uint64_t addr, std::int64_t beats) {
-        const std::uint64_t stripe = addr / static_cast<std::uint64_t>(row_bytes_);
+        const std::uint64_t page = (addr & kLinear) / kPage;
+        const std::size_t channel = page % channels_;
+        const std::uint64_t local = page / channels_ * kPage + addr % kPage;
+        const std::uint64_t stripe = local / static_cast<std::uint64_t>(row_bytes_);
         const std::int64_t row = static_cast<std::int64_t>(stripe / static_cast<std::uint64_t>(banks_));
-        const std::size_t bank = static_cast<std::size_t>(stripe - static_cast<std::uint64_t>(row * banks_));
+        const std::size_t bank = static_cast<std::size_t>(stripe - static_cast<std::uint64_t>(row * banks_)) +
+                                 channel * static_cast<std::size_t>(banks_);
         Time issue = std::max(asked, bank_ready_[bank]);
         if (refresh_period_ > 0) {
             const Time phase = issue % refresh_period_;
@@ -777,9 +786,10 @@ private:
         const bool hit = open_row_[bank] == row;
         open_row_[bank] = row;
         bank_ready_[bank] = issue + (hit ? 1 : bank_busy_);
-        const Time start = std::max(issue + (hit ? hit_latency_ : miss_latency_), bus_free_);
-        bus_free_ = start + (beats * bus_ + memory_bytes_ - 1) / memory_bytes_;
-        const Time first = std::max(bus_free_ + jitter_ + base_latency_, delivered_ + 1);
+        Time &bus_free = bus_free_[channel];
+        const Time start = std::max(issue + (hit ? hit_latency_ : miss_latency_), bus_free);
+        bus_free = start + (beats * bus_ + memory_bytes_ - 1) / memory_bytes_;
+        const Time first = std::max(bus_free + jitter_ + base_latency_, delivered_ + 1);
         delivered_ = first + beats - 1;
         return delivered_;
     }
@@ -951,9 +961,10 @@ private:
     std::vector<Stamps> lines_;
     std::vector<Time> fetched_;  // [fetches]: when the last lines had come
     std::size_t fetch_at_ = 0;
-    std::vector<Time> bank_ready_;
+    std::vector<Time> bank_ready_, bus_free_;
+    std::size_t channels_ = 1;
     std::vector<std::int64_t> open_row_;
-    Time asked_ = -1, bus_free_ = 0, delivered_ = -1;
+    Time asked_ = -1, delivered_ = -1;
 
     std::vector<Recorded> recorded_;
     std::size_t record_left_ = 0;

@@ -268,6 +268,11 @@ module embnic_csr (
         logic CAP_REPLY_VEC64;
         logic CAP_CTXS;
         logic CAP_CLIENTS;
+        logic INJECT;
+        logic CHANNEL_SEL;
+        logic CHANNEL_READS;
+        logic CACHE;
+        logic CAP_CHANNELS;
         logic CAP_MERGE_UNITS;
         logic CAP_TREE_K;
         logic CAP_FEATURES;
@@ -284,7 +289,8 @@ module embnic_csr (
         logic TABLE_SEL;
         logic TABLE_WORD[8];
         logic TABLE_COMMIT;
-        logic CACHE;
+        logic MEMORY_TIMEOUT;
+        logic MEMORY_OWED;
         logic LATENCY_BUCKET;
         logic LATENCY_COUNT[4];
         logic ERROR_SEL;
@@ -522,6 +528,34 @@ module embnic_csr (
             logic LO;
             logic HI;
         } PREFETCH_ROWS;
+        struct {
+            logic LO;
+            logic HI;
+        } MEMORY_TIMEOUTS;
+        struct {
+            logic LO;
+            logic HI;
+        } MEMORY_LATE;
+        struct {
+            logic LO;
+            logic HI;
+        } PARITY_ROWS;
+        struct {
+            logic LO;
+            logic HI;
+        } PARITY_TAGS;
+        struct {
+            logic LO;
+            logic HI;
+        } PARITY_KEYS;
+        struct {
+            logic LO;
+            logic HI;
+        } PARITY_REPLIES;
+        struct {
+            logic LO;
+            logic HI;
+        } INJECTED;
     } decoded_reg_strb_t;
     decoded_reg_strb_t decoded_reg_strb;
     logic decoded_err;
@@ -572,6 +606,16 @@ module embnic_csr (
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h48);
         decoded_reg_strb.CAP_CLIENTS = cpuif_req_masked & (cpuif_addr == 12'h4c) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h4c);
+        decoded_reg_strb.INJECT = cpuif_req_masked & (cpuif_addr == 12'h50);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h50);
+        decoded_reg_strb.CHANNEL_SEL = cpuif_req_masked & (cpuif_addr == 12'h54);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h54);
+        decoded_reg_strb.CHANNEL_READS = cpuif_req_masked & (cpuif_addr == 12'h58) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h58);
+        decoded_reg_strb.CACHE = cpuif_req_masked & (cpuif_addr == 12'h5c);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h5c);
+        decoded_reg_strb.CAP_CHANNELS = cpuif_req_masked & (cpuif_addr == 12'h60) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h60);
         decoded_reg_strb.CAP_MERGE_UNITS = cpuif_req_masked & (cpuif_addr == 12'h68) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h68);
         decoded_reg_strb.CAP_TREE_K = cpuif_req_masked & (cpuif_addr == 12'h6c) & !cpuif_req_is_wr;
@@ -606,8 +650,10 @@ module embnic_csr (
         end
         decoded_reg_strb.TABLE_COMMIT = cpuif_req_masked & (cpuif_addr == 12'hc4);
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'hc4);
-        decoded_reg_strb.CACHE = cpuif_req_masked & (cpuif_addr == 12'hc8);
+        decoded_reg_strb.MEMORY_TIMEOUT = cpuif_req_masked & (cpuif_addr == 12'hc8);
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'hc8);
+        decoded_reg_strb.MEMORY_OWED = cpuif_req_masked & (cpuif_addr == 12'hcc) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'hcc);
         decoded_reg_strb.LATENCY_BUCKET = cpuif_req_masked & (cpuif_addr == 12'hd0);
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'hd0);
         for(int i0=0; i0<4; i0++) begin
@@ -854,6 +900,34 @@ module embnic_csr (
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2c8);
         decoded_reg_strb.PREFETCH_ROWS.HI = cpuif_req_masked & (cpuif_addr == 12'h2cc) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2cc);
+        decoded_reg_strb.MEMORY_TIMEOUTS.LO = cpuif_req_masked & (cpuif_addr == 12'h2d0) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2d0);
+        decoded_reg_strb.MEMORY_TIMEOUTS.HI = cpuif_req_masked & (cpuif_addr == 12'h2d4) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2d4);
+        decoded_reg_strb.MEMORY_LATE.LO = cpuif_req_masked & (cpuif_addr == 12'h2d8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2d8);
+        decoded_reg_strb.MEMORY_LATE.HI = cpuif_req_masked & (cpuif_addr == 12'h2dc) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2dc);
+        decoded_reg_strb.PARITY_ROWS.LO = cpuif_req_masked & (cpuif_addr == 12'h2e0) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2e0);
+        decoded_reg_strb.PARITY_ROWS.HI = cpuif_req_masked & (cpuif_addr == 12'h2e4) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2e4);
+        decoded_reg_strb.PARITY_TAGS.LO = cpuif_req_masked & (cpuif_addr == 12'h2e8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2e8);
+        decoded_reg_strb.PARITY_TAGS.HI = cpuif_req_masked & (cpuif_addr == 12'h2ec) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2ec);
+        decoded_reg_strb.PARITY_KEYS.LO = cpuif_req_masked & (cpuif_addr == 12'h2f0) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2f0);
+        decoded_reg_strb.PARITY_KEYS.HI = cpuif_req_masked & (cpuif_addr == 12'h2f4) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2f4);
+        decoded_reg_strb.PARITY_REPLIES.LO = cpuif_req_masked & (cpuif_addr == 12'h2f8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2f8);
+        decoded_reg_strb.PARITY_REPLIES.HI = cpuif_req_masked & (cpuif_addr == 12'h2fc) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h2fc);
+        decoded_reg_strb.INJECTED.LO = cpuif_req_masked & (cpuif_addr == 12'h300) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h300);
+        decoded_reg_strb.INJECTED.HI = cpuif_req_masked & (cpuif_addr == 12'h304) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h304);
         decoded_err = ~is_valid_addr & decoded_req;
     end
 
@@ -874,6 +948,36 @@ module embnic_csr (
                 logic load_next;
             } value;
         } SCRATCH;
+        struct {
+            struct {
+                logic [2:0] next;
+                logic load_next;
+            } memory;
+            struct {
+                logic [2:0] next;
+                logic load_next;
+            } place;
+            struct {
+                logic next;
+                logic load_next;
+            } arm;
+        } INJECT;
+        struct {
+            struct {
+                logic [4:0] next;
+                logic load_next;
+            } channel;
+        } CHANNEL_SEL;
+        struct {
+            struct {
+                logic [3:0] next;
+                logic load_next;
+            } cached_ways;
+            struct {
+                logic next;
+                logic load_next;
+            } admission;
+        } CACHE;
         struct {
             struct {
                 logic next;
@@ -976,14 +1080,10 @@ module embnic_csr (
         } TABLE_COMMIT;
         struct {
             struct {
-                logic [3:0] next;
+                logic [15:0] next;
                 logic load_next;
-            } cached_ways;
-            struct {
-                logic next;
-                logic load_next;
-            } admission;
-        } CACHE;
+            } kilocycles;
+        } MEMORY_TIMEOUT;
         struct {
             struct {
                 logic [7:0] next;
@@ -1005,6 +1105,30 @@ module embnic_csr (
                 logic [31:0] value;
             } value;
         } SCRATCH;
+        struct {
+            struct {
+                logic [2:0] value;
+            } memory;
+            struct {
+                logic [2:0] value;
+            } place;
+            struct {
+                logic value;
+            } arm;
+        } INJECT;
+        struct {
+            struct {
+                logic [4:0] value;
+            } channel;
+        } CHANNEL_SEL;
+        struct {
+            struct {
+                logic [3:0] value;
+            } cached_ways;
+            struct {
+                logic value;
+            } admission;
+        } CACHE;
         struct {
             struct {
                 logic value;
@@ -1087,12 +1211,9 @@ module embnic_csr (
         } TABLE_COMMIT;
         struct {
             struct {
-                logic [3:0] value;
-            } cached_ways;
-            struct {
-                logic value;
-            } admission;
-        } CACHE;
+                logic [15:0] value;
+            } kilocycles;
+        } MEMORY_TIMEOUT;
         struct {
             struct {
                 logic [7:0] value;
@@ -1128,6 +1249,147 @@ module embnic_csr (
             end
         end
     end
+    // Field: embnic_csr.INJECT.memory
+    always_comb begin
+        automatic logic [2:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.INJECT.memory.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.INJECT && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.INJECT.memory.value & ~decoded_wr_biten[2:0]) | (decoded_wr_data[2:0] & decoded_wr_biten[2:0]);
+            load_next_c = '1;
+        end
+        field_combo.INJECT.memory.next = next_c;
+        field_combo.INJECT.memory.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.INJECT.memory.value <= 3'h0;
+        end else begin
+            if(field_combo.INJECT.memory.load_next) begin
+                field_storage.INJECT.memory.value <= field_combo.INJECT.memory.next;
+            end
+        end
+    end
+    assign hwif_out.INJECT.memory.value = field_storage.INJECT.memory.value;
+    // Field: embnic_csr.INJECT.place
+    always_comb begin
+        automatic logic [2:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.INJECT.place.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.INJECT && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.INJECT.place.value & ~decoded_wr_biten[6:4]) | (decoded_wr_data[6:4] & decoded_wr_biten[6:4]);
+            load_next_c = '1;
+        end
+        field_combo.INJECT.place.next = next_c;
+        field_combo.INJECT.place.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.INJECT.place.value <= 3'h0;
+        end else begin
+            if(field_combo.INJECT.place.load_next) begin
+                field_storage.INJECT.place.value <= field_combo.INJECT.place.next;
+            end
+        end
+    end
+    assign hwif_out.INJECT.place.value = field_storage.INJECT.place.value;
+    // Field: embnic_csr.INJECT.arm
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.INJECT.arm.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.INJECT && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.INJECT.arm.value & ~decoded_wr_biten[8:8]) | (decoded_wr_data[8:8] & decoded_wr_biten[8:8]);
+            load_next_c = '1;
+        end else begin // singlepulse clears back to 0
+            next_c = '0;
+            load_next_c = '1;
+        end
+        field_combo.INJECT.arm.next = next_c;
+        field_combo.INJECT.arm.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.INJECT.arm.value <= 1'h0;
+        end else begin
+            if(field_combo.INJECT.arm.load_next) begin
+                field_storage.INJECT.arm.value <= field_combo.INJECT.arm.next;
+            end
+        end
+    end
+    assign hwif_out.INJECT.arm.value = field_storage.INJECT.arm.value;
+    // Field: embnic_csr.CHANNEL_SEL.channel
+    always_comb begin
+        automatic logic [4:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.CHANNEL_SEL.channel.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.CHANNEL_SEL && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.CHANNEL_SEL.channel.value & ~decoded_wr_biten[4:0]) | (decoded_wr_data[4:0] & decoded_wr_biten[4:0]);
+            load_next_c = '1;
+        end
+        field_combo.CHANNEL_SEL.channel.next = next_c;
+        field_combo.CHANNEL_SEL.channel.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.CHANNEL_SEL.channel.value <= 5'h0;
+        end else begin
+            if(field_combo.CHANNEL_SEL.channel.load_next) begin
+                field_storage.CHANNEL_SEL.channel.value <= field_combo.CHANNEL_SEL.channel.next;
+            end
+        end
+    end
+    assign hwif_out.CHANNEL_SEL.channel.value = field_storage.CHANNEL_SEL.channel.value;
+    // Field: embnic_csr.CACHE.cached_ways
+    always_comb begin
+        automatic logic [3:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.CACHE.cached_ways.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.CACHE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.CACHE.cached_ways.value & ~decoded_wr_biten[3:0]) | (decoded_wr_data[3:0] & decoded_wr_biten[3:0]);
+            load_next_c = '1;
+        end
+        field_combo.CACHE.cached_ways.next = next_c;
+        field_combo.CACHE.cached_ways.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.CACHE.cached_ways.value <= 4'h1;
+        end else begin
+            if(field_combo.CACHE.cached_ways.load_next) begin
+                field_storage.CACHE.cached_ways.value <= field_combo.CACHE.cached_ways.next;
+            end
+        end
+    end
+    assign hwif_out.CACHE.cached_ways.value = field_storage.CACHE.cached_ways.value;
+    // Field: embnic_csr.CACHE.admission
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.CACHE.admission.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.CACHE && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.CACHE.admission.value & ~decoded_wr_biten[4:4]) | (decoded_wr_data[4:4] & decoded_wr_biten[4:4]);
+            load_next_c = '1;
+        end
+        field_combo.CACHE.admission.next = next_c;
+        field_combo.CACHE.admission.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.CACHE.admission.value <= 1'h0;
+        end else begin
+            if(field_combo.CACHE.admission.load_next) begin
+                field_storage.CACHE.admission.value <= field_combo.CACHE.admission.next;
+            end
+        end
+    end
+    assign hwif_out.CACHE.admission.value = field_storage.CACHE.admission.value;
     // Field: embnic_csr.CONTROL.enable
     always_comb begin
         automatic logic [0:0] next_c;
@@ -1608,52 +1870,29 @@ module embnic_csr (
         end
     end
     assign hwif_out.TABLE_COMMIT.commit.value = field_storage.TABLE_COMMIT.commit.value;
-    // Field: embnic_csr.CACHE.cached_ways
+    // Field: embnic_csr.MEMORY_TIMEOUT.kilocycles
     always_comb begin
-        automatic logic [3:0] next_c;
+        automatic logic [15:0] next_c;
         automatic logic load_next_c;
-        next_c = field_storage.CACHE.cached_ways.value;
+        next_c = field_storage.MEMORY_TIMEOUT.kilocycles.value;
         load_next_c = '0;
-        if(decoded_reg_strb.CACHE && decoded_req_is_wr) begin // SW write
-            next_c = (field_storage.CACHE.cached_ways.value & ~decoded_wr_biten[3:0]) | (decoded_wr_data[3:0] & decoded_wr_biten[3:0]);
+        if(decoded_reg_strb.MEMORY_TIMEOUT && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.MEMORY_TIMEOUT.kilocycles.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
             load_next_c = '1;
         end
-        field_combo.CACHE.cached_ways.next = next_c;
-        field_combo.CACHE.cached_ways.load_next = load_next_c;
+        field_combo.MEMORY_TIMEOUT.kilocycles.next = next_c;
+        field_combo.MEMORY_TIMEOUT.kilocycles.load_next = load_next_c;
     end
     always_ff @(posedge clk) begin
         if(rst) begin
-            field_storage.CACHE.cached_ways.value <= 4'h1;
+            field_storage.MEMORY_TIMEOUT.kilocycles.value <= 16'h10;
         end else begin
-            if(field_combo.CACHE.cached_ways.load_next) begin
-                field_storage.CACHE.cached_ways.value <= field_combo.CACHE.cached_ways.next;
+            if(field_combo.MEMORY_TIMEOUT.kilocycles.load_next) begin
+                field_storage.MEMORY_TIMEOUT.kilocycles.value <= field_combo.MEMORY_TIMEOUT.kilocycles.next;
             end
         end
     end
-    assign hwif_out.CACHE.cached_ways.value = field_storage.CACHE.cached_ways.value;
-    // Field: embnic_csr.CACHE.admission
-    always_comb begin
-        automatic logic [0:0] next_c;
-        automatic logic load_next_c;
-        next_c = field_storage.CACHE.admission.value;
-        load_next_c = '0;
-        if(decoded_reg_strb.CACHE && decoded_req_is_wr) begin // SW write
-            next_c = (field_storage.CACHE.admission.value & ~decoded_wr_biten[4:4]) | (decoded_wr_data[4:4] & decoded_wr_biten[4:4]);
-            load_next_c = '1;
-        end
-        field_combo.CACHE.admission.next = next_c;
-        field_combo.CACHE.admission.load_next = load_next_c;
-    end
-    always_ff @(posedge clk) begin
-        if(rst) begin
-            field_storage.CACHE.admission.value <= 1'h0;
-        end else begin
-            if(field_combo.CACHE.admission.load_next) begin
-                field_storage.CACHE.admission.value <= field_combo.CACHE.admission.next;
-            end
-        end
-    end
-    assign hwif_out.CACHE.admission.value = field_storage.CACHE.admission.value;
+    assign hwif_out.MEMORY_TIMEOUT.kilocycles.value = field_storage.MEMORY_TIMEOUT.kilocycles.value;
     // Field: embnic_csr.LATENCY_BUCKET.bucket
     always_comb begin
         automatic logic [7:0] next_c;
@@ -1786,6 +2025,24 @@ module embnic_csr (
         if(ad_low(rd_mux_addr) == ad_low(12'h4c)) begin
             readback_data_var[ad_hi(12'h4c)][31:0] = hwif_in.CAP_CLIENTS.value.next;
         end
+        if(ad_low(rd_mux_addr) == ad_low(12'h50)) begin
+            readback_data_var[ad_hi(12'h50)][2:0] = field_storage.INJECT.memory.value;
+            readback_data_var[ad_hi(12'h50)][6:4] = field_storage.INJECT.place.value;
+            readback_data_var[ad_hi(12'h50)][8] = field_storage.INJECT.arm.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h54)) begin
+            readback_data_var[ad_hi(12'h54)][4:0] = field_storage.CHANNEL_SEL.channel.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h58)) begin
+            readback_data_var[ad_hi(12'h58)][15:0] = hwif_in.CHANNEL_READS.bursts.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h5c)) begin
+            readback_data_var[ad_hi(12'h5c)][3:0] = field_storage.CACHE.cached_ways.value;
+            readback_data_var[ad_hi(12'h5c)][4] = field_storage.CACHE.admission.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h60)) begin
+            readback_data_var[ad_hi(12'h60)][31:0] = hwif_in.CAP_CHANNELS.value.next;
+        end
         if(ad_low(rd_mux_addr) == ad_low(12'h68)) begin
             readback_data_var[ad_hi(12'h68)][31:0] = hwif_in.CAP_MERGE_UNITS.value.next;
         end
@@ -1853,8 +2110,11 @@ module embnic_csr (
             readback_data_var[ad_hi(12'hc4)][0] = field_storage.TABLE_COMMIT.commit.value;
         end
         if(ad_low(rd_mux_addr) == ad_low(12'hc8)) begin
-            readback_data_var[ad_hi(12'hc8)][3:0] = field_storage.CACHE.cached_ways.value;
-            readback_data_var[ad_hi(12'hc8)][4] = field_storage.CACHE.admission.value;
+            readback_data_var[ad_hi(12'hc8)][15:0] = field_storage.MEMORY_TIMEOUT.kilocycles.value;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'hcc)) begin
+            readback_data_var[ad_hi(12'hcc)][15:0] = hwif_in.MEMORY_OWED.reads.next;
+            readback_data_var[ad_hi(12'hcc)][16] = hwif_in.MEMORY_OWED.write.next;
         end
         if(ad_low(rd_mux_addr) == ad_low(12'hd0)) begin
             readback_data_var[ad_hi(12'hd0)][7:0] = field_storage.LATENCY_BUCKET.bucket.value;
@@ -2222,6 +2482,48 @@ module embnic_csr (
         end
         if(ad_low(rd_mux_addr) == ad_low(12'h2cc)) begin
             readback_data_var[ad_hi(12'h2cc)][31:0] = hwif_in.PREFETCH_ROWS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2d0)) begin
+            readback_data_var[ad_hi(12'h2d0)][31:0] = hwif_in.MEMORY_TIMEOUTS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2d4)) begin
+            readback_data_var[ad_hi(12'h2d4)][31:0] = hwif_in.MEMORY_TIMEOUTS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2d8)) begin
+            readback_data_var[ad_hi(12'h2d8)][31:0] = hwif_in.MEMORY_LATE.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2dc)) begin
+            readback_data_var[ad_hi(12'h2dc)][31:0] = hwif_in.MEMORY_LATE.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2e0)) begin
+            readback_data_var[ad_hi(12'h2e0)][31:0] = hwif_in.PARITY_ROWS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2e4)) begin
+            readback_data_var[ad_hi(12'h2e4)][31:0] = hwif_in.PARITY_ROWS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2e8)) begin
+            readback_data_var[ad_hi(12'h2e8)][31:0] = hwif_in.PARITY_TAGS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2ec)) begin
+            readback_data_var[ad_hi(12'h2ec)][31:0] = hwif_in.PARITY_TAGS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2f0)) begin
+            readback_data_var[ad_hi(12'h2f0)][31:0] = hwif_in.PARITY_KEYS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2f4)) begin
+            readback_data_var[ad_hi(12'h2f4)][31:0] = hwif_in.PARITY_KEYS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2f8)) begin
+            readback_data_var[ad_hi(12'h2f8)][31:0] = hwif_in.PARITY_REPLIES.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h2fc)) begin
+            readback_data_var[ad_hi(12'h2fc)][31:0] = hwif_in.PARITY_REPLIES.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h300)) begin
+            readback_data_var[ad_hi(12'h300)][31:0] = hwif_in.INJECTED.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h304)) begin
+            readback_data_var[ad_hi(12'h304)][31:0] = hwif_in.INJECTED.HI.value.next;
         end
         readback_data_rt_c = readback_data_var;
     end

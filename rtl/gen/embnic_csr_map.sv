@@ -46,9 +46,10 @@ module embnic_csr_map
     input  wire logic [31:0]  cap_reply_vec64,   // Largest reply of one request, in 64-byte units: bags * vec64.
     input  wire logic [31:0]  cap_ctxs,          // Requests in flight.
     input  wire logic [31:0]  cap_clients,       // Updating clients remembered.
+    input  wire logic [31:0]  cap_channels,      // Channels of card memory.
     input  wire logic [31:0]  cap_merge_units,   // 64-byte units of partials, its accumulator included, that one request may carry.
     input  wire logic [31:0]  cap_tree_k,        // Most running sums of a table of order TREE, and at most CAP_MAX_VEC64 / vec64 of them; 0: none.
-    input  wire logic [31:0]  cap_features,      // What was built beside the data path. Bit 0: the frame generator and its checker.
+    input  wire logic [31:0]  cap_features,      // What was built beside the data path. Bit 0: the frame generator and its checker; bit 1: parity of the memories.
     input  wire logic [31:0]  cap_buckets,       // Buckets of each latency histogram.
     input  wire logic [31:0]  cap_error_log,     // Entries that the error log keeps.
     // control
@@ -77,6 +78,17 @@ module embnic_csr_map
     output      logic [3:0]   gen_length_log2,   // log2 of the keys of a bag
     output      logic [3:0]   gen_window,        // frames in flight
     output      logic [31:0]  gen_frames,        // frames to send; 0: without end
+    // channels of card memory
+    output      logic [4:0]   channel_sel,       // which one is shown
+    input  wire logic [15:0]  channel_reads,     // its read bursts outstanding
+    // fault injection
+    output      logic [2:0]   inject_memory,     // which memory
+    output      logic [2:0]   inject_place,      // which bit
+    output      logic         inject_arm,        // pulse: the next word written to it is wrong
+    // card memory
+    output      logic [15:0]  cfg_memory_kilocycles, // how long it may take; 0: no limit
+    input  wire logic [15:0]  sts_memory_owed_reads, // reads given up that it still owes
+    input  wire logic         sts_memory_owed_write, // a write given up that it still owes
     // descriptors
     output      logic [31:0]  table_sel,         // table that table_commit writes
     output      logic [255:0] table_words,       // its descriptor, word 0 in bits 31:0
@@ -122,6 +134,7 @@ module embnic_csr_map
     assign hwif_in.CAP_REPLY_VEC64.value.next = cap_reply_vec64;
     assign hwif_in.CAP_CTXS.value.next = cap_ctxs;
     assign hwif_in.CAP_CLIENTS.value.next = cap_clients;
+    assign hwif_in.CAP_CHANNELS.value.next = cap_channels;
     assign hwif_in.CAP_MERGE_UNITS.value.next = cap_merge_units;
     assign hwif_in.CAP_TREE_K.value.next = cap_tree_k;
     assign hwif_in.CAP_FEATURES.value.next = cap_features;
@@ -257,6 +270,20 @@ module embnic_csr_map
     assign hwif_in.PREFETCHES.HI.value.next = counters[CNT_PREFETCHES][63:32];
     assign hwif_in.PREFETCH_ROWS.LO.value.next = counters[CNT_PREFETCH_ROWS][31:0];
     assign hwif_in.PREFETCH_ROWS.HI.value.next = counters[CNT_PREFETCH_ROWS][63:32];
+    assign hwif_in.MEMORY_TIMEOUTS.LO.value.next = counters[CNT_MEMORY_TIMEOUTS][31:0];
+    assign hwif_in.MEMORY_TIMEOUTS.HI.value.next = counters[CNT_MEMORY_TIMEOUTS][63:32];
+    assign hwif_in.MEMORY_LATE.LO.value.next = counters[CNT_MEMORY_LATE][31:0];
+    assign hwif_in.MEMORY_LATE.HI.value.next = counters[CNT_MEMORY_LATE][63:32];
+    assign hwif_in.PARITY_ROWS.LO.value.next = counters[CNT_PARITY_ROWS][31:0];
+    assign hwif_in.PARITY_ROWS.HI.value.next = counters[CNT_PARITY_ROWS][63:32];
+    assign hwif_in.PARITY_TAGS.LO.value.next = counters[CNT_PARITY_TAGS][31:0];
+    assign hwif_in.PARITY_TAGS.HI.value.next = counters[CNT_PARITY_TAGS][63:32];
+    assign hwif_in.PARITY_KEYS.LO.value.next = counters[CNT_PARITY_KEYS][31:0];
+    assign hwif_in.PARITY_KEYS.HI.value.next = counters[CNT_PARITY_KEYS][63:32];
+    assign hwif_in.PARITY_REPLIES.LO.value.next = counters[CNT_PARITY_REPLIES][31:0];
+    assign hwif_in.PARITY_REPLIES.HI.value.next = counters[CNT_PARITY_REPLIES][63:32];
+    assign hwif_in.INJECTED.LO.value.next = counters[CNT_INJECTED][31:0];
+    assign hwif_in.INJECTED.HI.value.next = counters[CNT_INJECTED][63:32];
 
     // What the registers set
     assign cfg_enable        = hwif_out.CONTROL.enable.value;
@@ -276,6 +303,14 @@ module embnic_csr_map
     assign gen_length_log2   = hwif_out.GEN_SHAPE.length_log2.value;
     assign gen_window        = hwif_out.GEN_SHAPE.window.value;
     assign gen_frames        = hwif_out.GEN_FRAMES.value.value;
+    assign channel_sel       = hwif_out.CHANNEL_SEL.channel.value;
+    assign hwif_in.CHANNEL_READS.bursts.next = channel_reads;
+    assign inject_memory     = hwif_out.INJECT.memory.value;
+    assign inject_place      = hwif_out.INJECT.place.value;
+    assign inject_arm        = hwif_out.INJECT.arm.value;
+    assign cfg_memory_kilocycles    = hwif_out.MEMORY_TIMEOUT.kilocycles.value;
+    assign hwif_in.MEMORY_OWED.reads.next = sts_memory_owed_reads;
+    assign hwif_in.MEMORY_OWED.write.next = sts_memory_owed_write;
     assign latency_bucket    = hwif_out.LATENCY_BUCKET.bucket.value;
     assign error_sel         = hwif_out.ERROR_SEL.entry.value;
     assign cfg_udp_port      = hwif_out.UDP_PORT.port.value;

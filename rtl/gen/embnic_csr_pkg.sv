@@ -5,7 +5,7 @@ package embnic_csr_pkg;
 
     localparam EMBNIC_CSR_DATA_WIDTH = 32;
     localparam EMBNIC_CSR_MIN_ADDR_WIDTH = 12;
-    localparam EMBNIC_CSR_SIZE = 'h2d0;
+    localparam EMBNIC_CSR_SIZE = 'h308;
 
     typedef struct {
         logic [31:0] next;
@@ -128,6 +128,22 @@ package embnic_csr_pkg;
     } capability_reg_desc_29eb4b30__in_t;
 
     typedef struct {
+        logic [15:0] next;
+    } embnic_csr__CHANNEL_READS__bursts__in_t;
+
+    typedef struct {
+        embnic_csr__CHANNEL_READS__bursts__in_t bursts;
+    } embnic_csr__CHANNEL_READS__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_718ce038__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_718ce038__value__in_t value;
+    } capability_reg_desc_718ce038__in_t;
+
+    typedef struct {
         logic [31:0] next;
     } capability_reg_desc_22855810__value__in_t;
 
@@ -145,11 +161,11 @@ package embnic_csr_pkg;
 
     typedef struct {
         logic [31:0] next;
-    } capability_reg_desc_b2643fbc__value__in_t;
+    } capability_reg_desc_01b6d48b__value__in_t;
 
     typedef struct {
-        capability_reg_desc_b2643fbc__value__in_t value;
-    } capability_reg_desc_b2643fbc__in_t;
+        capability_reg_desc_01b6d48b__value__in_t value;
+    } capability_reg_desc_01b6d48b__in_t;
 
     typedef struct {
         logic [31:0] next;
@@ -204,6 +220,19 @@ package embnic_csr_pkg;
         embnic_csr__STATUS__memory_stuck__in_t memory_stuck;
         embnic_csr__STATUS__generating__in_t generating;
     } embnic_csr__STATUS__in_t;
+
+    typedef struct {
+        logic [15:0] next;
+    } embnic_csr__MEMORY_OWED__reads__in_t;
+
+    typedef struct {
+        logic next;
+    } embnic_csr__MEMORY_OWED__write__in_t;
+
+    typedef struct {
+        embnic_csr__MEMORY_OWED__reads__in_t reads;
+        embnic_csr__MEMORY_OWED__write__in_t write;
+    } embnic_csr__MEMORY_OWED__in_t;
 
     typedef struct {
         logic [31:0] next;
@@ -1029,24 +1058,24 @@ package embnic_csr_pkg;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_be3b0114__LO__value__in_t;
+    } counter_rf_desc_84712249__LO__value__in_t;
 
     typedef struct {
-        counter_rf_desc_be3b0114__LO__value__in_t value;
-    } counter_rf_desc_be3b0114__LO__in_t;
+        counter_rf_desc_84712249__LO__value__in_t value;
+    } counter_rf_desc_84712249__LO__in_t;
 
     typedef struct {
         logic [31:0] next;
-    } counter_rf_desc_be3b0114__HI__value__in_t;
+    } counter_rf_desc_84712249__HI__value__in_t;
 
     typedef struct {
-        counter_rf_desc_be3b0114__HI__value__in_t value;
-    } counter_rf_desc_be3b0114__HI__in_t;
+        counter_rf_desc_84712249__HI__value__in_t value;
+    } counter_rf_desc_84712249__HI__in_t;
 
     typedef struct {
-        counter_rf_desc_be3b0114__LO__in_t LO;
-        counter_rf_desc_be3b0114__HI__in_t HI;
-    } counter_rf_desc_be3b0114__in_t;
+        counter_rf_desc_84712249__LO__in_t LO;
+        counter_rf_desc_84712249__HI__in_t HI;
+    } counter_rf_desc_84712249__in_t;
 
     typedef struct {
         logic [31:0] next;
@@ -1448,6 +1477,153 @@ package embnic_csr_pkg;
     } counter_rf_desc_fa09d427__in_t;
 
     typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_50ead3ed__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_50ead3ed__LO__value__in_t value;
+    } counter_rf_desc_50ead3ed__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_50ead3ed__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_50ead3ed__HI__value__in_t value;
+    } counter_rf_desc_50ead3ed__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_50ead3ed__LO__in_t LO;
+        counter_rf_desc_50ead3ed__HI__in_t HI;
+    } counter_rf_desc_50ead3ed__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_a890ca23__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_a890ca23__LO__value__in_t value;
+    } counter_rf_desc_a890ca23__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_a890ca23__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_a890ca23__HI__value__in_t value;
+    } counter_rf_desc_a890ca23__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_a890ca23__LO__in_t LO;
+        counter_rf_desc_a890ca23__HI__in_t HI;
+    } counter_rf_desc_a890ca23__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_b295ee46__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_b295ee46__LO__value__in_t value;
+    } counter_rf_desc_b295ee46__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_b295ee46__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_b295ee46__HI__value__in_t value;
+    } counter_rf_desc_b295ee46__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_b295ee46__LO__in_t LO;
+        counter_rf_desc_b295ee46__HI__in_t HI;
+    } counter_rf_desc_b295ee46__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_d0066944__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_d0066944__LO__value__in_t value;
+    } counter_rf_desc_d0066944__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_d0066944__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_d0066944__HI__value__in_t value;
+    } counter_rf_desc_d0066944__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_d0066944__LO__in_t LO;
+        counter_rf_desc_d0066944__HI__in_t HI;
+    } counter_rf_desc_d0066944__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_84543325__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_84543325__LO__value__in_t value;
+    } counter_rf_desc_84543325__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_84543325__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_84543325__HI__value__in_t value;
+    } counter_rf_desc_84543325__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_84543325__LO__in_t LO;
+        counter_rf_desc_84543325__HI__in_t HI;
+    } counter_rf_desc_84543325__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_76de8e40__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_76de8e40__LO__value__in_t value;
+    } counter_rf_desc_76de8e40__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_76de8e40__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_76de8e40__HI__value__in_t value;
+    } counter_rf_desc_76de8e40__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_76de8e40__LO__in_t LO;
+        counter_rf_desc_76de8e40__HI__in_t HI;
+    } counter_rf_desc_76de8e40__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_18c483fe__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_18c483fe__LO__value__in_t value;
+    } counter_rf_desc_18c483fe__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_18c483fe__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_18c483fe__HI__value__in_t value;
+    } counter_rf_desc_18c483fe__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_18c483fe__LO__in_t LO;
+        counter_rf_desc_18c483fe__HI__in_t HI;
+    } counter_rf_desc_18c483fe__in_t;
+
+    typedef struct {
         embnic_csr__CONTRACT_HASH__in_t CONTRACT_HASH;
         embnic_csr__CONFIG_ID__in_t CONFIG_ID;
         embnic_csr__GIT_HASH__in_t GIT_HASH;
@@ -1463,12 +1639,15 @@ package embnic_csr_pkg;
         capability_reg_desc_ec16475d__in_t CAP_REPLY_VEC64;
         capability_reg_desc_ba61c875__in_t CAP_CTXS;
         capability_reg_desc_29eb4b30__in_t CAP_CLIENTS;
+        embnic_csr__CHANNEL_READS__in_t CHANNEL_READS;
+        capability_reg_desc_718ce038__in_t CAP_CHANNELS;
         capability_reg_desc_22855810__in_t CAP_MERGE_UNITS;
         capability_reg_desc_4dcd487a__in_t CAP_TREE_K;
-        capability_reg_desc_b2643fbc__in_t CAP_FEATURES;
+        capability_reg_desc_01b6d48b__in_t CAP_FEATURES;
         capability_reg_desc_71bd2ec5__in_t CAP_BUCKETS;
         capability_reg_desc_01b7ca06__in_t CAP_ERROR_LOG;
         embnic_csr__STATUS__in_t STATUS;
+        embnic_csr__MEMORY_OWED__in_t MEMORY_OWED;
         embnic_csr__LATENCY_COUNT__in_t LATENCY_COUNT[4];
         embnic_csr__ERROR_TOTAL__in_t ERROR_TOTAL;
         embnic_csr__ERROR_WORD__in_t ERROR_WORD[5];
@@ -1510,7 +1689,7 @@ package embnic_csr_pkg;
         counter_rf_desc_5b0208cc__in_t UPDATES;
         counter_rf_desc_ce8e4e27__in_t UPDATE_ROWS;
         counter_rf_desc_7fd37cef__in_t UPDATE_DUPLICATES;
-        counter_rf_desc_be3b0114__in_t MEMORY_ERRORS;
+        counter_rf_desc_84712249__in_t MEMORY_ERRORS;
         counter_rf_desc_4712237a__in_t KEYS_REFUSED;
         counter_rf_desc_b560e64d__in_t ERRORS_BUSY;
         counter_rf_desc_cb4d8c6c__in_t ABANDONED;
@@ -1530,7 +1709,53 @@ package embnic_csr_pkg;
         counter_rf_desc_735d0a4f__in_t NOT_ADMITTED;
         counter_rf_desc_8ad1011d__in_t PREFETCHES;
         counter_rf_desc_fa09d427__in_t PREFETCH_ROWS;
+        counter_rf_desc_50ead3ed__in_t MEMORY_TIMEOUTS;
+        counter_rf_desc_a890ca23__in_t MEMORY_LATE;
+        counter_rf_desc_b295ee46__in_t PARITY_ROWS;
+        counter_rf_desc_d0066944__in_t PARITY_TAGS;
+        counter_rf_desc_84543325__in_t PARITY_KEYS;
+        counter_rf_desc_76de8e40__in_t PARITY_REPLIES;
+        counter_rf_desc_18c483fe__in_t INJECTED;
     } embnic_csr__in_t;
+
+    typedef struct {
+        logic [2:0] value;
+    } embnic_csr__INJECT__memory__out_t;
+
+    typedef struct {
+        logic [2:0] value;
+    } embnic_csr__INJECT__place__out_t;
+
+    typedef struct {
+        logic value;
+    } embnic_csr__INJECT__arm__out_t;
+
+    typedef struct {
+        embnic_csr__INJECT__memory__out_t memory;
+        embnic_csr__INJECT__place__out_t place;
+        embnic_csr__INJECT__arm__out_t arm;
+    } embnic_csr__INJECT__out_t;
+
+    typedef struct {
+        logic [4:0] value;
+    } embnic_csr__CHANNEL_SEL__channel__out_t;
+
+    typedef struct {
+        embnic_csr__CHANNEL_SEL__channel__out_t channel;
+    } embnic_csr__CHANNEL_SEL__out_t;
+
+    typedef struct {
+        logic [3:0] value;
+    } embnic_csr__CACHE__cached_ways__out_t;
+
+    typedef struct {
+        logic value;
+    } embnic_csr__CACHE__admission__out_t;
+
+    typedef struct {
+        embnic_csr__CACHE__cached_ways__out_t cached_ways;
+        embnic_csr__CACHE__admission__out_t admission;
+    } embnic_csr__CACHE__out_t;
 
     typedef struct {
         logic value;
@@ -1663,17 +1888,12 @@ package embnic_csr_pkg;
     } embnic_csr__TABLE_COMMIT__out_t;
 
     typedef struct {
-        logic [3:0] value;
-    } embnic_csr__CACHE__cached_ways__out_t;
+        logic [15:0] value;
+    } embnic_csr__MEMORY_TIMEOUT__kilocycles__out_t;
 
     typedef struct {
-        logic value;
-    } embnic_csr__CACHE__admission__out_t;
-
-    typedef struct {
-        embnic_csr__CACHE__cached_ways__out_t cached_ways;
-        embnic_csr__CACHE__admission__out_t admission;
-    } embnic_csr__CACHE__out_t;
+        embnic_csr__MEMORY_TIMEOUT__kilocycles__out_t kilocycles;
+    } embnic_csr__MEMORY_TIMEOUT__out_t;
 
     typedef struct {
         logic [7:0] value;
@@ -1692,6 +1912,9 @@ package embnic_csr_pkg;
     } embnic_csr__ERROR_SEL__out_t;
 
     typedef struct {
+        embnic_csr__INJECT__out_t INJECT;
+        embnic_csr__CHANNEL_SEL__out_t CHANNEL_SEL;
+        embnic_csr__CACHE__out_t CACHE;
         embnic_csr__CONTROL__out_t CONTROL;
         embnic_csr__UDP_PORT__out_t UDP_PORT;
         embnic_csr__REPLY_BEATS64__out_t REPLY_BEATS64;
@@ -1702,7 +1925,7 @@ package embnic_csr_pkg;
         embnic_csr__TABLE_SEL__out_t TABLE_SEL;
         embnic_csr__TABLE_WORD__out_t TABLE_WORD[8];
         embnic_csr__TABLE_COMMIT__out_t TABLE_COMMIT;
-        embnic_csr__CACHE__out_t CACHE;
+        embnic_csr__MEMORY_TIMEOUT__out_t MEMORY_TIMEOUT;
         embnic_csr__LATENCY_BUCKET__out_t LATENCY_BUCKET;
         embnic_csr__ERROR_SEL__out_t ERROR_SEL;
     } embnic_csr__out_t;

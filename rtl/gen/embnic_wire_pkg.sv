@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'h38842F97;
+    localparam logic [31:0] CONTRACT_HASH = 32'h0F762A3E;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -63,7 +63,7 @@ package embnic_wire_pkg;
         STATUS_OUT_OF_RANGE    = 4'd4,   // a row number is not below the table's rows
         STATUS_TOO_LARGE       = 4'd5,   // the reply or a vector exceeds what the card can hold
         STATUS_UNSUPPORTED     = 4'd6,   // this card does not execute that
-        STATUS_MEMORY_ERROR    = 4'd7,   // card memory answered with an error
+        STATUS_MEMORY_ERROR    = 4'd7,   // card memory answered with an error, or not in time
         STATUS_SNAPSHOT_GONE   = 4'd8,   // the snapshot named was retired
         STATUS_CLIENTS_FULL    = 4'd9,   // no room to remember another updating client
         STATUS_SEQUENCE_WINDOW = 4'd10,  // the sequence number is too far ahead
@@ -200,7 +200,7 @@ package embnic_wire_pkg;
         logic              memo;             // rows are stored partial sums
         logic [7:0]        owner;            // which owner holds the rows
         logic [7:0]        generation;       // changes whenever the table is replaced
-        logic [63:0]       base;             // byte address of row 0 in card memory, a multiple of 64
+        logic [63:0]       base;             // row 0, a multiple of 64; bits 39:37: log2 of its channels
         logic [63:0]       rows;             // rows, at most 2**48 - 1
         logic [63:0]       padding_row;      // the row that is skipped when has_padding
     } descriptor_t;
@@ -253,7 +253,7 @@ package embnic_wire_pkg;
     endfunction
 
     // The 64-bit counters, in register order: the index into the counter vectors of embnic_core.
-    localparam int unsigned COUNTERS_N = 58;
+    localparam int unsigned COUNTERS_N = 65;
     typedef enum int unsigned {
         CNT_CYCLES            = 0,  // clock cycles since reset
         CNT_RX_FRAMES         = 1,  // frames received
@@ -293,7 +293,7 @@ package embnic_wire_pkg;
         CNT_UPDATES           = 35, // UPDATE, FILL and INVALIDATE requests applied
         CNT_UPDATE_ROWS       = 36, // rows written or invalidated
         CNT_UPDATE_DUPLICATES = 37, // UPDATE, FILL and INVALIDATE requests acknowledged without being applied again
-        CNT_MEMORY_ERRORS     = 38, // beats given to the pool that memory had answered with an error; failed writes are not in it
+        CNT_MEMORY_ERRORS     = 38, // beats given to the pool that memory had answered with an error or not in time; failed writes are not in it
         CNT_KEYS_REFUSED      = 39, // keys that failed a check: no such table, row beyond it, not the frame's dim, dtype or pooling
         CNT_ERRORS_BUSY       = 40, // of ERRORS: requests refused with BUSY
         CNT_ABANDONED         = 41, // accepted requests that a soft reset threw away
@@ -312,7 +312,14 @@ package embnic_wire_pkg;
         CNT_NO_FREE_WAY       = 54, // of FETCHES: not kept, because every way of the set is pinned or locked
         CNT_NOT_ADMITTED      = 55, // of LINE_MISSES: not kept, because the admission filter refused it
         CNT_PREFETCHES        = 56, // PREFETCH requests executed
-        CNT_PREFETCH_ROWS     = 57  // rows that PREFETCH and FILL brought, held or released as asked
+        CNT_PREFETCH_ROWS     = 57, // rows that PREFETCH and FILL brought, held or released as asked
+        CNT_MEMORY_TIMEOUTS   = 58, // line reads and write bursts that card memory did not answer in time
+        CNT_MEMORY_LATE       = 59, // of MEMORY_TIMEOUTS: those whose answer came later, and was thrown away
+        CNT_PARITY_ROWS       = 60, // beats of rows that row cache or fetch buffer gave with a wrong bit: MEMORY_ERROR, and the line is dropped
+        CNT_PARITY_TAGS       = 61, // lookups that met a wrong tag or state: what it named is dropped
+        CNT_PARITY_KEYS       = 62, // beats of the key store with a wrong bit: MEMORY_ERROR
+        CNT_PARITY_REPLIES    = 63, // beats of the reply buffer with a wrong bit: their frame leaves with a wrong CRC
+        CNT_INJECTED          = 64  // wrong bits that INJECT stored
     } counter_e;
 endpackage
 `default_nettype wire

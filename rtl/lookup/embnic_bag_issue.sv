@@ -10,7 +10,7 @@
 // Throughput     one key per cycle into the pipeline and one operation per cycle out, as long as
 //                two bags are open.
 // Errors         a key that fails a check is reported once on err_* and then treated as null: its
-//                row is never read.
+//                row is never read. A key in a key store beat that is wrong is such a key: MEMORY_ERROR.
 // Not handled    tables in the order MEMO, of memo rows, or on another card, TREE with more running
 //                sums than TREE_K or than fit a slot beside each other, and bags of a TREE that are
 //                cut over frames: UNSUPPORTED.
@@ -59,6 +59,7 @@ module embnic_bag_issue
     output      logic                           ks_rd_en,           // key store, latency 2
     output      logic [KS_W-1:0]                ks_rd_addr,
     input  wire logic [DATA_W-1:0]              ks_rd_data,
+    input  wire logic                           ks_rd_bad,          // the beat is not as it was written
     output      logic                           desc_rd_en,         // table RAM, latency 2
     output      logic [TBL_AW-1:0]              desc_rd_addr,
     input  wire logic [$bits(descriptor_t)-1:0] desc_rd_data,       // descriptor_t
@@ -426,6 +427,7 @@ module embnic_bag_issue
 
     // The weight of an entry is the low half of the word after its key, always in the same beat.
     key_t        s5_key_q, s6_key_q, s7_key_q, s8_key_q;
+    logic        s5_bad_q, s6_bad_q, s7_bad_q;
     logic [31:0] s4_weight, s5_weight_q, s6_weight_q, s7_weight_q, s8_weight_q;
 
     assign s4_weight = ks_rd_data[{s4_lane_q | WORD_AW'(1), 6'd0}+:32];
@@ -433,6 +435,9 @@ module embnic_bag_issue
     always_ff @(posedge clk) begin
         s5_key_q    <= key_t'(ks_rd_data[{s4_lane_q, 6'd0}+:64]);
         s5_weight_q <= s4_q.weighted ? s4_weight : ONE;
+        s5_bad_q    <= ks_rd_bad;
+        s6_bad_q    <= s5_bad_q;
+        s7_bad_q    <= s6_bad_q;
         s6_key_q    <= s5_key_q;
         s6_weight_q <= s5_weight_q;
         s7_key_q    <= s6_key_q;
@@ -515,7 +520,9 @@ module embnic_bag_issue
 
     always_comb begin
         s7_status = STATUS_OK;
-        if (!s7_exists_q || !s7_desc.valid) begin
+        if (s7_bad_q) begin
+            s7_status = STATUS_MEMORY_ERROR;
+        end else if (!s7_exists_q || !s7_desc.valid) begin
             s7_status = STATUS_UNKNOWN_TABLE;
         end else if ((s7_desc.order == ORDER_TREE && !s7_tree_fits) || s7_desc.order == ORDER_MEMO ||
                 (s7_q.merge && s7_desc.order != ORDER_SPLIT) || s7_desc.remote || s7_desc.memo) begin
@@ -532,7 +539,7 @@ module embnic_bag_issue
         s8_status_q       <= s7_status;
         s8_is_tree_q      <= s7_desc.order == ORDER_TREE && TREE_K != 0;
         s8_mask_q         <= BANK_W'(~(~32'd0 << s7_desc.tree_k_log2));
-        s8_known_q        <= s7_exists_q && s7_desc.valid;
+        s8_known_q        <= s7_exists_q && s7_desc.valid && !s7_bad_q;
         s8_null_q         <= s7_null_q;
         s8_high_over_q    <= (64 - CUT)'(s7_key_q.row[ROW_W-1:CUT]) > s7_desc.rows[63:CUT];
         s8_high_same_q    <= (64 - CUT)'(s7_key_q.row[ROW_W-1:CUT]) == s7_desc.rows[63:CUT];

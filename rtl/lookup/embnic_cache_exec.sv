@@ -23,9 +23,9 @@
 //                ACC_LOOP_CYCLES (ACC_LOOP_LONG_CYCLES when that is of a quantised row), unless the
 //                row does not read the accumulator (wait_slot = 0). A beat of another kind is never
 //                given INT_EXTRA_CYCLES after one of a quantised row.
-// Errors         a beat with an error leaves with zeros; err_valid in its cycle. drop_valid names
-//                the line, when it was filled so, to be looked up and dropped: one a cycle, no
-//                waiting.
+// Errors         a beat with an error leaves with zeros; err_valid in its cycle. So does a beat that
+//                the data RAM does not give as it was written (ECC). drop_valid names the line, when
+//                it was filled so or is wrong, to be looked up and dropped: one a cycle, no waiting.
 //
 //   E0 choose | E1 read data RAM, fetch buffer, init RAM | E2 | E3 data, write data RAM | E4 output
 `default_nettype none
@@ -42,6 +42,7 @@ module embnic_cache_exec
     parameter int unsigned PLACES     = 512, // lines of the fetch buffer
     parameter int unsigned INIT_BEATS = 512, // of the init RAM, a power of two: INIT_BANKS banks
     parameter int unsigned RAM_STYLE  = 3,   // of the data RAM, see embnic_ram_1r1w
+    parameter bit          ECC        = 1'b0,// parity of the data RAM
     localparam int unsigned ID_W = $clog2(PLACES),
     localparam int unsigned LB_W = (LINE_BEATS == 1) ? 1 : $clog2(LINE_BEATS)
 ) (
@@ -72,11 +73,15 @@ module embnic_cache_exec
     output      logic [CTX_W-1:0]           err_ctx,
     output      status_e                    err_status,          // MEMORY_ERROR
     output      logic                       silent_err_valid,    // pulse: a beat that nobody waits for has an error
-    output      logic                       drop_valid,          // pulse: this line was filled with an error
+    output      logic                       drop_valid,          // pulse: this line was filled with an error, or is wrong
     output      logic [KEY_W-1:0]           drop_key,
     output      logic [SLOTS-1:0]           sts_near,            // a row chosen now would not wait for its slot's accumulator
     output      logic [SLOTS-1:0]           sts_blocked,         // a row may not yet be given in this slot
     output      logic                       sts_idle,            // no beat is on its way (says nothing of the input)
+    input  wire logic                       inject,              // see embnic_ram_parity
+    input  wire logic [2:0]                 inject_place,
+    output      logic                       evt_parity,          // a beat of the data RAM was wrong
+    output      logic                       evt_injected,
     output      logic                       evt_exec_beat,       // a beat was issued
     output      logic                       evt_exec_hold        // an operation was there but had to wait
 );
@@ -211,19 +216,24 @@ module embnic_cache_exec
     logic [KEY_W-1:0]   e1_key_q;
     logic [BEAT_W-1:0]  e1_init_q;     // the vector's first beat in the init RAM
     logic [DATA_W:0]    e3_ram;
+    logic               e3_ram_bad;
     logic               e3_write;
     logic [RADDR_W-1:0] e3_addr;
 
     // The write of a fill lies two stages behind the read of a hit. An older read of the line is
     // past before; a later one is let go only after filled_valid, and then three cycles behind.
-    embnic_ram_1r1w #(.WIDTH(DATA_W + 1), .DEPTH(DEPTH), .STYLE(RAM_STYLE), .OUT_REG(1'b1)) u_data_ram (
-        .clk,
+    embnic_ram_parity #(
+        .WIDTH(DATA_W + 1), .DEPTH(DEPTH), .STYLE(RAM_STYLE), .OUT_REG(1'b1), .ECC(ECC)
+    ) u_data_ram (
+        .clk, .rst,
         .wr_en  (e3_write),
         .wr_addr(e3_addr),
         .wr_data(fetch_rd_data),
         .rd_en  (e1_hit_q),
         .rd_addr(e1_addr_q),
-        .rd_data(e3_ram)
+        .rd_data(e3_ram),
+        .rd_bad (e3_ram_bad),
+        .inject, .inject_place, .evt_injected
     );
 
     assign fetch_rd_en    = e1_miss_q;
@@ -255,7 +265,7 @@ module embnic_cache_exec
     always_comb begin
         e3_word = '0;                                  // a flush has no data
         if (e3_miss) e3_word = fetch_rd_data;
-        if (e3_hit) e3_word = e3_ram;
+        if (e3_hit) e3_word = {e3_ram[DATA_W] || e3_ram_bad, e3_ram[DATA_W-1:0]};
         if (e3_load) e3_word = {1'b0, init_rd_data};
     end
 
@@ -318,6 +328,7 @@ module embnic_cache_exec
             silent_err_valid <= 1'b0;
             err_valid_q   <= 1'b0;
             drop_valid_q  <= 1'b0;
+            evt_parity    <= 1'b0;
             started_valid <= 1'b0;
             ended_valid   <= 1'b0;
             filled_valid  <= 1'b0;
@@ -342,7 +353,8 @@ module embnic_cache_exec
             beat_valid_q  <= e3_valid && !e3_silent;
             err_valid_q   <= e3_valid && e3_word[DATA_W] && !e3_silent;
             silent_err_valid <= e3_valid && e3_word[DATA_W] && e3_silent;
-            drop_valid_q  <= e3_write && fetch_rd_data[DATA_W];
+            drop_valid_q  <= (e3_write && fetch_rd_data[DATA_W]) || (e3_hit && e3_ram_bad);
+            evt_parity    <= e3_hit && e3_ram_bad;
             started_valid <= fire && op_start && !is_bare && !fetch_q;
             ended_valid   <= fire && op_end;
             filled_valid  <= fire && op_end && head.fill;

@@ -15,6 +15,8 @@
 // Filter      with cfg_admission a lookup replaces a line only if its key was looked up more often
 //             lately (`estimate`) than the line had been at its own last lookup; else it gets no way
 //             (result_refused), and the line's number goes down by one.
+// Errors      a tag, or the state of a set, that is not as it was written (ECC) is no tag: the way is
+//             empty and held no more, or all ways of the set are.
 // Order       as looked up; each lookup sees the effect of all before it, also in the very next
 //             cycle.
 // Latency     3 cycles from lookup_valid to result_valid.
@@ -30,7 +32,8 @@ module embnic_cache_tags
     import embnic_cache_pkg::*;
 #(
     parameter int unsigned WAYS = 4,   // 1, 2, 4 or 8
-    parameter int unsigned SETS = 1024 // power of two, >= 2
+    parameter int unsigned SETS = 1024,// power of two, >= 2
+    parameter bit          ECC  = 1'b0 // parity of tags and state
 ) (
     input  wire logic              clk,
     input  wire logic              rst,
@@ -47,6 +50,10 @@ module embnic_cache_tags
     output      logic              result_pinned,    // a hit on a pinned line
     output      logic              result_held,      // TAG_LOCK, TAG_PIN: granted
     output      logic [LINE_W-1:0] result_line,      // set * WAYS + way; meaningful when hit or kept
+    input  wire logic [1:0]        inject,           // see embnic_ram_parity: tags of way 0; state
+    input  wire logic [2:0]        inject_place,
+    output      logic              evt_parity,       // a lookup met a wrong tag or state
+    output      logic              evt_injected,
     input  wire logic [WAYS_W-1:0] cfg_cached_ways,  // of each set that holds must leave
     input  wire logic              cfg_admission,    // ask the filter
     input  wire logic              cfg_clear,        // pulse, only when sts_idle: drop all lines, pinned ones, too
@@ -118,6 +125,9 @@ module embnic_cache_tags
     logic [IDX_W-1:0]           s0_idx;
     logic [WAYS-1:0][TAG_W-1:0] ram_tag;
     logic [$bits(state_t)-1:0]  ram_state;
+    logic [WAYS-1:0]            ram_bad;      // of each tag
+    logic                       ram_state_bad;
+    logic [WAYS:0]              injected;
 
     assign s0_idx = hash(lookup_key);
 
@@ -135,6 +145,7 @@ module embnic_cache_tags
     logic [IDX_W-1:0] s2_idx_q;
     logic [TAG_W-1:0] s2_tag_q;
     logic [WAYS-1:0]  s2_same_q;         // way w holds this tag
+    logic [WAYS-1:0]  s2_bad_q;          // the tag of way w is wrong
     state_t           s2_state_q;
     logic             s2_after_set_q;    // the lookup one cycle ahead has the same set
     logic             s2_after_tag_q;    // and the same tag
@@ -148,7 +159,7 @@ module embnic_cache_tags
     logic [WAY_W-1:0] s3_way_q;
 
     logic             s1_on_s3, s1_on_s4;
-    logic [WAYS-1:0]  s1_same;
+    logic [WAYS-1:0]  s1_same, s1_bad;
     state_t           s1_state;
 
     assign s1_on_s3 = s3_valid_q && s3_idx_q == s1_idx_q;
@@ -159,8 +170,9 @@ module embnic_cache_tags
             s1_same[w] = ram_tag[w] == s1_tag_q;
             if (s1_on_s4 && s4_write_q[w]) s1_same[w] = s4_tag_q == s1_tag_q;
             if (s1_on_s3 && s3_write_q[w]) s1_same[w] = s3_tag_q == s1_tag_q;
+            s1_bad[w] = ram_bad[w] && !(s1_on_s4 && s4_write_q[w]) && !(s1_on_s3 && s3_write_q[w]);
         end
-        s1_state = state_t'(ram_state);
+        s1_state = ram_state_bad ? '0 : state_t'(ram_state);
         if (s1_on_s4) s1_state = s4_state_q;
         if (s1_on_s3) s1_state = s3_state_q;
     end
@@ -182,6 +194,13 @@ module embnic_cache_tags
 
     always_comb begin
         s2_state = s2_after_set_q ? s3_state_q : s2_state_q;
+        for (int unsigned w = 0; w < WAYS; w++) begin
+            if (s2_bad_q[w] && !(s2_after_set_q && s3_write_q[w])) begin
+                s2_state.valid[w]  = 1'b0;
+                s2_state.pinned[w] = 1'b0;
+                s2_state.locked[w] = 1'b0;
+            end
+        end
         s2_used  = s2_state.valid | s2_state.pinned;
         s2_held  = s2_state.pinned | s2_state.locked;
         s2_open  = '0;
@@ -252,26 +271,36 @@ module embnic_cache_tags
     logic [IDX_W-1:0] clear_idx_q;
 
     for (genvar w = 0; w < WAYS; w++) begin : gen_way
-        embnic_ram_1r1w #(.WIDTH(TAG_W), .DEPTH(SETS), .STYLE(2)) u_tag_ram (
-            .clk,
+        embnic_ram_parity #(.WIDTH(TAG_W), .DEPTH(SETS), .STYLE(2), .WORD(TAG_W), .ECC(ECC)) u_tag_ram (
+            .clk, .rst,
             .wr_en  (s3_write_q[w]),
             .wr_addr(s3_idx_q),
             .wr_data(s3_tag_q),
             .rd_en  (lookup_valid),
             .rd_addr(s0_idx),
-            .rd_data(ram_tag[w])
+            .rd_data(ram_tag[w]),
+            .rd_bad (ram_bad[w]),
+            .inject (inject[0] && w == 0),
+            .inject_place,
+            .evt_injected(injected[w])
         );
     end
 
-    embnic_ram_1r1w #(.WIDTH($bits(state_t)), .DEPTH(SETS), .STYLE(2)) u_state_ram (
-        .clk,
+    embnic_ram_parity #(.WIDTH($bits(state_t)), .DEPTH(SETS), .STYLE(2), .ECC(ECC)) u_state_ram (
+        .clk, .rst,
         .wr_en  (s3_valid_q || clearing_q),
         .wr_addr(clearing_q ? clear_idx_q : s3_idx_q),
         .wr_data(clearing_q ? '0 : s3_state_q),
         .rd_en  (lookup_valid),
         .rd_addr(s0_idx),
-        .rd_data(ram_state)
+        .rd_data(ram_state),
+        .rd_bad (ram_state_bad),
+        .inject (inject[1]),
+        .inject_place,
+        .evt_injected(injected[WAYS])
     );
+
+    assign evt_injected = injected != '0;
 
     always_ff @(posedge clk) begin
         s1_cmd_q <= lookup_cmd;
@@ -282,6 +311,7 @@ module embnic_cache_tags
         s2_idx_q       <= s1_idx_q;
         s2_tag_q       <= s1_tag_q;
         s2_same_q      <= s1_same;
+        s2_bad_q       <= s1_bad;
         s2_state_q     <= s1_state;
         s2_after_set_q <= s2_valid_q && s2_idx_q == s1_idx_q;
         s2_after_tag_q <= s2_tag_q == s1_tag_q;
@@ -309,6 +339,7 @@ module embnic_cache_tags
             s3_valid_q  <= 1'b0;
             s4_valid_q  <= 1'b0;
             s3_write_q  <= '0;
+            evt_parity  <= 1'b0;
             clearing_q  <= 1'b1;
             clear_idx_q <= '0;
         end else begin
@@ -317,6 +348,7 @@ module embnic_cache_tags
             s3_valid_q <= s2_valid_q;
             s4_valid_q <= s3_valid_q;
             s3_write_q <= s2_write;
+            evt_parity <= s1_valid_q && ((s1_bad & (s1_state.valid | s1_state.pinned)) != '0 || (ram_state_bad && !s1_on_s3 && !s1_on_s4));
             if (cfg_clear) begin
                 clearing_q  <= 1'b1;
                 clear_idx_q <= '0;

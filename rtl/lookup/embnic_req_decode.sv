@@ -13,7 +13,7 @@
 //                during the walk over the current one. Partials are copied at a beat per cycle.
 // Errors         a frame that contradicts itself is answered ERROR: at once when the header shows
 //                it, else with close_status after the bags before the contradiction were
-//                dispatched.
+//                dispatched. So with MEMORY_ERROR a frame of which a key store beat is wrong.
 // Quiesce        with cfg_quiesce a request that would be executed is answered BUSY instead; PING
 //                and requests with a fault in the header are answered as ever. cfg_hold lets no
 //                request begin that would be executed, and with it every frame behind such a one
@@ -45,6 +45,7 @@ module embnic_req_decode
     output      logic                            ks_rd_en,            // key store, latency 2
     output      logic [KS_W-1:0]                 ks_rd_addr,
     input  wire logic [DATA_W-1:0]               ks_rd_data,
+    input  wire logic                            ks_rd_bad,           // the beat is not as it was written
     output      logic                            alloc_valid,         // a reply is to be allocated
     input  wire logic                            alloc_ready,         // there is room for it
     output      logic [$bits(reply_t)-1:0]       alloc_info,          // reply_t
@@ -391,7 +392,9 @@ module embnic_req_decode
     assign init_wr_data = ks_rd_data;
 
     // Of a beat of keys the walker needs the last bits only.
+    // With them goes whether the beat, or one of the frame read before its keys, was wrong.
     logic [WORDS-1:0] read_lasts, lasts;
+    logic             read_bad_q, take_q, take_q2, lasts_bad;
     logic             lasts_ready, lasts_valid;
     logic [$clog2(AHEAD+4)-1:0] lasts_count;
 
@@ -399,12 +402,18 @@ module embnic_req_decode
         for (int unsigned i = 0; i < WORDS; i++) read_lasts[i] = ks_rd_data[64*i+63];
     end
 
-    embnic_fifo #(.WIDTH(WORDS), .DEPTH(AHEAD), .STYLE(1)) u_lasts (
+    always_ff @(posedge clk) begin
+        take_q     <= take;
+        take_q2    <= take_q;  // the last beat of the frame before came
+        read_bad_q <= (read_bad_q && !take_q2) || ((tag_q2 == TAG_COUNT || tag_q2 == TAG_COPY) && ks_rd_bad);
+    end
+
+    embnic_fifo #(.WIDTH(WORDS + 1), .DEPTH(AHEAD), .STYLE(1)) u_lasts (
         .clk, .rst,
-        .s_axis_tdata (read_lasts),
+        .s_axis_tdata ({ks_rd_bad || read_bad_q, read_lasts}),
         .s_axis_tvalid(tag_q2 == TAG_KEYS),
         .s_axis_tready(lasts_ready),
-        .m_axis_tdata (lasts),
+        .m_axis_tdata ({lasts_bad, lasts}),
         .m_axis_tvalid(lasts_valid),
         .m_axis_tready(lasts_pop),
         .sts_count    (lasts_count)
@@ -490,6 +499,7 @@ module embnic_req_decode
     logic [LEFT_W-1:0]  walk_base_q;         // words of the bag before this beat; negative: it begins in it
     logic [HERE_W-1:0]  walk_start_q;        // word address of the current bag
     logic               walk_bad_q;          // a bag too many was found: the rest is skipped
+    logic               walk_wrong_q;        // a beat of the frame was wrong
 
     // Nothing here counts words: within a beat a mask moves, so that a beat with the end of a bag is recognised and
     // taken from the queue within few levels of logic.
@@ -600,6 +610,7 @@ module embnic_req_decode
             walk_base_q        <= '0;
             walk_start_q       <= {keys_addr, WORD_AW'(0)};
             walk_bad_q         <= 1'b0;
+            walk_wrong_q       <= 1'b0;
         end else if (walk_step) begin
             if (found) walk_start_q <= start_after;
             if (lasts_pop) begin
@@ -623,6 +634,7 @@ module embnic_req_decode
             end
             if (walk_emit) walk_rsp_q <= walk_rsp_q + RSP_AW'(walk_vec_beats_q);
             if (walk_over) walk_bad_q <= 1'b1;
+            if (lasts_bad) walk_wrong_q <= 1'b1;
         end
         close_ctx    <= walk_ctx_q;
         close_bags   <= walk_count_after;
@@ -630,6 +642,7 @@ module embnic_req_decode
         if (walk_bad_q || walk_over || !found || !(walk_emit ? walk_one_q : walk_full_q)) begin
             close_status <= STATUS_BAD_REQUEST;
         end
+        if (walk_wrong_q || lasts_bad) close_status <= STATUS_MEMORY_ERROR;
         if (rst) begin
             walk_active_q <= 1'b0;
             close_valid   <= 1'b0;

@@ -24,7 +24,7 @@
 // Throughput     one operation per cycle and one beat per cycle, also over operations of one beat.
 //                Up to FETCHES lines outstanding; further misses wait before AR and hold up no hit.
 // Distance       see embnic_cache_exec: rows of one slot keep ACC_LOOP_CYCLES on the accumulator.
-// Errors         a read that memory answers with an error gives zeros and MEMORY_ERROR for its
+// Errors         a read that memory answers with an error, or not in time, gives zeros and MEMORY_ERROR for its
 //                request, and so does every hit on that line until it is dropped, at once after its
 //                consumption; the next lookup then fetches again.
 // Flush          on cfg_flush the sets are cleared one per cycle, after reset also the counts and the
@@ -49,7 +49,9 @@ module embnic_row_cache
     parameter int unsigned SLOTS      = 32,   // open bags; power of two, 2 .. 64
     parameter int unsigned INIT_BEATS = 512,  // of the init RAM, a power of two
     parameter int unsigned RAM_STYLE  = 3,    // of the data RAM, see embnic_ram_1r1w
-    localparam int unsigned ID_W = $clog2(OPQ_DEPTH)
+    parameter bit          ECC        = 1'b0, // parity of data RAM, fetch buffer, tags and their state
+    localparam int unsigned PL_W = $clog2(OPQ_DEPTH),
+    localparam int unsigned ID_W = $clog2(FETCHES) + 1
 ) (
     input  wire logic                     clk,
     input  wire logic                     rst,
@@ -58,7 +60,7 @@ module embnic_row_cache
     output      logic                     s_axis_op_tready,
     output      logic                     op_credit_valid,   // pulse: an operation of this slot left its place
     output      logic [SLOT_W-1:0]        op_credit_slot,
-    output      logic [ID_W-1:0]          m_axi_arid,        // place of the operation
+    output      logic [ID_W-1:0]          m_axi_arid,        // see embnic_row_fetch
     output      logic [ADDR_W-1:0]        m_axi_araddr,
     output      logic [7:0]               m_axi_arlen,
     output      logic [2:0]               m_axi_arsize,
@@ -88,6 +90,8 @@ module embnic_row_cache
     output      logic                     pf_err_valid,      // pulse: a beat of a prefetch has an error
     input  wire logic [WAYS_W-1:0]        cfg_cached_ways,   // of each set that held rows leave, at least; quasi-static
     input  wire logic                     cfg_admission,     // ask the admission filter; quasi-static
+    input  wire logic                     epoch_on,          // see embnic_epoch
+    input  wire logic [EPOCH_W-1:0]       epoch,
     input  wire logic                     cfg_flush,         // pulse: drop all lines, held ones, too
     output      logic                     sts_flush_busy,
     output      logic                     sts_idle,          // no operation inside; holds until one is accepted
@@ -101,7 +105,15 @@ module embnic_row_cache
     output      logic                     evt_no_way,        // and not kept: all ways are held
     output      logic                     evt_refused,       // and not kept: the filter refused it
     output      logic                     evt_evict,         // a valid line was replaced
+    input  wire logic [3:0]               inject,            // see embnic_ram_parity: data RAM, fetch buffer, tags, state
+    input  wire logic [2:0]               inject_place,
+    output      logic [ID_W:0]            sts_quarantine,    // IDs of reads that memory owes beats beyond their time
     output      logic                     evt_fetch_beat,    // a beat arrived from memory
+    output      logic                     evt_timeout,       // a line was given up: memory did not answer in time
+    output      logic                     evt_late,          // the answer to one of these came
+    output      logic [1:0]               evt_parity_row,    // wrong beats: of the data RAM, of the fetch buffer
+    output      logic                     evt_parity_tag,    // a wrong tag or state
+    output      logic [2:0]               evt_injected,      // what was injected is stored
     output      logic                     evt_exec_beat,     // exactly one of these four per cycle outside reset: a beat was
     output      logic                     evt_exec_empty,    // issued; there was none to issue (or it was on its way);
     output      logic                     evt_exec_fetch,    // all there were wait for memory or an older one of their line;
@@ -190,12 +202,16 @@ module embnic_row_cache
     assign lookup_cmd   = drop_valid ? TAG_DROP : tag_cmd(op_in.kind);
     assign lookup_key   = drop_valid ? drop_key : {op_in.tbl, op_in.row, op_in.seg};
 
-    embnic_cache_tags #(.WAYS(WAYS), .SETS(SETS)) u_tags (
+    embnic_cache_tags #(.WAYS(WAYS), .SETS(SETS), .ECC(ECC)) u_tags (
         .clk, .rst,
         .lookup_valid, .lookup_key, .lookup_cmd, .estimate,
         .result_valid, .result_hit, .result_evict, .result_kept, .result_no_way, .result_refused, .result_pinned,
         .result_held, .result_line,
         .cfg_cached_ways, .cfg_admission,
+        .inject      (inject[3:2]),
+        .inject_place,
+        .evt_parity  (evt_parity_tag),
+        .evt_injected(evt_injected[2]),
         .cfg_clear   (clear),
         .sts_clearing(tags_clearing),
         .sts_idle    (tags_idle)
@@ -233,7 +249,7 @@ module embnic_row_cache
 
     logic            row_valid, pf_line_valid, line_hit, line_miss, line_fetch;
     lookup_t         looked_up, passed;
-    logic [ID_W-1:0] place, line_place, fetch_rd_place;
+    logic [PL_W-1:0] place, line_place, fetch_rd_place;
     logic            line_valid, fetch_rd_en;
     logic [LB_W-1:0] fetch_rd_beat;
     logic [DATA_W:0] fetch_rd_data;
@@ -304,7 +320,7 @@ module embnic_row_cache
     );
 
     logic              fetch_valid_q;
-    logic [ID_W-1:0]   fetch_place_q;
+    logic [PL_W-1:0]   fetch_place_q;
     logic [ADDR_W-1:0] fetch_addr_q;
     logic [BEAT_W-1:0] fetch_beats_q;
 
@@ -316,7 +332,7 @@ module embnic_row_cache
     end
 
     embnic_row_fetch #(
-        .DATA_W(DATA_W), .LINE_BYTES(LINE_BYTES), .FETCHES(FETCHES), .PLACES(OPQ_DEPTH), .MAX_BURST(MAX_BURST)
+        .DATA_W(DATA_W), .LINE_BYTES(LINE_BYTES), .FETCHES(FETCHES), .PLACES(OPQ_DEPTH), .MAX_BURST(MAX_BURST), .ECC(ECC)
     ) u_fetch (
         .clk, .rst,
         .req_valid   (fetch_valid_q),
@@ -330,8 +346,13 @@ module embnic_row_cache
         .rd_place    (fetch_rd_place),
         .rd_beat     (fetch_rd_beat),
         .rd_data     (fetch_rd_data),
+        .epoch_on, .epoch,
+        .inject      (inject[1]),
+        .inject_place,
         .sts_clearing(fetch_clearing),
-        .evt_fetch_beat
+        .sts_quarantine, .evt_fetch_beat, .evt_timeout, .evt_late,
+        .evt_parity  (evt_parity_row[1]),
+        .evt_injected(evt_injected[1])
     );
 
     // Consume
@@ -340,7 +361,7 @@ module embnic_row_cache
 
     embnic_cache_exec #(
         .DATA_W(DATA_W), .LINE_BEATS(LINE_BEATS), .LINES(WAYS * SETS), .SLOTS(SLOTS), .PLACES(OPQ_DEPTH),
-        .INIT_BEATS(INIT_BEATS), .RAM_STYLE(RAM_STYLE)
+        .INIT_BEATS(INIT_BEATS), .RAM_STYLE(RAM_STYLE), .ECC(ECC)
     ) u_exec (
         .clk, .rst,
         .s_axis_lookup_tdata (passed),
@@ -354,6 +375,10 @@ module embnic_row_cache
         .err_valid, .err_ctx, .err_status,
         .silent_err_valid    (pf_err_valid),
         .drop_valid, .drop_key,
+        .inject              (inject[0]),
+        .inject_place,
+        .evt_parity          (evt_parity_row[0]),
+        .evt_injected        (evt_injected[0]),
         .sts_near            (slot_near),
         .sts_blocked         (slot_blocked),
         .sts_idle            (exec_idle),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads lines from card memory, many at a time, into a buffer of one line a place.
 //
-// Each request names the place that its line goes to; the place is the AXI ID. A request is one
-// AXI4 burst or more with that ID: none leaves an aligned window of min(MAX_BURST beats, 4 KB).
-// Answers of different IDs may come in any order and interleaved beat by beat. At most FETCHES
-// lines are outstanding; further requests wait in a queue as deep as there are places.
+// Each request names the place that its line goes to. It is one AXI4 burst or more with an ID of
+// its own: none leaves an aligned window of min(MAX_BURST beats, 4 KB). Answers of different IDs may
+// come in any order and interleaved beat by beat. At most FETCHES lines are waited for; further
+// requests wait in a queue as deep as there are places.
 //
 // Order          requests go to memory as given; lines are told complete as they are.
 // Back-pressure  none on requests: a place is asked for again only after its line was used.
@@ -12,28 +12,37 @@
 //                line_valid, 2 cycles from rd_en to rd_data.
 // Throughput     one beat per cycle, one request per cycle.
 // Errors         RRESP other than OKAY: the beat is kept with its error bit set (its data mean
-//                nothing).
-// Reset          clears the counts of beats, PLACES cycles (sts_clearing); a reset while reads are
-//                outstanding needs a reset of the memory, too.
+//                nothing). So is a beat that is not as it was written (ECC).
+// Timeout        a line asked for two epochs ago (embnic_epoch) and not complete is told complete, and
+//                all its beats read as errors. Its ID is in quarantine: beats that still come are
+//                counted and thrown away, and the ID is used again only after the last of them. There
+//                are twice as many IDs as FETCHES. When all of them are in quarantine, or memory takes
+//                no address, for two epochs, what waits is given up without being asked for, and
+//                so is what comes, until there is an ID or an address is taken.
+// Reset          clears the counts of beats, IDS cycles (sts_clearing); a reset while reads are
+//                outstanding needs a reset of the memory, too, or a gate before it.
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_row_fetch
     import embnic_pkg::ADDR_W;
     import embnic_pkg::BEAT_W;
+    import embnic_pkg::EPOCH_W;
 #(
     parameter int unsigned DATA_W     = 512, // bits of a beat: 128 or 512
     parameter int unsigned LINE_BYTES = 256, // longest request; power of two, 64 .. 4096
-    parameter int unsigned FETCHES    = 128, // lines outstanding, >= 1
+    parameter int unsigned FETCHES    = 128, // lines waited for at memory, >= 1
     parameter int unsigned PLACES     = 512, // lines of the buffer; power of two, >= 2
     parameter int unsigned MAX_BURST  = 256, // beats of a burst; power of two, 1 .. 256 (AXI3: 16)
-    localparam int unsigned ID_W       = $clog2(PLACES),
+    parameter bit          ECC        = 1'b0, // parity of the buffer
+    localparam int unsigned PLACE_W    = $clog2(PLACES),
+    localparam int unsigned ID_W       = $clog2(FETCHES) + 1,
     localparam int unsigned LINE_BEATS = LINE_BYTES / (DATA_W / 8),
     localparam int unsigned LB_W       = (LINE_BEATS == 1) ? 1 : $clog2(LINE_BEATS)  // beat within a line
 ) (
     input  wire logic              clk,
     input  wire logic              rst,
     input  wire logic              req_valid,
-    input  wire logic [ID_W-1:0]   req_place,
+    input  wire logic [PLACE_W-1:0] req_place,
     input  wire logic [ADDR_W-1:0] req_addr,            // a multiple of 64
     input  wire logic [BEAT_W-1:0] req_beats_m1,        // beats less one: 0 .. LINE_BEATS - 1
     output      logic [ID_W-1:0]   m_axi_arid,
@@ -50,13 +59,22 @@ module embnic_row_fetch
     input  wire logic              m_axi_rvalid,
     output      logic              m_axi_rready,        // constant 1: every beat asked for has its place
     output      logic              line_valid,          // pulse: all beats of a request are in the buffer
-    output      logic [ID_W-1:0]   line_place,
+    output      logic [PLACE_W-1:0] line_place,
     input  wire logic              rd_en,               // read a beat of the buffer
-    input  wire logic [ID_W-1:0]   rd_place,
+    input  wire logic [PLACE_W-1:0] rd_place,
     input  wire logic [LB_W-1:0]   rd_beat,
     output      logic [DATA_W:0]   rd_data,             // {error, data}
+    input  wire logic              epoch_on,            // see embnic_epoch
+    input  wire logic [EPOCH_W-1:0] epoch,
+    input  wire logic              inject,              // see embnic_ram_parity
+    input  wire logic [2:0]        inject_place,
     output      logic              sts_clearing,
-    output      logic              evt_fetch_beat       // a beat arrived
+    output      logic [ID_W:0]     sts_quarantine,      // IDs that memory owes beats beyond their time
+    output      logic              evt_fetch_beat,      // a beat arrived
+    output      logic              evt_timeout,         // a line was given up
+    output      logic              evt_late,            // the last beat of a line that was given up came
+    output      logic              evt_parity,          // a beat read was wrong
+    output      logic              evt_injected
 );
     if (DATA_W != 128 && DATA_W != 512) begin : gen_bad_data_w
         $fatal(1, "DATA_W must be 128 or 512");
@@ -80,43 +98,66 @@ module embnic_row_fetch
     localparam int unsigned WIN_W   = $clog2(WINDOW);
     localparam int unsigned BURST   = WINDOW / BYTES;                  // longest burst, beats
     localparam int unsigned LEFT_W  = $clog2(LINE_BEATS + 1);          // beats of a line: 0 .. LINE_BEATS
-    localparam int unsigned OUT_W   = $clog2(FETCHES + 2);           // lines outstanding, and one more for the assertion
+    localparam int unsigned OUT_W   = $clog2(FETCHES + 2);           // lines waited for, and one more for the assertion
+    localparam int unsigned IDS     = 1 << ID_W;
+
+    // Two epochs are too long.
+    function automatic logic old(input logic [EPOCH_W-1:0] stamp, input logic [EPOCH_W-1:0] now);
+        old = EPOCH_W'(now - stamp) >= EPOCH_W'(2);
+    endfunction
 
     // Requests to bursts. The first burst is decided on the way into the queue, the others when the
-    // one before is taken: the AR channel leaves from registers.
+    // one before is taken. A burst on offer that is not taken moves to a register of its own, so that
+    // what waits behind it can be given up.
 
     typedef struct packed {
-        logic [ID_W-1:0]   place;
         logic [ADDR_W-1:0] addr;
         logic [7:0]        len;        // arlen
         logic [LEFT_W-1:0] left;       // beats behind this burst
     } burst_t;
 
+    typedef struct packed {
+        logic [PLACE_W-1:0] place;
+        logic [LB_W-1:0]    beats_m1;
+        burst_t             burst;     // its first
+    } request_t;
+
     // Cuts `beats` that begin at beat `at` of a window. Both are small: one adder deep.
-    function automatic burst_t cut(
-        input logic [ID_W-1:0] place, input logic [ADDR_W-1:0] addr, input logic [8:0] at, input logic [8:0] beats
-    );
+    function automatic burst_t cut(input logic [ADDR_W-1:0] addr, input logic [8:0] at, input logic [8:0] beats);
         logic [9:0] room;
         room      = 10'(BURST) - 10'(at);
-        cut.place = place;
         cut.addr  = addr;
         cut.len   = (10'(beats) > room) ? 8'(room - 10'd1) : 8'(beats - 9'd1);
         cut.left  = (10'(beats) > room) ? LEFT_W'(10'(beats) - room) : '0;
     endfunction
 
-    burst_t              req, head, burst, next, later_q;
-    logic                later_valid_q;  // later_q is the burst to go: the head of the queue is under way
-    logic                req_ready, head_valid, head_ready;
+    request_t            req, head;
+    burst_t              burst, next, hold_q;
+    logic                hold_valid_q;   // hold_q is the burst on offer
+    logic [ID_W-1:0]     id, hold_id_q, free_id;
+    logic                req_ready, head_valid, head_ready, free_valid;
     logic [8:0]          req_at;
+    logic                take;           // the head of the queue goes to memory: it gets an ID
     logic                ar_take;
-    logic [OUT_W-1:0]    out_q, out_d;   // lines on the AR channel or not yet complete
+    logic                clearing_q;
+    logic                progress;       // memory took an address, or can be offered one
+    logic [EPOCH_W-1:0]  progress_stamp_q;
+    logic                stuck_q;        // not for two epochs
+    logic                head_old, head_expire;
+    logic [OUT_W-1:0]    out_q, out_d;   // lines with an ID that are not told complete
     logic                room_q;
-    logic                r1_valid_q, r1_complete;  // a beat arrived; it is its line's last
+    logic                r1_valid_q, r1_alive_q, r1_complete;  // a beat arrived; its line is waited for; it is its last
+    logic                scan_old, scan_kill;                  // a line with an ID is too old; it is given up
+    logic                pending_q;      // something is to be given up: no new line, so that its turn comes
 
     assign req_at = (BURST == 1) ? 9'd0 : 9'(req_addr[WIN_W-1:0] >> SIZE);
-    assign req    = cut(req_place, req_addr, req_at, 9'(req_beats_m1) + 9'd1);
+    assign req    = '{
+        place:    req_place,
+        beats_m1: LB_W'(req_beats_m1),
+        burst:    cut(req_addr, req_at, 9'(req_beats_m1) + 9'd1)
+    };
 
-    embnic_cache_queue #(.WIDTH($bits(burst_t)), .DEPTH(PLACES), .STYLE(0)) u_requests (
+    embnic_cache_queue #(.WIDTH($bits(request_t)), .DEPTH(PLACES), .STYLE(0)) u_requests (
         .clk, .rst,
         .s_axis_tdata (req),
         .s_axis_tvalid(req_valid),
@@ -126,59 +167,145 @@ module embnic_row_fetch
         .m_axis_tready(head_ready)
     );
 
-    assign burst         = later_valid_q ? later_q : head;
-    assign next          = cut(burst.place, {burst.addr[ADDR_W-1:WIN_W] + 1'b1, WIN_W'(0)}, 9'd0, 9'(burst.left));
+    assign progress      = ar_take || (!hold_valid_q && free_valid) || clearing_q;
+    assign head_old      = head_valid && stuck_q;
+    assign head_expire   = head_old && !(r1_valid_q && r1_complete) && !scan_old;
+    assign take          = head_valid && !hold_valid_q && room_q && free_valid && !pending_q && !head_old;
+    assign head_ready    = take || head_expire;
+    assign burst         = hold_valid_q ? hold_q : head.burst;
+    assign id            = hold_valid_q ? hold_id_q : free_id;
+    assign next          = cut({burst.addr[ADDR_W-1:WIN_W] + 1'b1, WIN_W'(0)}, 9'd0, 9'(burst.left));
     assign ar_take       = m_axi_arvalid && m_axi_arready;
-    assign head_ready    = ar_take && burst.left == '0;
-    assign m_axi_arid    = burst.place;
+    assign m_axi_arid    = id;
     assign m_axi_araddr  = burst.addr;
     assign m_axi_arlen   = burst.len;
     assign m_axi_arsize  = 3'(SIZE);
     assign m_axi_arburst = 2'b01;
-    assign m_axi_arvalid = head_valid && (later_valid_q || room_q);
-    assign out_d         = out_q + OUT_W'(ar_take && !later_valid_q) - OUT_W'(r1_valid_q && r1_complete);
+    assign m_axi_arvalid = hold_valid_q || take;
+    assign out_d         = out_q + OUT_W'(take) - OUT_W'((r1_valid_q && r1_complete && r1_alive_q) || scan_kill);
 
     always_ff @(posedge clk) begin
-        if (ar_take) later_q <= next;
+        hold_q    <= ar_take ? next : burst;
+        hold_id_q <= id;
+        if (progress) progress_stamp_q <= epoch;
         if (rst) begin
-            later_valid_q <= 1'b0;
-            out_q         <= '0;
-            room_q        <= 1'b1;
+            stuck_q      <= 1'b0;
+            hold_valid_q <= 1'b0;
+            out_q        <= '0;
+            room_q       <= 1'b1;
+            pending_q    <= 1'b0;
         end else begin
-            if (ar_take) later_valid_q <= burst.left != '0;
-            out_q  <= out_d;
-            room_q <= out_d < OUT_W'(FETCHES);
+            stuck_q      <= epoch_on && !progress && (stuck_q || old(progress_stamp_q, epoch));
+            hold_valid_q <= m_axi_arvalid && !(m_axi_arready && burst.left == '0);
+            out_q        <= out_d;
+            room_q       <= out_d < OUT_W'(FETCHES);
+            pending_q    <= head_old || scan_old;
         end
     end
 
-    // Beats in: R0 the register behind the channel, R1 the count of beats that came for this place,
-    // R2 told. The counts go round to zero with a line's last beat; a reset clears them.
+    // IDs. Free ones lie in a queue, which a reset fills; an ID that is taken is alive until its line
+    // is told complete. One that is neither free nor alive is in quarantine.
 
-    logic              clearing_q;
-    logic [ID_W-1:0]   clear_place_q;
-    logic              r0_valid_q, r0_last_q, r0_error_q, r1_last_q, r1_error_q;
-    logic [ID_W-1:0]   r0_place_q, r1_place_q;
-    logic [DATA_W-1:0] r0_data_q, r1_data_q;
-    logic [LB_W-1:0]   r1_ram_count, r1_count, r1_asked_m1, r1_next, r2_next_q;
-    logic              r1_again_q;       // the beat one cycle ahead is of the same place
+    logic [ID_W-1:0]  clear_id_q;
+    logic [IDS-1:0]   alive_q;
+    logic [ID_W-1:0]  r0_id_q, r1_id_q;
+    logic             free_ready;
+    logic [$clog2(IDS+4)-1:0] free_count;
 
-    embnic_ram_1r1w #(.WIDTH(LB_W), .DEPTH(PLACES), .STYLE(1)) u_asked (
-        .clk,
-        .wr_en  (req_valid),
-        .wr_addr(req_place),
-        .wr_data(LB_W'(req_beats_m1)),
-        .rd_en  (1'b1),
-        .rd_addr(r0_place_q),
-        .rd_data(r1_asked_m1)
+    embnic_fifo #(.WIDTH(ID_W), .DEPTH(IDS), .STYLE(1)) u_free (
+        .clk, .rst,
+        .s_axis_tdata (clearing_q ? clear_id_q : r1_id_q),
+        .s_axis_tvalid(clearing_q || (r1_valid_q && r1_complete)),
+        .s_axis_tready(free_ready),
+        .m_axis_tdata (free_id),
+        .m_axis_tvalid(free_valid),
+        .m_axis_tready(take),
+        .sts_count    (free_count)
     );
 
-    embnic_ram_1r1w #(.WIDTH(LB_W), .DEPTH(PLACES), .STYLE(1)) u_counts (
+    // The IDs are looked at one after the other for one that is too old.
+    logic [ID_W-1:0]    scan_q, scan_id_q;
+    logic [EPOCH_W-1:0] scan_stamp;
+    logic [PLACE_W-1:0] scan_place;
+    logic               scan_stay;
+
+    embnic_ram_1r1w #(.WIDTH(EPOCH_W + PLACE_W), .DEPTH(IDS), .STYLE(1)) u_stamps (
+        .clk,
+        .wr_en  (take),
+        .wr_addr(free_id),
+        .wr_data({epoch, head.place}),
+        .rd_en  (!scan_stay),
+        .rd_addr(scan_q),
+        .rd_data({scan_stamp, scan_place})
+    );
+
+    // The stamp lies a cycle behind: an ID taken just now shows its old stamp, but is not yet alive. One
+    // that was alive is so until its line is complete.
+    logic scan_alive_q;
+
+    assign scan_old  = epoch_on && scan_alive_q && old(scan_stamp, epoch);
+    assign scan_kill = scan_old && !(r1_valid_q && r1_complete);
+    assign scan_stay = scan_old && !scan_kill;
+
+    always_ff @(posedge clk) begin
+        if (!scan_stay) scan_id_q <= scan_q;
+        if (rst) begin
+            alive_q      <= '0;
+            scan_q       <= '0;
+            scan_alive_q <= 1'b0;
+        end else begin
+            if (scan_stay) begin
+                scan_alive_q <= !(r1_valid_q && r1_complete && r1_id_q == scan_id_q);
+            end else begin
+                scan_alive_q <= alive_q[scan_q] && !(r1_valid_q && r1_complete && r1_id_q == scan_q)
+                    && !(scan_kill && scan_id_q == scan_q);
+            end
+            if (!scan_stay) scan_q <= scan_q + 1'b1;
+            if (take) alive_q[free_id] <= 1'b1;
+            if (r1_valid_q && r1_complete) alive_q[r1_id_q] <= 1'b0;
+            if (scan_kill) alive_q[scan_id_q] <= 1'b0;
+        end
+    end
+
+    always_ff @(posedge clk) begin
+        if (rst) begin
+            sts_quarantine <= '0;
+            evt_timeout    <= 1'b0;
+            evt_late       <= 1'b0;
+        end else begin
+            sts_quarantine <= sts_quarantine + (ID_W + 1)'(scan_kill)
+                - (ID_W + 1)'(r1_valid_q && r1_complete && !r1_alive_q);
+            evt_timeout    <= scan_kill || head_expire;
+            evt_late       <= r1_valid_q && r1_complete && !r1_alive_q;
+        end
+    end
+
+    // Beats in: R0 the register behind the channel, R1 the count of beats that came for this ID and
+    // its place, R2 told. The counts go round to zero with a line's last beat; a reset clears them.
+
+    logic               r0_valid_q, r0_last_q, r0_error_q, r1_last_q, r1_error_q;
+    logic [PLACE_W-1:0] r1_place;
+    logic [DATA_W-1:0]  r0_data_q, r1_data_q;
+    logic [LB_W-1:0]    r1_ram_count, r1_count, r1_asked_m1, r1_next, r2_next_q;
+    logic               r1_again_q;       // the beat one cycle ahead is of the same ID
+
+    embnic_ram_1r1w #(.WIDTH(LB_W + PLACE_W), .DEPTH(IDS), .STYLE(1)) u_asked (
+        .clk,
+        .wr_en  (take),
+        .wr_addr(free_id),
+        .wr_data({head.beats_m1, head.place}),
+        .rd_en  (1'b1),
+        .rd_addr(r0_id_q),
+        .rd_data({r1_asked_m1, r1_place})
+    );
+
+    embnic_ram_1r1w #(.WIDTH(LB_W), .DEPTH(IDS), .STYLE(1)) u_counts (
         .clk,
         .wr_en  (clearing_q || r1_valid_q),
-        .wr_addr(clearing_q ? clear_place_q : r1_place_q),
+        .wr_addr(clearing_q ? clear_id_q : r1_id_q),
         .wr_data(clearing_q ? '0 : r1_next),
         .rd_en  (1'b1),
-        .rd_addr(r0_place_q),
+        .rd_addr(r0_id_q),
         .rd_data(r1_ram_count)
     );
 
@@ -186,62 +313,100 @@ module embnic_row_fetch
     assign r1_complete = r1_count == r1_asked_m1;
     assign r1_next     = r1_complete ? '0 : r1_count + 1'b1;
 
-    embnic_ram_1r1w #(.WIDTH(DATA_W + 1), .DEPTH(PLACES * (1 << LB_W)), .STYLE(2), .OUT_REG(1'b1)) u_buffer_ram (
-        .clk,
-        .wr_en  (r1_valid_q),
-        .wr_addr({r1_place_q, r1_count}),
+    logic [DATA_W:0] buffer_data;
+    logic            buffer_bad, rd_q, rd_q2;
+
+    embnic_ram_parity #(
+        .WIDTH(DATA_W + 1), .DEPTH(PLACES * (1 << LB_W)), .STYLE(2), .OUT_REG(1'b1), .ECC(ECC)
+    ) u_buffer_ram (
+        .clk, .rst,
+        .wr_en  (r1_valid_q && r1_alive_q),
+        .wr_addr({r1_place, r1_count}),
         .wr_data({r1_error_q, r1_data_q}),
         .rd_en,
         .rd_addr({rd_place, rd_beat}),
-        .rd_data
+        .rd_data(buffer_data),
+        .rd_bad (buffer_bad),
+        .inject, .inject_place, .evt_injected
     );
 
+    // One line is told complete in a cycle, and with it whether it was given up.
+    logic               tell, tell_failed, rd_failed;
+    logic [PLACE_W-1:0] tell_place;
+
+    assign tell_failed = scan_kill || head_expire;
+    assign tell        = (r1_valid_q && r1_complete && r1_alive_q) || tell_failed;
+    assign tell_place  = scan_kill ? scan_place : head_expire ? head.place : r1_place;
+
+    embnic_ram_1r1w #(.WIDTH(1), .DEPTH(PLACES), .STYLE(1), .OUT_REG(1'b1)) u_failed (
+        .clk,
+        .wr_en  (tell),
+        .wr_addr(tell_place),
+        .wr_data(tell_failed),
+        .rd_en,
+        .rd_addr(rd_place),
+        .rd_data(rd_failed)
+    );
+
+    assign rd_data        = {buffer_data[DATA_W] || buffer_bad || rd_failed, buffer_data[DATA_W-1:0]};
     assign m_axi_rready   = 1'b1;
     assign evt_fetch_beat = r0_valid_q;
     assign sts_clearing   = clearing_q;
 
     always_ff @(posedge clk) begin
         if (m_axi_rvalid) begin
-            r0_place_q <= m_axi_rid;
+            r0_id_q    <= m_axi_rid;
             r0_data_q  <= m_axi_rdata;
             r0_error_q <= m_axi_rresp != 2'b00;
             r0_last_q  <= m_axi_rlast;
         end
         if (r0_valid_q) begin
-            r1_place_q <= r0_place_q;
+            r1_id_q    <= r0_id_q;
             r1_data_q  <= r0_data_q;
             r1_error_q <= r0_error_q;
             r1_last_q  <= r0_last_q;
         end
-        r1_again_q <= r1_valid_q && r1_place_q == r0_place_q;
+        r1_alive_q <= alive_q[r0_id_q] && !(scan_kill && scan_id_q == r0_id_q);
+        r1_again_q <= r1_valid_q && r1_id_q == r0_id_q;
         r2_next_q  <= r1_next;
-        line_place <= r1_place_q;
+        line_place <= tell_place;
 
         if (rst) begin
-            r0_valid_q    <= 1'b0;
-            r1_valid_q    <= 1'b0;
-            line_valid    <= 1'b0;
-            clearing_q    <= 1'b1;
-            clear_place_q <= '0;
+            r0_valid_q <= 1'b0;
+            r1_valid_q <= 1'b0;
+            line_valid <= 1'b0;
+            rd_q       <= 1'b0;
+            rd_q2      <= 1'b0;
+            evt_parity <= 1'b0;
+            clearing_q <= 1'b1;
+            clear_id_q <= '0;
         end else begin
             r0_valid_q <= m_axi_rvalid;
             r1_valid_q <= r0_valid_q;
-            line_valid <= r1_valid_q && r1_complete;
+            line_valid <= tell;
+            rd_q       <= rd_en;
+            rd_q2      <= rd_q;
+            evt_parity <= rd_q2 && buffer_bad && !rd_failed;
             if (clearing_q) begin
-                clearing_q    <= clear_place_q != '1;
-                clear_place_q <= clear_place_q + 1'b1;
+                clearing_q <= clear_id_q != '1;
+                clear_id_q <= clear_id_q + 1'b1;
             end
         end
     end
 
     // Assertions
-    logic [PLACES-1:0] asked_q;  // a line is asked for and not complete
+    logic [PLACES-1:0] asked_q;  // a line is asked for and not told complete
+    logic [IDS-1:0]    taken_q;  // memory owes beats
 
     always_ff @(posedge clk) begin
-        if (rst) asked_q <= '0;
-        else begin
+        if (rst) begin
+            asked_q <= '0;
+            taken_q <= '0;
+        end else begin
             if (line_valid) asked_q[line_place] <= 1'b0;
             if (req_valid) asked_q[req_place] <= 1'b1;
+            if (r1_valid_q && r1_complete) taken_q[r1_id_q] <= 1'b0;
+            if (take) taken_q[free_id] <= 1'b1;
         end
     end
 
@@ -255,7 +420,12 @@ module embnic_row_fetch
         "requests wait while the counts are cleared")
     `EMBNIC_ASSERT(queue_room, !req_valid || req_ready,
         "the queue is as deep as there are places")
-    `EMBNIC_ASSUME(asked_for, !r0_valid_q || asked_q[r0_place_q],
+    `EMBNIC_ASSERT(free_room, free_ready || !(clearing_q || (r1_valid_q && r1_complete)),
+        "the queue of IDs holds them all")
+    `EMBNIC_NEVER(too_many_free, 32'(free_count) > IDS, "an ID is free once")
+    `EMBNIC_ASSERT(line_asked, !line_valid || asked_q[line_place], "a line is told complete once")
+    `EMBNIC_NEVER(id_twice, take && taken_q[free_id], "an ID that memory owes beats is not used")
+    `EMBNIC_ASSUME(asked_for, !r0_valid_q || taken_q[r0_id_q],
         "memory answers what was asked, not more")
     `EMBNIC_ASSUME(last_said, !(r1_valid_q && r1_complete) || r1_last_q,
         "the last beat of a request says so")
@@ -265,8 +435,12 @@ module embnic_row_fetch
     `EMBNIC_NEVER(window_crossed, m_axi_arvalid && 13'(m_axi_araddr[WIN_W-1:0]) + (13'(m_axi_arlen) +
         13'd1) * 13'(BYTES) > 13'(WINDOW),
         "no burst leaves its window")
-    `EMBNIC_NEVER(too_many, out_q > OUT_W'(FETCHES), "at most FETCHES lines are outstanding")
+    `EMBNIC_NEVER(too_many, out_q > OUT_W'(FETCHES), "at most FETCHES lines are waited for")
     `EMBNIC_COVER(all_out, out_q == OUT_W'(FETCHES) && head_valid, "a request waits for a line to arrive")
-    `EMBNIC_COVER(split, ar_take && later_valid_q, "a line takes two bursts")
+    `EMBNIC_COVER(split, ar_take && burst.left != '0, "a line takes two bursts")
+    `EMBNIC_COVER(given_up, scan_kill, "memory did not answer in time")
+    `EMBNIC_COVER(given_up_unasked, head_expire, "a request was given up before it was asked for")
+    `EMBNIC_NEVER(kill_dead, scan_kill && !alive_q[scan_id_q], "a line is given up once, and not when it is complete")
+    `EMBNIC_COVER(kill_beside_beat, scan_kill && r1_valid_q && r1_id_q == scan_id_q, "a line is given up as a beat of it comes")
 endmodule
 `default_nettype wire

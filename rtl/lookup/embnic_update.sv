@@ -10,12 +10,18 @@
 // Latency        about 10 cycles a key for the checks, 25 and its beats a key for the writing; card
 //                memory comes on top. A PREFETCH takes about 25 cycles a key; its fetches overlap, and
 //                it is finished when the last of them has come.
-// Throughput     one beat per cycle within a write burst.
+// Throughput     one beat per cycle within a write burst; one burst at a time. No burst leaves an
+//                aligned window of min(MAX_BURST beats, 4 KB).
 // Errors         all keys are checked before the first row is written. A write that fails:
 //                MEMORY_ERROR after that row; the sequence is not recorded, so the same frame can
 //                be sent again.
 //                A fetch that fails: MEMORY_ERROR after all rows; of a FILL the sequence is not
 //                recorded.
+// Parity         a wrong beat of the key store: MEMORY_ERROR; of a row it goes out with empty strobes.
+// Timeout        a write burst that is two epochs old (embnic_epoch) without its response: MEMORY_ERROR as
+//                for one that failed. What memory is still owed of it goes out beside everything else,
+//                beats with empty strobes; until its response came UPDATEs are answered MEMORY_ERROR
+//                and write nothing.
 // Not handled    unknown dtypes: UNSUPPORTED.
 //
 // Soft reset     rst with keep_clients forgets the frame at work, whose sequence is not recorded, and keeps the clients: an old
@@ -39,6 +45,7 @@ module embnic_update
     parameter int unsigned KS_BEATS   = 512,  // key store, beats; power of two
     parameter int unsigned MAX_VEC64  = 8,    // longest row in 64-byte units
     parameter int unsigned PLACES     = 8,    // operations of slot 0 in the cache, all of which are free when a frame begins
+    parameter int unsigned MAX_BURST  = 256,  // beats of a burst; power of two, 1 .. 256 (AXI3: 16)
     localparam int unsigned TBL_AW    = $clog2(TABLES)
 ) (
     input  wire logic                            clk,
@@ -54,6 +61,7 @@ module embnic_update
     output      logic                            ks_rd_en,               // key store, latency 2
     output      logic [KS_W-1:0]                 ks_rd_addr,
     input  wire logic [DATA_W-1:0]               ks_rd_data,
+    input  wire logic                            ks_rd_bad,              // the beat is not as it was written
     output      logic                            desc_rd_en,             // table RAM, latency 2
     output      logic [TBL_AW-1:0]               desc_rd_addr,
     input  wire logic [$bits(descriptor_t)-1:0]  desc_rd_data,           // descriptor_t
@@ -79,13 +87,18 @@ module embnic_update
     input  wire logic [1:0]                      m_axi_bresp,
     input  wire logic                            m_axi_bvalid,
     output      logic                            m_axi_bready,
+    input  wire logic                            epoch_on,               // see embnic_epoch
+    input  wire logic [EPOCH_W-1:0]              epoch,
     output      logic                            sts_row_open,           // a row is half written
+    output      logic                            sts_owed,               // a write that was given up is not answered yet
     output      logic                            sts_active,             // ports above are in use
     output      logic                            evt_update,             // a frame was applied
     output      logic                            evt_update_duplicate,   // acknowledged only
     output      logic                            evt_update_row,         // a row was dropped
     output      logic                            evt_prefetch,           // a PREFETCH was executed
-    output      logic                            evt_prefetch_row        // a row is in the cache as asked for
+    output      logic                            evt_prefetch_row,       // a row is in the cache as asked for
+    output      logic                            evt_timeout,            // a write was given up
+    output      logic                            evt_late                // its response came
 );
     localparam int unsigned BPW         = 512 / DATA_W;
     localparam int unsigned BEAT_BYTES  = DATA_W / 8;
@@ -100,7 +113,9 @@ module embnic_update
     localparam int unsigned UNIT_W      = ADDR_W - 6;          // card memory in units of 64 bytes
     // bytes of the longest payload with a legal dim
     localparam int unsigned LEN_W       = 16 + VEC_W + 7;
-    localparam int unsigned PAGE_BEATS  = 4096 / BEAT_BYTES;   // no burst crosses 4 KB
+    localparam int unsigned BURST       = (MAX_BURST * BEAT_BYTES < 4096) ? MAX_BURST : 4096 / BEAT_BYTES;
+    localparam int unsigned BEAT_ADDR_W = ADDR_W - BYTE_AW;    // card memory in beats
+    localparam int unsigned PLACE_W     = (BURST == 1) ? 1 : $clog2(BURST);  // beat within a burst's window
     localparam int unsigned AHEAD       = 8;                   // row beats read ahead
     localparam int unsigned CREDIT_W    = $clog2(AHEAD + 1);
 
@@ -124,6 +139,9 @@ module embnic_update
     end
     if (MAX_VEC64 < 1 || MAX_VEC64 > 64) begin : gen_bad_max_vec64
         $fatal(1, "MAX_VEC64 must be 1 to 64");
+    end
+    if (MAX_BURST < 1 || MAX_BURST > 256 || (MAX_BURST & (MAX_BURST - 1)) != 0) begin : gen_bad_max_burst
+        $fatal(1, "MAX_BURST must be a power of two, 1 to 256");
     end
 
     typedef enum logic [4:0] {
@@ -344,44 +362,87 @@ module embnic_update
     logic [BEAT_W-1:0]   read_left_q, read_left_d;    // beats of the row still to be read
     logic [BEAT_W-1:0]   write_left_q, write_left_d;  // beats of the row still to be addressed
     logic [BEAT_W-1:0]   burst_q, burst_d;            // beats of the burst still to be sent
-    logic [BEAT_W-1:0]   to_page_end_q;               // beats
+    logic [BEAT_ADDR_W-1:0] burst_addr_q, burst_addr_d;  // of the burst, in beats
+    logic [PLACE_W-1:0]  burst_place;                 // where it begins in its window
+    logic [BEAT_W-1:0]   to_window_end_q;             // beats
     logic [BEAT_W-1:0]   size_q;                      // beats of the burst that is addressed
     logic [CREDIT_W-1:0] credit_q;
+    logic                data_bad;
     logic                data_rd, data_rd_q, data_rd_q2, data_valid, data_ready, data_room;
     logic [$clog2(AHEAD+4)-1:0] data_count;
+    logic                flush;                       // what was read ahead is not needed
     logic                key_rd;
     logic [KS_AW-1:0]    read_addr, key_addr_q;
     logic [16:0]         word_idx;                    // of a key, behind client and sequence
     logic [WORD_AW-1:0]  word_lane;
 
-    // Places within 4 KB: the low bits of the unit, in beats.
+    assign burst_place = (BURST == 1) ? '0 : burst_addr_q[PLACE_W-1:0];
+
     always_ff @(posedge clk) begin
-        to_page_end_q <= BEAT_W'(PAGE_BEATS) - (BEAT_W'(unit_q[5:0]) << $clog2(BPW));
-        size_q        <= (write_left_q < to_page_end_q) ? write_left_q : to_page_end_q;
-        key_addr_q    <= frame.ks_addr[KS_AW-1:0] + KS_AW'(word_idx >> WORD_AW);
+        to_window_end_q <= BEAT_W'(BURST) - BEAT_W'(burst_place);
+        size_q          <= (write_left_q < to_window_end_q) ? write_left_q : to_window_end_q;
+        key_addr_q      <= frame.ks_addr[KS_AW-1:0] + KS_AW'(word_idx >> WORD_AW);
     end
 
-    embnic_fifo #(.WIDTH(DATA_W), .DEPTH(AHEAD), .STYLE(1)) u_data (
-        .clk, .rst,
-        .s_axis_tdata (ks_rd_data),
-        .s_axis_tvalid(data_rd_q2),
+    embnic_fifo #(.WIDTH(DATA_W + 1), .DEPTH(AHEAD), .STYLE(1)) u_data (
+        .clk,
+        .rst          (rst || flush),
+        .s_axis_tdata ({ks_rd_bad, ks_rd_data}),
+        .s_axis_tvalid(data_rd_q2 && !flush),
         .s_axis_tready(data_room),
-        .m_axis_tdata (m_axi_wdata),
+        .m_axis_tdata ({data_bad, m_axi_wdata}),
         .m_axis_tvalid(data_valid),
         .m_axis_tready(data_ready),
         .sts_count    (data_count)
     );
 
-    assign m_axi_awaddr  = {unit_q, 6'd0};
+    assign m_axi_awaddr  = {burst_addr_q, BYTE_AW'(0)};
     assign m_axi_awlen   = 8'(size_q - BEAT_W'(1));
     assign m_axi_awsize  = 3'(BYTE_AW);
     assign m_axi_awburst = 2'b01;
-    assign m_axi_awvalid = state_q == ADDR && wait_q == 2'd2;
-    assign m_axi_wstrb   = '1;
+    // A burst that was given up: what is owed of it. The address and the beat on offer hold, as AXI
+    // demands; no UPDATE gets far enough to change the registers that they come from.
+    logic                owe_q, owe_aw_q, owe_w_q, owe_held_q;  // anything; address, beats, the beat on offer
+    logic [1:0]          owe_age_q;                   // reads of the key store on their way are over at 3
+    logic [EPOCH_W-1:0]  burst_stamp_q;
+    logic                burst_old, give_up, owe_end;
+
+    assign flush         = owe_q && !owe_held_q;
+    assign burst_old     = epoch_on && EPOCH_W'(epoch - burst_stamp_q) >= EPOCH_W'(2);
+    assign m_axi_awvalid = (state_q == ADDR && wait_q == 2'd2) || owe_aw_q;
+    assign m_axi_wstrb   = ((owe_w_q && !owe_held_q) || data_bad) ? '0 : '1;
     assign m_axi_wlast   = burst_q == BEAT_W'(1);
-    assign m_axi_wvalid  = state_q == DATA && data_valid;
+    assign m_axi_wvalid  = (state_q == DATA && data_valid) || (owe_w_q && !owe_aw_q);
     assign data_ready    = state_q == DATA && m_axi_wready;
-    assign m_axi_bready  = state_q == RESP;
+    assign owe_end       = owe_q && !owe_w_q && owe_age_q == 2'd3 && m_axi_bvalid;
+    assign m_axi_bready  = state_q == RESP || (owe_q && !owe_w_q && owe_age_q == 2'd3);
+    assign sts_owed      = owe_q;
+
+    always_ff @(posedge clk) begin
+        if (state_q == ADDR && wait_q != 2'd2) burst_stamp_q <= epoch;
+        if (rst) begin
+            {owe_q, owe_aw_q, owe_w_q, owe_held_q} <= '0;
+            evt_timeout <= 1'b0;
+            evt_late    <= 1'b0;
+        end else begin
+            evt_timeout <= give_up;
+            evt_late    <= owe_end;
+            if (owe_age_q != 2'd3) owe_age_q <= owe_age_q + 2'd1;
+            if (m_axi_awready) owe_aw_q <= 1'b0;
+            if (m_axi_wready && m_axi_wvalid) begin
+                owe_held_q <= 1'b0;
+                if (m_axi_wlast) owe_w_q <= 1'b0;
+            end
+            if (owe_end) owe_q <= 1'b0;
+            if (give_up) begin
+                owe_q      <= 1'b1;
+                owe_age_q  <= '0;
+                owe_aw_q   <= state_q == ADDR;
+                owe_w_q    <= state_q != RESP;
+                owe_held_q <= state_q == DATA && data_valid;
+            end
+        end
+    end
     assign sts_row_open  = state_q == DATA || state_q == RESP ||
         (state_q == ADDR && write_left_q != row_beats);
 
@@ -428,6 +489,8 @@ module embnic_update
         read_left_d          = read_left_q - BEAT_W'(data_rd);
         write_left_d         = write_left_q;
         burst_d              = burst_q;
+        burst_addr_d         = burst_addr_q;
+        give_up              = 1'b0;
         evt_update           = 1'b0;
         evt_update_duplicate = 1'b0;
         evt_update_row       = 1'b0;
@@ -468,11 +531,21 @@ module embnic_update
                 if (wait_q == 2'd2) begin
                     state_d = KEY;
                     wait_d  = 2'd0;
+                    if (ks_rd_bad) begin
+                        status_d = STATUS_MEMORY_ERROR;
+                        state_d  = RELEASE;
+                    end
                 end
             end
             KEY: begin
                 wait_d = wait_q + 2'd1;
-                if (wait_q == 2'd3) state_d = DESC;
+                if (wait_q == 2'd3) begin
+                    state_d = DESC;
+                    if (ks_rd_bad) begin
+                        status_d = STATUS_MEMORY_ERROR;
+                        state_d  = RELEASE;
+                    end
+                end
             end
             DESC: begin
                 wait_d   = wait_q + 2'd1;
@@ -524,6 +597,9 @@ module embnic_update
                     end else if (gap_far_q) begin
                         status_d = STATUS_SEQUENCE_WINDOW;
                         state_d  = RELEASE;
+                    end else if (writes && owe_q) begin
+                        status_d = STATUS_MEMORY_ERROR;
+                        state_d  = RELEASE;
                     end else begin
                         entry_d.window[gap_bit_q] = 1'b1;
                         apply_d                   = 1'b1;
@@ -545,7 +621,10 @@ module embnic_update
                 seg_d        = seg_q + SEG_W'(1);
                 line_unit_d  = line_unit_q + UNIT_W'(LINE_BYTES / 64);
                 beat_base_d  = beat_base_q + BEAT_W'(LINE_BEATS);
-                write_left_d = row_beats;
+                if (writes) begin
+                    write_left_d = row_beats;
+                    burst_addr_d = BEAT_ADDR_W'(unit_q) << $clog2(BPW);
+                end
                 if (last_seg) begin
                     state_d = writes ? ADDR : ROW_DONE;
                     if (writes) read_left_d = row_beats;
@@ -557,7 +636,7 @@ module embnic_update
                 beat_base_d = beat_base_q + BEAT_W'(LINE_BEATS);
                 if (last_seg) state_d = ROW_DONE;
             end
-            // To the end of the page, then to the end of the row, then the address is offered.
+            // To the end of the window, then to the end of the row, then the address is offered.
             ADDR: if (wait_q != 2'd2) begin
                 wait_d = wait_q + 2'd1;
             end else begin
@@ -565,14 +644,21 @@ module embnic_update
                 burst_d = size_q;
                 if (m_axi_awready) begin
                     write_left_d = write_left_q - size_q;
-                    unit_d       = unit_q + UNIT_W'(size_q >> $clog2(BPW));
+                    burst_addr_d = burst_addr_q + BEAT_ADDR_W'(size_q);
                     state_d      = DATA;
                     wait_d       = 2'd0;
+                end else if (burst_old) begin
+                    give_up = 1'b1;
+                    state_d = ROW_DONE;
                 end
             end
             DATA: if (m_axi_wvalid && m_axi_wready) begin
                 burst_d = burst_q - BEAT_W'(1);
+                if (data_bad) status_d = STATUS_MEMORY_ERROR;
                 if (m_axi_wlast) state_d = RESP;
+            end else if (burst_old) begin
+                give_up = 1'b1;
+                state_d = ROW_DONE;
             end
             RESP: if (m_axi_bvalid) begin
                 if (m_axi_bresp[1]) status_d = STATUS_MEMORY_ERROR;
@@ -580,6 +666,9 @@ module embnic_update
                 line_unit_d = row_unit_q;
                 beat_base_d = '0;
                 state_d     = write_left_q != '0 ? ADDR : (fetches && status_d == STATUS_OK) ? FETCH : ROW_DONE;
+            end else if (burst_old) begin
+                give_up = 1'b1;
+                state_d = ROW_DONE;
             end
             ROW_DONE: begin
                 row_idx_d = row_idx_q + 16'd1;
@@ -626,6 +715,12 @@ module embnic_update
             DONE: if (m_axis_upd_done_tready) state_d = WAIT;
             default: state_d = WAIT;
         endcase
+        if (give_up) begin
+            status_d    = STATUS_MEMORY_ERROR;
+            read_left_d = '0;
+            wait_d      = 2'd0;
+        end
+        if (owe_w_q && m_axi_wvalid && m_axi_wready) burst_d = burst_q - BEAT_W'(1);
     end
 
     always_ff @(posedge clk) begin
@@ -647,6 +742,7 @@ module embnic_update
         data_addr_q  <= data_addr_d;
         write_left_q <= write_left_d;
         burst_q      <= burst_d;
+        burst_addr_q <= burst_addr_d;
         if (state_q == SIZES) begin
             vec64_q     <= DIM_W'((17'(hdr.dim) + 17'd15) >> 4);
             row64_q     <= VEC_W'(row_units(hdr.dtype, hdr.dim));
@@ -689,7 +785,8 @@ module embnic_update
             room_q      <= room_q - PLACES_W'(take_place) + PLACES_W'(op_credit_valid);
             evt_prefetch_row <= pf_valid && pf_granted;
             read_left_q <= read_left_d;
-            credit_q    <= credit_q - CREDIT_W'(data_rd) + CREDIT_W'(data_valid && data_ready);
+            credit_q    <= flush ? CREDIT_W'(AHEAD)
+                : credit_q - CREDIT_W'(data_rd) + CREDIT_W'(data_valid && data_ready);
             data_rd_q   <= data_rd;
             data_rd_q2  <= data_rd_q;
         end
@@ -720,18 +817,23 @@ module embnic_update
         "valids are known after reset")
     `EMBNIC_NEVER(places_over, op_credit_valid && room_q == PLACES_W'(PLACES), "a place is given back once")
     `EMBNIC_ASSERT(places_back, state_q != WAIT || room_q == PLACES_W'(PLACES), "a frame ends when all its operations have")
-    `EMBNIC_NEVER(data_overflow, data_rd_q2 && !data_room, "a credit is a place for a beat")
+    `EMBNIC_NEVER(data_overflow, data_rd_q2 && !flush && !data_room, "a credit is a place for a beat")
+    `EMBNIC_NEVER(write_while_owed, owe_q && (state_q == ADDR || state_q == DATA || state_q == RESP),
+        "one write burst at a time, given up or not")
+    `EMBNIC_COVER(gave_up_address, give_up && state_q == ADDR, "memory does not take an address")
+    `EMBNIC_COVER(gave_up_beat, give_up && state_q == DATA, "memory does not take a beat")
+    `EMBNIC_COVER(gave_up_response, give_up && state_q == RESP, "memory does not answer a write")
     `EMBNIC_NEVER(data_lost, 32'(data_count) + 32'(credit_q) > AHEAD,
         "a beat read ahead holds a credit")
     `EMBNIC_NEVER(read_twice, data_rd && (key_rd || state_q == HEAD),
         "one reader of the key store at a time")
-    `EMBNIC_NEVER(page_crossed, m_axi_awvalid && 32'(unit_q[5:0]) * BPW + 32'(size_q) > PAGE_BEATS,
-        "no burst crosses 4 KB")
+    `EMBNIC_NEVER(window_crossed, m_axi_awvalid && 32'(burst_place) + 32'(size_q) > BURST,
+        "no burst leaves its window")
     `EMBNIC_NEVER(not_idle, sts_active && state_q != DONE && state_q != RELEASE &&
         !s_axis_upd_tvalid,
         "the frame stays while it is applied")
     `EMBNIC_COVER(full_table, state_q == CLIENT && clients_q == (CLIENT_AW + 1)'(CLIENTS),
         "every client entry is in use")
-    `EMBNIC_COVER(split_row, state_q == RESP && write_left_q != '0, "a row crosses 4 KB")
+    `EMBNIC_COVER(split_row, state_q == RESP && write_left_q != '0, "a row takes two bursts")
 endmodule
 `default_nettype wire

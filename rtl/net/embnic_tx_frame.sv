@@ -7,6 +7,8 @@
 // Throughput     one beat per cycle while tready is high. No idle cycle between frames of 3 beats or more; 1 otherwise,
 //                and up to 8 before a reply that is split over frames of less than 8 payload units.
 // Frames         tvalid does not fall within a frame (a MAC may begin to send with the first beat).
+// Errors         a frame with a beat of the reply RAM that is wrong leaves with a wrong CRC: whoever gets it drops it and
+//                asks again.
 // Not handled    ARP and routing: a reply goes to the addresses that the request came from.
 //
 // Frame: 64 bytes of headers, for PARTIAL and ACK a 64-byte block, vectors, CRC. Everything before the CRC is a multiple
@@ -32,6 +34,7 @@ module embnic_tx_frame
     output      logic                           rsp_rd_en,           // reply RAM; data 2 cycles later
     output      logic [RSP_W-1:0]               rsp_rd_addr,
     input  wire logic [DATA_W-1:0]              rsp_rd_data,
+    input  wire logic                           rsp_rd_bad,          // the beat is not as it was written
     output      logic                           reply_done,          // the oldest reply was read completely
     output      logic [DATA_W-1:0]              m_axis_tx_tdata,     // byte 0 in bits 7:0
     output      logic [DATA_W/8-1:0]            m_axis_tx_tkeep,
@@ -40,7 +43,8 @@ module embnic_tx_frame
     output      logic                           m_axis_tx_tlast,
     output      logic                           evt_tx_frame,        // a frame was formed
     output      logic [15:0]                    evt_tx_bytes,        // its bytes; 0 without evt_tx_frame
-    output      logic [3:0]                     evt_tx_reply         // it ended a REPLY, PARTIAL, ERROR, ACK (bits 0 .. 3)
+    output      logic [3:0]                     evt_tx_reply,        // it ended a REPLY, PARTIAL, ERROR, ACK (bits 0 .. 3)
+    output      logic                           evt_parity           // a beat of the reply RAM was wrong
 );
     localparam int unsigned BYTES     = DATA_W / 8;
     localparam int unsigned BPW       = UNIT_BYTES / BYTES;  // bus beats of a 64-byte unit
@@ -403,6 +407,7 @@ module embnic_tx_frame
     typedef struct packed {
         logic valid;
         logic crc;    // the place of the CRC
+        logic bad;    // not as it was written to the reply RAM
     } mark_t;
 
     typedef struct packed {
@@ -415,7 +420,8 @@ module embnic_tx_frame
 
     way_t              way, way_q, way_q2;
     logic [DATA_W-1:0] made, made_q, made_q2;
-    mark_t             out_mark;
+    mark_t             in_mark, out_mark;
+    logic              wrong_q;  // a beat of this frame was
     logic [DATA_W-1:0] out_data;
     logic              crc_valid;
     logic [31:0]       crc, crc_q;
@@ -423,6 +429,7 @@ module embnic_tx_frame
     always_comb begin
         way.mark.valid = go;
         way.mark.crc   = slot_q == SLOT_CRC;
+        way.mark.bad   = 1'b0;
         way.body       = slot_q == SLOT_BODY;
         way.message    = go && slot_q != SLOT_CRC && (slot_q != SLOT_HEADER || 32'(slot_idx_q) + 1 > CRC_BEAT);
         way.first      = slot_q == SLOT_HEADER && 32'(slot_idx_q) == CRC_BEAT;
@@ -440,6 +447,14 @@ module embnic_tx_frame
             way_q2 <= '0;
         end
         if (crc_valid) crc_q <= crc;
+        if (rst) wrong_q <= 1'b0;
+        else if (out_mark.valid) wrong_q <= !out_mark.crc && (wrong_q || out_mark.bad);
+        evt_parity <= in_mark.bad && !rst;
+    end
+
+    always_comb begin
+        in_mark     = way_q2.mark;
+        in_mark.bad = way_q2.mark.valid && way_q2.body && rsp_rd_bad;
     end
 
     embnic_crc32c #(.DATA_W(DATA_W), .FIRST_BYTE(HDR_BYTE % BYTES), .USER_W($bits(mark_t))) u_crc (
@@ -449,7 +464,7 @@ module embnic_tx_frame
         .in_last      (way_q2.last),
         .in_words     (($clog2(WORDS + 1))'(WORDS)),
         .in_data      (way_q2.body ? rsp_rd_data : made_q2),
-        .in_user      (way_q2.mark),
+        .in_user      (in_mark),
         .out_data,
         .out_user     (out_mark),
         .out_crc_valid(crc_valid),
@@ -464,7 +479,7 @@ module embnic_tx_frame
 
     embnic_fifo #(.WIDTH(DATA_W + 1), .DEPTH(FIFO_DEPTH), .STYLE(1)) u_fifo (
         .clk, .rst,
-        .s_axis_tdata ({out_mark.crc, out_mark.crc ? DATA_W'(crc_q) : out_data}),
+        .s_axis_tdata ({out_mark.crc, out_mark.crc ? DATA_W'(crc_q ^ 32'(wrong_q)) : out_data}),
         .s_axis_tvalid(out_mark.valid),
         .s_axis_tready(fifo_ready),
         .m_axis_tdata ({m_axis_tx_tlast, m_axis_tx_tdata}),

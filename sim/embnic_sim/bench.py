@@ -441,8 +441,8 @@ class AxiMemory:
     Knobs: `latency` (lowest, highest cycles from AR to first R and from last W to B), `reorder`
     (answers of different IDs overtake each other; those of one ID never), `gap` (probability that a
     cycle carries no R beat), `ready_rate` (probability of ARREADY, AWREADY, WREADY), `errors(addr)`
-    -> True answers SLVERR. Checked: INCR, full-width beats, aligned, no burst over a 4 KB boundary,
-    inside the memory, payload stable.
+    -> True answers SLVERR, `mute` (keeps write responses back), `window` (bytes that a burst may not
+    leave). Checked: INCR, full-width beats, aligned, inside window and memory, payload stable.
     """
 
     def __init__(self, pins: Mapping[str, Pin], size: int, rng: random.Random) -> None:
@@ -452,6 +452,8 @@ class AxiMemory:
         self.reorder = True
         self.gap = 0.0
         self.ready_rate = 1.0
+        self.window = 4096
+        self.mute = False
         self.errors: Callable[[int], bool] = lambda addr: False
         self.on_write: Callable[[int, bytes], None] | None = None
         self.reads: list[tuple[int, int]] = []  # (address, beats) of every AR
@@ -516,8 +518,10 @@ class AxiMemory:
             raise AssertionError(
                 f"AXI {kind}: {addr:#x} size {size} burst {burst}: only full-width aligned INCR"
             )
-        if addr // 4096 != (end - 1) // 4096:
-            raise AssertionError(f"AXI {kind}: {beats} beats at {addr:#x} cross a 4 KB boundary")
+        if addr // self.window != (end - 1) // self.window:
+            raise AssertionError(
+                f"AXI {kind}: {beats} beats at {addr:#x} leave their window of {self.window} bytes"
+            )
         if end > len(self.data):
             raise AssertionError(
                 f"AXI {kind}: {beats} beats at {addr:#x} leave memory ({len(self.data):#x})"
@@ -595,7 +599,7 @@ class AxiMemory:
         if self._b_valid and pins["bready"].read():
             self._b_valid = False
         if not self._b_valid:
-            due = [entry for entry in self._b_queue if entry[0] <= self._cycle]
+            due = [entry for entry in self._b_queue if entry[0] <= self._cycle and not self.mute]
             if due:
                 self._b_queue.remove(due[0])
                 if "bid" in pins:

@@ -35,6 +35,7 @@ from embnic.errors import CapacityError, ClosedError, ConfigError, DeviceFault, 
 from embnic.gen.configs import CONFIGS, CoreConfig
 from embnic.wire import FrameBatch
 from embnic_sim.card_build import BuiltCard, build_card
+from embnic_sim.channels import LINEAR_BITS, PAGE, address
 
 __all__ = ["DECISION", "CardStats", "DramModel", "Phase", "SimCard"]
 
@@ -73,12 +74,12 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True)
 class DramModel:
-    """Timing of card memory, in cycles of the card's clock.
+    """Timing of card memory, in cycles of the card's clock; of each channel by itself.
 
     The defaults give about 120 cycles from a read's address to its data at 250 MHz.
     """
 
-    size: int = 16 << 30  # bytes; pages are allocated when they are written
+    size: int = 16 << 30  # bytes of all channels; pages are allocated when they are written
     base_latency: int = 70  # controller and interconnect
     hit_latency: int = 30  # column access in an open row
     miss_latency: int = 60  # precharge, activate, column access
@@ -177,6 +178,9 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "memory_read": (_I32, (_POINTER, _U64, _POINTER, _U64)),
     "memory_write": (_I32, (_POINTER, _U64, _POINTER, _U64)),
     "memory_fault": (None, (_POINTER, _U64, _U64)),
+    "channel_stats": (None, (_POINTER, _U32, _POINTER)),
+    "memory_mute": (None, (_POINTER, _U64, _U64)),
+    "memory_deaf": (None, (_POINTER, _I32)),
     "stop_after": (None, (_POINTER, _U64)),
     "stop_on": (None, (_POINTER, _U32, _U64, _U64)),
     "stopped": (_U32, (_POINTER,)),
@@ -190,7 +194,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "decisions": (_U64, (_POINTER, _POINTER)),
     "trace": (_I32, (_POINTER, ctypes.c_char_p)),
 }
-_ABI = 2
+_ABI = 3
 _STOPPED_BY_MODEL = 2
 
 
@@ -252,7 +256,12 @@ class SimCard:
         self._handle: int | None = self._calls["create"](
             ctypes.byref(self._knobs), ctypes.byref(dram_config)
         )
-        self._next_free = 4096  # address 0 is left unused, so that a forgotten base shows
+        # Spread regions grow from the bottom of all channels, those of one channel down from its top.
+        channels = self.config.channels
+        self._next_free = (
+            4096 * channels
+        )  # address 0 is left unused, so that a forgotten base shows
+        self._tops = [self.dram.size // channels] * channels
         self._record = False
         self._requests: dict[int, int] = {}
         self._pushed = 0
@@ -362,8 +371,10 @@ class SimCard:
 
     # Memory
 
-    def alloc(self, nbytes: int, align: int = 4096) -> int:
-        """Return the address of `nbytes` unused bytes of card memory."""
+    def alloc(self, nbytes: int, align: int = 4096, *, channel: int | None = None) -> int:
+        """Return the address of `nbytes` unused bytes of card memory: of one channel, or spread over
+        all by pages.
+        """
         if nbytes < 0 or align < 1 or align & (align - 1):
             raise ConfigError(
                 f"alloc({nbytes}, align={align}).",
@@ -371,16 +382,37 @@ class SimCard:
                 do="Correct it.",
             )
         self._refuse_if_dead("allocating card memory")
+        channels = self.config.channels
+        if channel is not None:
+            return self._alloc_in(channel, nbytes, align)
         addr = -(-self._next_free // align) * align
-        if addr + nbytes > self.dram.size:
+        if addr + nbytes > min(self._tops) * channels:
             raise CapacityError(
                 "A table in card memory",
                 needed=nbytes,
-                available=max(self.dram.size - addr, 0),
+                available=max(min(self._tops) * channels - addr, 0),
                 do="Use fewer rows, or DramModel(size=...).",
             )
         self._next_free = addr + nbytes
-        return addr
+        return (channels.bit_length() - 1) << LINEAR_BITS | addr
+
+    def _alloc_in(self, channel: int, nbytes: int, align: int) -> int:
+        channels = self.config.channels
+        bottom = -(-self._next_free // (PAGE * channels)) * PAGE
+        if not 0 <= channel < channels or self._tops[channel] - nbytes < bottom:
+            raise ConfigError(
+                f"{nbytes:,} bytes in channel {channel}.",
+                allowed=f"channels 0 .. {channels - 1}, what is free there.",
+                do="Use fewer rows, another channel, or DramModel(size=...).",
+            )
+        self._tops[channel] = (self._tops[channel] - nbytes) // align * align
+        return address(channel, self._tops[channel], 0, channels)
+
+    def channel_stats(self, channel: int) -> tuple[int, int, int]:
+        """Return read bursts, write bursts and bytes of a channel so far."""
+        out = np.zeros(3, np.uint64)
+        self._call("channel_stats", channel, out.ctypes.data)
+        return int(out[0]), int(out[1]), int(out[2])
 
     def read(self, addr: int, nbytes: int) -> NDArray[np.uint8]:
         """Return a copy of `nbytes` bytes from `addr`: uint8, shape [nbytes]."""
@@ -540,6 +572,16 @@ class SimCard:
         again.
         """
         self._call("memory_fault", addr, addr + nbytes)
+
+    def mute_memory(self, addr: int, nbytes: int) -> None:
+        """Answer no burst that starts in this range any more; 0 bytes lets all answers come that were
+        kept back.
+        """
+        self._call("memory_mute", addr, addr + nbytes)
+
+    def deafen_memory(self, on: bool) -> None:
+        """Let memory take no address and no beat while `on`."""
+        self._call("memory_deaf", int(on))
 
     def stop_after(self, cycles: int) -> None:
         """Let the card die `cycles` cycles from now."""

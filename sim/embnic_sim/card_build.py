@@ -102,6 +102,9 @@ def card_commands(
     parameters = CONFIGS[config].parameters()
     defines = [
         f"-DEMBNIC_DATA_W={parameters['DATA_W']}",
+        f"-DEMBNIC_MAX_BURST={parameters['MAX_BURST']}",
+        f"-DEMBNIC_CHANNELS={parameters['CHANNELS']}",
+        f"-DEMBNIC_ID_W={(parameters['FETCHES'] - 1).bit_length() + 1}",
         "-DVL_USER_STOP",
         "-DVL_USER_FATAL",
         "-DVL_USER_FINISH",

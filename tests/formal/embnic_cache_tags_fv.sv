@@ -38,7 +38,8 @@ module embnic_cache_tags_fv
         .clk, .rst, .lookup_valid,
         .lookup_key(KEY_W'(key)),
         .lookup_cmd, .estimate, .result_valid, .result_hit, .result_evict, .result_kept, .result_no_way, .result_refused,
-        .result_pinned, .result_held, .result_line, .cfg_cached_ways, .cfg_admission, .cfg_clear, .sts_clearing, .sts_idle
+        .result_pinned, .result_held, .result_line, .cfg_cached_ways, .cfg_admission, .cfg_clear, .sts_clearing, .sts_idle,
+        .inject('0), .inject_place('0), .evt_parity(), .evt_injected()
     );
 
     // The lookup that the result of this cycle belongs to, and what was at the inputs when it was decided.

@@ -180,6 +180,7 @@ class FakeCard:
             "CLIENTS": c.clients,
             "MERGE_UNITS": 2 * c.max_vec64,
             "TREE_K": 16,
+            "CHANNELS": 1,
             "FEATURES": 0,
             "BUCKETS": 32,
             "ERROR_LOG": 64,

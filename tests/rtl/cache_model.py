@@ -261,8 +261,9 @@ class LineMemory:
     What a beat holds is a function of its address and of the number of the read: as if memory changed between
     any two reads. So data that came with an earlier or a later read than the right one is never right.
     Bursts of different IDs may overtake each other and interleave beat by beat; those of one ID stay in order.
+    Lines in `muted` are not answered. `addresses[n]` is where the n-th line begins.
     Checked: INCR, full width, aligned, no burst leaves its window, AR stable, an ID is used again only when its
-    line is complete, no more than `fetches` lines are outstanding.
+    line is complete, no more than `most` lines are outstanding.
     """
 
     def __init__(
@@ -276,7 +277,8 @@ class LineMemory:
         self.bytes = pins["rdata"].width // 8
         self.mask = (1 << pins["rdata"].width) - 1
         self.window = min(4096, params.get("MAX_BURST", 256) * self.bytes)
-        self.fetches = params["FETCHES"]
+        self.fetches = self.most = params["FETCHES"]
+        self.muted: set[int] = set()
         self.latency, self.gap, self.ready_rate = (4, 20), 0.0, 1.0
         self.interleave, self.reorder, self.frozen = True, True, False
         self.error_rate = 0.0
@@ -290,6 +292,8 @@ class LineMemory:
         self._busy: _Burst | None = None
         self._errors: dict[int, int] = {}
         self._lines = 0  # complete lines asked for
+        self.addresses: list[int] = []
+        self.muted.clear()
         self._asked = 0  # beats of the current line asked for
         self._held: tuple[int, ...] | None = None
         self._ready = False
@@ -343,7 +347,7 @@ class LineMemory:
             assert self._held is None, "arvalid fell before arready"
         self.outstanding_sum += self.outstanding
         self.outstanding_max = max(self.outstanding_max, self.outstanding)
-        assert self.outstanding <= self.fetches, f"{self.outstanding} lines are outstanding"
+        assert self.outstanding <= self.most, f"{self.outstanding} lines are outstanding"
         self._ready = rng.random() < self.ready_rate
         pins["arready"].write(int(self._ready))
         self._answer()
@@ -361,6 +365,7 @@ class LineMemory:
             assert all(entry.ident != ident for entry in self._queue), (
                 f"ID {ident} is used by another line"
             )
+            self.addresses.append(addr)
         else:
             assert addr % self.window == 0, "a line is cut only where a window ends"
             self.splits += 1
@@ -381,7 +386,8 @@ class LineMemory:
             return
         if self._busy is None or self.interleave:
             oldest: dict[int, _Burst] = {}
-            for entry in self._queue if self.reorder else self._queue[:1]:
+            heard = [entry for entry in self._queue if entry.miss not in self.muted]
+            for entry in heard if self.reorder else heard[:1]:
                 oldest.setdefault(entry.ident, entry)
             due = [entry for entry in oldest.values() if entry.due <= self._cycle]
             if not due:

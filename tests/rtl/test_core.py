@@ -33,6 +33,8 @@ from embnic_sim.cocotb_card import REGISTER_TIMEOUT_CYCLES, CocotbCard
 from embnic_sim.runner import build_and_test, expect_build_failure
 
 CONFIG = CONFIGS["tiny"]
+# The bench's memory has one channel; tests/system/test_channels.py and test_axi_channels.py have more.
+PARAMETERS = CONFIG.parameters() | {"CHANNELS": 1}
 CYCLE = 1e-6 / CONFIG.clock_mhz
 WIDEST = CONFIG.max_vec64 * 16
 QUIET_CYCLES = 300  # nothing came for so long, with idle set: nothing will
@@ -477,7 +479,7 @@ async def ports(dut: Any) -> None:
 
 
 def test_core() -> None:
-    build_and_test("embnic_core", "test_core", params=CONFIG.parameters())
+    build_and_test("embnic_core", "test_core", params=PARAMETERS)
 
 
 @pytest.mark.parametrize(
@@ -488,7 +490,9 @@ def test_core() -> None:
         ({"RSP_BEATS": 32768}, "RSP_BEATS must not exceed 16,384"),
         ({"SLOTS": 128}, "SLOTS and CTXS must not exceed 64"),
         ({"CTXS": 128}, "SLOTS and CTXS must not exceed 64"),
+        ({"ECC": 2}, "ECC must be 0 or 1"),
+        ({"CHANNELS": 3}, "CHANNELS must be a power of two, 1 to 32"),
     ],
 )
 def test_illegal_parameters(wrong: dict[str, int], message: str) -> None:
-    expect_build_failure("embnic_core", CONFIG.parameters() | wrong, message)
+    expect_build_failure("embnic_core", PARAMETERS | wrong, message)

@@ -10,7 +10,7 @@ from typing import Any
 import cocotb
 import numpy as np
 from net_frames import ERROR
-from test_core import CONFIG, OPCODE_AT, RESETS, TABLES, CoreBench, on_host
+from test_core import OPCODE_AT, PARAMETERS, RESETS, TABLES, CoreBench, on_host
 
 import embnic
 from embnic.gen.wire import Status
@@ -90,6 +90,7 @@ async def silent_memory(dut: Any) -> None:
 
     def start() -> embnic.Engine:
         engine = bench.open(patience=400_000)
+        bench.registers.MEMORY_TIMEOUT.write(0)
         bench.card.memory.latency = (90_000, 90_000)
         for number in range(3):
             bench.ask(number)
@@ -157,4 +158,4 @@ async def reload_in_traffic(dut: Any) -> None:
 
 
 def test_core_operate() -> None:
-    build_and_test("embnic_core", "test_core_operate", params=CONFIG.parameters())
+    build_and_test("embnic_core", "test_core_operate", params=PARAMETERS)

@@ -52,7 +52,7 @@ class Reader:
 
     def reset(self) -> None:
         """Forget everything."""
-        self.complete: list[int] = []
+        self.complete: list[tuple[int, int]] = []
         self.beats: list[tuple[int, int]] = []
         self.pipe: deque[tuple[int, int] | None] = deque([None] * 3)
         self.bench.drive(rd_en=0)
@@ -64,8 +64,8 @@ class Reader:
         if came is not None:
             bench.compare(*came)
         if not self.beats and self.complete and self.stall():
-            place = self.complete.pop(bench.random.randrange(len(self.complete)))
-            self.beats = [(place, beat) for beat in range(len(bench.lines[place]))]
+            place, beats = self.complete.pop(bench.random.randrange(len(self.complete)))
+            self.beats = [(place, beat) for beat in range(beats)]
             bench.random.shuffle(self.beats)
         read = self.beats.pop() if self.beats and self.stall() else None
         bench.drive(rd_en=int(read is not None))
@@ -74,33 +74,60 @@ class Reader:
         self.pipe.append(read)
 
 
+class Epochs:
+    """Counts epochs of `length` cycles; 0: off."""
+
+    def __init__(self, bench: "FetchBench") -> None:
+        self.bench = bench
+        self.length = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Off again."""
+        self.length = self.cycle = self.number = 0
+        self.bench.drive(epoch_on=0, epoch=0)
+
+    def tick(self) -> None:
+        """One clock edge."""
+        self.cycle += 1
+        if self.length and self.cycle >= self.length:
+            self.cycle, self.number = 0, (self.number + 1) % 8
+        self.bench.drive(epoch_on=int(self.length > 0), epoch=self.number)
+
+
 class FetchBench(Bench):
-    """Requests in, complete lines out."""
+    """Requests in, complete lines out. Every line has an address of its own."""
 
     def __init__(self, dut: Any) -> None:
         super().__init__(dut)
         self.places = int(self.params["PLACES"])
         self.bytes = int(self.params["DATA_W"]) // 8
         self.beats = int(self.params["LINE_BYTES"]) // self.bytes
-        self.lengths: list[int] = []
-        self.lines: dict[int, list[int | None]] = {}
+        self.lengths: dict[int, int] = {}  # by address
+        self.lines: dict[int, int] = {}  # address of the line in a place
+        self.given_up: dict[int, bool] = {}  # by place, once a beat was read
         self.left: dict[int, int] = {}
         self.requests = self.add(Requests(self))
         self.board = self.scoreboard("beats")
         self.monitor("line_valid", ["line_place"], self._complete)
         self.reader = self.add(Reader(self))
-        self.memory = add_memory(self, lambda line: self.lengths[line])
-        self.arrived = self.count("evt_fetch_beat")
-        self.errors = 0
+        self.memory = add_memory(self, lambda line: self.lengths[self.memory.addresses[line]])
+        self.epochs = self.add(Epochs(self))
+        self.arrived, self.timeouts, self.late = (
+            self.count(name) for name in ("evt_fetch_beat", "evt_timeout", "evt_late")
+        )
+        self.errors = self.failed = 0
+        self.silenced: set[int] = set()  # lines that memory was silent about for a while
 
     async def reset(self, cycles: int = 4) -> None:
         """Also forget what was asked, and wait until the counts are cleared."""
         self.lengths.clear()
         self.lines.clear()
+        self.given_up.clear()
         await super().reset(cycles)
         start = self.cycle
         await self.until(lambda: not self.read("sts_clearing"))
-        assert self.cycle - start <= self.places + 1, "one place is cleared per cycle"
+        assert self.cycle - start <= 4 * self.memory.fetches + 1, "one ID is cleared per cycle"
 
     def idle(self) -> bool:
         """Nothing queued here either."""
@@ -108,27 +135,36 @@ class FetchBench(Bench):
 
     def requested(self, place: int, addr: int, beats: int) -> None:
         """A request was made in this cycle: expect its beats."""
-        number = len(self.lengths)
-        self.lengths.append(beats)
-        self.lines[place] = self.memory.line(number, addr)
-        self.errors += self.lines[place].count(None)
+        self.lengths[addr] = beats
+        self.lines[place] = addr
         self.left[place] = beats
         self.board.expect(*[0] * beats)
 
     def _complete(self, place: int) -> None:
-        assert place in self.lines and place not in self.reader.complete, f"{place} is not asked"
-        self.reader.complete.append(place)
+        assert place in self.lines, f"{place} is not asked"
+        assert all(place != other for other, _ in self.reader.complete), f"{place} is told twice"
+        self.reader.complete.append((place, self.lengths[self.lines[place]]))
 
     def compare(self, place: int, beat: int) -> None:
         """Compare the beat that was read with the line asked for."""
-        word, wanted = self.read("rd_data"), self.lines[place][beat]
+        word, addr = self.read("rd_data"), self.lines[place]
+        asked = self.memory.addresses.index(addr) if addr in self.memory.addresses else None
+        wanted = None if asked is None else self.memory.line(asked, addr)[beat]
+        self.errors += wanted is None
         error, data = word >> self.bytes * 8, word & ((1 << self.bytes * 8) - 1)
+        if self.epochs.length and wanted is not None:
+            # A line is given up whole, and only when memory was silent about it.
+            assert self.given_up.setdefault(place, bool(error)) == bool(error)
+            assert error or asked not in self.memory.muted
+            assert not error or asked in self.silenced
+            wanted = None if error else wanted
         assert error == int(wanted is None), f"place {place} beat {beat}: error {error}"
         assert wanted is None or data == wanted, f"place {place} beat {beat}: {data:#x}"
         self.board.check(0)
         self.left[place] -= 1
         if not self.left[place]:
             del self.lines[place]
+            self.failed += self.given_up.pop(place, False)
             self.requests.free.append(place)
 
     def send(self, number: int) -> None:
@@ -140,7 +176,9 @@ class FetchBench(Bench):
             )
             offset = self.random.choice([near_end, 64 * self.random.randrange(64)])
             beats = self.random.randrange(1, self.beats + 1)
-            self.requests.queue.append((page + offset, self.random.choice([beats, self.beats])))
+            queued = {addr for addr, _ in self.requests.queue}
+            if page + offset not in self.lengths and page + offset not in queued:
+                self.requests.queue.append((page + offset, self.random.choice([beats, self.beats])))
 
 
 @cocotb.test()
@@ -202,6 +240,65 @@ async def silent_memory(dut: Any) -> None:
     assert bench.memory.outstanding == bench.memory.fetches
     bench.memory.frozen = False
     await bench.drain()
+
+
+@cocotb.test()
+async def late_lines(dut: Any) -> None:
+    """Lines answered too late are given up whole; their beats meet no other line, whatever memory does with them."""
+    bench = FetchBench(dut)
+    memory = bench.memory
+    for _ in range(6):
+        await bench.reset()
+        memory.most = 4 * memory.fetches
+        memory.latency = bench.random.choice([(2, 2), (2, 60)])
+        memory.interleave = bench.random.random() < 0.5
+        memory.ready_rate = bench.random.choice([1.0, 0.4])
+        bench.requests.stall = bench.stall(bench.random.choice(list(STALLS)))
+        bench.epochs.length = bench.random.choice([400, 600])
+        bench.silenced.clear()
+        bench.send(300)
+        while bench.requests.queue:
+            await bench.cycles(bench.random.randrange(1, 100))
+            outstanding = {entry.miss for entry in memory._queue if entry.beat == 0}
+            if outstanding and len(memory.muted) < memory.fetches:
+                memory.muted.add(bench.random.choice(sorted(outstanding)))
+                bench.silenced |= memory.muted
+            if memory.muted and bench.random.random() < 0.4:
+                memory.muted.discard(bench.random.choice(sorted(memory.muted)))
+        await bench.cycles(4 * bench.epochs.length)
+        memory.muted.clear()
+        await bench.until(lambda: memory.idle)
+        await bench.drain(timeout=60_000)
+        assert bench.read("sts_quarantine") == 0
+    assert bench.timeouts.total >= bench.late.total > 10
+    assert bench.timeouts.total >= bench.failed > 10
+    dut._log.info("given up %d, answered late %d", bench.timeouts.total, bench.late.total)
+
+
+@cocotb.test()
+async def dead_memory(dut: Any) -> None:
+    """Memory that answers nothing, or takes nothing: every line is given up; when it wakes up all is as ever."""
+    bench = FetchBench(dut)
+    memory = bench.memory
+    for ready_rate in (1.0, 0.0):
+        await bench.reset()
+        memory.most, memory.latency = 4 * memory.fetches, (2, 2)
+        bench.epochs.length = 200
+        memory.frozen, memory.ready_rate = True, ready_rate
+        bench.silenced = set(range(100_000))
+        before = bench.failed, bench.timeouts.total
+        bench.send(4 * bench.places)
+        asked = len(bench.requests.queue)
+        await bench.until(lambda: bench.idle() and not bench.requests.valid, timeout=60_000)
+        assert bench.timeouts.total - before[1] == asked
+        owed = bench.read("sts_quarantine")
+        assert owed >= (memory.outstanding if ready_rate else 1)
+        assert owed == memory.outstanding or not ready_rate
+        memory.frozen, memory.ready_rate = False, 1.0
+        await bench.until(lambda: not bench.read("sts_quarantine"), timeout=60_000)
+        bench.epochs.length = 0
+        bench.send(50)
+        await bench.drain()
 
 
 @cocotb.test()

@@ -66,7 +66,9 @@ class IdleLookups:
         active = bool(self.bench.read("sts_active"))
         assert not active or self.was_active or self.idle_before, "an update began during lookups"
         if not active:
-            names = ("ks_rd_en", "desc_rd_en", "m_axis_op_tvalid", "m_axi_awvalid", "m_axi_wvalid")
+            names = ["ks_rd_en", "desc_rd_en", "m_axis_op_tvalid"]
+            if not self.bench.read("sts_owed"):
+                names += ["m_axi_awvalid", "m_axi_wvalid"]
             busy = [name for name in names if self.bench.read(name)]
             assert not busy, f"{busy} while lookups own the ports"
         self.idle_before = self.was_idle
@@ -161,13 +163,14 @@ class UpdateBench(Bench):
         self.ram_read_port("ks_rd", self.store)
         self.ram_read_port("desc_rd", lambda addr: self.descriptor_t.pack(self.desc(addr)))
         self.memory = self.axi_memory("m_axi", MEMORY)
+        self.memory.window = min(4096, int(self.params["MAX_BURST"]) * self.width // 8)
         self.memory.errors = lambda addr: addr in self.bad_bursts
         self.bad_bursts: set[int] = set()
         self.image = bytearray(self.random.randbytes(MEMORY))
         self.memory.data[:] = self.image
         self.counts = {name: self.count(name) for name in EVENTS}
         self.expected_counts: Counter[str] = Counter()
-        self.drive(keep_clients=0)
+        self.drive(keep_clients=0, epoch_on=0, epoch=0)
         self.clients: dict[int, Client] = {}
         self.statuses: Counter[int] = Counter()
 
@@ -368,10 +371,11 @@ class UpdateBench(Bench):
         return granted, sum(row % 2 for _, row in keys), MEMORY_ERROR if failed else OK
 
     def write(self, addr: int, data: bytes) -> bool:
-        """Write a row in bursts that end at 4 KB boundaries; False when one of them fails."""
+        """Write a row in bursts that end where their window ends; False when one of them fails."""
         good, done = True, 0
         while done < len(data):
-            part = min(len(data) - done, 4096 - (addr + done) % 4096)
+            window = self.memory.window
+            part = min(len(data) - done, window - (addr + done) % window)
             if addr + done in self.bad_bursts:
                 good = False
             else:
@@ -663,8 +667,70 @@ async def memory_errors(dut: Any) -> None:
 
 
 @cocotb.test()
-async def page_boundaries(dut: Any) -> None:
-    """Rows on both sides of a 4 KB boundary are cut there."""
+async def late_writes(dut: Any) -> None:
+    """Memory that does not answer in time, wherever it stops: MEMORY_ERROR; no other write begins."""
+    bench = UpdateBench(dut)
+    dim = 16 * bench.max_vec64
+    stride = bench.max_vec64 * 64
+    gave_up = bench.count("evt_timeout")
+    late = bench.count("evt_late")
+    turns = 0
+    for turn in range(24):
+        await bench.reset()
+        bench.memory.latency = (2, 2)
+        bench.add_table(0, dim)
+        base = bench.descriptors[0]["base"]
+        torn = base + (turn % 3) * stride
+        bench.memory.ready_rate = bench.random.choice([1.0, 0.5])
+        bench.send([(0, turn % 3)], 5, 1, dim=dim)
+        # What the model wrote is not there; how much of the row is, is not said.
+        await bench.until(lambda: bool(bench.read("m_axi_awvalid") or bench.read("m_axi_wvalid")))
+        await bench.cycles(bench.random.randrange(bench.max_vec64 * 512 // bench.width + 4))
+        bench.memory.mute = bench.random.random() < 0.5
+        bench.memory.ready_rate = 1.0 if bench.memory.mute else 0.0
+        await bench.cycles(8)  # a response on its way comes
+        if not bench.read("sts_row_open") and not bench.read("m_axi_awvalid"):
+            bench.memory.ready_rate, bench.memory.mute = 1.0, False
+            await bench.settle()
+            continue  # the row was written before memory went
+        turns += 1
+        expected = bench.board.expected
+        assert len(expected) == 1
+        expected[0] = bench.done_t.pack(status=MEMORY_ERROR, client=5, seq=1)
+        bench.expected_counts.subtract(evt_update=1, evt_update_row=1)
+        bench.clients.clear()
+        bench.drive(epoch_on=1)
+        for epoch in (1, 2):
+            assert not bench.read("sts_owed")
+            await bench.cycles(30)
+            bench.drive(epoch=epoch)
+        await bench.until(lambda: not bench.board.expected)
+        assert bench.read("sts_owed") == 1
+        # A write is refused meanwhile, an invalidation is not.
+        writes = len(bench.memory.writes)
+        refused, bench.apply = bench.apply, lambda *_: MEMORY_ERROR
+        bench.send([(0, 5)], 5, 1, dim=dim)
+        bench.apply = refused
+        bench.send([(0, 4)], 5, 1, dim=dim, opcode=INVALIDATE)
+        await bench.until(lambda: not bench.board.expected)
+        assert len(bench.memory.writes) == writes
+        bench.memory.ready_rate, bench.memory.mute = 1.0, False
+        await bench.until(lambda: not bench.read("sts_owed"))
+        bench.image[torn : torn + stride] = bench.memory.data[torn : torn + stride]
+        bench.drive(epoch_on=0)
+        bench.send(
+            [(0, turn % 3), (0, 7)][: 1 + (bench.ks_beats * bench.width // 8 > 2 * stride + 64)],
+            5,
+            2,
+            dim=dim,
+        )
+        await bench.settle()
+    assert turns > 6 and gave_up.total == late.total == turns
+
+
+@cocotb.test()
+async def window_boundaries(dut: Any) -> None:
+    """Rows on both sides of a burst's window are cut there, and nowhere else."""
     bench = UpdateBench(dut)
     await bench.reset()
     dim = 16 * bench.max_vec64
@@ -673,8 +739,13 @@ async def page_boundaries(dut: Any) -> None:
         bench.descriptors[0]["base"] = 8192 - 64 * number
         bench.send([(0, 0)], 5, 1 + number, dim=dim)
         await bench.settle()
-    if bench.max_vec64 > 1:
-        assert len(bench.memory.writes) > 2 * bench.max_vec64, "no row was cut"
+    window, size = bench.memory.window, 64 * bench.max_vec64
+    bursts = [
+        (base + size - 1) // window - base // window + 1
+        for base in (8192 - 64 * number for number in range(2 * bench.max_vec64))
+    ]
+    assert len(bench.memory.writes) == sum(bursts)
+    assert max(bursts) > 1 or window > 64, "no row was cut"
 
 
 @cocotb.test()
@@ -714,17 +785,23 @@ async def write_rate(dut: Any) -> None:
     bench = UpdateBench(dut)
     await bench.reset()
     bench.memory.latency = (1, 1)
-    beats: list[int] = []
-    bench.monitor(
-        "m_axi_wvalid", ["m_axi_wlast"], lambda _: beats.append(bench.cycle), ready="m_axi_wready"
-    )
+    bursts: list[list[int]] = [[]]
+
+    def beat(last: int) -> None:
+        bursts[-1].append(bench.cycle)
+        if last:
+            bursts.append([])
+
+    bench.monitor("m_axi_wvalid", ["m_axi_wlast"], beat, ready="m_axi_wready")
     dim = 16 * bench.max_vec64
     bench.add_table(0, dim, rows=1, base=0)
     bench.send([(0, 0)], 5, 1, dim=dim)
     await bench.settle()
-    assert beats[-1] - beats[0] + 1 == len(beats), (
-        f"{len(beats)} beats in {beats[-1] - beats[0] + 1} cycles"
-    )
+    assert sum(map(len, bursts)) == bench.max_vec64 * 512 // bench.width
+    for beats in bursts[:-1]:
+        assert beats[-1] - beats[0] + 1 == len(beats), (
+            f"{len(beats)} beats in {beats[-1] - beats[0] + 1} cycles"
+        )
 
 
 @cocotb.test()
@@ -741,34 +818,23 @@ async def reset_in_traffic(dut: Any) -> None:
         await bench.settle()
 
 
+NAMES = (
+    "DATA_W",
+    "CLIENTS",
+    "TABLES",
+    "LINE_BYTES",
+    "KS_BEATS",
+    "MAX_VEC64",
+    "MAX_BURST",
+    "PLACES",
+)
 SETS = [
-    {
-        "DATA_W": 128,
-        "CLIENTS": 2,
-        "TABLES": 8,
-        "LINE_BYTES": 64,
-        "KS_BEATS": 512,
-        "MAX_VEC64": 8,
-        "PLACES": 8,
-    },
-    {
-        "DATA_W": 512,
-        "CLIENTS": 8,
-        "TABLES": 256,
-        "LINE_BYTES": 256,
-        "KS_BEATS": 256,
-        "MAX_VEC64": 64,
-        "PLACES": 16,
-    },
-    {
-        "DATA_W": 128,
-        "CLIENTS": 3,
-        "TABLES": 4,
-        "LINE_BYTES": 512,
-        "KS_BEATS": 64,
-        "MAX_VEC64": 1,
-        "PLACES": 1,
-    },
+    dict(zip(NAMES, values, strict=True))
+    for values in [
+        (128, 2, 8, 64, 512, 8, 2, 8),
+        (512, 8, 256, 256, 256, 64, 16, 16),
+        (128, 3, 4, 512, 64, 1, 256, 1),
+    ]
 ]
 
 
@@ -788,6 +854,8 @@ def test_update(params: dict[str, int]) -> None:
         ("KS_BEATS", 1000, "KS_BEATS must be a power of two up to 16,384"),
         ("MAX_VEC64", 0, "MAX_VEC64 must be 1 to 64"),
         ("MAX_VEC64", 65, "MAX_VEC64 must be 1 to 64"),
+        ("MAX_BURST", 24, "MAX_BURST must be a power of two, 1 to 256"),
+        ("MAX_BURST", 512, "MAX_BURST must be a power of two, 1 to 256"),
     ],
 )
 def test_illegal_parameters_do_not_build(name: str, value: int, message: str) -> None:

@@ -30,6 +30,7 @@ PULSES = {  # and their bits in CONTROL
     "cfg_latency_clear": 6,
     "cfg_errors_clear": 7,
     "table_commit": None,
+    "inject_arm": None,
 }
 
 
@@ -50,6 +51,9 @@ class CsrBench(Bench):
             **dict.fromkeys(STATUS_PORTS, 0),
             counters=0,
             latency_count=0,
+            sts_memory_owed_reads=0,
+            channel_reads=0,
+            sts_memory_owed_write=0,
             error_total=0,
             error_words=0,
         )
@@ -131,7 +135,7 @@ async def identity_and_capabilities(dut: Any) -> None:
         assert await bench.read32(offset) == value, name
         await bench.write32(offset, value ^ 0xFFFFFFFF)
         assert await bench.read32(offset) == value, name
-    assert len(caps) == 15
+    assert len(caps) == 16
 
 
 @cocotb.test()
@@ -194,6 +198,14 @@ async def table_descriptors(dut: Any) -> None:
     """Word 0 is in the low bits; commit is a pulse."""
     bench = await ready(dut)
     words = [bench.random.getrandbits(32) for _ in range(8)]
+    await bench.write32(REGISTERS["INJECT"].offset, 0x153)
+    await bench.cycles(2)
+    assert (bench.read("inject_memory"), bench.read("inject_place")) == (3, 5)
+    assert bench.pulses["inject_arm"] == 1
+    bench.drive(channel_reads=0xABCD)
+    assert await bench.read32(REGISTERS["CHANNEL_READS"].offset) == 0xABCD
+    bench.drive(sts_memory_owed_reads=0x1234, sts_memory_owed_write=1)
+    assert await bench.read32(REGISTERS["MEMORY_OWED"].offset) == 0x11234
     layout = REGISTERS["TABLE_WORD"]
     assert layout.count == 8
     await bench.write32(REGISTERS["TABLE_SEL"].offset, 0x12345)
@@ -231,6 +243,8 @@ async def generator_latency_and_errors(dut: Any) -> None:
         ("GEN_TABLE", "gen_table", 15),
         ("GEN_ROW_MASK", "gen_row_mask", 32),
         ("GEN_FRAMES", "gen_frames", 32),
+        ("CHANNEL_SEL", "channel_sel", 5),
+        ("MEMORY_TIMEOUT", "cfg_memory_kilocycles", 16),
         ("LATENCY_BUCKET", "latency_bucket", 8),
         ("ERROR_SEL", "error_sel", 8),
     ):

@@ -61,7 +61,7 @@ class ModelBackend:
         )
         self._residency, self._loaded = Residency(), set[str]()
         self._numbers: dict[str, int] = {}
-        self._next_address = FIRST_ADDRESS
+        self._next_address = FIRST_ADDRESS * self.card.config.channels
         for table in self.tables.values():
             self._define(table)
 

@@ -34,7 +34,9 @@ class CoreConfig:
     clients: int
     cache_style: int
     buf_style: int
+    channels: int
     generator: int
+    ecc: int
 
     def parameters(self) -> dict[str, int]:
         """Return the parameters of embnic_core, by their names there."""
@@ -58,7 +60,9 @@ class CoreConfig:
             "CLIENTS": self.clients,
             "CACHE_STYLE": self.cache_style,
             "BUF_STYLE": self.buf_style,
+            "CHANNELS": self.channels,
             "GENERATOR": self.generator,
+            "ECC": self.ecc,
         }
 
     @property
@@ -91,7 +95,9 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         clients=2,
         cache_style=0,
         buf_style=0,
+        channels=2,
         generator=1,
+        ecc=1,
     ),
     # 10 Gb/s at 78 MHz: four fp32 lanes, block RAM cache
     "edge": CoreConfig(
@@ -116,7 +122,9 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         clients=4,
         cache_style=2,
         buf_style=2,
+        channels=1,
         generator=0,
+        ecc=0,
     ),
     # 100 Gb/s at 250 MHz: sixteen fp32 lanes, ultra RAM cache
     "line100": CoreConfig(
@@ -141,6 +149,8 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         clients=8,
         cache_style=3,
         buf_style=2,
+        channels=1,
         generator=1,
+        ecc=1,
     ),
 }

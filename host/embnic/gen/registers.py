@@ -202,6 +202,54 @@ REGISTERS: Final[dict[str, Register]] = {
             "value": RegisterField(0, 32, None, False),
         },
     ),
+    # Lets the next word written to a memory be stored with a wrong bit. Only with bit 1 of CAP_FEATURES.
+    "INJECT": Register(
+        0x050,
+        "rw",
+        1,
+        {
+            "memory": RegisterField(0, 3, 0x0, False),
+            "place": RegisterField(4, 3, 0x0, False),
+            "arm": RegisterField(8, 1, 0x0, True),
+        },
+    ),
+    # The channel that CHANNEL_READS shows.
+    "CHANNEL_SEL": Register(
+        0x054,
+        "rw",
+        1,
+        {
+            "channel": RegisterField(0, 5, 0x0, False),
+        },
+    ),
+    # Read bursts that the channel has taken and not answered.
+    "CHANNEL_READS": Register(
+        0x058,
+        "ro",
+        1,
+        {
+            "bursts": RegisterField(0, 16, None, False),
+        },
+    ),
+    # How the row cache keeps rows; to be written while the card is idle.
+    "CACHE": Register(
+        0x05C,
+        "rw",
+        1,
+        {
+            "cached_ways": RegisterField(0, 4, 0x1, False),
+            "admission": RegisterField(4, 1, 0x0, False),
+        },
+    ),
+    # Channels of card memory.
+    "CAP_CHANNELS": Register(
+        0x060,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
     # 64-byte units of partials, its accumulator included, that one request may carry.
     "CAP_MERGE_UNITS": Register(
         0x068,
@@ -220,7 +268,7 @@ REGISTERS: Final[dict[str, Register]] = {
             "value": RegisterField(0, 32, None, False),
         },
     ),
-    # What was built beside the data path. Bit 0: the frame generator and its checker.
+    # What was built beside the data path. Bit 0: the frame generator and its checker; bit 1: parity of the memories.
     "CAP_FEATURES": Register(
         0x070,
         "ro",
@@ -362,14 +410,23 @@ REGISTERS: Final[dict[str, Register]] = {
             "commit": RegisterField(0, 1, 0x0, True),
         },
     ),
-    # How the row cache keeps rows; to be written while the card is idle.
-    "CACHE": Register(
+    # How long card memory may take. An access not answered after one to two of these becomes MEMORY_ERROR.
+    "MEMORY_TIMEOUT": Register(
         0x0C8,
         "rw",
         1,
         {
-            "cached_ways": RegisterField(0, 4, 0x1, False),
-            "admission": RegisterField(4, 1, 0x0, False),
+            "kilocycles": RegisterField(0, 16, 0x10, False),
+        },
+    ),
+    # What memory still owes of accesses that were given up.
+    "MEMORY_OWED": Register(
+        0x0CC,
+        "ro",
+        1,
+        {
+            "reads": RegisterField(0, 16, None, False),
+            "write": RegisterField(16, 1, None, False),
         },
     ),
     # The bucket that LATENCY_COUNT shows: 0 counts 0 cycles, b counts 2**(b-1) to 2**b - 1, the last all above.
@@ -497,7 +554,7 @@ COUNTERS: Final[tuple[Counter, ...]] = (
     Counter("update_rows", 0x220),
     # UPDATE, FILL and INVALIDATE requests acknowledged without being applied again
     Counter("update_duplicates", 0x228),
-    # beats given to the pool that memory had answered with an error; failed writes are not in it
+    # beats given to the pool that memory had answered with an error or not in time; failed writes are not in it
     Counter("memory_errors", 0x230),
     # keys that failed a check: no such table, row beyond it, not the frame's dim, dtype or pooling
     Counter("keys_refused", 0x238),
@@ -537,4 +594,18 @@ COUNTERS: Final[tuple[Counter, ...]] = (
     Counter("prefetches", 0x2C0),
     # rows that PREFETCH and FILL brought, held or released as asked
     Counter("prefetch_rows", 0x2C8),
+    # line reads and write bursts that card memory did not answer in time
+    Counter("memory_timeouts", 0x2D0),
+    # of MEMORY_TIMEOUTS: those whose answer came later, and was thrown away
+    Counter("memory_late", 0x2D8),
+    # beats of rows that row cache or fetch buffer gave with a wrong bit: MEMORY_ERROR, and the line is dropped
+    Counter("parity_rows", 0x2E0),
+    # lookups that met a wrong tag or state: what it named is dropped
+    Counter("parity_tags", 0x2E8),
+    # beats of the key store with a wrong bit: MEMORY_ERROR
+    Counter("parity_keys", 0x2F0),
+    # beats of the reply buffer with a wrong bit: their frame leaves with a wrong CRC
+    Counter("parity_replies", 0x2F8),
+    # wrong bits that INJECT stored
+    Counter("injected", 0x300),
 )

@@ -55,7 +55,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0x38842F97
+CONTRACT_HASH: Final = 0x0F762A3E
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
@@ -119,7 +119,7 @@ class Status(IntEnum):
     OUT_OF_RANGE = 4  # a row number is not below the table's rows
     TOO_LARGE = 5  # the reply or a vector exceeds what the card can hold
     UNSUPPORTED = 6  # this card does not execute that
-    MEMORY_ERROR = 7  # card memory answered with an error
+    MEMORY_ERROR = 7  # card memory answered with an error, or not in time
     SNAPSHOT_GONE = 8  # the snapshot named was retired
     CLIENTS_FULL = 9  # no room to remember another updating client
     SEQUENCE_WINDOW = 10  # the sequence number is too far ahead
@@ -280,7 +280,7 @@ DESCRIPTOR_FIELDS: Final = {
     "memo": BitField(47, 1, False),  # rows are stored partial sums
     "owner": BitField(48, 8, False),  # which owner holds the rows
     "generation": BitField(56, 8, False),  # changes whenever the table is replaced
-    "base": BitField(64, 64, False),  # byte address of row 0 in card memory, a multiple of 64
+    "base": BitField(64, 64, False),  # row 0, a multiple of 64; bits 39:37: log2 of its channels
     "rows": BitField(128, 64, False),  # rows, at most 2**48 - 1
     "padding_row": BitField(192, 64, False),  # the row that is skipped when has_padding
 }

@@ -8,7 +8,7 @@
 
 namespace embnic::wire {
 
-inline constexpr std::uint32_t kContractHash = 0x38842F97u;
+inline constexpr std::uint32_t kContractHash = 0x0F762A3Eu;
 
 inline constexpr std::uint16_t kMagic = 0xEB1Cu;
 inline constexpr std::uint8_t kVersion = 1u;
@@ -62,7 +62,7 @@ enum class Status : std::uint8_t {
     OUT_OF_RANGE = 4,  // a row number is not below the table's rows
     TOO_LARGE = 5,  // the reply or a vector exceeds what the card can hold
     UNSUPPORTED = 6,  // this card does not execute that
-    MEMORY_ERROR = 7,  // card memory answered with an error
+    MEMORY_ERROR = 7,  // card memory answered with an error, or not in time
     SNAPSHOT_GONE = 8,  // the snapshot named was retired
     CLIENTS_FULL = 9,  // no room to remember another updating client
     SEQUENCE_WINDOW = 10,  // the sequence number is too far ahead

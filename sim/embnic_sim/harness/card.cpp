@@ -35,12 +35,25 @@ using TraceFile = VerilatedVcdC;
 #ifndef EMBNIC_DATA_W
 #error "EMBNIC_DATA_W must be the core's DATA_W"
 #endif
+#ifndef EMBNIC_CHANNELS
+#error "EMBNIC_CHANNELS must be the core's CHANNELS"
+#endif
+#ifndef EMBNIC_ID_W
+#error "EMBNIC_ID_W must be the core's ID_W"
+#endif
+#ifndef EMBNIC_MAX_BURST
+#error "EMBNIC_MAX_BURST must be the core's MAX_BURST"
+#endif
 
 namespace embnic {
 
 constexpr unsigned BEAT_BYTES = EMBNIC_DATA_W / 8;
+// No burst leaves an aligned window of so many bytes.
+constexpr uint64_t BURST_WINDOW = EMBNIC_MAX_BURST * BEAT_BYTES < 4096 ? EMBNIC_MAX_BURST * BEAT_BYTES : 4096;
+constexpr unsigned CHANNELS = EMBNIC_CHANNELS;
 constexpr uint64_t WIRE_OVERHEAD = 24;  // preamble, frame check sequence and gap of Ethernet, bytes
 constexpr unsigned PROBE_BITS = 32;
+constexpr unsigned ADDR_W = 40;
 // What sts_probe may show while nothing happens: the pool has nothing to do.
 constexpr uint32_t PROBE_QUIET = 1u << 9;
 constexpr uint64_t QUIET_CYCLES = 4096;  // after so many cycles without any activity the core is taken to be at rest
@@ -77,13 +90,44 @@ struct Decision {
     uint8_t command;    // tag_cmd_e
 };
 
+// Part `channel` of a packed port of `width` bits a channel; Verilator keeps a port's bits in order, low bits first.
+template <typename Port>
+uint64_t part(const Port& port, unsigned channel, unsigned width) {
+    const auto* bytes = reinterpret_cast<const uint8_t*>(&port);
+    uint64_t value = 0;
+    for (unsigned i = 0; i < width; i++) {
+        const unsigned bit = channel * width + i;
+        value |= uint64_t(bytes[bit / 8] >> (bit % 8) & 1) << i;
+    }
+    return value;
+}
+template <typename Port>
+void set_part(Port& port, unsigned channel, unsigned width, uint64_t value) {
+    auto* bytes = reinterpret_cast<uint8_t*>(&port);
+    for (unsigned i = 0; i < width; i++) {
+        const unsigned bit = channel * width + i;
+        const uint8_t mask = uint8_t(1u << (bit % 8));
+        bytes[bit / 8] = uint8_t((bytes[bit / 8] & ~mask) | (value >> i & 1 ? mask : 0));
+    }
+}
+// The bytes of a data port that belong to a channel.
+template <typename Port>
+uint8_t* lanes(Port& port, unsigned channel) {
+    return reinterpret_cast<uint8_t*>(&port) + channel * BEAT_BYTES;
+}
+
 class Card;
 thread_local Card* active = nullptr;  // whose model is being evaluated: Verilator's callbacks carry no context
 
 class Card {
 public:
     Card(const CardConfig& config, const DramConfig& dram)
-        : cfg_(config), memory_(dram.size), dram_(dram), random_(config.seed) {
+        : cfg_(config), memory_(dram.size), channel_bytes_(dram.size / CHANNELS), random_(config.seed) {
+        for (unsigned c = 0; c < CHANNELS; c++) {
+            DramConfig one = dram;
+            one.seed += c;
+            channels_.emplace_back(one);
+        }
         context_ = std::make_unique<VerilatedContext>();
         context_->randReset(2);
         context_->randSeed(static_cast<int>(config.seed & 0x7fffffff));
@@ -185,12 +229,42 @@ public:
     // ---- parts ------------------------------------------------------------------------------------------------------
 
     FrameQueue rx_, tx_;
-    PagedMemory& memory() { return memory_; }
     CardConfig cfg_;
     uint64_t cycle() const { return cycle_; }
     Stopped stopped() const { return stopped_; }
     const std::string& message() const { return message_; }
     std::vector<std::pair<uint64_t, uint64_t>> faults_;  // address ranges [first, second) that answer SLVERR
+
+    // Bursts that begin in [first, end) are not answered any more; an empty range: all that was kept is answered now.
+    void mute(uint64_t first, uint64_t end) {
+        if (first != end) {
+            mutes_.emplace_back(first, end);
+            return;
+        }
+        mutes_.clear();
+        for (auto& channel : channels_) {
+            for (const auto& read : channel.muted_reads) channel.dram.push_read(cycle_, read.addr, read.id, read.left, BEAT_BYTES);
+            for (const auto& response : channel.muted_writes) channel.b.push_back(response);
+            channel.muted_reads.clear();
+            channel.muted_writes.clear();
+        }
+    }
+    // A read or write of the host: by pages, each of which has one channel.
+    template <typename Data, typename Access>
+    bool host_access(uint64_t addr, Data* data, uint64_t bytes, Access access) {
+        for (int pass = 0; pass < 2; pass++) {
+            for (uint64_t done = 0; done < bytes;) {
+                const uint64_t room = PAGE - (addr + done) % PAGE;
+                const uint64_t size = bytes - done < room ? bytes - done : room;
+                const Place place = place_of(addr + done, CHANNELS);
+                if (place.addr + size > channel_bytes_) return false;
+                if (pass == 1) access(memory_, stored(place.channel, place.addr), data + done, size);
+                done += size;
+            }
+        }
+        return true;
+    }
+    bool deaf_ = false;  // memory takes no address and no beat
     bool keep_rx_stamps_ = false;
     std::vector<FrameStamp> rx_stamps_;
     uint64_t probe_counts_[PROBE_BITS] = {};
@@ -200,11 +274,20 @@ public:
     std::vector<Decision> decisions_;
 
     HarnessStats stats() const {
-        const auto& d = dram_.stats();
-        return {cycle_,       evaluated_,     skipped_, rx_frames_, rx_bytes_,   tx_frames_,         tx_bytes_,
-                rx_.frames(), tx_.frames(),   d.reads,  d.writes,   d.row_hits,  d.row_misses,       d.refreshes,
-                d.bytes,      d.most_outstanding, memory_faults_, stopped_};
+        HarnessStats s{};
+        s.cycle = cycle_, s.evaluated = evaluated_, s.skipped = skipped_;
+        s.rx_frames = rx_frames_, s.rx_bytes = rx_bytes_, s.tx_frames = tx_frames_, s.tx_bytes = tx_bytes_;
+        s.rx_waiting = rx_.frames(), s.tx_waiting = tx_.frames();
+        for (const auto& channel : channels_) {
+            const auto& d = channel.dram.stats();
+            s.memory_reads += d.reads, s.memory_writes += d.writes, s.row_hits += d.row_hits, s.row_misses += d.row_misses;
+            s.refreshes += d.refreshes, s.memory_bytes += d.bytes;
+        }
+        s.most_outstanding = most_outstanding_;
+        s.memory_faults = memory_faults_, s.stopped = stopped_;
+        return s;
     }
+    Dram::Stats channel_stats(unsigned channel) const { return channels_[channel].dram.stats(); }
 
     bool trace_open(const char* path) {
 #ifdef EMBNIC_TRACE
@@ -250,15 +333,46 @@ private:
         uint32_t id;
         bool error;
     };
+    struct Channel {
+        explicit Channel(const DramConfig& config) : dram(config) {}
+        Dram dram;
+        bool ar_ready = false, aw_ready = false, w_ready = false, r_valid = false, b_valid = false;
+        ReadBurst read{};
+        std::deque<WriteAddress> aw;
+        std::deque<WriteBeat> w;
+        std::deque<WriteResponse> b;
+        std::deque<ReadBurst> muted_reads;
+        std::deque<WriteResponse> muted_writes;
+        bool busy() const {
+            return !dram.idle() || read.active || r_valid || !aw.empty() || !w.empty() || !b.empty() || b_valid ||
+                   !muted_reads.empty() || !muted_writes.empty();
+        }
+    };
 
     bool chance(double probability) {
         return probability > 0.0 && double(random_() >> 11) * 0x1.0p-53 < probability;
     }
-    bool faulty(uint64_t addr) const {
-        for (const auto& range : faults_) {
-            if (addr >= range.first && addr < range.second) return true;
+    using Ranges = std::vector<std::pair<uint64_t, uint64_t>>;
+
+    // Whether a byte of a channel lies in one of the ranges; each is of the spread that its address says.
+    static bool within(const Ranges& ranges, unsigned channel, uint64_t addr) {
+        for (const auto& range : ranges) {
+            const uint64_t global = address_of({channel, addr}, unsigned(range.first >> LINEAR_BITS), CHANNELS);
+            if (global >= range.first && global < range.second) return true;
         }
         return false;
+    }
+    uint64_t stored(unsigned channel, uint64_t addr) const { return channel * channel_bytes_ + addr; }
+    bool faulty(unsigned channel, uint64_t addr, uint64_t bytes) const {
+        return addr + bytes > channel_bytes_ || within(faults_, channel, addr);
+    }
+
+    // Bursts of one ID stay in order: behind a muted one the others are muted, too.
+    bool muted(unsigned channel, uint64_t addr, uint32_t id) const {
+        for (const auto& read : channels_[channel].muted_reads) {
+            if (read.id == id) return true;
+        }
+        return within(mutes_, channel, addr);
     }
 
     void clear_inputs() {
@@ -410,105 +524,128 @@ private:
     // ---- card memory ------------------------------------------------------------------------------------------------
 
     void drive_memory() {
-        ar_ready_ = !chance(cfg_.memory_stall);
-        aw_ready_ = aw_.size() < 16 && !chance(cfg_.memory_stall);
-        w_ready_ = w_.size() < 256 && !chance(cfg_.memory_stall);
-        top_->m_axi_arready = ar_ready_;
-        top_->m_axi_awready = aw_ready_;
-        top_->m_axi_wready = w_ready_;
-        if (!r_valid_) offer_read_beat();
-        top_->m_axi_rvalid = r_valid_;
-        if (!b_valid_ && !b_.empty() && b_.front().ready <= cycle_) {
-            b_valid_ = true;
-            top_->m_axi_bid = b_.front().id;
-            top_->m_axi_bresp = b_.front().error ? 2 : 0;
-            b_.pop_front();
-        }
-        top_->m_axi_bvalid = b_valid_;
+        for (unsigned c = 0; c < CHANNELS; c++) drive_channel(c);
     }
 
-    void offer_read_beat() {
-        if (!read_.active) {
+    void drive_channel(unsigned c) {
+        Channel& channel = channels_[c];
+        channel.ar_ready = !deaf_ && !chance(cfg_.memory_stall);
+        channel.aw_ready = !deaf_ && channel.aw.size() < 16 && !chance(cfg_.memory_stall);
+        channel.w_ready = !deaf_ && channel.w.size() < 256 && !chance(cfg_.memory_stall);
+        set_part(top_->m_axi_arready, c, 1, channel.ar_ready);
+        set_part(top_->m_axi_awready, c, 1, channel.aw_ready);
+        set_part(top_->m_axi_wready, c, 1, channel.w_ready);
+        if (!channel.r_valid) offer_read_beat(c);
+        set_part(top_->m_axi_rvalid, c, 1, channel.r_valid);
+        if (!channel.b_valid && !channel.b.empty() && channel.b.front().ready <= cycle_) {
+            channel.b_valid = true;
+            set_part(top_->m_axi_bid, c, EMBNIC_ID_W, channel.b.front().id);
+            set_part(top_->m_axi_bresp, c, 2, channel.b.front().error ? 2 : 0);
+            channel.b.pop_front();
+        }
+        set_part(top_->m_axi_bvalid, c, 1, channel.b_valid);
+    }
+
+    void offer_read_beat(unsigned c) {
+        Channel& channel = channels_[c];
+        ReadBurst& read = channel.read;
+        if (!read.active) {
             Dram::Burst burst;
-            if (!dram_.pop_read(cycle_, burst)) return;
-            const uint64_t bytes = uint64_t(burst.beats) * BEAT_BYTES;
-            const bool error = !memory_.holds(burst.addr, bytes) || faulty(burst.addr);
+            if (!channel.dram.pop_read(cycle_, burst)) return;
+            const bool error = faulty(c, burst.addr, uint64_t(burst.beats) * BEAT_BYTES);
             memory_faults_ += error;
-            read_ = {true, burst.addr, burst.id, burst.beats, error};
+            read = {true, burst.addr, burst.id, burst.beats, error};
         }
         if (chance(cfg_.memory_stall)) return;
-        if (read_.error) std::memset(&top_->m_axi_rdata, 0, BEAT_BYTES);
-        else memory_.read(read_.addr, reinterpret_cast<uint8_t*>(&top_->m_axi_rdata), BEAT_BYTES);
-        top_->m_axi_rid = read_.id;
-        top_->m_axi_rresp = read_.error ? 2 : 0;
-        top_->m_axi_rlast = read_.left == 1;
-        r_valid_ = true;
+        if (read.error) std::memset(lanes(top_->m_axi_rdata, c), 0, BEAT_BYTES);
+        else memory_.read(stored(c, read.addr), lanes(top_->m_axi_rdata, c), BEAT_BYTES);
+        set_part(top_->m_axi_rid, c, EMBNIC_ID_W, read.id);
+        set_part(top_->m_axi_rresp, c, 2, read.error ? 2 : 0);
+        set_part(top_->m_axi_rlast, c, 1, read.left == 1);
+        channel.r_valid = true;
     }
 
     bool check_burst(const char* channel, uint64_t addr, unsigned len, unsigned size, unsigned burst) {
         const uint64_t bytes = uint64_t(len + 1) * BEAT_BYTES;
         if ((1u << size) == BEAT_BYTES && (burst == 1 || len == 0) && addr % BEAT_BYTES == 0 &&
-            addr / 4096 == (addr + bytes - 1) / 4096) {
+            addr / BURST_WINDOW == (addr + bytes - 1) / BURST_WINDOW) {
             return true;
         }
         fail(std::string("AXI rule broken on ") + channel + ": address " + std::to_string(addr) + ", " +
              std::to_string(len + 1) + " beats, size " + std::to_string(size) + ", burst " + std::to_string(burst) +
-             "; allowed are aligned full-width INCR bursts within 4 KB");
+             "; allowed are aligned full-width INCR bursts within " + std::to_string(BURST_WINDOW) + " bytes");
         return false;
     }
 
     void sample_memory() {
-        if (top_->m_axi_arvalid && ar_ready_ &&
-            check_burst("AR", top_->m_axi_araddr, top_->m_axi_arlen, top_->m_axi_arsize, top_->m_axi_arburst)) {
-            dram_.push_read(cycle_, top_->m_axi_araddr, top_->m_axi_arid, top_->m_axi_arlen + 1u, BEAT_BYTES);
-            reached(PHASE_MISS);
+        size_t outstanding = 0;
+        for (unsigned c = 0; c < CHANNELS; c++) {
+            sample_channel(c);
+            outstanding += channels_[c].dram.outstanding();
         }
-        if (r_valid_ && top_->m_axi_rready) {
-            r_valid_ = false;
-            read_.addr += BEAT_BYTES;
-            read_.active = --read_.left > 0;
-            reached(PHASE_FILL);
-        }
-        if (top_->m_axi_awvalid && aw_ready_ &&
-            check_burst("AW", top_->m_axi_awaddr, top_->m_axi_awlen, top_->m_axi_awsize, top_->m_axi_awburst)) {
-            const uint64_t addr = top_->m_axi_awaddr;
-            const uint32_t beats = top_->m_axi_awlen + 1u;
-            const bool error = !memory_.holds(addr, uint64_t(beats) * BEAT_BYTES) || faulty(addr);
-            memory_faults_ += error;
-            aw_.push_back({addr, top_->m_axi_awid, beats, error});
-            reached(PHASE_UPDATE);
-        }
-        if (top_->m_axi_wvalid && w_ready_) {
-            WriteBeat beat;
-            std::memcpy(beat.data, &top_->m_axi_wdata, BEAT_BYTES);
-            beat.strobe = uint64_t(top_->m_axi_wstrb);
-            w_.push_back(beat);
-        }
-        while (!aw_.empty() && w_.size() >= aw_.front().beats) commit_write();
-        if (b_valid_ && top_->m_axi_bready) b_valid_ = false;
+        if (outstanding > most_outstanding_) most_outstanding_ = outstanding;
     }
 
-    void commit_write() {
-        const WriteAddress burst = aw_.front();
-        aw_.pop_front();
-        for (uint32_t i = 0; i < burst.beats; i++) {
-            const WriteBeat& beat = w_.front();
-            if (!burst.error) {
-                memory_.write_strobed(burst.addr + uint64_t(i) * BEAT_BYTES, beat.data, beat.strobe, BEAT_BYTES);
+    void sample_channel(unsigned c) {
+        Channel& channel = channels_[c];
+        const auto get = [c](const auto& port, unsigned width) { return part(port, c, width); };
+        if (get(top_->m_axi_arvalid, 1) && channel.ar_ready) {
+            const ReadBurst read{true, get(top_->m_axi_araddr, ADDR_W), uint32_t(get(top_->m_axi_arid, EMBNIC_ID_W)),
+                                 uint32_t(get(top_->m_axi_arlen, 8) + 1), false};
+            if (check_burst("AR", read.addr, read.left - 1, get(top_->m_axi_arsize, 3), get(top_->m_axi_arburst, 2))) {
+                if (muted(c, read.addr, read.id)) channel.muted_reads.push_back(read);
+                else channel.dram.push_read(cycle_, read.addr, read.id, read.left, BEAT_BYTES);
+                reached(PHASE_MISS);
             }
-            w_.pop_front();
         }
-        const uint64_t ready = dram_.write(cycle_, burst.addr, uint64_t(burst.beats) * BEAT_BYTES);
-        b_.push_back({ready, burst.id, burst.error});
+        if (channel.r_valid && get(top_->m_axi_rready, 1)) {
+            channel.r_valid = false;
+            channel.read.addr += BEAT_BYTES;
+            channel.read.active = --channel.read.left > 0;
+            reached(PHASE_FILL);
+        }
+        if (get(top_->m_axi_awvalid, 1) && channel.aw_ready) {
+            const uint64_t addr = get(top_->m_axi_awaddr, ADDR_W);
+            const uint32_t beats = uint32_t(get(top_->m_axi_awlen, 8) + 1);
+            if (check_burst("AW", addr, beats - 1, get(top_->m_axi_awsize, 3), get(top_->m_axi_awburst, 2))) {
+                const bool error = faulty(c, addr, uint64_t(beats) * BEAT_BYTES);
+                memory_faults_ += error;
+                channel.aw.push_back({addr, uint32_t(get(top_->m_axi_awid, EMBNIC_ID_W)), beats, error});
+                reached(PHASE_UPDATE);
+            }
+        }
+        if (get(top_->m_axi_wvalid, 1) && channel.w_ready) {
+            WriteBeat beat;
+            std::memcpy(beat.data, lanes(top_->m_axi_wdata, c), BEAT_BYTES);
+            beat.strobe = get(top_->m_axi_wstrb, BEAT_BYTES);
+            channel.w.push_back(beat);
+        }
+        while (!channel.aw.empty() && channel.w.size() >= channel.aw.front().beats) commit_write(c);
+        if (channel.b_valid && get(top_->m_axi_bready, 1)) channel.b_valid = false;
+    }
+
+    void commit_write(unsigned c) {
+        Channel& channel = channels_[c];
+        const WriteAddress burst = channel.aw.front();
+        channel.aw.pop_front();
+        for (uint32_t i = 0; i < burst.beats; i++) {
+            const WriteBeat& beat = channel.w.front();
+            if (!burst.error) {
+                memory_.write_strobed(stored(c, burst.addr + uint64_t(i) * BEAT_BYTES), beat.data, beat.strobe, BEAT_BYTES);
+            }
+            channel.w.pop_front();
+        }
+        const uint64_t ready = channel.dram.write(cycle_, burst.addr, uint64_t(burst.beats) * BEAT_BYTES);
+        (within(mutes_, c, burst.addr) ? channel.muted_writes : channel.b).push_back({ready, burst.id, burst.error});
     }
 
     // ---- observation ------------------------------------------------------------------------------------------------
 
     // Returns whether anything moved at the edges of the core.
     bool sample() {
-        const bool busy = rx_valid_ || top_->m_axis_tx_tvalid || lite_.busy || !dram_.idle() || read_.active || r_valid_ ||
-                          !aw_.empty() || !w_.empty() || !b_.empty() || b_valid_ || !rx_.empty() ||
-                          top_->m_axi_arvalid || top_->m_axi_awvalid || top_->m_axi_wvalid;
+        bool busy = rx_valid_ || top_->m_axis_tx_tvalid || lite_.busy || !rx_.empty() || deaf_ ||
+                    top_->m_axi_arvalid != 0 || top_->m_axi_awvalid != 0 || top_->m_axi_wvalid != 0;
+        for (const auto& channel : channels_) busy = busy || channel.busy();
         sample_rx();
         sample_tx();
         sample_registers();
@@ -548,8 +685,9 @@ private:
 #endif
     }
 
-    PagedMemory memory_;
-    Dram dram_;
+    PagedMemory memory_;      // channel after channel
+    uint64_t channel_bytes_;  // of each
+    std::vector<Channel> channels_;
     std::mt19937_64 random_;
     std::unique_ptr<VerilatedContext> context_;
     std::unique_ptr<Vembnic_core> top_;
@@ -574,11 +712,8 @@ private:
     Lite lite_{};
     std::deque<Decision> asked_;  // looked up, without a result yet
 
-    bool ar_ready_ = false, aw_ready_ = false, w_ready_ = false, r_valid_ = false, b_valid_ = false;
-    ReadBurst read_{};
-    std::deque<WriteAddress> aw_;
-    std::deque<WriteBeat> w_;
-    std::deque<WriteResponse> b_;
+    Ranges mutes_;
+    uint64_t most_outstanding_ = 0;
     uint64_t memory_faults_ = 0;
 };
 
@@ -606,7 +741,7 @@ using embnic::FrameStamp;
 
 extern "C" {
 
-uint32_t embnic_card_abi() { return 2; }
+uint32_t embnic_card_abi() { return 3; }
 
 // Chooses a mutant of a core that was built with mutants (sim/embnic_sim/mutate.py); 0 is the core as it is.
 // Returns whether this build has mutants.
@@ -666,22 +801,28 @@ uint64_t embnic_card_rx_stamps(void* card, FrameStamp* out, uint64_t most) {
 }
 
 int32_t embnic_card_memory_read(void* card, uint64_t addr, uint8_t* out, uint64_t bytes) {
-    auto& memory = static_cast<Card*>(card)->memory();
-    if (!memory.holds(addr, bytes)) return 1;
-    memory.read(addr, out, bytes);
-    return 0;
+    const bool good = static_cast<Card*>(card)->host_access(
+        addr, out, bytes, [](auto& memory, uint64_t at, uint8_t* data, uint64_t size) { memory.read(at, data, size); });
+    return good ? 0 : 1;
 }
 int32_t embnic_card_memory_write(void* card, uint64_t addr, const uint8_t* data, uint64_t bytes) {
-    auto& memory = static_cast<Card*>(card)->memory();
-    if (!memory.holds(addr, bytes)) return 1;
-    memory.write(addr, data, bytes);
-    return 0;
+    const bool good = static_cast<Card*>(card)->host_access(
+        addr, data, bytes, [](auto& memory, uint64_t at, const uint8_t* from, uint64_t size) { memory.write(at, from, size); });
+    return good ? 0 : 1;
+}
+// Read bursts, write bursts and bytes of a channel.
+void embnic_card_channel_stats(void* card, uint32_t channel, uint64_t* out) {
+    const auto stats = static_cast<Card*>(card)->channel_stats(channel);
+    out[0] = stats.reads, out[1] = stats.writes, out[2] = stats.bytes;
 }
 void embnic_card_memory_fault(void* card, uint64_t first, uint64_t end) {
     auto& faults = static_cast<Card*>(card)->faults_;
     if (first == end) faults.clear();
     else faults.emplace_back(first, end);
 }
+
+void embnic_card_memory_mute(void* card, uint64_t first, uint64_t end) { static_cast<Card*>(card)->mute(first, end); }
+void embnic_card_memory_deaf(void* card, int32_t deaf) { static_cast<Card*>(card)->deaf_ = deaf != 0; }
 
 void embnic_card_stop_after(void* card, uint64_t cycles) { static_cast<Card*>(card)->stop_after(cycles); }
 void embnic_card_stop_on(void* card, uint32_t phase, uint64_t nth, uint64_t delay) {

@@ -60,6 +60,43 @@ private:
     std::vector<std::unique_ptr<uint8_t[]>> pages_;
 };
 
+// The bank map of embnic_axi_channels: bits 36:0 of an address name a byte of all memory, bits 39:37 the log2 of the
+// channels that its region is spread over, page by page. Mirrored by channels.py.
+constexpr unsigned LINEAR_BITS = 37, PAGE_BITS = 12;
+constexpr uint64_t PAGE = 1ull << PAGE_BITS;
+
+struct Place {
+    unsigned channel;
+    uint64_t addr;  // byte of the channel
+};
+
+inline unsigned log2_of(unsigned channels) {
+    unsigned total = 0;
+    while ((1u << total) < channels) total++;
+    return total;
+}
+inline uint64_t low_bits(uint64_t value, unsigned bits) { return value & ((1ull << bits) - 1); }
+
+inline Place place_of(uint64_t addr, unsigned channels) {
+    const unsigned total = log2_of(channels);
+    const unsigned spread = (addr >> LINEAR_BITS) < total ? unsigned(addr >> LINEAR_BITS) : total;
+    const uint64_t linear = low_bits(addr, LINEAR_BITS);
+    const unsigned fixed = LINEAR_BITS - total + spread;
+    const uint64_t page = low_bits(linear, fixed) >> (PAGE_BITS + spread);
+    return {unsigned((linear >> fixed) << spread | low_bits(linear >> PAGE_BITS, spread)),
+            page << PAGE_BITS | low_bits(addr, PAGE_BITS)};
+}
+
+// The address of a place in a region spread over 2**spread channels.
+inline uint64_t address_of(Place place, unsigned spread, unsigned channels) {
+    const unsigned total = log2_of(channels);
+    const uint64_t given = uint64_t(spread) << LINEAR_BITS;
+    if (spread > total) spread = total;
+    const uint64_t page = place.addr >> PAGE_BITS << spread | low_bits(place.channel, spread);
+    return given | uint64_t(place.channel >> spread) << (LINEAR_BITS - total + spread) | page << PAGE_BITS |
+           low_bits(place.addr, PAGE_BITS);
+}
+
 // All times are cycles of the card's clock. Mirrored by DramModel in card.py, in this order.
 struct DramConfig {
     uint64_t size;             // bytes
