@@ -49,6 +49,7 @@ NEVER_AT_MODULE_LEVEL = (
     "scapy",
     "embnic_sim",
     "torch",
+    "torchrec",
     "triton",
     "pynq",
     "redis",
@@ -57,7 +58,7 @@ NEVER_AT_MODULE_LEVEL = (
 # Triton reads kernels as the source of module-level functions; these files are imported inside functions only.
 KERNELS = {f"backends/gpu{part}_kernels.py": "triton" for part in ("", "_cache", "_train")}
 # The adapter of a framework may import it at module level; nothing below it imports the adapter.
-ADAPTERS = {"torch/": "torch"}
+ADAPTERS = {"torch/": "torch", "torch/collection.py": "torchrec"}
 
 
 def may_import(path: Path, top: str) -> bool:
