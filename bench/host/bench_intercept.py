@@ -4,8 +4,9 @@
 
     python bench/host/bench_intercept.py
 
-One thread, target `cpu`. The variants take turns in one process; printed are median and least times of a call. Every
-answer is compared with torch's. A recording is salted and goes to a temporary file.
+One thread of torch, target `cpu`. The variants take turns in one process; printed are median and least processor
+times of a call, all threads together, so that other load on the machine does not count. Every answer is compared with
+torch's. A recording is salted and goes to a temporary file.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ def measure(
         for name, context in opened.items():
             with context:
                 call()  # opens the engine, fills caches
-                start = time.perf_counter()
+                start = time.process_time()
                 for _ in range(CALLS):
                     got = call()
                 if number:
-                    taken[name].append((time.perf_counter() - start) / CALLS * 1e6)
+                    taken[name].append((time.process_time() - start) / CALLS * 1e6)
             assert torch.equal(got, expected), name
             if name.startswith("recorded"):
                 opened[name] = variants[name]()
