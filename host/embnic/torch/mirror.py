@@ -294,7 +294,8 @@ class Mirror:
 
     def sync(self, slot: Slot, weight: torch.Tensor) -> Slot:
         """Push what changed in `weight` since it was pushed last; return its table."""
-        if slot.weight() is not weight or slot.pointer != weight.data_ptr():
+        known = slot.weight() is weight
+        if not known or slot.pointer != weight.data_ptr():
             slot = self.slot(weight, slot.use, name=slot.name)
         version = version_of(weight)
         if slot.version != version or version == STALE:
