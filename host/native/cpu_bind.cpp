@@ -82,7 +82,6 @@ void bind_cpu(nb::module_ &m) {
              "something is wrong with them.")
         .def("counters", &Tables::counters, "Return lookups, bags, keys, saturations.")
         .def("distance", &Tables::distance, "name"_a, "Return how many rows are asked for ahead.")
-        .def("set_distance", &Tables::set_distance, "name"_a, "rows"_a)
         .def_prop_ro("isa", [](const Tables &self) { return name_of(self.isa()); })
         .def_prop_ro("threads", &Tables::threads);
 }

@@ -158,12 +158,6 @@ std::int64_t Tables::distance(nb::str name) const {
     return (*entry)->rows.distance;
 }
 
-void Tables::set_distance(nb::str name, std::int64_t rows) {
-    const auto *const entry = find(name);
-    if (entry == nullptr) throw nb::key_error("no such table");
-    (*entry)->rows.distance = rows;
-}
-
 bool Tables::add(Call &call, nb::handle name, nb::handle bags) const {
     const auto *const entry = find(name);
     if (entry == nullptr) return false;

@@ -53,7 +53,6 @@ public:
     // Lookups, bags, keys and saturated additions since the start.
     std::vector<std::int64_t> counters() const { return {lookups_, bags_, keys_, saturations_}; }
     std::int64_t distance(nanobind::str name) const;
-    void set_distance(nanobind::str name, std::int64_t rows);
     Isa isa() const { return isa_; }
     unsigned threads() const { return pool_.threads(); }
 

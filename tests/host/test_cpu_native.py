@@ -353,7 +353,7 @@ def test_under_sanitizers(sanitizer: str) -> None:
     program = build / f"cpu-{sanitizer.replace(',', '-')}"
     parts = ("form", "isa", "memory", "pool", "request", "avx512", "avx2", "portable", "scalar")
     command = [
-        *(compiler, "-std=c++17", "-O1", "-g1", "-ffp-contract=off", f"-fsanitize={sanitizer}"),
+        *(compiler, "-std=c++17", "-O0", "-g1", "-ffp-contract=off", f"-fsanitize={sanitizer}"),
         *("-fno-sanitize-recover=all", "-fno-sanitize=shift-base", f"-I{native}", "-pthread", "-w"),
         str(ROOT / "tests" / "host" / "cpu_sanitize.cpp"),
         *(str(native / f"cpu_{part}.cpp") for part in parts),
