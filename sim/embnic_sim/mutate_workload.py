@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import embnic
 from embnic.backends.reference import Partial, accumulate, finish
-from embnic.errors import EmbnicError
+from embnic.errors import DeviceTimeout, EmbnicError
 from embnic.gen.configs import CONFIGS
 from embnic.gen.wire import (
     DESCRIPTOR_FIELDS,
@@ -86,7 +86,7 @@ class Phase:
     udp_port: int = 17_742
     enable: int = 1
     faults: tuple[int, int] = (0, 0)  # address range in which memory answers with an error
-    reset_after: int = 0  # cycles after which the core is reset, with everything under way
+    reset_after: int = 0  # cycles after which a soft reset is asked for, with everything under way
     flush: bool = False
     window: int = 8  # frames under way together at most
     window_bytes: int = 6_000  # and their bytes, so that the key store has room
@@ -219,10 +219,9 @@ class Workload:
             else:
                 self._add(phase, self.frame(Opcode.PING))
         if phase.reset_after:
-            # What was lost is not known here: the tables are written again, nothing is expected.
+            # What was lost is not known here: the tables are written again, nothing is expected. Clients stay known.
             phase.expected.clear()
             self.rows = {name: rows.copy() for name, rows in self.initial.items()}
-            self._sequence.clear()
         return phase
 
     def _failing(self, name: str, *, lookups: int, updates: int) -> Phase:
@@ -559,16 +558,27 @@ def prepare(card: SimCard, workload: Workload) -> None:
             "rows": table.rows,
             "padding_row": table.padding_idx or 0,
         }
-        _describe(registers, number, values)
-    _describe(registers, len(TABLES), {"dim": 16, "rows": 100, "base": 4096})  # not valid
+        _describe(card, registers, number, values)
+    _describe(card, registers, len(TABLES), {"dim": 16, "rows": 100, "base": 4096})  # not valid
 
 
-def _describe(registers: Registers, number: int, values: dict[str, int]) -> None:
+def _describe(
+    card: SimCard, registers: Registers, number: int, values: dict[str, int]
+) -> None:
     bits = sum(value << DESCRIPTOR_FIELDS[name].low for name, value in values.items())
     registers.TABLE_SEL.write(number)
     for at in range(DESCRIPTOR_WORDS):
         registers.TABLE_WORD[at].write(bits >> 32 * at & 0xFFFFFFFF)
     registers.TABLE_COMMIT.write(1)
+    _wait_status(card, registers, "commit_busy")
+
+
+def _wait_status(card: SimCard, registers: Registers, busy: str) -> None:
+    """Wait until a bit of STATUS falls: before that the next descriptor would take the place of this one."""
+    end = card.cycle + LIMIT_CYCLES
+    while registers.STATUS.field(busy):
+        if card.cycle > end:
+            raise DeviceTimeout(f"waiting for {busy}", waited=LIMIT_CYCLES / card.clock_hz)
 
 
 def play(card: SimCard, workload: Workload, phase: Phase) -> Seen:
@@ -590,15 +600,17 @@ def _play(card: SimCard, workload: Workload, phase: Phase) -> Seen:
     registers.REPLY_BEATS64.write(phase.reply_units)
     registers.UDP_PORT.write(phase.udp_port)
     registers.CONTROL.write_fields(enable=phase.enable, flush=int(phase.flush))
+    _wait_status(card, registers, "flush_busy")
     came: list[bytes] = []
     for at, window in enumerate(phase.windows()):
         batch = FrameBatch.from_list(phase.frames[window])
         card.send(batch, bad=np.array(phase.bad[window]))
         if phase.reset_after:
             card.step(phase.reset_after)
-            card.reset()
+            registers.CONTROL.write_fields(soft_reset=1)
+            _wait_status(card, registers, "reset_busy")
+            _wait_status(card, registers, "flush_busy")
             prepare(card, workload)
-            card.step(3 * CONFIG.sets)
         wanted = phase.replies[at] if phase.replies is not None else 1 << 30
         # Without replies to wait for, the frames themselves take this long at most.
         still = 200 + 4 * len(batch.data) // (CONFIG.data_w // 8)
