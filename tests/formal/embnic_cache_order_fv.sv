@@ -226,6 +226,22 @@ module embnic_cache_order_fv
             || older_reads_q[i] == '0, "who was woken for reads lacks none")
         `EMBNIC_FV_HELP(first_fail, !(busy_q[i] && (failing_q[i] || asleep_q[i])) || failed_q[i] != '0, "who sleeps failed")
         `EMBNIC_FV_HELP(second_fail, !(busy_q[i] && on_fills_q[i]) || failed_q[i] <= 2'd1 || failed_q[i] == '0, "the second time is for reads")
+        // Its wake is on the way: which of the three stages it is in bounds how long was slept on.
+        logic in_flight;
+
+        always_comb begin
+            in_flight = 1'b0;
+            for (int unsigned k = 0; k < 3; k++) begin
+                if (u_dut.u_wake_valid.line_q[k] && u_dut.u_wake.line_q[k] == {LINE_W'(line_q[i]), STAMP_W'(fills[i])}
+                    && (failing_q[i] ? k < 2 : 32'(missed_q[i]) <= k)) in_flight = 1'b1;
+            end
+        end
+
+        `EMBNIC_FV_HELP(fill_told, !((failing_q[i] || asleep_q[i]) && on_fills_q[i] && older_fills_q[i] == '0) || in_flight,
+            "who lacks fills no more will be told")
+        `EMBNIC_FV_HELP(read_told, !((failing_q[i] || asleep_q[i]) && !on_fills_q[i] && older_reads_q[i] == '0) || (asleep_q[i]
+            && missed_q[i] == '0 && wake_read_valid && wake_read_line == LINE_W'(line_q[i]) && wake_read_count == STAMP_W'(reads[i])),
+            "who lacks reads no more is told")
         for (genvar k = 0; k < int'(PLACES); k++) begin : gen_pair
             if (k != i) begin : gen_two
                 `EMBNIC_FV_HELP(ordered, !(busy_q[i] && busy_q[k] && fill_q[k] && line_q[i] == line_q[k])
