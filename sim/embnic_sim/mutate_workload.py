@@ -28,11 +28,13 @@ from embnic.gen.wire import (
     KEY_TABLE_SHIFT,
     NULL_ROW,
     DropReason,
+    DType,
     Flag,
     Opcode,
     Status,
 )
 from embnic.registers import Registers
+from embnic.rows import pack, to_storage
 from embnic.wire import Endpoint, FrameBatch, Route, decode, encode, new_headers
 from embnic_sim.card import SimCard
 
@@ -54,10 +56,10 @@ TABLES = (
     embnic.Table("sum", rows=60, dim=16, pooling="sum"),
     embnic.Table("mean", rows=40, dim=20, pooling="mean", padding_idx=3),
     embnic.Table("max", rows=12, dim=16 * CONFIG.max_vec64, pooling="max", padding_idx=0),
-    embnic.Table("odd", rows=20, dim=33, pooling="sum", padding_idx=1),
-    embnic.Table("one", rows=5, dim=1, pooling="max"),
-    embnic.Table("wide", rows=30, dim=64, pooling="sum"),
-    embnic.Table("many", rows=500, dim=16, pooling="mean"),
+    embnic.Table("odd", rows=20, dim=33, dtype="int8", pooling="sum", padding_idx=1),
+    embnic.Table("one", rows=5, dim=1, dtype="fixed", fixed_scale_exp=-8, pooling="max"),
+    embnic.Table("wide", rows=30, dim=64, dtype="fp16", pooling="sum"),
+    embnic.Table("many", rows=500, dim=16, dtype="int4", pooling="mean"),
 )
 STATUSES = {status.value: status for status in Status}
 
@@ -121,14 +123,14 @@ class Workload:
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
         self.base: dict[str, int] = {}
-        self.initial: dict[str, NDArray[np.float32]] = {}
+        self.initial: dict[str, NDArray[Any]] = {}  # stored rows
         place = 4096
         for number, table in enumerate(TABLES):
             # Rows that cross 4 KB, lines that do not begin at a row.
             place += 64 * (number + 1)
             self.base[table.name] = place
             place += table.nbytes
-            self.initial[table.name] = self.values(table.rows, table.dim)
+            self.initial[table.name] = self.stored(table, table.rows)
         self.rows = {name: rows.copy() for name, rows in self.initial.items()}
         self._next_id = 0x1000
         self._sequence: dict[int, int] = {}
@@ -138,6 +140,13 @@ class Workload:
         """Return values of all magnitudes."""
         normal = self.rng.standard_normal(shape, dtype=np.float32)
         return np.ldexp(normal, self.rng.integers(-30, 30, shape)).astype(np.float32)
+
+    def stored(self, table: embnic.Table, count: int) -> NDArray[Any]:
+        """Return `count` rows as `table` stores them, of magnitudes that it can hold."""
+        if table.dtype is DType.FP32:
+            return self.values(count, table.dim)
+        rows = self.rng.standard_normal((count, table.dim), dtype=np.float32) * 64
+        return to_storage(table, rows, rows=count)
 
     # ---- phases ---------------------------------------------------------------------------------
 
@@ -276,8 +285,9 @@ class Workload:
         payload, init = b"", None
         if carried:
             count = int(self.rng.integers(0, 3))
-            acc = self.values(table.dim)
-            padded = np.zeros(table.vec64 * 16, np.float32)
+            fixed = table.dtype is DType.FIXED
+            acc = self.stored(table, 1)[0] if fixed else self.values(table.dim)
+            padded = np.zeros(table.vec64 * 16, acc.dtype)
             padded[: table.dim] = acc
             payload += struct.pack("<I60x", count) + padded.tobytes()
             init = (acc, count)
@@ -306,7 +316,13 @@ class Workload:
             flags |= [Flag.CONTINUES, Flag.PARTIAL_WANTED][int(self.rng.integers(2))]
         flags |= Flag.ACCUMULATOR * carried
         made = self.frame(
-            Opcode.LOOKUP, payload, bags=bags, keys=keys, dim=table.dim, flags=int(flags)
+            Opcode.LOOKUP,
+            payload,
+            bags=bags,
+            keys=keys,
+            dim=table.dim,
+            dtype=int(table.dtype),
+            flags=int(flags),
         )
         self._add(phase, made)
         phase.expected.append(Expected(self._next_id, self._answer(table, wanted, partial)))
@@ -314,10 +330,14 @@ class Workload:
     def _answer(
         self, table: embnic.Table, wanted: list[Partial], partial: bool
     ) -> NDArray[np.uint32]:
-        vectors = np.zeros((len(wanted), table.vec64 * 16), np.float32)
+        # The card answers sums in fp32 and integers as they are; the host rounds and scales.
+        raw = partial or table.dtype in (DType.FP16, DType.FIXED)
+        vectors = np.zeros((len(wanted), table.vec64 * 16), np.uint32)
         for at, (acc, count) in enumerate(wanted):
-            vectors[at, : table.dim] = acc if partial else finish(table, acc, count)
-        return vectors.reshape(-1).view(np.uint32)
+            if partial or count:
+                values = acc if raw else finish(table, acc, count)
+                vectors[at, : table.dim] = values.view(np.uint32)
+        return vectors.reshape(-1)
 
     def _update(self, phase: Phase, table: embnic.Table) -> None:
         count = int(self.rng.integers(1, 5))
@@ -328,7 +348,7 @@ class Workload:
             self._update_rows(phase, table, ids)
 
     def _update_rows(self, phase: Phase, table: embnic.Table, ids: NDArray[np.int64]) -> None:
-        rows = self.values(len(ids), table.dim)
+        rows = self.stored(table, len(ids))
         self._add(phase, self._stamped(Opcode.UPDATE, table, ids, self._stamp(), rows))
         for row, data in zip(ids.tolist(), rows, strict=True):
             self.rows[table.name][row] = data
@@ -343,7 +363,7 @@ class Workload:
         table: embnic.Table,
         ids: NDArray[np.int64],
         stamp: tuple[int, int],
-        rows: NDArray[np.float32] | None = None,
+        rows: NDArray[Any] | None = None,
         **values: int,
     ) -> bytes:
         number = TABLES.index(table)
@@ -353,10 +373,8 @@ class Workload:
         )
         payload += bytes(-len(payload) % 64)
         if rows is not None:
-            padded = np.zeros((len(ids), table.vec64 * 16), np.float32)
-            padded[:, : table.dim] = rows
-            payload += padded.tobytes()
-        given = {"keys": len(ids), "dim": table.dim} | values
+            payload += pack(table, rows).tobytes()
+        given = {"keys": len(ids), "dim": table.dim, "dtype": int(table.dtype)} | values
         return self.frame(opcode, payload, **given)
 
     def _sequences(self, name: str) -> Phase:
@@ -544,9 +562,8 @@ def prepare(card: SimCard, workload: Workload) -> None:
     """Write tables and descriptors."""
     registers = Registers(card)
     for number, table in enumerate(TABLES):
-        stored = np.zeros((table.rows, table.vec64 * 16), np.float32)
-        stored[:, : table.dim] = workload.initial[table.name]
-        card.write(workload.base[table.name], stored.view(np.uint8).reshape(-1))
+        rows = pack(table, workload.initial[table.name])
+        card.write(workload.base[table.name], rows.reshape(-1))
         values = {
             "valid": 1,
             "dtype": int(table.dtype),
@@ -562,9 +579,7 @@ def prepare(card: SimCard, workload: Workload) -> None:
     _describe(card, registers, len(TABLES), {"dim": 16, "rows": 100, "base": 4096})  # not valid
 
 
-def _describe(
-    card: SimCard, registers: Registers, number: int, values: dict[str, int]
-) -> None:
+def _describe(card: SimCard, registers: Registers, number: int, values: dict[str, int]) -> None:
     bits = sum(value << DESCRIPTOR_FIELDS[name].low for name, value in values.items())
     registers.TABLE_SEL.write(number)
     for at in range(DESCRIPTOR_WORDS):
