@@ -251,7 +251,9 @@ class Spent:
         seen = source.decisions()
         flags = seen.flags if self.model else seen["flags"]
         keys = seen.keys if self.model else seen["key_low"]
-        missed = [int(key) >> 8 & 0xFF for key, flag in zip(keys, flags, strict=True) if not flag & 2]
+        missed = [
+            int(key) >> 8 & 0xFF for key, flag in zip(keys, flags, strict=True) if not flag & 2
+        ]
         return spent, missed
 
 
