@@ -17,15 +17,17 @@ killed / (all - equivalent).
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import re
 import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from embnic_sim.card import DramModel, SimCard
 from embnic_sim.card_build import BUILDS, BuiltCard, card_commands, run_build
@@ -54,6 +56,7 @@ __all__ = [
     "Outcome",
     "Survivor",
     "build_mutants",
+    "changes_something",
     "explained",
     "judge",
     "learn",
@@ -135,7 +138,10 @@ class MutantCard(SimCard):
 
 
 def build_mutants(count: int = MUTANTS, seed: int = LIST_SEED) -> Library:
-    """Return the card with `count` mutants, building it when the RTL, the harness or the tools changed."""
+    """Return the card with `count` mutants, building it when the RTL, the harness or the tools changed.
+
+    Those that change nothing, as a constant set to its own value, are left out.
+    """
     assert 0 < count < 1 << _SELECT_W
     root = checkout_root()
     assert root is not None, "mutation testing needs a checkout"
@@ -161,9 +167,9 @@ def build_mutants(count: int = MUTANTS, seed: int = LIST_SEED) -> Library:
             (folder / ".done").touch()
         text = (folder / "mutations.ys").read_text(encoding="utf-8")
     library = folder / "so" / "libembnic_card.so"
-    return Library(
-        BuiltCard(library, f"tiny with {count:,} mutants", False, 0.0), parse_mutants(text)
-    )
+    built = BuiltCard(library, f"tiny with {count:,} mutants", False, 0.0)
+    idle = set(json.loads((folder / "idle.json").read_text(encoding="utf-8")))
+    return Library(built, tuple(one for one in parse_mutants(text) if one.number not in idle))
 
 
 def _make_netlist(folder: Path, count: int, seed: int) -> None:
@@ -177,8 +183,11 @@ def _make_netlist(folder: Path, count: int, seed: int) -> None:
             read_sources("embnic_core", core_parameters("tiny")),
             "proc",
             "bwmuxmap",
+            # A word of a memory has one write enable again, not one a bit.
+            "opt_reduce",
             "opt_clean",
             f"write_rtlil {here}/core.il",
+            f"write_json {here}/core.json",
             f"select -set ours t:* {chosen} %u %i",
             # More than needed: some are left out below.
             f"mutate -list {count + count // 4} -seed {seed} -o {here}/list.ys @ours",
@@ -186,9 +195,7 @@ def _make_netlist(folder: Path, count: int, seed: int) -> None:
         folder / "list-mutants.ys",
     )
     lines = (folder / "list.ys").read_text(encoding="utf-8").splitlines()
-    taken = [line for line in lines if dict(_OPTION.findall(line))["port"] not in _CLOCK_PORTS][
-        :count
-    ]
+    taken = [line for line in lines if _options(line)["port"] not in _CLOCK_PORTS][:count]
     numbered = [
         line.replace("mutate ", f"mutate -ctrl mutant {_SELECT_W} {number} ", 1)
         for number, line in enumerate(taken, start=1)
@@ -206,6 +213,40 @@ def _make_netlist(folder: Path, count: int, seed: int) -> None:
         folder / "make-mutants.ys",
     )
     (folder / "core.il").unlink()
+    ports = _ports(folder / "core.json")
+    idle = [
+        number
+        for number, line in enumerate(taken, 1)
+        if not changes_something(_options(line), ports)
+    ]
+    (folder / "idle.json").write_text(json.dumps(idle), encoding="utf-8")
+    (folder / "core.json").unlink()
+
+
+def _options(command: str) -> dict[str, str]:
+    """Return the options of a `mutate` command; the first -src counts."""
+    return dict(reversed(_OPTION.findall(command)))
+
+
+def _ports(netlist: Path) -> dict[str, dict[str, list[Any]]]:
+    """Return what is connected to every port of every cell, from yosys' JSON: net numbers, "0", "1" or "x"."""
+    cells = json.loads(netlist.read_text(encoding="utf-8"))["modules"]["embnic_core"]["cells"]
+    return {name: cell["connections"] for name, cell in cells.items()}
+
+
+def changes_something(
+    options: Mapping[str, str], ports: Mapping[str, Mapping[str, list[Any]]]
+) -> bool:
+    """Return whether a mutant changes anything: not a constant into the value that it has, nor what is undefined."""
+    bits = ports[options["cell"].removeprefix("\\")][options["port"]]
+    bit = bits[int(options["portbit"])]
+    mode = options["mode"]
+    if mode in ("cnot0", "cnot1"):  # inverts where the control bit is 0, or 1
+        return bit != "x" and bits[int(options["ctrlbit"])] not in (
+            "x",
+            "0" if mode == "cnot1" else "1",
+        )
+    return bit != "x" and f"const{bit}" != mode
 
 
 def parse_mutants(text: str) -> tuple[Mutant, ...]:
@@ -215,7 +256,7 @@ def parse_mutants(text: str) -> tuple[Mutant, ...]:
     sources: dict[str, list[str]] = {}
     mutants = []
     for number, command in enumerate(text.splitlines(), start=1):
-        options = dict(reversed(_OPTION.findall(command)))  # the first -src counts
+        options = _options(command)
         places = _PLACE.findall(command)
         file, line = next((p for p in places if p[0].split("/")[0] in _FOLDERS), places[0])
         if file not in sources:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import embnic
 from embnic.backends.reference import Partial, accumulate, finish
-from embnic.errors import EmbnicError
+from embnic.errors import DeviceTimeout, EmbnicError
 from embnic.gen.configs import CONFIGS
 from embnic.gen.wire import (
     DESCRIPTOR_FIELDS,
@@ -28,11 +28,13 @@ from embnic.gen.wire import (
     KEY_TABLE_SHIFT,
     NULL_ROW,
     DropReason,
+    DType,
     Flag,
     Opcode,
     Status,
 )
 from embnic.registers import Registers
+from embnic.rows import pack, to_storage
 from embnic.wire import Endpoint, FrameBatch, Route, decode, encode, new_headers
 from embnic_sim.card import SimCard
 
@@ -54,10 +56,10 @@ TABLES = (
     embnic.Table("sum", rows=60, dim=16, pooling="sum"),
     embnic.Table("mean", rows=40, dim=20, pooling="mean", padding_idx=3),
     embnic.Table("max", rows=12, dim=16 * CONFIG.max_vec64, pooling="max", padding_idx=0),
-    embnic.Table("odd", rows=20, dim=33, pooling="sum", padding_idx=1),
-    embnic.Table("one", rows=5, dim=1, pooling="max"),
-    embnic.Table("wide", rows=30, dim=64, pooling="sum"),
-    embnic.Table("many", rows=500, dim=16, pooling="mean"),
+    embnic.Table("odd", rows=20, dim=33, dtype="int8", pooling="sum", padding_idx=1),
+    embnic.Table("one", rows=5, dim=1, dtype="fixed", fixed_scale_exp=-8, pooling="max"),
+    embnic.Table("wide", rows=30, dim=64, dtype="fp16", pooling="sum"),
+    embnic.Table("many", rows=500, dim=16, dtype="int4", pooling="mean"),
 )
 STATUSES = {status.value: status for status in Status}
 
@@ -86,7 +88,7 @@ class Phase:
     udp_port: int = 17_742
     enable: int = 1
     faults: tuple[int, int] = (0, 0)  # address range in which memory answers with an error
-    reset_after: int = 0  # cycles after which the core is reset, with everything under way
+    reset_after: int = 0  # cycles after which a soft reset is asked for, with everything under way
     flush: bool = False
     window: int = 8  # frames under way together at most
     window_bytes: int = 6_000  # and their bytes, so that the key store has room
@@ -121,14 +123,14 @@ class Workload:
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
         self.base: dict[str, int] = {}
-        self.initial: dict[str, NDArray[np.float32]] = {}
+        self.initial: dict[str, NDArray[Any]] = {}  # stored rows
         place = 4096
         for number, table in enumerate(TABLES):
             # Rows that cross 4 KB, lines that do not begin at a row.
             place += 64 * (number + 1)
             self.base[table.name] = place
             place += table.nbytes
-            self.initial[table.name] = self.values(table.rows, table.dim)
+            self.initial[table.name] = self.stored(table, table.rows)
         self.rows = {name: rows.copy() for name, rows in self.initial.items()}
         self._next_id = 0x1000
         self._sequence: dict[int, int] = {}
@@ -138,6 +140,13 @@ class Workload:
         """Return values of all magnitudes."""
         normal = self.rng.standard_normal(shape, dtype=np.float32)
         return np.ldexp(normal, self.rng.integers(-30, 30, shape)).astype(np.float32)
+
+    def stored(self, table: embnic.Table, count: int) -> NDArray[Any]:
+        """Return `count` rows as `table` stores them, of magnitudes that it can hold."""
+        if table.dtype is DType.FP32:
+            return self.values(count, table.dim)
+        rows = self.rng.standard_normal((count, table.dim), dtype=np.float32) * 64
+        return to_storage(table, rows, rows=count)
 
     # ---- phases ---------------------------------------------------------------------------------
 
@@ -219,10 +228,9 @@ class Workload:
             else:
                 self._add(phase, self.frame(Opcode.PING))
         if phase.reset_after:
-            # What was lost is not known here: the tables are written again, nothing is expected.
+            # What was lost is not known here: the tables are written again, nothing is expected. Clients stay known.
             phase.expected.clear()
             self.rows = {name: rows.copy() for name, rows in self.initial.items()}
-            self._sequence.clear()
         return phase
 
     def _failing(self, name: str, *, lookups: int, updates: int) -> Phase:
@@ -277,8 +285,9 @@ class Workload:
         payload, init = b"", None
         if carried:
             count = int(self.rng.integers(0, 3))
-            acc = self.values(table.dim)
-            padded = np.zeros(table.vec64 * 16, np.float32)
+            fixed = table.dtype is DType.FIXED
+            acc = self.stored(table, 1)[0] if fixed else self.values(table.dim)
+            padded = np.zeros(table.vec64 * 16, acc.dtype)
             padded[: table.dim] = acc
             payload += struct.pack("<I60x", count) + padded.tobytes()
             init = (acc, count)
@@ -307,7 +316,13 @@ class Workload:
             flags |= [Flag.CONTINUES, Flag.PARTIAL_WANTED][int(self.rng.integers(2))]
         flags |= Flag.ACCUMULATOR * carried
         made = self.frame(
-            Opcode.LOOKUP, payload, bags=bags, keys=keys, dim=table.dim, flags=int(flags)
+            Opcode.LOOKUP,
+            payload,
+            bags=bags,
+            keys=keys,
+            dim=table.dim,
+            dtype=int(table.dtype),
+            flags=int(flags),
         )
         self._add(phase, made)
         phase.expected.append(Expected(self._next_id, self._answer(table, wanted, partial)))
@@ -315,10 +330,14 @@ class Workload:
     def _answer(
         self, table: embnic.Table, wanted: list[Partial], partial: bool
     ) -> NDArray[np.uint32]:
-        vectors = np.zeros((len(wanted), table.vec64 * 16), np.float32)
+        # The card answers sums in fp32 and integers as they are; the host rounds and scales.
+        raw = partial or table.dtype in (DType.FP16, DType.FIXED)
+        vectors = np.zeros((len(wanted), table.vec64 * 16), np.uint32)
         for at, (acc, count) in enumerate(wanted):
-            vectors[at, : table.dim] = acc if partial else finish(table, acc, count)
-        return vectors.reshape(-1).view(np.uint32)
+            if partial or count:
+                values = acc if raw else finish(table, acc, count)
+                vectors[at, : table.dim] = values.view(np.uint32)
+        return vectors.reshape(-1)
 
     def _update(self, phase: Phase, table: embnic.Table) -> None:
         count = int(self.rng.integers(1, 5))
@@ -329,7 +348,7 @@ class Workload:
             self._update_rows(phase, table, ids)
 
     def _update_rows(self, phase: Phase, table: embnic.Table, ids: NDArray[np.int64]) -> None:
-        rows = self.values(len(ids), table.dim)
+        rows = self.stored(table, len(ids))
         self._add(phase, self._stamped(Opcode.UPDATE, table, ids, self._stamp(), rows))
         for row, data in zip(ids.tolist(), rows, strict=True):
             self.rows[table.name][row] = data
@@ -344,7 +363,7 @@ class Workload:
         table: embnic.Table,
         ids: NDArray[np.int64],
         stamp: tuple[int, int],
-        rows: NDArray[np.float32] | None = None,
+        rows: NDArray[Any] | None = None,
         **values: int,
     ) -> bytes:
         number = TABLES.index(table)
@@ -354,10 +373,8 @@ class Workload:
         )
         payload += bytes(-len(payload) % 64)
         if rows is not None:
-            padded = np.zeros((len(ids), table.vec64 * 16), np.float32)
-            padded[:, : table.dim] = rows
-            payload += padded.tobytes()
-        given = {"keys": len(ids), "dim": table.dim} | values
+            payload += pack(table, rows).tobytes()
+        given = {"keys": len(ids), "dim": table.dim, "dtype": int(table.dtype)} | values
         return self.frame(opcode, payload, **given)
 
     def _sequences(self, name: str) -> Phase:
@@ -545,9 +562,8 @@ def prepare(card: SimCard, workload: Workload) -> None:
     """Write tables and descriptors."""
     registers = Registers(card)
     for number, table in enumerate(TABLES):
-        stored = np.zeros((table.rows, table.vec64 * 16), np.float32)
-        stored[:, : table.dim] = workload.initial[table.name]
-        card.write(workload.base[table.name], stored.view(np.uint8).reshape(-1))
+        rows = pack(table, workload.initial[table.name])
+        card.write(workload.base[table.name], rows.reshape(-1))
         values = {
             "valid": 1,
             "dtype": int(table.dtype),
@@ -559,16 +575,25 @@ def prepare(card: SimCard, workload: Workload) -> None:
             "rows": table.rows,
             "padding_row": table.padding_idx or 0,
         }
-        _describe(registers, number, values)
-    _describe(registers, len(TABLES), {"dim": 16, "rows": 100, "base": 4096})  # not valid
+        _describe(card, registers, number, values)
+    _describe(card, registers, len(TABLES), {"dim": 16, "rows": 100, "base": 4096})  # not valid
 
 
-def _describe(registers: Registers, number: int, values: dict[str, int]) -> None:
+def _describe(card: SimCard, registers: Registers, number: int, values: dict[str, int]) -> None:
     bits = sum(value << DESCRIPTOR_FIELDS[name].low for name, value in values.items())
     registers.TABLE_SEL.write(number)
     for at in range(DESCRIPTOR_WORDS):
         registers.TABLE_WORD[at].write(bits >> 32 * at & 0xFFFFFFFF)
     registers.TABLE_COMMIT.write(1)
+    _wait_status(card, registers, "commit_busy")
+
+
+def _wait_status(card: SimCard, registers: Registers, busy: str) -> None:
+    """Wait until a bit of STATUS falls: before that the next descriptor would take the place of this one."""
+    end = card.cycle + LIMIT_CYCLES
+    while registers.STATUS.field(busy):
+        if card.cycle > end:
+            raise DeviceTimeout(f"waiting for {busy}", waited=LIMIT_CYCLES / card.clock_hz)
 
 
 def play(card: SimCard, workload: Workload, phase: Phase) -> Seen:
@@ -590,15 +615,17 @@ def _play(card: SimCard, workload: Workload, phase: Phase) -> Seen:
     registers.REPLY_BEATS64.write(phase.reply_units)
     registers.UDP_PORT.write(phase.udp_port)
     registers.CONTROL.write_fields(enable=phase.enable, flush=int(phase.flush))
+    _wait_status(card, registers, "flush_busy")
     came: list[bytes] = []
     for at, window in enumerate(phase.windows()):
         batch = FrameBatch.from_list(phase.frames[window])
         card.send(batch, bad=np.array(phase.bad[window]))
         if phase.reset_after:
             card.step(phase.reset_after)
-            card.reset()
+            registers.CONTROL.write_fields(soft_reset=1)
+            _wait_status(card, registers, "reset_busy")
+            _wait_status(card, registers, "flush_busy")
             prepare(card, workload)
-            card.step(3 * CONFIG.sets)
         wanted = phase.replies[at] if phase.replies is not None else 1 << 30
         # Without replies to wait for, the frames themselves take this long at most.
         still = 200 + 4 * len(batch.data) // (CONFIG.data_w // 8)
