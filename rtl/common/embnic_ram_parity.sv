@@ -76,6 +76,8 @@ module embnic_ram_parity #(
                 evt_injected <= armed_q && wr_en;
             end
         end
+
+        `EMBNIC_COVER(injected, evt_injected, "a wrong bit is stored")
     end else begin : gen_plain
         embnic_ram_1r1w #(.WIDTH(WIDTH), .DEPTH(DEPTH), .STYLE(STYLE), .OUT_REG(OUT_REG)) u_ram (
             .clk, .wr_en, .wr_addr, .wr_data, .rd_en, .rd_addr, .rd_data
@@ -87,6 +89,5 @@ module embnic_ram_parity #(
 
     // Assertions
     `EMBNIC_KNOWN(injected_known, evt_injected, "evt_injected is known after reset")
-    `EMBNIC_COVER(injected, evt_injected, "a wrong bit is stored")
 endmodule
 `default_nettype wire

@@ -177,13 +177,13 @@ module embnic_cache_tags_fv
 
         assign used_by_key = there_q[s] | pinned_q[s];
         assign cleared = !sts_clearing || IDX_W'(s) < u_dut.clear_idx_q;
-        assign state   = u_dut.u_state_ram.gen_block.mem[s];
+        assign state   = u_dut.u_state_ram.gen_plain.u_ram.gen_block.mem[s];
         `EMBNIC_FV_HELP(same_state, !cleared || state == {there_q[s], pinned_q[s], locked_q[s], freq_q[s], plru_q[s]},
             "the states agree")
         `EMBNIC_FV_HELP(locked_there, (locked_q[s] & ~there_q[s]) == '0, "a locked line is there")
         `EMBNIC_FV_HELP(empty, !sts_clearing || {there_q[s], pinned_q[s], locked_q[s], freq_q[s], plru_q[s]} == '0, "nothing is held while the sets are cleared")
         for (genvar w = 0; w < int'(WAYS); w++) begin : gen_way
-            `EMBNIC_FV_HELP(same_tag, !used_by_key[w] || u_dut.gen_way[w].u_tag_ram.gen_block.mem[s]
+            `EMBNIC_FV_HELP(same_tag, !used_by_key[w] || u_dut.gen_way[w].u_tag_ram.gen_plain.u_ram.gen_block.mem[s]
                 == (KEY_W - IDX_W)'(held_key_q[s][w][KEY_BITS-1:IDX_W]), "tags agree")
             `EMBNIC_FV_HELP(home, !used_by_key[w] || set_of(held_key_q[s][w]) == IDX_W'(s), "every key is in its set")
             for (genvar v = 0; v < w; v++) begin : gen_pair
