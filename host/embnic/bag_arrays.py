@@ -8,7 +8,6 @@ never copied. The native extension checks such arrays in one pass; without it, o
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -58,12 +57,15 @@ def right_offsets(values: Any, offsets: Any, *, last: bool) -> NDArray[np.int64]
         return None
 
 
-def _largest(values: NDArray[np.int64]) -> int:
+def largest(values: NDArray[np.int64]) -> int:
     """Return the largest of `values` [L] read as unsigned: a negative one is beyond every row. 0 without any."""
-    return int(values.view(np.uint64).max()) if len(values) else 0
-
-
-largest: Callable[[NDArray[np.int64]], int] = _largest if NATIVE is None else NATIVE.largest
+    if NATIVE is not None:
+        try:
+            return int(NATIVE.largest(values))
+        except TypeError:  # another type or layout
+            pass
+    unsigned = np.ascontiguousarray(values, np.int64).view(np.uint64)
+    return int(unsigned.max()) if len(unsigned) else 0
 
 
 def any_array(value: Any, what: str) -> NDArray[Any]:

@@ -255,13 +255,11 @@ class Batcher:
         pooled = self._engine.serve(
             merge([call.bags for call in calls]), None, _RAISE, min(left, default=None)
         )
-        after = self._engine.tables
+        known = (before, self._engine.tables)  # tables come and go meanwhile
         shares: list[dict[str, NDArray[Any]]] = [{} for _ in calls]
         for name, rows in pooled.items():
-            pooling = before[name].pooling
-            if name in after and after[name].pooling is not pooling:
-                raise ConfigError(f"The table {name!r} was replaced by one of another kind.")
-            at, unpooled = 0, pooling is Pooling.NONE
+            unpooled = _unpooled(name, rows, calls, known)
+            at = 0
             for call, share in zip(calls, shares, strict=True):
                 part = call.bags.get(name)
                 if part is not None:
@@ -270,6 +268,23 @@ class Batcher:
                     at += count
         for call, share in zip(calls, shares, strict=True):
             call.pooled = {name: share[name] for name in call.bags}
+
+
+def _unpooled(
+    name: str,
+    rows: NDArray[Any],
+    calls: Sequence[_Call],
+    known: Sequence[Mapping[str, Table]],
+) -> bool:
+    """Return whether the answer for a table has a row for each id, not for each bag."""
+    parts = [part for call in calls if (part := call.bags.get(name)) is not None]
+    bags, values = sum(map(len, parts)), sum(len(part.values) for part in parts)
+    if bags != values:
+        return len(rows) == values
+    kinds = {tables[name].pooling is Pooling.NONE for tables in known if name in tables}
+    if len(kinds) != 1:
+        raise ConfigError(f"The table {name!r} was replaced by one of another kind.")
+    return kinds.pop()
 
 
 def filled(

@@ -97,11 +97,13 @@ def test_load_and_update_quantise_float32(target, dtype):
 
 
 def test_open_logs_one_line_that_says_which_and_why(caplog, monkeypatch):
-    monkeypatch.setitem(TARGETS, "gpu", replace(TARGETS["gpu"], unusable=lambda: "no CUDA driver"))
+    for name, reason in (("gpu", "no CUDA driver"), ("pynq", "no board")):
+        absent = replace(TARGETS[name], unusable=lambda reason=reason: reason)
+        monkeypatch.setitem(TARGETS, name, absent)
     with caplog.at_level(logging.INFO, logger="embnic.engine"):
         embnic.open(TABLES).close()
     assert [r.message for r in caplog.records if r.name == "embnic.engine"] == [
-        "target cpu (auto); not pynq: not built yet; not rtl: only when asked for by name; not gpu: no CUDA driver"
+        "target cpu (auto); not pynq: no board; not rtl: only when asked for by name; not gpu: no CUDA driver"
     ]
 
 
@@ -113,12 +115,13 @@ def test_the_environment_is_read_at_open(monkeypatch, caplog):
     assert "EMBNIC_DISABLE=1: the target 'reference' that was asked for is not used" in caplog.text
 
 
-@pytest.mark.parametrize("target", ["pynq"])
-def test_a_named_target_never_falls_back_at_open(target, monkeypatch):
-    with pytest.raises(embnic.BackendUnavailable, match="not built yet"):
-        embnic.open(TABLES, target)
-    monkeypatch.setenv("EMBNIC_TARGET", target)
-    with pytest.raises(embnic.BackendUnavailable, match="not built yet"):
+def test_a_named_target_never_falls_back_at_open(monkeypatch):
+    for variable in ("BOARD", "EMBNIC_PYNQ_DEVICE"):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(embnic.BackendUnavailable, match="BOARD is not set"):
+        embnic.open(TABLES, "pynq")
+    monkeypatch.setenv("EMBNIC_TARGET", "pynq")
+    with pytest.raises(embnic.BackendUnavailable, match="BOARD is not set"):
         embnic.open(TABLES)
 
 
