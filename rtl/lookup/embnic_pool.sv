@@ -143,7 +143,7 @@ module embnic_pool
     meta_t       meta, meta_late, meta_first, meta_keep, meta_result;
     keep_t       keep_how, keep_how_late, keep_how_first, keep_how_addend, keep_how_keep;
     use_t        acc_use, acc_use_read, acc_use_addend;
-    fp32_round_e storage;  // what a mean is rounded to before it is divided; a long beat's is not
+    fp32_round_e storage, storage_late;  // what a mean is rounded to before it is divided
     logic        is_row, is_long, is_fixed, is_sum;
     logic        is_merge;  // a partial that is added, or compared
     logic        adds, combine, fetch;
@@ -239,6 +239,9 @@ module embnic_pool
 
     embnic_delay #(.WIDTH($bits(keep_t) + $bits(meta_t)), .CYCLES(LONG)) u_meta_late (
         .clk, .rst, .in({keep_how, meta}), .out({keep_how_late, meta_late})
+    );
+    embnic_delay #(.WIDTH($bits(fp32_round_e)), .CYCLES(LONG)) u_storage_late (
+        .clk, .rst, .in(storage), .out({storage_late})
     );
     assign {keep_how_first, meta_first} = late ? {keep_how_late, meta_late} : {keep_how, meta};
 
@@ -434,7 +437,7 @@ module embnic_pool
         .valid_in (first_valid && meta_first.emit && meta_first.divide),
         .a        (dividend),
         .count    (meta_first.count),
-        .storage  (late ? ROUND_FP32 : storage),
+        .storage  (late ? storage_late : storage),
         .valid_out(mean_valid),
         .result   (mean)
     );

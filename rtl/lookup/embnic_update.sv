@@ -200,6 +200,7 @@ module embnic_update
     assign hold         = hold_e'(hdr.first_bag[1:0]);
 
     state_e             state_q, state_d;
+    logic               beat_bad_q;           // the beat that was read last is not as it was written
     logic               active_q, lines_q, fetch_q;  // state_q decoded: they choose what enters the cache
     logic [1:0]         wait_q, wait_d;       // cycles in a state that waits for a RAM
     status_e            status_q, status_d;
@@ -531,21 +532,11 @@ module embnic_update
                 if (wait_q == 2'd2) begin
                     state_d = KEY;
                     wait_d  = 2'd0;
-                    if (ks_rd_bad) begin
-                        status_d = STATUS_MEMORY_ERROR;
-                        state_d  = RELEASE;
-                    end
                 end
             end
             KEY: begin
                 wait_d = wait_q + 2'd1;
-                if (wait_q == 2'd3) begin
-                    state_d = DESC;
-                    if (ks_rd_bad) begin
-                        status_d = STATUS_MEMORY_ERROR;
-                        state_d  = RELEASE;
-                    end
-                end
+                if (wait_q == 2'd3) state_d = DESC;
             end
             DESC: begin
                 wait_d   = wait_q + 2'd1;
@@ -715,6 +706,12 @@ module embnic_update
             DONE: if (m_axis_upd_done_tready) state_d = WAIT;
             default: state_d = WAIT;
         endcase
+        // What was read in the cycle before was wrong: the parity of a beat is too deep for the same one.
+        if (beat_bad_q) begin
+            status_d = STATUS_MEMORY_ERROR;
+            state_d  = RELEASE;
+            wait_d   = 2'd0;
+        end
         if (give_up) begin
             status_d    = STATUS_MEMORY_ERROR;
             read_left_d = '0;
@@ -768,6 +765,7 @@ module embnic_update
         else clients_q <= clients_d;
         if (rst) begin
             state_q     <= WAIT;
+            beat_bad_q  <= 1'b0;
             active_q    <= 1'b0;
             lines_q     <= 1'b0;
             fetch_q     <= 1'b0;
@@ -779,6 +777,7 @@ module embnic_update
             data_rd_q2  <= 1'b0;
         end else begin
             state_q     <= state_d;
+            beat_bad_q  <= ks_rd_bad && ((state_q == HEAD && wait_q == 2'd2) || (state_q == KEY && wait_q == 2'd3));
             active_q    <= state_d != WAIT;
             lines_q     <= state_d == LINES;
             fetch_q     <= state_d == FETCH;
