@@ -901,7 +901,7 @@ async def long_and_short(dut: Any) -> None:
     feeder = bench.feeder
     vec_beats = -(-bench.loop_long // bench.slots)
     feeder.in_turn = True
-    bags = 8 * bench.slots
+    bags = max(8 * bench.slots, 40)
     for _ in range(bags):
         dtype = bench.random.choice(("INT8", "INT4_END", "FP32", "FP16", "FIXED"))
         feeder.bags.append(bench.bag("SUM", rows=5, vec_beats=vec_beats, dtype=dtype))
