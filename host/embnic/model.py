@@ -75,7 +75,7 @@ class Latencies:
     credit: int = 4  # an operation's last beat, to the choice of a key that takes its place
     pool: int = 24  # last beat of a bag in the pool, to its result
     pool_long: int = 7  # INT_EXTRA_CYCLES
-    divide: int = 28  # more for a mean
+    divide: int = 18  # more for a mean
     reply: int = 10  # result of the last bag of a request, to the first beat of its reply
     frame_gap: int = 1  # between two frames out
     host: int = 1  # last beat of a reply, to the next request's first

@@ -35,6 +35,7 @@ from embnic_sim.protocol import Scenario, scenario
 
 CYCLES = 0.05  # of the core's cycles
 TREES = 0.08  # the same, when all bags are of order tree
+SHORT = 0.06  # the same of a short run through `tiny`
 HITS = 0.02  # of the lookups: the order of bags drifts where places are short, and `tiny` has few
 TRACES = Path(__file__).resolve().parents[3] / "shared" / "traces"
 
@@ -147,7 +148,7 @@ def test_tiny_takes_every_decision_and_about_the_cycles_that_the_core_takes():
         embnic.Table("b", rows=300, dim=40, pooling="sum"),
     ]
     run = run_both(tables, mixed(rng, tables, 60, 8), "tiny", rng)
-    check(run, "tiny")
+    check(run, "tiny", cycles=SHORT)
 
 
 def test_running_sums_take_the_models_cycles():
