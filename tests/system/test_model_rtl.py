@@ -266,7 +266,7 @@ def test_pins_locks_prefetches_and_the_filter(config, admission):
         mine, its = counters
         for name in ("keys", "prefetches", "prefetch_rows", "no_free_way", "line_hits"):
             print(f"{name}: {mine[name]} and {its[name]}")
-        assert mine["prefetches"] == its["prefetches"] == 5
+        assert mine["prefetches"] == its["prefetches"] >= 5
         assert mine["keys"] == its["keys"]
         lookups = [counts["line_hits"] + counts["line_misses"] for counts in counters]
         assert lookups[0] == lookups[1] > 0
