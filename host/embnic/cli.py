@@ -149,10 +149,14 @@ def _parser() -> argparse.ArgumentParser:
 
     bitstreams = commands.add_parser("bitstreams", help="list, verify and make bitstreams")
     bitstreams.add_argument("action", choices=("list", "verify", "build", "fetch"))
+    bitstreams.add_argument("name", nargs="?", default="", help="of a bitstream; without it all")
     bitstreams.add_argument(
-        "name", nargs="?", default="", help="of a bitstream; build: a configuration"
+        "--simulated",
+        nargs="?",
+        const="tiny",
+        metavar="CONFIG",
+        help="those of the simulated card; build: in this configuration",
     )
-    bitstreams.add_argument("--simulated", action="store_true", help="those of the simulated card")
     bitstreams.add_argument(
         "--index", type=Path, help="the registry, by default bitstreams/index.toml"
     )
@@ -356,13 +360,13 @@ def _bitstreams(given: argparse.Namespace) -> int:
 
 
 def _build(given: argparse.Namespace, folder: Path) -> int:
-    if not given.simulated:
+    if not given.simulated or given.name:
         raise ConfigError(
             f"{given.name or 'A bitstream'} cannot be built by this command.",
             allowed="--simulated.",
             do="embnic bitstreams build --simulated CONFIG.",
         )
-    made = build_simulated(given.name or "tiny", folder)
+    made = build_simulated(given.simulated, folder)
     print(f"{made.bitfile} and its .hwh, entered in {folder / 'index.toml'}")
     return 0
 

@@ -149,8 +149,10 @@ def test_deploy_without_a_board_says_what_to_do() -> None:
 
 def test_bitstreams_are_built_listed_and_verified(tmp_path: Path) -> None:
     index = ("--index", str(tmp_path / "index.toml"))
-    assert "embnic_tiny.bit" in embnic("bitstreams", "build", "tiny", "--simulated", *index)
+    assert "embnic_tiny.bit" in embnic("bitstreams", "build", "--simulated", "tiny", *index)
     assert "embnic_tiny: simulated, tiny, simulated" in embnic("bitstreams", "list", *index)
+    assert "--simulated CONFIG" in embnic("bitstreams", "build", "kr260", *index, status=2)
+    assert "'huge'" in embnic("bitstreams", "build", "--simulated", "huge", *index, status=2)
     assert "as the registry says" in embnic("bitstreams", "verify", "embnic_tiny", *index)
     (tmp_path / "embnic_tiny.bit").write_bytes(b"altered")
     assert "SHA-256" in embnic("bitstreams", "verify", *index, status=2)
