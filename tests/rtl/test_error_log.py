@@ -98,6 +98,7 @@ class LogBench(Bench):
     async def compare(self) -> None:
         """Stop, and compare every entry that is kept."""
         self.events.running = False
+        await self.cycles(3)  # what is on its way through the registers may still wait then
         await self.until(lambda: not self.events.waiting, what="waiting drops")
         await self.cycles(3)
         total = self.read("total")
