@@ -55,7 +55,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0x0F762A3E
+CONTRACT_HASH: Final = 0x383B89B0
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
@@ -176,9 +176,10 @@ class Flag(IntFlag):
     CONTINUES = 1 << 3  # the last bag continues in another frame
     FINAL = 1 << 4  # last frame of the reply
     PARTIAL_WANTED = 1 << 5  # answer with PARTIAL
+    PRODUCT = 1 << 6  # the entries of a bag are pairs of two tables, whose rows are multiplied element by element
 
 
-FLAGS_RESERVED: Final = 0xC0
+FLAGS_RESERVED: Final = 0x80
 
 # The opcodes that a card takes; any other is dropped with DropReason.HEADER.
 ACCEPTED_REQUESTS: Final = (
