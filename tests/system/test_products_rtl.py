@@ -184,7 +184,7 @@ def test_wrong_frames_are_answered_by_their_status_and_the_next_is_right():
         Table("half", rows=10, dim=20, pooling="sum", dtype="fp16"),
     ]
     q, r, mean, none, split, other, half = range(len(tables))
-    sim = SimCard("tiny", checked=True)
+    sim = SimCard("tiny", build="checked")
     card = attach_rtl(tables, sim, config="tiny")
     reference = ReferenceBackend(tables)
     for table in tables:
