@@ -22,6 +22,7 @@ module embnic_core
     parameter int unsigned SLOTS       = 4,      // open bags
     parameter int unsigned MAX_VEC64   = 8,      // longest vector in 64-byte units
     parameter int unsigned TREE_K      = 8,      // most running sums of order TREE: 2, 4, 8, 16, or 0: none
+    parameter int unsigned PRODUCTS    = 1,      // 1: build what multiplies the rows of two tables
     parameter int unsigned LINE_BYTES  = 64,     // cache line
     parameter int unsigned WAYS        = 2,      // cache ways
     parameter int unsigned SETS        = 8,      // cache sets
@@ -155,6 +156,9 @@ module embnic_core
     if (ECC > 1) begin : gen_bad_ecc
         $fatal(1, "ECC must be 0 or 1");
     end
+    if (PRODUCTS > 1) begin : gen_bad_products
+        $fatal(1, "PRODUCTS must be 0 or 1");
+    end
     if (GENERATOR > 1) begin : gen_bad_generator
         $fatal(1, "GENERATOR must be 0 or 1");
     end
@@ -231,7 +235,7 @@ module embnic_core
         .cap_clients    (32'(CLIENTS)),
         .cap_merge_units(32'(INIT_UNITS)),
         .cap_tree_k     (32'(TREE_K)),
-        .cap_features   (32'({ECC == 1, GENERATOR == 1})),
+        .cap_features   (32'({PRODUCTS == 1, ECC == 1, GENERATOR == 1})),
         .cap_buckets    (32'(BUCKETS)),
         .cap_error_log  (32'(ERROR_LOG)),
         .cfg_enable, .cfg_flush, .cfg_snapshot, .cfg_udp_port, .cfg_reply_beats64,
@@ -353,7 +357,7 @@ module embnic_core
 
     embnic_req_decode #(
         .DATA_W(DATA_W), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64), .INIT_UNITS(INIT_UNITS), .RSP_BEATS(RSP_BEATS),
-        .TABLES(TABLES)
+        .TABLES(TABLES), .PRODUCTS(PRODUCTS == 1)
     ) u_req_decode (
         .clk, .rst(dp_rst),
         .s_axis_frame_tdata (frame),
@@ -417,7 +421,7 @@ module embnic_core
     embnic_bag_issue #(
         .DATA_W(DATA_W), .SLOTS(SLOTS), .TABLES(TABLES), .KS_BEATS(KS_BEATS), .LINE_BYTES(LINE_BYTES),
         .MAX_VEC64(MAX_VEC64), .TREE_K(TREE_K), .PLACES(PLACES), .REMOTE_SLOTS(REMOTE_SLOTS),
-        .REMOTE_BAGS(RSP_BEATS / BPW)
+        .REMOTE_BAGS(RSP_BEATS / BPW), .PRODUCTS(PRODUCTS == 1)
     ) u_bag_issue (
         .clk, .rst(dp_rst),
         .s_axis_bag_tdata (bag),
@@ -605,7 +609,8 @@ module embnic_core
     logic              pool_idle;
     logic [5:0]        evt_saturate;  // elements
 
-    embnic_pool #(.DATA_W(DATA_W), .SLOTS(SLOTS), .MAX_VEC64(MAX_VEC64), .TREE_EN(TREE_K != 0)) u_pool (
+    embnic_pool #(.DATA_W(DATA_W), .SLOTS(SLOTS), .MAX_VEC64(MAX_VEC64), .TREE_EN(TREE_K != 0),
+        .PRODUCT_EN(PRODUCTS == 1)) u_pool (
         .clk, .rst(dp_rst),
         .beat_valid  (vec_valid),
         .beat_info   (vec_info),

@@ -23,7 +23,7 @@ package embnic_pkg;
     localparam int unsigned EPOCH_W = 3;   // stamp of a memory access, see embnic_epoch
     localparam int unsigned SUB_W   = 3;   // chunk within a stored bus beat: 0 .. 7
     localparam int unsigned MERGE_W = 8;   // partials of a bag: up to 128
-    localparam int unsigned BANK_W  = 4;   // running sum of a TREE: up to 16
+    localparam int unsigned BANK_W  = 4;   // running sum of a TREE: up to 16; of a pair: see below
 
     // Banks of the init RAM: accumulators and partials of so many bags are on their way at a time.
     localparam int unsigned INIT_BANKS  = 4;
@@ -40,7 +40,10 @@ package embnic_pkg;
     localparam int unsigned ACC_LOOP_LONG_CYCLES = ACC_LOOP_CYCLES + INT_EXTRA_CYCLES;
 
     // A TREE's running sum b of a vector lies in its slot's accumulators, b's bits reversed from the top of the vector's
-    // beat address down: so for k sums a vector may take 1/k of the longest, whatever k.
+    // beat address down: so for k sums a vector may take 1/k of the longest, whatever k. Of a bag of pairs bank 0 is the sum,
+    // and these hold what a pair is made of; a vector takes a quarter of the longest at most.
+    localparam logic [BANK_W-1:0] PAIR_FIRST_BANK  = 1;  // the first row's elements, or the products
+    localparam logic [BANK_W-1:0] PAIR_SECOND_BANK = 2;  // the second row's
 
     // Latency of the binary32 units, from valid_in to valid_out.
     localparam int unsigned FMA_STAGES = 13;
@@ -105,6 +108,7 @@ package embnic_pkg;
         logic                partial;    // no mean division, reply with count
         logic                piece;      // of a bag that is cut over frames: not of a table of order TREE
         logic                merge;      // of a MERGE: of a table of order SPLIT only
+        logic                product;    // its keys are pairs of two tables
         logic                init;       // an accumulator waits in the init RAM, at init_addr
         logic [MERGE_W-1:0]  merges;     // partials behind it there, of which each holds a key
         logic [BEAT_W-1:0]   init_addr;
@@ -152,6 +156,12 @@ package embnic_pkg;
     // and so the long way. Everything else takes the place of a row.
     function automatic logic combine_is_long(input pooling_e pooling, input dtype_e dtype);
         combine_is_long = (pooling == POOLING_SUM || pooling == POOLING_MEAN) && dtype != DTYPE_FIXED;
+    endfunction
+
+    // The next operation of the slot keeps ACC_LOOP_LONG_CYCLES from this one's beats: they take the long way, or are a row of
+    // a pair, behind which the long way of the pair before may not have ended.
+    function automatic logic keeps_long(input logic is_long, input pooling_e pooling, input logic [BANK_W-1:0] bank);
+        keeps_long = is_long || (pooling == POOLING_NONE && bank != '0);
     endfunction
 
     typedef enum logic [2:0] {
@@ -202,6 +212,7 @@ package embnic_pkg;
         logic [BEAT_W-1:0]   beat_base;  // the first of them within the vector
         logic [BANK_W-1:0]   bank;       // running sum of a TREE that it goes to; else 0
         logic                combine;    // of OP_FLUSH: add another running sum
+        logic                product;    // of OP_ROW: times the first row of its pair; of a combine: multiply instead
         logic                first;      // nothing has been accumulated there in this bag
         logic                spaced;     // keeps the distance from the row before it in its slot
         logic                last;       // emit after this row
@@ -243,6 +254,7 @@ package embnic_pkg;
         logic [BEAT_W-1:0]   beat;       // within the vector
         logic [BANK_W-1:0]   bank;       // running sum of a TREE; else 0
         logic                combine;    // no data: add to it the running sum that the next beat names
+        logic                product;    // a row: acc += row * what the next beat names; combine: acc *= it
         logic                fetch;      // that beat
         logic                first;      // ignore the accumulator
         logic                load;       // OP_INIT: the data is a partial; first: taken as it is

@@ -26,6 +26,7 @@ LAYERS = (
     ("bag_arrays",),
     ("bag_layouts",),
     ("bags", "targets"),
+    ("products",),
     ("salt", "capture_file", "capture_writer"),
     ("capacity",),
     ("rows", "placement", "frames", "keys", "wire", "wire_numpy", "registers", "traffic"),

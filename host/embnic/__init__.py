@@ -37,6 +37,7 @@ from .errors import (
     Overloaded,
 )
 from .gen.wire import DType, Order, Pooling
+from .products import ProductBags
 from .stats import Stats
 
 if typing.TYPE_CHECKING:
@@ -67,6 +68,7 @@ __all__ = [
     "OutOfRange",
     "Overloaded",
     "Pooling",
+    "ProductBags",
     "Stats",
     "Table",
     "TableBags",

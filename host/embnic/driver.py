@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from .bags import Bags
 from .card_tables import CardTables
+from .config import Table
 from .errors import (
     ConfigError,
     ContractMismatch,
@@ -33,11 +34,13 @@ from .errors import (
 from .exchange import Exchange, Pending, Timing, Window
 from .framing import (
     ETHERNET_BYTES,
+    PAIR_BANKS,
     FrameLimits,
     check_mtu,
     groups,
     one_key_bags,
     payload_limit,
+    product_group,
 )
 from .gen.configs import CONFIGS
 from .gen.wire import (
@@ -55,6 +58,7 @@ from .gen.wire import (
 from .lookup import LookupPlanner, PartialResult, Partials, Sink
 from .operate import Capabilities
 from .ports import Bus, Link, Memory
+from .products import ProductBags
 from .registers import CARD_MAGIC
 from .residency import Prefetched, PrefetchFrame, distinct, prefetch_requests
 from .rows import pack
@@ -237,6 +241,17 @@ class Driver(CardTables):
             for name, part in bags.items()
         }
         return PartialResult(Bags(cut), groups(Bags(cut), self._tables, self._numbers))
+
+    def multiplies(self, table: Table) -> bool:
+        """Return whether the card multiplies rows of the table's shape by others."""
+        caps = self.capabilities
+        return caps.products and PAIR_BANKS * table.vec64 <= caps.max_vec64
+
+    def prepare_product(self, pairs: ProductBags) -> PartialResult:
+        """Return an empty result for bags of pairs, which fit the tables, under the name of the first keys' table."""
+        group = product_group(pairs, self._tables, self._numbers)
+        found = [group] if group.bags else []
+        return PartialResult(Bags({pairs.quotient: pairs.quotients}), found)
 
     def lookup(self, result: PartialResult) -> None:
         """Answer the bags of a prepared result on the card.

@@ -32,6 +32,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .backends.base import Backend, BagsAt
@@ -41,6 +42,7 @@ from .config import OutOfRange, Table, enum_member, tables_by_name
 from .engine_cache import CacheEngine
 from .errors import ConfigError
 from .opening import create_backend
+from .products import ProductBags
 from .targets import choose
 
 __all__ = ["Engine", "open"]
@@ -281,6 +283,37 @@ class Engine(CacheEngine):
             return server.lookup_at(parts)
         finally:
             lock.release_read()
+
+    def lookup_product(self, pairs: ProductBags) -> NDArray[np.float32]:
+        """Return the sums float32 [B, D] of products of rows of two tables (see `ProductBags`).
+
+        A card multiplies in its pool where it was built to; what it does not take the CPU answers.
+
+        >>> import numpy as np
+        >>> tables = [Table(name, rows=3, dim=2, pooling="sum") for name in ("q", "r")]
+        >>> with open(tables, target="cpu") as engine:
+        ...     engine.load("q", np.array([[1, 1], [2, 2], [3, 3]], np.float32))
+        ...     engine.load("r", np.array([[1, 2], [3, 4], [5, 6]], np.float32))
+        ...     bags = Bags.from_lists({"item": [[0, 8], []]})["item"]
+        ...     engine.lookup_product(ProductBags.split("q", "r", bags, divisor=3)).tolist()
+        [[16.0, 20.0], [0.0, 0.0]]
+        """
+        if not isinstance(pairs, ProductBags):
+            raise ConfigError(
+                f"pairs are a {type(pairs).__name__}.",
+                allowed="embnic.ProductBags.",
+                do="Build them with ProductBags.split, or from ids of both tables.",
+            )
+        server, lock = self._server, self._lock
+        if server.shared:
+            lock.acquire_read()
+            try:
+                if server.shared and not self._closed:  # a reattachment may have been between
+                    return server.product(pairs)
+            finally:
+                lock.release_read()
+        with self._asking("lookup_product"):
+            return server.product(pairs)
 
     async def alookup(
         self,

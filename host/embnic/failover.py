@@ -21,6 +21,7 @@ from .config import OutOfRange, Table
 from .errors import LOST, ConfigError, LinkError
 from .framing import select
 from .gen.wire import Pooling
+from .products import ProductBags
 from .serving import Alone, Counts, staged
 
 __all__ = ["CardServer"]
@@ -74,6 +75,37 @@ class CardServer:
             self.master.lookup(bags, arrays)
         self._counts.answered(bags.bags_total - answered, answered)
         return arrays
+
+    def product(self, pairs: ProductBags) -> NDArray[np.float32]:
+        """Answer on the card; the rest on the CPU, and what the card does not multiply."""
+        for table in pairs.check(self.tables):
+            if table.name not in self._loaded:
+                self.master.rows(table.name)  # says that the table was never loaded
+        if not self.serves("lookup_product"):
+            self._counts.answered(len(pairs), 0)
+            return self.master.product(pairs)
+        try:
+            self.card.check_product(pairs)
+        except ConfigError:
+            if not self.fallback:
+                raise
+            self._counts.fallback("product", len(pairs))
+            self._counts.answered(len(pairs), 0)
+            return self.master.product(pairs)
+        result = self.card.prepare_product(pairs)
+        try:
+            self.card.answer(result)
+        except LOST as error:
+            self._lose(error)
+        if result.too_long:
+            self._count_too_long(result.too_long)
+        values, done = result.values(pairs.quotient), result.done(pairs.quotient)
+        if values is None:
+            return self.master.product(pairs)
+        if not done.all():
+            values[~done] = self.master.product(pairs.select(~done))
+        self._counts.answered(len(pairs) - int(done.sum()), int(done.sum()))
+        return values
 
     def lookup_at(self, parts: Sequence[BagsAt]) -> bool:
         """Leave everything to `lookup`."""

@@ -24,6 +24,7 @@ from .config import Table
 from .errors import ConfigError
 from .gen.wire import (
     FRAME_OVERHEAD,
+    KEY_LAST_SHIFT,
     NULL_ROW,
     SEQUENCE_BYTES,
     UNIT_BYTES,
@@ -31,6 +32,7 @@ from .gen.wire import (
     Order,
     Pooling,
 )
+from .products import ProductBags
 from .wire import make_keys
 
 __all__ = [
@@ -41,6 +43,8 @@ __all__ = [
     "cut",
     "groups",
     "one_key_bags",
+    "PAIR_BANKS",
+    "product_group",
     "payload_limit",
     "select",
     "spans",
@@ -50,6 +54,7 @@ ETHERNET_BYTES = 14  # an MTU counts from the IPv4 header
 MAX_FRAME_BAGS = 0xFFFF
 MAX_FRAME_KEYS = 0xFFFF
 MIN_MTU, MAX_MTU = 576, 9216
+PAIR_BANKS = 4  # vectors that the card keeps of a bag of pairs, the sum and a spare one included
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,13 @@ class FrameLimits:
     reply_units: int
     merge_units: int = 0
 
-    def keys(self, *, weighted: bool, accumulator_vec64: int = 0) -> int:
-        """Return how many keys fit a frame, behind an accumulator of so many 64-byte units (0: none)."""
+    def keys(self, *, weighted: bool, accumulator_vec64: int = 0, product: bool = False) -> int:
+        """Return how many keys fit a frame, behind an accumulator of so many 64-byte units (0: none); of a product
+        whole pairs.
+        """
         used = (accumulator_vec64 + 1) * UNIT_BYTES if accumulator_vec64 else 0
-        return min(max((self.payload - used) // (16 if weighted else 8), 0), MAX_FRAME_KEYS)
+        room = min(max((self.payload - used) // (16 if weighted else 8), 0), MAX_FRAME_KEYS)
+        return room - room % 2 if product else room
 
     def bags(self, vec64: int) -> int:
         """Return how many bags with results of `vec64` units a frame may ask for."""
@@ -123,7 +131,8 @@ class Group:
     """Bags of several tables of one shape, one after the other.
 
     `keys` are the entries with their last bits; an empty bag has one null key. `offsets[b]` is the first
-    entry of bag `b`. `parts` says which bags belong to which table.
+    entry of bag `b`. `parts` says which bags belong to which table. Of a `product` the entries are pairs, first and
+    second key by turns, and `parts` names the first keys' table.
     """
 
     dim: int
@@ -135,6 +144,7 @@ class Group:
     offsets: NDArray[np.int64]  # [B + 1]
     weights: NDArray[np.float32] | None  # [L]
     parts: Mapping[str, slice]
+    product: bool = False
 
     @property
     def bags(self) -> int:
@@ -188,6 +198,39 @@ def _entries(
     weights = np.zeros(len(made.keys), np.float32)
     weights[made.positions] = part.weights
     return made.keys, made.offsets, weights
+
+
+def product_group(
+    pairs: ProductBags, tables: Mapping[str, Table], numbers: Mapping[str, int]
+) -> Group:
+    """Return bags of pairs as a group; an empty bag has a pair of null keys."""
+    table, bags = tables[pairs.quotient], pairs.quotients
+    sides = ((pairs.quotient, bags.values), (pairs.remainder, pairs.remainders))
+    made = []
+    for name, ids in sides:
+        null = ids == NULL_ROW
+        side = make_keys(numbers[name], np.where(null, 0, ids), bags.offsets)
+        side.keys[side.positions[null]] |= np.uint64(NULL_ROW)
+        made.append(side)
+    keys = np.stack([side.keys for side in made], axis=1).reshape(-1)
+    keys[0::2] &= ~np.uint64(1 << KEY_LAST_SHIFT)
+    weights = None
+    if bags.weights is not None:
+        weights = np.zeros(len(keys), np.float32)
+        for second in (0, 1):
+            weights[2 * made[0].positions + second] = bags.weights
+    return Group(
+        dim=table.dim,
+        vec64=table.vec64,
+        dtype=table.dtype,
+        pooling=table.pooling,
+        order=table.order,
+        keys=keys,
+        offsets=2 * made[0].offsets,
+        weights=weights,
+        parts={table.name: slice(0, len(bags))},
+        product=True,
+    )
 
 
 class Span(NamedTuple):

@@ -188,7 +188,11 @@ class ContinuedRequest(Pending):
         self._make, self._sink, self._bag, self._limits = make, sink, bag, limits
         end = int(group.offsets[bag + 1])
         weighted, held = group.weights is not None, accumulator is not None
-        room = limits.keys(weighted=weighted, accumulator_vec64=group.vec64 if held else 0)
+        room = limits.keys(
+            weighted=weighted,
+            accumulator_vec64=group.vec64 if held else 0,
+            product=group.product,
+        )
         stop = min(rest.start + room, end)
         entries = max(stop - rest.start, 1)
         partials, left = None, rest.partials
@@ -311,7 +315,8 @@ class LookupPlanner:
         )
         fits = (
             group.order is not Order.TREE
-            and limits.keys(weighted=weighted, accumulator_vec64=group.vec64) > 0
+            and limits.keys(weighted=weighted, accumulator_vec64=group.vec64, product=group.product)
+            > 0
         )
         keep = set(long_bags)
         self._exchange.counters.continued_bags += len(keep) if fits else 0
@@ -398,6 +403,7 @@ class LookupPlanner:
         headers["request_id"] = ids
         headers["dtype"] = group.dtype
         headers["dim"] = group.dim
+        headers["flags"] = Flag.PRODUCT if group.product else 0
         return headers
 
     def _piece(self, piece: Piece) -> tuple[FrameBatch, int, int]:
@@ -414,7 +420,7 @@ class LookupPlanner:
         keys[-1] |= np.uint64(1 << KEY_LAST_SHIFT)
         ids = self._exchange.next_ids(1)
         headers = self._lookup_headers(group, ids)
-        headers["flags"] = piece.flags
+        headers["flags"] |= np.uint8(piece.flags)
         entries = Entries(keys, np.array([0, len(keys)], np.int64), weights)
         held = None if piece.accumulator is None else piece.accumulator.reshape(1, -1)
         if piece.partials is None:

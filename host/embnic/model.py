@@ -51,7 +51,7 @@ FBGEMM_COUNTERS = (  # in the order of its uvm_cache_stats
 )
 LINE_GBPS = {"tiny": 25.0, "edge": 10.0, "line100": 100.0}
 WIRE_OVERHEAD = 24  # preamble, frame check sequence and gap of Ethernet, bytes
-WEIGHTED, ACCUMULATOR, PARTIAL, AFTER = 1, 2, 4, 8  # flags of a request
+WEIGHTED, ACCUMULATOR, PARTIAL, AFTER, PRODUCT = 1, 2, 4, 8, 16  # flags of a request
 HIT, EVICT = 2, 4  # flags of a decision; 1: allocates when absent
 
 
@@ -247,8 +247,8 @@ class Requests(NamedTuple):
     """Request frames: frame `i` has `keys[splits[i]:splits[i + 1]]`, with last bits.
 
     keys uint64 [K], splits int64 [n + 1], vec64 (units of a result) int64 [n], flags int64 [n]: WEIGHTED, ACCUMULATOR
-    (begins with one), PARTIAL (answers with one), AFTER (sent when the request before it was answered); from bit 8 on
-    how many partials of other owners are merged with its bag, which is one then.
+    (begins with one), PARTIAL (answers with one), AFTER (sent when the request before it was answered), PRODUCT (its
+    keys are pairs); from bit 8 on how many partials of other owners are merged with its bag, which is one then.
     """
 
     keys: NDArray[np.uint64]
@@ -408,15 +408,15 @@ class _Piece(NamedTuple):
 
 def _pieces(group: Group, limits: FrameLimits) -> Iterator[_Piece]:
     weighted = group.weights is not None
-    most = limits.keys(weighted=weighted)
+    most = limits.keys(weighted=weighted, product=group.product)
     bounds, long_bags = cut(group.offsets, max_keys=most, max_bags=limits.bags(group.vec64))
-    kind = WEIGHTED if weighted else 0
+    kind = (WEIGHTED if weighted else 0) | (PRODUCT if group.product else 0)
     continued = set(long_bags)
     edges = group.offsets[bounds]
     for first, begin, end in zip(bounds[:-1].tolist(), edges[:-1], edges[1:], strict=True):
         if first not in continued:
             yield _Piece(group.keys[begin:end], group.vec64, kind)
-    room = limits.keys(weighted=weighted, accumulator_vec64=group.vec64)
+    room = limits.keys(weighted=weighted, accumulator_vec64=group.vec64, product=group.product)
     if group.order is Order.TREE or room < 1:
         return
     for bag in long_bags:

@@ -322,7 +322,8 @@ class _Operation:
     first_line: bool
     last: bool
     mean: bool
-    spread: int = 0  # of a combine, whose beats take two cycles: the vector's beats
+    keeps_long: bool  # what follows in its slot keeps the long distance
+    spread: int = 0  # of a combine or product, whose beats take two cycles: the vector's beats
     line: int = 0
     fills: int = 0
     reads: int = 0
@@ -370,6 +371,10 @@ class _Request:
         return bool(self.flags & 8)
 
     @property
+    def product(self) -> bool:
+        return bool(self.flags & 16)
+
+    @property
     def merges(self) -> int:
         return self.flags >> 8
 
@@ -392,6 +397,8 @@ class _Slot:
     first_at: int = -1
     tail: int = 0
     rows: int = 0
+    half: bool = False  # of a pair: its first row was read
+    pair: int = 0  # of a product: 0 first row, 1 second, 2 multiply, 3 add
 
 
 COUNTS = (
@@ -706,6 +713,7 @@ class CardModel:
         slot.init, slot.any = self._requests[self._walked].init, False
         slot.first, slot.first_at, slot.rows = slot.key, -1, 0
         slot.tail = self._requests[self._walked].merges
+        slot.half, slot.pair = False, 0
         slot.free = max(slot.free, now)
         self._busy |= 1 << number
         self._taken |= 1 << number
@@ -723,7 +731,8 @@ class CardModel:
         self._room &= ~bit
         if not self._busy & bit:
             return
-        if slot.first_at >= 0 and slot.end - slot.key <= 1:
+        product = self._requests[slot.request].product
+        if slot.first_at >= 0 and slot.end - slot.key <= 1 and not product:
             known = slot.first_at + self._p["known"]
             if self._now < known:
                 self._room_wheel.put(self._now, known, number)
@@ -751,8 +760,26 @@ class CardModel:
         if slot.first_at < 0:
             slot.first_at = now
         combine, partial, waits, makes = False, False, slot.any, False
+        times = unpooled = False  # a row that is multiplied; one that is kept
         if init:
             slot.init = False
+        elif request.product:
+            pair, brief = slot.pair, not (request.weighted or table.long_format)
+            ends = pair == (1 if brief else 3)
+            null = row_number == NULL_ROW
+            padding = not null and row_number == table.padding
+            there = not null and not padding and row_number < table.rows and (not pair or slot.half)
+            slot.half, slot.pair = there, 0 if ends else pair + 1
+            slot.key += not pair or ends
+            last = slot.key == slot.end and ends
+            if pair < 2:
+                counts["keys"] += 1
+                counts["keys_null"] += null or (pair == 1 and not padding and not there)
+                counts["keys_padding"] += padding
+            row, combine = there and pair < 2, there and pair >= 2
+            times, unpooled = row and ends, row and not ends
+            waits = pair >= 2 or ends
+            slot.any = slot.any or (there and ends)
         elif slot.key < slot.end:
             slot.key += 1
             if slot.key == slot.end and sums and slot.end - slot.first > 1:
@@ -777,6 +804,7 @@ class CardModel:
                 waits = source & (source + 1) == 0 or source == held - 1
         makes = init or row or combine or partial or last
         out = max(now + p["issue"], self._last_out)
+        long_format = times or (table.combine_long if combine else row and table.long_format)
         if makes:
             all_hit = True
             for seg, line in enumerate(table.lines):
@@ -784,22 +812,23 @@ class CardModel:
                 self._last_out = out
                 op = _Operation(
                     ready=out + p["tag"],
-                    beats=2 * line.beats if combine else line.beats,
+                    beats=2 * line.beats if combine or times else line.beats,
                     request=slot.request,
                     row=row,
                     waits=waits,
-                    long_format=table.combine_long if combine else row and table.long_format,
+                    long_format=long_format,
+                    keeps_long=long_format or unpooled,
                     first_line=seg == 0,
                     last=last and seg + 1 == len(table.lines),
                     mean=table.mean and not request.partial,
-                    spread=sum(each.beats for each in table.lines) if combine else 0,
+                    spread=sum(each.beats for each in table.lines) if combine or times else 0,
                 )
                 if row:
                     all_hit &= self._look_up(op, table, table_number, row_number, seg, out)
                 self._push(number, op)
             if row:
                 counts["row_hits" if all_hit else "row_misses"] += 1
-        slot.any = slot.any or init or row or partial
+        slot.any = slot.any or init or (row and not request.product) or partial
         self._popped.popleft()
         self._popped.append(out if makes else now + p["issue"])
         self._picked, self._picked_at = number, now
@@ -950,7 +979,7 @@ class CardModel:
         slot.started += 1
         slot.free = max(self._exec_free, now + p["alone"])
         if op.first_line:
-            slot.row_start, slot.row_long = now + op.spread, op.long_format
+            slot.row_start, slot.row_long = now + op.spread, op.keeps_long
         if op.row and op.has_line:
             self._read_or_fill(op)
         if op.last:

@@ -21,7 +21,7 @@ from .stats import LinkCounters
 __all__ = ["Capabilities", "Generated", "Operations"]
 
 WAITS_PER_POLL = 16  # a poll waits this part of the retry time between two looks
-GENERATOR = 1  # bit of CAP_FEATURES
+GENERATOR, PRODUCTS = 1, 4  # bits of CAP_FEATURES
 GENERATED_KEYS = 64  # keys of a generated frame, at most
 GENERATED_WINDOW = 4  # generated frames in flight
 
@@ -54,6 +54,11 @@ class Capabilities:
     def generator(self) -> bool:
         """Return whether the card has a frame generator."""
         return bool(self.features & GENERATOR)
+
+    @property
+    def products(self) -> bool:
+        """Return whether the card multiplies rows of two tables."""
+        return bool(self.features & PRODUCTS)
 
 
 @dataclass(frozen=True)

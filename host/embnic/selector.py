@@ -39,6 +39,7 @@ from .bags import Bags
 from .config import Table, tables_by_name
 from .errors import LOST, ClosedError, ConfigError, DeviceTimeout
 from .gen.wire import Pooling
+from .products import ProductBags
 
 __all__ = ["Cost", "Path", "SelectBackend", "Work", "fit", "work_of"]
 
@@ -286,6 +287,13 @@ class SelectBackend:
                 path.answered["bags"] += bags.bags_total
                 return pooled
         return self.paths["cpu"].backend.lookup(bags, out)
+
+    def product(self, pairs: ProductBags) -> NDArray[np.float32]:
+        """Return the sums float32 [B, dim] of bags of pairs, from the CPU: these calls are not timed."""
+        self._check_open("product")
+        backend = self.paths["cpu"].backend
+        assert isinstance(backend, CpuBackend)
+        return backend.product(pairs)
 
     def _work(self, bags: Bags) -> Work:
         """Return `work_of` the bags, from bytes that were computed once: this runs before every request."""

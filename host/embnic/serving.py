@@ -13,12 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 
-from .backends.base import Backend, BagsAt, LiveTables
+from .backends.base import Backend, BagsAt, LiveTables, MultipliesRows
 from .bags import Bags
 from .config import OutOfRange, Table
 from .errors import CapacityError, ConfigError
+from .products import ProductBags
 from .stats import Stats
 
 __all__ = ["Counts", "HostServer", "Server", "staged"]
@@ -94,6 +96,10 @@ class Server(Protocol):
         """Answer bags at addresses; False where that is not possible. The engine holds the lock."""
         ...
 
+    def product(self, pairs: ProductBags) -> NDArray[np.float32]:
+        """Answer bags of pairs; the engine holds the lock."""
+        ...
+
     def update(self, name: str, ids: Any, rows: Any) -> None:
         """Overwrite rows; the engine holds the lock, alone."""
         ...
@@ -144,6 +150,18 @@ class HostServer:
             return False
         self._counts.answered(sum([part.bags for part in parts]), 0)
         return True
+
+    def product(self, pairs: ProductBags) -> NDArray[np.float32]:
+        """Answer bags of pairs on the backend, which checks them."""
+        if not isinstance(self.backend, MultipliesRows):
+            raise ConfigError(
+                f"Products of rows on the target {self.backend.name!r}.",
+                allowed="targets whose backend has product().",
+                do="Use target='cpu'.",
+            )
+        pooled = self.backend.product(pairs)
+        self._counts.answered(len(pairs), 0)
+        return pooled
 
     def _lookup_select(
         self,

@@ -236,6 +236,7 @@ struct Operation {
     std::int32_t beats, request;
     std::int32_t spread;  // of a combine, whose beats take two cycles: the vector's beats
     bool row, miss, fill, waits, long_format, first_line, last, mean;  // a miss that does not fill has no line
+    bool keeps_long;  // what follows in its slot keeps the long distance
 };
 
 struct Stamps {
@@ -247,7 +248,7 @@ struct Request {
     Time done;
     std::int64_t bags_left;
     std::int32_t vec64, bags, merges;
-    bool walked, weighted, init, partial, after;
+    bool walked, weighted, init, partial, after, product;
 };
 
 struct Slot {
@@ -263,6 +264,8 @@ struct Slot {
     Time first_at = -1;           // when that, or its accumulator, was chosen
     std::int64_t tail = 0;        // partials, or running sums, behind its keys
     std::int64_t rows = 0;
+    bool half = false;            // of a pair: its first row was read
+    unsigned pair = 0;            // of a product: 0 first row, 1 second, 2 multiply, 3 add
 };
 
 class CardModel {
@@ -327,7 +330,8 @@ public:
     }
 
     // Requests `keys[splits[i]:splits[i + 1]]` of results of `vec64[i]` units; flags: 1 weighted, 2 begins with an
-    // accumulator, 4 answers with one, 8 is sent when the request before it was answered; from bit 8 on partials to merge.
+    // accumulator, 4 answers with one, 8 is sent when the request before it was answered, 16 holds pairs; from bit 8 on
+    // partials to merge.
     void run(Keys keys, Ints splits, Ints vec64, Ints flags) {
         const std::size_t count = vec64.shape(0);
         require(splits.shape(0) == count + 1 && flags.shape(0) == count, "splits, vec64 and flags differ in length");
@@ -340,6 +344,7 @@ public:
             Request &request = requests_[i];
             request.vec64 = static_cast<std::int32_t>(vec64.data()[i]);
             request.weighted = bits & 1, request.init = bits & 2, request.partial = bits & 4, request.after = bits & 8;
+            request.product = bits & 16;
             request.merges = static_cast<std::int32_t>(bits >> 8);
             std::int64_t bags = 0;
             for (std::int64_t at = first; at < end; at++) {
@@ -594,6 +599,7 @@ private:
         slot.key = walk_key_, slot.end = walk_stop_, slot.request = static_cast<std::int32_t>(walked_);
         slot.init = requests_[walked_].init, slot.any = false;
         slot.first = slot.key, slot.first_at = -1, slot.rows = 0, slot.tail = requests_[walked_].merges;
+        slot.half = false, slot.pair = 0;
         slot.free = std::max(slot.free, now_);
         busy_ |= Mask{1} << free_slot_;
         taken_ |= Mask{1} << free_slot_;
@@ -614,7 +620,8 @@ private:
         const Mask bit = Mask{1} << number;
         room_ &= ~bit;
         if ((busy_ & bit) == 0) return;
-        if (slot.first_at >= 0 && slot.end - slot.key <= 1 && now_ < slot.first_at + known_) {
+        const bool product = requests_[static_cast<std::size_t>(slot.request)].product;
+        if (slot.first_at >= 0 && slot.end - slot.key <= 1 && now_ < slot.first_at + known_ && !product) {
             room_wheel_.put(now_, slot.first_at + known_, number);
             return;
         }
@@ -635,11 +642,31 @@ private:
         const std::uint64_t key = keys_[std::min(slot.key, slot.end - 1)];
         const bool init = slot.init;
         bool last = false, makes = true, row = false, combine = false, partial = false, waits = slot.any;
+        bool times = false, unpooled = false;  // a row that is multiplied; one that is kept
         const Table &table = table_of(key);
+        const Request &asked = requests_[static_cast<std::size_t>(slot.request)];
         if (slot.first_at < 0) slot.first_at = now_;
         const std::uint64_t number_of_row = key & 0xffffffffffffull;
         if (init) {
             slot.init = false;
+        } else if (asked.product) {
+            const unsigned pair = slot.pair;
+            const bool brief = !asked.weighted && !table.long_format, ends = pair == (brief ? 1u : 3u);
+            const bool null = number_of_row == 0xffffffffffffull, padding = !null && number_of_row == table.padding;
+            const bool there = !null && !padding && number_of_row < table.rows && (pair == 0 || slot.half);
+            slot.half = there;
+            slot.pair = ends ? 0 : pair + 1;
+            if (pair == 0 || ends) slot.key++;
+            last = slot.key == slot.end && ends;
+            if (pair < 2) {
+                counts_.keys++;
+                counts_.keys_null += null || (pair == 1 && !padding && !there), counts_.keys_padding += padding;
+            }
+            row = there && pair < 2, times = row && ends, unpooled = row && !ends;
+            combine = there && pair >= 2;
+            makes = there || last;
+            waits = pair >= 2 || ends;
+            slot.any = slot.any || (there && ends);
         } else if (slot.key < slot.end) {
             if (++slot.key == slot.end && table.tree > 0 && slot.end - slot.first > 1) slot.tail = table.tree - 1;
             last = slot.key == slot.end && slot.tail == 0;
@@ -661,24 +688,25 @@ private:
         Time out = std::max(now_ + issue_, last_out_);
         if (makes) {
             bool all_hit = true;
-            const Request &request = requests_[static_cast<std::size_t>(slot.request)];
             for (std::size_t seg = 0; seg < table.lines.size(); seg++) {
                 const Line &line = table.lines[seg];
                 Operation op{};
                 out = std::max(out, last_out_ + 1), last_out_ = out;
                 op.ready = out + tag_;
-                op.beats = combine ? 2 * line.beats : line.beats, op.request = slot.request;
-                if (combine) for (const Line &each : table.lines) op.spread += each.beats;
+                op.beats = combine || times ? 2 * line.beats : line.beats, op.request = slot.request;
+                if (combine || times) for (const Line &each : table.lines) op.spread += each.beats;
                 op.row = row, op.long_format = combine ? table.combine_long : row && table.long_format;
+                op.long_format = op.long_format || times;
+                op.keeps_long = op.long_format || unpooled;
                 op.first_line = seg == 0, op.waits = waits;
                 op.last = last && seg + 1 == table.lines.size();
-                op.mean = table.mean && !request.partial;
+                op.mean = table.mean && !asked.partial;
                 if (row) look_up(op, table, key >> 48 & 0x7fff, number_of_row, seg, out, all_hit);
                 push(number, op);
             }
             if (row) (all_hit ? counts_.row_hits : counts_.row_misses)++;
         }
-        slot.any = slot.any || init || row || partial;
+        slot.any = slot.any || init || (row && !asked.product) || partial;
         popped_[queue_at_] = makes ? out : now_ + issue_;
         queue_at_ = queue_at_ + 1 == queue_ ? 0 : queue_at_ + 1;
         picked_ = number, picked_at_ = now_;
@@ -858,7 +886,7 @@ private:
         slot.ended[slot.started & (places_ - 1)] = exec_free_;
         slot.started++;
         slot.free = std::max(exec_free_, now_ + alone_);
-        if (op.first_line) slot.row_start = now_ + op.spread, slot.row_long = op.long_format;
+        if (op.first_line) slot.row_start = now_ + op.spread, slot.row_long = op.keeps_long;
         if (op.row && has_line(op)) {
             Stamps &stamps = lines_[op.line];
             if (op.fill) stamps.done_fills++, stamps.done_reads = 0, stamps.filled = exec_free_ + filled_;

@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'h669BF194;
+    localparam logic [31:0] CONTRACT_HASH = 32'hD47D3312;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -116,14 +116,15 @@ package embnic_wire_pkg;
     localparam int unsigned FLAG_CONTINUES       = 3;  // the last bag continues in another frame
     localparam int unsigned FLAG_FINAL           = 4;  // last frame of the reply
     localparam int unsigned FLAG_PARTIAL_WANTED  = 5;  // answer with PARTIAL
-    localparam logic [7:0]  FLAGS_RESERVED = 8'hC0;
+    localparam int unsigned FLAG_PRODUCT         = 6;  // the entries of a bag are pairs of two tables, whose rows are multiplied element by element
+    localparam logic [7:0]  FLAGS_RESERVED = 8'h80;
 
     // Our header, 22 bytes directly after UDP.
     typedef struct packed {
         logic [15:0]  magic;       // magic number
         logic [7:0]   version;     // version of the wire format
         opcode_e      opcode;      // what the frame is
-        logic [7:0]   flags;       // see the flags; bits 6 and 7 are zero
+        logic [7:0]   flags;       // see the flags; bit 7 is zero
         dtype_e       dtype;       // storage type of the tables; in a reply FP32, or FIXED when the tables are
         status_e      status;      // zero in a request
         logic [15:0]  tenant;      // tenant

@@ -16,7 +16,7 @@
 //                cards hold up none that does not. Without REMOTE_SLOTS such a table is UNSUPPORTED.
 // Not handled    tables in the order MEMO or of memo rows, TREE with more running
 //                sums than TREE_K or than fit a slot beside each other, and bags of a TREE that are
-//                cut over frames: UNSUPPORTED.
+//                cut over frames: UNSUPPORTED. Pairs of tables that are not summed in the order SEQUENTIAL or are on another card, too.
 //
 // A key that contributes nothing (null, padding row, refused) makes no operation, unless it is its
 // bag's last: then OP_FLUSH tells the pool to emit. A bag with an initial accumulator begins with
@@ -29,6 +29,13 @@
 // dropped; where that is the last, OP_FLUSH emits sum 0. A row of sum 0, and the first pair of each
 // distance, keeps the distance from what came before; all others then do, too. So that the tail is
 // known when the last key is chosen, that key waits until the first has met its table.
+//
+// A bag of pairs (PRODUCTS): first keys name one table, second keys another. The first row of a pair goes to a bank
+// of its own, without pooling. Unweighted rows that are not quantised take the short way: the second is multiplied by
+// the first and added. All others: the second row goes to another bank, and two more items follow it, a combine that
+// multiplies the banks and one that adds the product with its weight. Each of them chooses and checks the second key
+// again. A pair contributes when both keys do; the first row is read by then and stays where it is. A last key without
+// partner is refused, BAD_REQUEST.
 //
 // Nothing in the pipeline ever stalls: a key starts only with a credit for a place in the queue at
 // its end, and with a place in the cache for each of its operations: PLACES a slot, given back by
@@ -54,6 +61,7 @@ module embnic_bag_issue
     parameter int unsigned PLACES     = 8,    // operations of a slot that the cache holds; not less than a row has lines
     parameter int unsigned REMOTE_SLOTS = 0,  // slots that bags of remote tables may take, less than SLOTS; 0: there are none
     parameter int unsigned REMOTE_BAGS = 128, // all bags of remote tables that can be admitted at a time; power of two
+    parameter bit          PRODUCTS   = 1'b1, // build what issues pairs
     localparam int unsigned TBL_AW    = $clog2(TABLES)
 ) (
     input  wire logic                           clk,
@@ -78,7 +86,7 @@ module embnic_bag_issue
     output      status_e                        err_status,
     output      logic                           sts_idle,           // no bag, no operation is left
     output      logic                           evt_key,            // a key was checked
-    output      logic                           evt_key_null,       // it was null
+    output      logic                           evt_key_null,       // it was null, or of a pair whose first key gave no row
     output      logic                           evt_key_padding,    // it named the padding row
     output      logic                           evt_key_refused,    // it failed a check, and was not null
     output      logic                           evt_bag             // it was the last of its bag
@@ -148,6 +156,9 @@ module embnic_bag_issue
         lines_of = PLACES_W'((32'(row_beats) + LINE_BEATS - 1) / LINE_BEATS);
     endfunction
 
+    // Where a bag of pairs stands. PAIR_SECOND is the last of a short pair, PAIR_ADD of the others.
+    typedef enum logic [1:0] { PAIR_FIRST, PAIR_SECOND, PAIR_MULTIPLY, PAIR_ADD } pair_e;
+
     // A key, or the loading of the initial accumulator, on its way through the pipeline.
     typedef struct packed {
         logic [IDX_W-1:0]    slot;
@@ -159,6 +170,9 @@ module embnic_bag_issue
         logic                start;      // first item of its bag
         logic                last;       // last item of its bag
         logic                merge;
+        logic                product;
+        pair_e               pair;       // of a product; else PAIR_FIRST
+        logic                pair_short;
         logic                weighted;
         logic                partial;
         logic [CNT_W-1:0]    init_count;
@@ -184,6 +198,7 @@ module embnic_bag_issue
         logic [BEAT_W-1:0]   row_beats;
         logic [BANK_W-1:0]   bank;
         logic                combine;
+        logic                product;
         logic                first;
         logic                spaced;
         logic                last;
@@ -417,6 +432,9 @@ module embnic_bag_issue
     logic              s1_combine, s1_tail;                   // a running sum; the key before the first of them
     logic [TREE_W-1:0] s1_tree;
     init_t             s1_where;
+    logic              s1_product, s1_pair_short, s1_stay;    // pairs; the next item has the same key
+    pair_e             s1_pair, next_pair;
+    logic [1:0]        here_pair;
 
     embnic_ram_1r1w #(.WIDTH($bits(bag_t)), .DEPTH(SLOTS), .STYLE(1)) u_bags (
         .clk,
@@ -428,14 +446,14 @@ module embnic_bag_issue
         .rd_data(s1_bag_data)
     );
 
-    embnic_ram_1r1w #(.WIDTH(WORD_W + 16 + MERGE_W + BEAT_W), .DEPTH(SLOTS), .STYLE(1)) u_progress (
+    embnic_ram_1r1w #(.WIDTH(2 + WORD_W + 16 + MERGE_W + BEAT_W), .DEPTH(SLOTS), .STYLE(1)) u_progress (
         .clk,
         .wr_en  (s1_valid_q),
         .wr_addr(s1_slot_q),
-        .wr_data({next_word, next_keys, next_merges, next_vector}),
+        .wr_data({next_pair, next_word, next_keys, next_merges, next_vector}),
         .rd_en  (pick),
         .rd_addr(pick_idx),
-        .rd_data({here_word, here_keys, here_merges, here_vector})
+        .rd_data({here_pair, here_word, here_keys, here_merges, here_vector})
     );
 
     assign s1_bag  = bag_t'(s1_bag_data);
@@ -444,11 +462,15 @@ module embnic_bag_issue
     assign s1_merges = s1_fresh_q ? s1_bag.merges : here_merges;
     assign s1_vector = s1_fresh_q ? s1_bag.init_addr : here_vector;
     assign s1_load   = s1_fresh_q && s1_bag.init;
-    assign s1_tree    = s1_fresh_q ? '0 : tree_q[s1_slot_q];
+    assign s1_tree    = (s1_fresh_q || s1_product) ? '0 : tree_q[s1_slot_q];
     assign s1_init    = s1_load || s1_keys == '0;  // behind the last key only partials or running sums are left
     assign s1_combine = s1_keys == '0 && s1_tree != '0;
     assign s1_tail    = !s1_load && s1_keys == 16'd1 && s1_tree != '0;
-    assign s1_last    = !s1_load && !s1_tail && s1_keys <= 16'd1 &&
+    assign s1_product    = PRODUCTS && s1_bag.product;
+    assign s1_pair       = (s1_fresh_q || !s1_product) ? PAIR_FIRST : pair_e'(here_pair);
+    assign s1_pair_short = !s1_bag.weighted && !dtype_quantised(s1_bag.dtype);
+    assign s1_stay       = (s1_pair == PAIR_SECOND && !s1_pair_short) || s1_pair == PAIR_MULTIPLY;
+    assign s1_last    = !s1_load && !s1_tail && !s1_stay && s1_keys <= 16'd1 &&
                         s1_merges == (s1_keys == '0 ? MERGE_W'(1) : MERGE_W'(0));
 
     always_comb begin
@@ -461,10 +483,19 @@ module embnic_bag_issue
         next_keys   = s1_keys;
         next_merges = s1_merges;
         next_vector = s1_vector;
+        next_pair   = PAIR_FIRST;
+        if (s1_product && !s1_init) begin
+            unique case (s1_pair)
+                PAIR_FIRST:    next_pair = PAIR_SECOND;
+                PAIR_SECOND:   next_pair = s1_pair_short ? PAIR_FIRST : PAIR_MULTIPLY;
+                PAIR_MULTIPLY: next_pair = PAIR_ADD;
+                default:       next_pair = PAIR_FIRST;
+            endcase
+        end
         if (s1_init) begin
             next_vector = s1_vector + s1_bag.vec_beats;
             if (!s1_load) next_merges = s1_merges - MERGE_W'(1);
-        end else begin
+        end else if (!s1_stay) begin
             next_word = s1_word + (s1_bag.weighted ? WORD_W'(2) : WORD_W'(1));
             next_keys = s1_keys - 16'd1;
             if (s1_tail) next_merges = ~(~MERGE_W'(0) << s1_tree);
@@ -491,6 +522,9 @@ module embnic_bag_issue
         start:      s1_fresh_q,
         last:       s1_last,
         merge:      s1_bag.merge,
+        product:    s1_product,
+        pair:       s1_pair,
+        pair_short: s1_pair_short,
         weighted:   s1_bag.weighted && !s1_init,
         partial:    s1_bag.partial,
         init_count: s1_bag.init_count,
@@ -602,7 +636,7 @@ module embnic_bag_issue
 
     // The first item of a bag of several tells its slot. It does so once: the bag ends after that.
     assign s7_tells = s7_valid_q && s7_q.start && !s7_q.last;
-    assign s7_tree  = (!s7_q.init && !s7_q.merge && s7_exists_q && s7_desc.valid && s7_desc.order == ORDER_TREE && s7_tree_fits)
+    assign s7_tree  = (!s7_q.init && !s7_q.merge && !s7_q.product && s7_exists_q && s7_desc.valid && s7_desc.order == ORDER_TREE && s7_tree_fits)
                       ? s7_desc.tree_k_log2[TREE_W-1:0] : '0;
 
     always_ff @(posedge clk) begin
@@ -611,7 +645,7 @@ module embnic_bag_issue
             last_due_q <= '0;
             known_q    <= '0;
         end else begin
-            if (s1_valid_q) last_due_q[s1_slot_q] <= next_keys <= 16'd1;
+            if (s1_valid_q) last_due_q[s1_slot_q] <= next_keys <= 16'd1 && !s1_product;
             if (s7_tells) known_q[s7_q.slot] <= 1'b1;
             if (accept) begin
                 last_due_q[accept_idx] <= 1'b0;
@@ -627,14 +661,16 @@ module embnic_bag_issue
         end else if (!s7_exists_q || !s7_desc.valid) begin
             s7_status = STATUS_UNKNOWN_TABLE;
         end else if ((s7_desc.order == ORDER_TREE && !s7_tree_fits) || s7_desc.order == ORDER_MEMO ||
-                (s7_q.merge && s7_desc.order != ORDER_SPLIT) || (s7_desc.remote && REMOTE_SLOTS == 0) ||
-                s7_desc.memo) begin
+                (s7_q.merge && s7_desc.order != ORDER_SPLIT) || (s7_desc.remote && REMOTE_SLOTS == 0) || s7_desc.memo ||
+                (s7_q.product && (s7_desc.order != ORDER_SEQUENTIAL || s7_desc.pooling != POOLING_SUM || s7_desc.remote))) begin
             s7_status = STATUS_UNSUPPORTED;
         end else if (s7_desc.dim != s7_q.dim || s7_desc.dtype != s7_q.dtype ||
                      (s7_q.weighted && s7_desc.pooling != POOLING_SUM)) begin
             s7_status = STATUS_TABLE_MISMATCH;
         end else if (s7_desc.pooling == POOLING_NONE && !(s7_q.start && s7_q.last)) begin
             s7_status = STATUS_BAD_REQUEST;  // rows that are not pooled come in bags of one key
+        end else if (s7_q.product && s7_q.pair == PAIR_FIRST && s7_q.last) begin
+            s7_status = STATUS_BAD_REQUEST;  // half of a pair
         end
     end
 
@@ -665,6 +701,9 @@ module embnic_bag_issue
     typedef struct packed {
         logic               table_seen;
         logic [TABLE_W-1:0] tbl;
+        logic               second_seen; // of pairs: the second keys' table
+        logic [TABLE_W-1:0] second_tbl;
+        logic               half;        // the first row of the pair was read
         logic               any;         // something was accumulated
         logic [BANK_W-1:0]  next;        // TREE: running sum of the next row
         logic               full;        // every running sum holds a row
@@ -685,6 +724,10 @@ module embnic_bag_issue
     logic                         s8_combine;         // a running sum that holds a row is added
     logic [BANK_W-1:0]            s8_sum, s8_bank;
     logic                         s8_first, s8_spaced;
+    logic                         s8_second, s8_again, s8_orphan;  // second key of a pair; not for the first time
+    logic                         s8_ends_pair, s8_unpooled, s8_there;
+    logic                         s8_adds;            // a row, or a product, is added
+    logic                         s8_table_differs;
     record_t                      s8_record, s9_record_q;
     logic                         s9_valid_q;
 
@@ -708,6 +751,11 @@ module embnic_bag_issue
         end
     end
     assign s8_count_up    = s8_state.count + CNT_W'(1);
+    assign s8_second      = s8_q.pair != PAIR_FIRST;
+    assign s8_again       = s8_q.pair == PAIR_MULTIPLY || s8_q.pair == PAIR_ADD;
+    assign s8_ends_pair   = s8_q.pair == PAIR_ADD || (s8_q.pair == PAIR_SECOND && s8_q.pair_short);
+    assign s8_table_differs = s8_second ? s8_state.second_seen && s8_state.second_tbl != s8_key_q.tbl
+                                        : s8_state.table_seen && s8_state.tbl != s8_key_q.tbl;
     assign s8_padding      = s8_high_padding_q && s8_low_padding_q && !s8_null_q;
     assign s8_out_of_range = (s8_high_over_q || (s8_high_same_q && s8_low_over_q)) && !s8_null_q;
 
@@ -716,14 +764,18 @@ module embnic_bag_issue
         if (s8_status_q == STATUS_OK) begin
             if (s8_out_of_range) begin
                 s8_status = STATUS_OUT_OF_RANGE;
-            end else if ((s8_state.table_seen && s8_state.tbl != s8_key_q.tbl) ||
+            end else if (s8_table_differs ||
                     (s8_ctx_seen_q && s8_ctx_pooling_q != s8_pooling_q)) begin
                 s8_status = STATUS_TABLE_MISMATCH;
             end
         end
         if (s8_q.init) s8_status = STATUS_OK;
 
-        s8_contributes = !s8_q.init && s8_status == STATUS_OK && !s8_null_q && !s8_padding;
+        s8_there       = !s8_q.init && s8_status == STATUS_OK && !s8_null_q && !s8_padding;
+        s8_orphan      = s8_there && s8_second && !s8_again && !s8_state.half;
+        s8_contributes = s8_there && (!s8_second || s8_state.half);
+        s8_adds        = s8_contributes && (!s8_q.product || s8_ends_pair);
+        s8_unpooled    = s8_contributes && s8_q.product && !s8_again && !s8_ends_pair;
         s8_load        = s8_q.init && !s8_q.combine;
         // What is counted of a TREE are its rows: sum c holds one when there are more than c.
         s8_sum         = BANK_W'(s8_q.where.addr);
@@ -731,6 +783,9 @@ module embnic_bag_issue
         s8_push        = s8_load || s8_combine || s8_contributes || s8_q.last;
         s8_bank        = s8_combine ? combined_with(s8_sum)
                        : (s8_contributes && s8_is_tree_q) ? s8_state.next : '0;
+        if (s8_q.product && s8_contributes && !s8_ends_pair) begin
+            s8_bank = (s8_q.pair == PAIR_SECOND) ? PAIR_SECOND_BANK : PAIR_FIRST_BANK;
+        end
 
         s8_first  = !s8_state.any;
         s8_spaced = s8_state.any;
@@ -743,15 +798,27 @@ module embnic_bag_issue
                         || (!s8_state.full && s8_state.next == s8_sum + BANK_W'(1));
         end
 
+        // Rows of a pair read nothing. What ends a bag comes behind them even if it does not read them: a slot is
+        // given away with all its writes done.
+        if (s8_q.product && !s8_q.init) begin
+            if (s8_contributes && !s8_ends_pair) s8_first = s8_q.pair != PAIR_MULTIPLY;
+            s8_spaced = s8_ends_pair || s8_q.pair == PAIR_MULTIPLY || s8_q.last;
+        end
+
         s8_state_next = s8_state;
-        s8_state_next.any = s8_state.any || s8_load || s8_contributes;
+        s8_state_next.any = s8_state.any || s8_load || s8_adds;
         if (s8_contributes && s8_is_tree_q) begin
             s8_state_next.next = (s8_state.next + BANK_W'(1)) & s8_mask_q;
             s8_state_next.full = s8_state.full || s8_state.next == s8_mask_q;
         end
         if (!s8_q.init) begin
-            s8_state_next.count      = s8_contributes ? s8_count_up : s8_state.count;
+            s8_state_next.count      = s8_adds ? s8_count_up : s8_state.count;
             s8_state_next.table_seen = 1'b1;
+            s8_state_next.half       = s8_contributes;
+            if (s8_second) begin
+                s8_state_next.second_seen = 1'b1;
+                if (!s8_state.second_seen) s8_state_next.second_tbl = s8_key_q.tbl;
+            end
             if (!s8_state.table_seen) begin
                 s8_state_next.tbl          = s8_key_q.tbl;
                 s8_state_next.mul_then_add = s8_mul_then_add_q;
@@ -759,11 +826,13 @@ module embnic_bag_issue
         end
 
         s8_record = '{
-            kind:         s8_load ? OP_INIT : s8_contributes ? OP_ROW : OP_FLUSH,
+            kind:         s8_load ? OP_INIT : (s8_contributes && !s8_again) ? OP_ROW : OP_FLUSH,
             slot:         s8_q.slot,
             ctx:          s8_q.ctx,
             tbl:          s8_key_q.tbl,
-            row:          s8_q.init ? ROW_W'(s8_q.where) : s8_key_q.row,
+            row:          s8_q.init ? ROW_W'(s8_q.where)
+                          : s8_again ? ROW_W'(s8_q.pair == PAIR_MULTIPLY ? PAIR_SECOND_BANK : PAIR_FIRST_BANK)
+                          : s8_key_q.row,
             unit:         s8_unit_q,
             remote:       s8_contributes && s8_remote_q,
             owner:        s8_owner_q,
@@ -771,16 +840,17 @@ module embnic_bag_issue
             vec_beats:    s8_q.vec_beats,
             row_beats:    s8_q.row_beats,
             bank:         s8_bank,
-            combine:      s8_combine,
+            combine:      s8_combine || (s8_again && s8_contributes),
+            product:      s8_q.product && s8_contributes && (s8_q.pair_short ? s8_second : s8_q.pair == PAIR_MULTIPLY),
             first:        s8_first,
             spaced:       s8_spaced,
             last:         s8_q.last,
             dim:          s8_q.dim,
             dtype:        s8_q.dtype,
-            pooling:      s8_q.init ? s8_ctx_pooling_q : s8_pooling_q,
+            pooling:      s8_q.init ? s8_ctx_pooling_q : s8_unpooled ? POOLING_NONE : s8_pooling_q,
             partial:      s8_q.partial,
             mul_then_add: s8_q.init ? s8_state.mul_then_add : s8_mul_then_add_q,
-            weight:       s8_weight_q,
+            weight:       (s8_q.product && s8_q.pair != PAIR_ADD) ? ONE : s8_weight_q,
             count:        s8_state_next.count,
             rsp_addr:     s8_q.rsp_addr
         };
@@ -818,11 +888,11 @@ module embnic_bag_issue
         end else begin
             pooling_seen_q  <= pooling_seen_d;
             s9_valid_q      <= s8_valid_q && s8_push;
-            err_valid       <= s8_valid_q && s8_status != STATUS_OK;
-            evt_key         <= s8_valid_q && !s8_q.init;
-            evt_key_null    <= s8_valid_q && !s8_q.init && s8_null_q;
-            evt_key_padding <= s8_valid_q && !s8_q.init && s8_padding && s8_status == STATUS_OK;
-            evt_key_refused <= s8_valid_q && s8_status != STATUS_OK && !s8_null_q;
+            err_valid       <= s8_valid_q && s8_status != STATUS_OK && (!s8_again || s8_status == STATUS_MEMORY_ERROR);
+            evt_key         <= s8_valid_q && !s8_q.init && !s8_again;
+            evt_key_null    <= s8_valid_q && !s8_q.init && !s8_again && (s8_null_q || s8_orphan);
+            evt_key_padding <= s8_valid_q && !s8_q.init && !s8_again && s8_padding && s8_status == STATUS_OK;
+            evt_key_refused <= s8_valid_q && s8_status != STATUS_OK && !s8_null_q && !s8_again;
             evt_bag         <= s8_valid_q && s8_q.last;
         end
     end
@@ -903,6 +973,7 @@ module embnic_bag_issue
         beat_base:    beat_base_q,
         bank:         record.bank,
         combine:      record.combine,
+        product:      record.product,
         first:        record.first,
         spaced:       record.spaced,
         last:         record.last,
@@ -972,6 +1043,12 @@ module embnic_bag_issue
     `EMBNIC_COVER(all_busy, busy_q == '1, "every slot holds a bag")
     `EMBNIC_NEVER(two_tails, s1_valid_q && s1_tail && s1_merges != '0, "a bag has partials or running sums, not both")
     `EMBNIC_NEVER(merge_without_frame, accept && bag.merges != '0 && !bag.merge, "partials come with a MERGE")
+    `EMBNIC_NEVER(no_products, accept && bag.product && !PRODUCTS, "pairs need PRODUCTS")
+    `EMBNIC_NEVER(pair_merged, accept && bag.product && (bag.merge || bag.dtype == DTYPE_FIXED),
+        "pairs come with a LOOKUP of floats or quantised rows")
+    `EMBNIC_NEVER(pair_too_long, accept && bag.product && 32'(bag.vec_beats) > VEC_BEATS / 4,
+        "a vector leaves room for what its pairs are made of")
+    `EMBNIC_COVER(orphan, s8_valid_q && s8_orphan, "a second key whose pair contributes nothing")
     `EMBNIC_COVER(mixed_pooling, s8_valid_q && s8_status != s8_status_q,
         "tables of a bag or request disagree")
 endmodule

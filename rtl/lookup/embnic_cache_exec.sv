@@ -12,7 +12,8 @@
 // its own (DATA_W = 128) leaves as one `bare` beat before the row's first.
 //
 // A beat of a `combine` leaves as two, one right behind the other: the running sum that is added to,
-// and a `fetch` of the one that is added.
+// and a `fetch` of the one that is added. So does a beat of a row with `product`: its data, and a fetch
+// of the first row of its pair.
 //
 // Order          as received; the beats of an operation ascending.
 // Back-pressure  on operations; the output cannot be stalled.
@@ -109,7 +110,7 @@ module embnic_cache_exec
     logic [BEAT_W-1:0] vec_beat, chunk, stored;
     logic [SUB_W-1:0]  sub;
     logic              header_gone_q; // the bare beat of this operation was given
-    logic              fetch_q;       // the second beat of a combine is due
+    logic              fetch_q;       // the second beat of a combine or product is due
     logic              is_row, is_long, is_bare, op_start, op_end, must_wait, collides, fire, writes;
     logic              first_half, moves, vec_end;
 
@@ -129,8 +130,9 @@ module embnic_cache_exec
     assign where     = init_t'(head.key[SEG_W+:ROW_W]);
     assign is_row    = !head.load && !head.flush;
     assign expand    = is_row ? dtype_expand(head.dtype) : 2'd0;
-    assign is_long   = (is_row && dtype_quantised(head.dtype)) || (head.combine && combine_is_long(head.pooling, head.dtype));
-    assign first_half = head.combine && !fetch_q;
+    assign is_long   = (is_row && (dtype_quantised(head.dtype) || head.product))
+        || (head.combine && combine_is_long(head.pooling, head.dtype));
+    assign first_half = (head.combine || head.product) && !fetch_q;
     assign moves     = fire && !is_bare && !first_half;
     assign op_start  = number_q == '0;
     assign is_bare   = BARE && head.header && op_start && !header_gone_q;
@@ -139,7 +141,7 @@ module embnic_cache_exec
     assign vec_beat  = op_start ? head.beat_base : vec_beat_q;
     assign chunk     = op_start ? BEAT_W'(head.chunk) : chunk_q;
     assign stored    = is_bare ? '0 : chunk >> expand;
-    assign writes    = head.fill && (op_start || sub == '0);
+    assign writes    = head.fill && !fetch_q && (op_start || sub == '0);
     assign must_wait = op_start && !is_bare && !fetch_q && head.wait_slot
         && blocked_q[head.slot[$clog2(SLOTS > 1 ? SLOTS : 2)-1:0]];
     assign collides  = !is_long && !fetch_q && long_q[INT_EXTRA_CYCLES];
@@ -156,7 +158,8 @@ module embnic_cache_exec
 
     assign s_axis_lookup_tready = fire && op_end;
 
-    assign wait_last = is_long ? BEAT_W'(ACC_LOOP_LONG_CYCLES - 1) : BEAT_W'(ACC_LOOP_CYCLES - 1);
+    assign wait_last = keeps_long(is_long, head.pooling, head.bank) ? BEAT_W'(ACC_LOOP_LONG_CYCLES - 1)
+                                                                    : BEAT_W'(ACC_LOOP_CYCLES - 1);
     assign wait_any  = vec_beat < wait_last;
     assign wait_load = wait_any ? WAIT_W'(wait_last - vec_beat) : '0;
 
@@ -182,16 +185,17 @@ module embnic_cache_exec
 
     always_comb begin
         info.dtype        = head.dtype;
-        info.sub          = is_bare ? '0 : sub;
+        info.sub          = (is_bare || fetch_q) ? '0 : sub;
         info.header       = head.header && op_start && (is_bare || !BARE);
         info.bare         = is_bare;
         info.slot         = head.slot;
         info.ctx          = head.ctx;
         info.beat         = vec_beat;
-        info.bank         = fetch_q ? head.key[SEG_W+:BANK_W] : head.bank;
-        info.combine      = first_half;
+        info.bank         = !fetch_q ? head.bank : is_row ? PAIR_FIRST_BANK : head.key[SEG_W+:BANK_W];
+        info.combine      = head.combine && !fetch_q;
+        info.product      = head.product && !fetch_q;
         info.fetch        = fetch_q;
-        info.first        = head.first;
+        info.first        = head.first && !fetch_q;
         info.load         = head.load;
         info.flush        = head.flush && !head.combine;
         info.last         = head.last && !fetch_q;
@@ -345,8 +349,8 @@ module embnic_cache_exec
             near_q        <= near_d;
             long_q        <= {long_q[INT_EXTRA_CYCLES-1:1], fire && is_long && !is_bare && !fetch_q};
             e1_valid_q    <= fire;
-            e1_miss_q     <= fire && head.miss;
-            e1_hit_q      <= fire && is_row && !head.miss;
+            e1_miss_q     <= fire && head.miss && !fetch_q;
+            e1_hit_q      <= fire && is_row && !head.miss && !fetch_q;
             e1_load_q     <= fire && head.load;
             e1_write_q    <= fire && writes;
             e1_silent_q   <= head.silent;
@@ -380,12 +384,15 @@ module embnic_cache_exec
         "an operation is of one kind")
     `EMBNIC_ASSUME(fill_legal, !(s_axis_lookup_tvalid && head.fill) || head.miss,
         "what is filled came from memory")
-    `EMBNIC_NEVER(pair_parted, fetch_q && !fire, "the two beats of a combine follow each other")
+    `EMBNIC_NEVER(pair_parted, fetch_q && !fire, "the two beats of a combine or product follow each other")
+    `EMBNIC_ASSUME(product_legal, !(s_axis_lookup_tvalid && head.product && is_row) || !dtype_quantised(head.dtype),
+        "quantised rows are multiplied as running sums")
     `EMBNIC_NEVER(read_before_write, e3_write && e1_hit_q && e1_addr_q == e3_addr,
         "a read of a line comes after its fill was written")
     `EMBNIC_KNOWN(beat_known, beat_valid, "beat_valid is known after reset")
     `EMBNIC_COVER(waited, s_axis_lookup_tvalid && must_wait, "a row waits for its slot")
     `EMBNIC_COVER(collided, s_axis_lookup_tvalid && collides, "a beat gives way to one of a quantised row")
     `EMBNIC_COVER(error, err_valid, "a beat with an error leaves")
+    `EMBNIC_COVER(product_filled, fire && head.product && head.fill && op_end, "a row of a product fills its line")
 endmodule
 `default_nettype wire

@@ -43,6 +43,7 @@ package embnic_cache_pkg;
         logic                flush;      // OP_FLUSH
         logic [BANK_W-1:0]   bank;
         logic                combine;    // of OP_FLUSH; the other running sum is in the place of its key's row
+        logic                product;    // of a row, or of a combine: see op_t
         logic                header;     // stored beat 0 begins with the header of a quantised row
         logic [CHUNK_W-1:0]  chunk;      // of the line, at which its first vector beat lies
         logic [BEAT_W-1:0]   beats_m1;   // vector beats of this line, less one

@@ -136,7 +136,7 @@ module embnic_cache_sched
     logic [BEAT_W-1:0] e1_last_beat, e1_flows;
 
     assign e1_last_beat   = e1_q.beat_base + e1_q.beats_m1;
-    assign e1_flows     = (!e1_q.load && !e1_q.flush && dtype_quantised(e1_q.dtype))
+    assign e1_flows     = (!e1_q.load && !e1_q.flush && keeps_long(dtype_quantised(e1_q.dtype), e1_q.pooling, e1_q.bank))
         ? BEAT_W'(ACC_LOOP_LONG_CYCLES - 1 - NEARLY) : BEAT_W'(ACC_LOOP_CYCLES - 1 - NEARLY);
 
     always_ff @(posedge clk) begin

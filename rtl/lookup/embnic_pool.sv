@@ -14,6 +14,9 @@
 //                fixed: int32; sums saturate, max is signed.
 //                combine: acc = acc + the running sum that the fetch behind it names, or the larger;
 //                of any format. bank says which running sum of the slot a beat means: see embnic_pkg.
+//                Of floats the sum that is added may have a weight: acc = fma(weight, it, acc).
+//                product, of a row: acc = acc + round(x * the bank that the fetch behind it names);
+//                with combine: acc = acc * that bank.
 //                last (and flush) emits the result to the reply buffer; a mean that is neither
 //                partial nor fixed is divided by float(count), unless count is 0. That of an fp16
 //                or bf16 table is rounded to the storage type before it, the count too; ties of
@@ -39,6 +42,8 @@
 //   but for the accumulator, which is read in cycle 3, too: one read port serves both
 //   combine: as long, with the scale 1 and the bias -0; its fetch is read a cycle later and stands
 //   for the integers in 7. One that keeps bits goes the short way: in 6 its fetch stands for the row
+//   product: as combine, but for the factor: in 7 each lane has its own, the row's element that waited,
+//   or the accumulator of the cycle before the fetch
 `default_nettype none
 `include "embnic_assert.svh"
 module embnic_pool
@@ -49,7 +54,8 @@ module embnic_pool
     parameter int unsigned DATA_W    = 512,  // bits of a beat: a power of two, 32 to 512
     parameter int unsigned SLOTS     = 32,   // open bags, 1 to 64
     parameter int unsigned MAX_VEC64 = 64,   // longest vector, 64-byte wire beats; a power of two
-    parameter bit          TREE_EN   = 1'b1  // build what combines running sums
+    parameter bit          TREE_EN   = 1'b1, // build what combines running sums
+    parameter bit          PRODUCT_EN = 1'b1 // build what multiplies two rows
 ) (
     input  wire logic                     clk,
     input  wire logic                     rst,
@@ -87,6 +93,7 @@ module embnic_pool
     localparam int unsigned FIFO_LATENCY = 3;
     localparam int unsigned DIVIDE       = DIV_STAGES - DIV_A_DELAY;          // from the result on
     localparam int unsigned MEAN_WAIT    = DIVIDE + FIFO_LATENCY + 1;
+    localparam bit          BANKS_EN     = TREE_EN || PRODUCT_EN;
 
     if (DATA_W < 32 || DATA_W > 512 || (DATA_W & (DATA_W - 1)) != 0) begin : gen_bad_data_w
         $fatal(1, "DATA_W must be a power of two, 32 to 512");
@@ -127,6 +134,8 @@ module embnic_pool
     typedef struct packed {
         logic late;   // the accumulator comes late: of a long beat
         logic combine;
+        logic times_row; // product of a row and the bank that is fetched
+        logic times_acc; // product of the accumulator and that bank
         logic max;
         logic fixed;  // int32
         logic add;    // saturating
@@ -147,16 +156,19 @@ module embnic_pool
     logic        is_row, is_long, is_fixed, is_sum;
     logic        is_merge;  // a partial that is added, or compared
     logic        adds, combine, fetch;
+    logic        times_row, times_acc;
     logic [VEC_W-1:0] bank_offset;
     logic [15:0] elements_before, elements_left;
 
     assign info            = beat_t'(beat_info);
-    assign combine         = TREE_EN && info.combine;
-    assign fetch           = TREE_EN && info.fetch;
+    assign combine         = BANKS_EN && info.combine;
+    assign fetch           = BANKS_EN && info.fetch;
+    assign times_row       = PRODUCT_EN && info.product && is_row;
+    assign times_acc       = PRODUCT_EN && info.product && combine;
     assign is_row          = !info.load && !info.flush && !combine && !fetch;
     assign is_merge        = info.load && !info.first;
     assign adds            = (is_row || is_merge || combine) && is_sum;
-    assign is_long         = (is_row && dtype_quantised(info.dtype))
+    assign is_long         = (is_row && (dtype_quantised(info.dtype) || times_row))
                              || (combine && combine_is_long(info.pooling, info.dtype));
     assign is_fixed        = info.dtype == DTYPE_FIXED;
     assign is_sum          = info.pooling == POOLING_SUM || info.pooling == POOLING_MEAN;
@@ -166,7 +178,7 @@ module embnic_pool
     always_comb begin
         bank_offset = '0;
         for (int b = 0; b < int'(BANK_W); b++) begin
-            if (TREE_EN && b < int'(VEC_W)) bank_offset[VEC_W-1-b] = info.bank[b];
+            if (BANKS_EN && b < int'(VEC_W)) bank_offset[VEC_W-1-b] = info.bank[b];
         end
     end
 
@@ -191,6 +203,8 @@ module embnic_pool
 
         keep_how.late  = is_long;
         keep_how.combine = combine;
+        keep_how.times_row = times_row;
+        keep_how.times_acc = times_acc;
         keep_how.max   = (is_row || is_merge || combine) && !is_long && info.pooling == POOLING_MAX;
         keep_how.fixed = is_fixed;
         keep_how.add   = adds && is_fixed;
@@ -203,11 +217,11 @@ module embnic_pool
     end
 
     // To the accumulator: all beats alike.
-    logic [KEEP-1:1] all_valid_q;  // index: the cycle after beat_valid
+    logic [KEEP:1] all_valid_q;  // index: the cycle after beat_valid
 
     always_ff @(posedge clk) begin
         if (rst) all_valid_q <= '0;
-        else     all_valid_q <= {all_valid_q[KEEP-2:1], beat_valid};
+        else     all_valid_q <= {all_valid_q[KEEP-1:1], beat_valid};
     end
 
     logic [ACC_W-1:0] addr_read;
@@ -273,9 +287,11 @@ module embnic_pool
         .rd_data(acc)
     );
 
-    // A long row's scale and bias, times its weight.
-    logic        scale_valid, bias_valid;
+    // A long row's scale and bias, times its weight. What has no bias takes -0, whatever the weight.
+    logic        scale_valid, bias_valid, no_bias;
     logic [31:0] scale, bias, factor_late_q, factor;
+
+    assign no_bias = combine || times_row;
 
     embnic_fp32_mul u_scale (
         .clk, .rst,
@@ -288,8 +304,8 @@ module embnic_pool
     embnic_fp32_mul u_bias (
         .clk, .rst,
         .valid_in (beat_valid && is_long),
-        .a        (combine ? MINUS_ZERO : beat_bias),
-        .b        (info.weight),
+        .a        (no_bias ? MINUS_ZERO : beat_bias),
+        .b        (no_bias ? FP32_ONE : info.weight),
         .valid_out(bias_valid),
         .result   (bias)
     );
@@ -314,15 +330,11 @@ module embnic_pool
         localparam int unsigned INT_LSB = 16;
         localparam int unsigned INT_W   = 31 - INT_LSB;
 
-        logic [31:0]      x, acc_now, addend_late, addend, b_late;
+        logic [31:0]      x, acc_now, addend_late, addend, b_late, factor_lane;
         logic [INT_W-1:0] x_late;
 
         assign x               = beat_data[lane*32+:32];
         assign not_small[lane] = x[31] || x[INT_LSB-1:0] != '0;
-
-        embnic_delay #(.WIDTH(INT_W), .CYCLES(LONG)) u_late (
-            .clk, .rst, .in(x[30:INT_LSB]), .out(x_late)
-        );
 
         assign acc_now = acc_use_addend.read ? acc[lane*32+:32] : '0;
 
@@ -330,6 +342,25 @@ module embnic_pool
         logic [31:0] acc_now_q;
         always_ff @(posedge clk) begin
             if (all_valid_q[ADDEND]) acc_now_q <= acc_use_addend.none ? MINUS_ZERO : acc_now;
+        end
+
+        // A product needs the whole element late, and the accumulator before the one that is fetched.
+        if (PRODUCT_EN) begin : gen_product
+            logic [31:0] element_late, acc_before_q;
+
+            embnic_delay #(.WIDTH(32), .CYCLES(LONG)) u_late (
+                .clk, .rst, .in(x), .out(element_late)
+            );
+            always_ff @(posedge clk) if (all_valid_q[KEEP]) acc_before_q <= acc_now_q;
+
+            assign x_late      = element_late[30:INT_LSB];
+            assign factor_lane = (late && keep_how_late.times_row) ? element_late
+                               : (late && keep_how_late.times_acc) ? acc_before_q : factor;
+        end else begin : gen_no_product
+            embnic_delay #(.WIDTH(INT_W), .CYCLES(LONG)) u_late (
+                .clk, .rst, .in(x[30:INT_LSB]), .out(x_late)
+            );
+            assign factor_lane = factor;
         end
 
         embnic_fp32_add u_add (
@@ -341,16 +372,17 @@ module embnic_pool
             .result   (addend_late)
         );
 
-        assign addend = keep_how_addend.late ? addend_late : acc_now;
+        assign addend = (PRODUCT_EN && keep_how_addend.times_acc) ? MINUS_ZERO
+                      : keep_how_addend.late ? addend_late : acc_now;
 
-        assign b_late = (TREE_EN && keep_how_late.combine) ? acc_now_q
-                                                           : {1'b0, x_late, {INT_LSB{1'b0}}};
+        assign b_late = (BANKS_EN && (keep_how_late.combine || keep_how_late.times_row))
+                        ? acc_now_q : {1'b0, x_late, {INT_LSB{1'b0}}};
 
         embnic_fp32_fma u_fma (
             .clk, .rst,
             .valid_in     (first_valid && meta_first.sum),
-            .round_product(!late && info.mul_then_add),
-            .a            (factor),
+            .round_product(late ? keep_how_late.times_row : info.mul_then_add),
+            .a            (factor_lane),
             .b            (late ? b_late : x),
             .c            (addend),
             .valid_out    (sum_valid[lane]),
@@ -363,7 +395,7 @@ module embnic_pool
         logic        overflow, greater;
 
         assign acc_lane  = keep_how_keep.late ? acc_late[lane*32+:32] : acc_now_q;
-        assign row_lane  = (TREE_EN && keep_how_keep.combine) ? acc_now : row[lane*32+:32];
+        assign row_lane  = (BANKS_EN && keep_how_keep.combine) ? acc_now : row[lane*32+:32];
         assign fixed_sum = {acc_lane[31], acc_lane} + {row_lane[31], row_lane};
         assign overflow  = fixed_sum[32] != fixed_sum[31];
         assign clip_lane = overflow ? {fixed_sum[32], {31{!fixed_sum[32]}}} : fixed_sum[31:0];
@@ -496,17 +528,20 @@ module embnic_pool
     assign sts_idle = !beat_valid && long_valid_q == '0 && valid_q == '0 && mean_cnt_q == '0
                       && !rsp_wr_en;
 
+    // How to multiply is known before bits are kept.
+    wire unused = &{1'b0, keep_how_keep};
+
     // Assertions
     localparam int unsigned HISTORY = ACC_LOOP_LONG_CYCLES - 1;
 
     logic [HISTORY:1]            history_write_q;  // index: cycles ago; it accumulates
     logic [HISTORY:1]            history_long_q;
     logic [HISTORY:1][ACC_W-1:0] history_addr_q;
-    logic                        too_early, combine_q;
+    logic                        too_early, pair_q;
 
     always_ff @(posedge clk) begin
         history_write_q <= rst ? '0 : {history_write_q[HISTORY-1:1], beat_valid && !meta.emit && !fetch};
-        combine_q       <= !rst && beat_valid && combine;
+        pair_q          <= !rst && beat_valid && (combine || times_row);
         history_long_q  <= {history_long_q[HISTORY-1:1], is_long};
         history_addr_q  <= {history_addr_q[HISTORY-1:1], meta.addr};
     end
@@ -522,20 +557,24 @@ module embnic_pool
     `EMBNIC_KNOWN(done_known, bag_done_valid, "bag_done_valid is known after reset")
     `EMBNIC_NEVER(hazard, beat_valid && acc_use.read && too_early,
                   "an accumulator is read ACC_LOOP_CYCLES after its last row or later")
-    `EMBNIC_ASSERT(pair, combine_q == (beat_valid && fetch), "a combine has its fetch behind it")
+    `EMBNIC_ASSERT(pair, pair_q == (beat_valid && fetch), "a combine or product has its fetch behind it")
     `EMBNIC_NEVER(bank_range, beat_valid && (info.beat[VEC_W-1:0] & bank_offset) != '0,
                   "a vector ends below its running sums")
-    `EMBNIC_NEVER(no_tree, beat_valid && !TREE_EN && (info.combine || info.fetch || info.bank != '0),
-                  "running sums need TREE_EN")
+    `EMBNIC_NEVER(no_banks, beat_valid && !BANKS_EN && (info.combine || info.fetch || info.bank != '0),
+                  "running sums need TREE_EN or PRODUCT_EN")
+    `EMBNIC_NEVER(no_product, beat_valid && !PRODUCT_EN && info.product, "products need PRODUCT_EN")
+    `EMBNIC_NEVER(product_kind, beat_valid && info.product && (!is_sum || is_fixed || (is_row && dtype_quantised(info.dtype))),
+                  "what is multiplied are sums of floats, of rows those that are not quantised")
     `EMBNIC_NEVER(meet, beat_valid && !is_long && !fetch && late,
                   "no short beat comes INT_EXTRA_CYCLES after a long one")
     `EMBNIC_NEVER(bare, beat_valid && info.bare, "a header alone does not come here")
-    `EMBNIC_NEVER(not_integers, beat_valid && is_row && is_long && not_small != '0,
+    `EMBNIC_NEVER(not_integers, beat_valid && is_row && is_long && !times_row && not_small != '0,
                   "quantised elements are integers below 256")
     `EMBNIC_NEVER(fixed_weighted, beat_valid && is_row && is_fixed && info.weight != FP32_ONE,
                   "fixed rows have no weights")
-    `EMBNIC_NEVER(merge_weighted, beat_valid && (is_merge || combine) && info.weight != FP32_ONE,
-                  "partials and running sums have no weights")
+    `EMBNIC_NEVER(merge_weighted, beat_valid && (is_merge || (combine && !(PRODUCT_EN && is_long)))
+                  && info.weight != FP32_ONE,
+                  "partials have no weights, running sums only where a product may have one")
     `EMBNIC_NEVER(slot_range, beat_valid && 32'(info.slot) >= SLOTS, "slot is below SLOTS")
     `EMBNIC_NEVER(beat_range, beat_valid && 32'(info.beat) >= VEC_BEATS,
                   "beat is below the longest vector")

@@ -18,7 +18,8 @@
 //                and requests with a fault in the header are answered as ever. cfg_hold lets no
 //                request begin that would be executed, and with it every frame behind such a one
 //                waits.
-// Not handled    unknown dtypes, weights for FIXED rows, ROWS: ERROR UNSUPPORTED.
+// Not handled    unknown dtypes, weights for FIXED rows, ROWS: ERROR UNSUPPORTED. PRODUCT with FIXED rows, in
+//                a MERGE, or without PRODUCTS, too.
 //
 // Two engines share the key store port's data: the reader runs ahead and keeps only the last bits
 // of the keys; the walker cuts bags from them. The reader also copies what lies before the keys,
@@ -37,6 +38,7 @@ module embnic_req_decode
     parameter int unsigned INIT_UNITS = 2 * MAX_VEC64,  // a bank of the init RAM, 64-byte units; power of two
     parameter int unsigned RSP_BEATS = 512,  // reply buffer, beats; power of two; half for a reply
     parameter int unsigned TABLES    = 8,    // table descriptors; power of two
+    parameter bit          PRODUCTS  = 1'b1, // take frames whose keys are pairs
     localparam int unsigned TBL_AW   = $clog2(TABLES)
 ) (
     input  wire logic                            clk,
@@ -140,7 +142,7 @@ module embnic_req_decode
 
     frame_t             frame;
     header_t            hdr;
-    logic               flag_weighted, flag_accumulator, flag_partial, is_merge;
+    logic               flag_weighted, flag_accumulator, flag_partial, flag_product, is_merge;
     logic               has_vectors;          // an accumulator or partials lie before the keys
     check_e             check_q, check_d;
     kind_e              kind_q, kind_d;
@@ -158,6 +160,7 @@ module embnic_req_decode
     assign hdr              = frame.hdr;
     assign flag_weighted    = hdr.flags[FLAG_WEIGHTED];
     assign flag_accumulator = hdr.flags[FLAG_ACCUMULATOR];
+    assign flag_product     = hdr.flags[FLAG_PRODUCT];
     assign flag_partial     = hdr.flags[FLAG_CONTINUES] || hdr.flags[FLAG_PARTIAL_WANTED];
     assign vec_beats        = BEAT_W'(vec64_q[VEC_W-1:0]) << $clog2(BPW);
     assign row_beats        = BEAT_W'(row64_q) << $clog2(BPW);
@@ -174,11 +177,13 @@ module embnic_req_decode
             OPCODE_LOOKUP, OPCODE_MERGE: begin
                 kind_d = KIND_WALK;
                 if (!dtype_known(hdr.dtype) ||
-                        (flag_weighted && hdr.dtype == DTYPE_FIXED)) begin
+                        ((flag_weighted || flag_product) && hdr.dtype == DTYPE_FIXED) ||
+                        (flag_product && (!PRODUCTS || is_merge))) begin
                     status_d = STATUS_UNSUPPORTED;
                 end else if (hdr.dim == '0) begin
                     status_d = STATUS_BAD_REQUEST;
                 end else if (vec64_q > DIM_W'(MAX_VEC64) ||
+                             (flag_product && vec64_q > DIM_W'(MAX_VEC64 / 4)) ||
                              units_q > UNITS_W'(is_merge ? INIT_UNITS : REPLY_MAX)) begin
                     status_d = STATUS_TOO_LARGE;
                 end else if (hdr.bags == '0 || hdr.keys < bags ||
@@ -493,7 +498,7 @@ module embnic_req_decode
     logic [BEAT_W-1:0]  walk_vec_beats_q, walk_row_beats_q;
     logic [15:0]        walk_dim_q;
     dtype_e             walk_dtype_q;
-    logic               walk_weighted_q, walk_partial_q, walk_piece_q, walk_merge_q;
+    logic               walk_weighted_q, walk_partial_q, walk_piece_q, walk_merge_q, walk_product_q;
     logic [15:0]        walk_bags_q;         // bags the header promised and not dispatched yet
     logic               walk_full_q, walk_one_q;      // none of them; one
     logic               walk_first_q;        // no bag was dispatched yet
@@ -574,6 +579,7 @@ module embnic_req_decode
         partial:    walk_partial_q,
         piece:      walk_piece_q,
         merge:      walk_merge_q,
+        product:    walk_product_q,
         init:       walk_vectors_q && init_q,
         merges:     walk_vectors_q ? merges_q : '0,
         init_addr:  walk_vectors_q ? BEAT_W'(32'(bank_q) * BANK_BEATS) : '0,
@@ -608,6 +614,7 @@ module embnic_req_decode
             walk_vectors_q     <= has_vectors;
             walk_piece_q       <= flag_accumulator || hdr.flags[FLAG_CONTINUES];
             walk_merge_q       <= is_merge;
+            walk_product_q     <= flag_product;
             walk_bags_q        <= bags;
             walk_full_q        <= bags == '0;
             walk_one_q         <= bags == 16'd1;
@@ -694,6 +701,7 @@ module embnic_req_decode
         "what a frame copies stays in its bank")
     `EMBNIC_NEVER(update_reading, check_q == UPDATING && (ks_rd_en || walk_active_q),
         "an update has the key store to itself")
+    `EMBNIC_COVER(product, walk_start && flag_product, "a frame of pairs")
     `EMBNIC_COVER(too_many_bags, walk_step && walk_over, "a frame holds more bags than it says")
     `EMBNIC_COVER(init_wait, read_q == READ_CLAIM && init_busy_q[bank_next], "every bank is in use")
     `EMBNIC_COVER(partial_empty, tag_q2 == TAG_COUNT && !read_accumulator_q && !block_held, "a partial without a key")

@@ -297,6 +297,7 @@ module embnic_row_cache
         looked_up.flush        = op.kind == OP_FLUSH;
         looked_up.bank         = op.bank;
         looked_up.combine      = op.combine;
+        looked_up.product      = op.product;
         looked_up.header       = op.header && op.kind == OP_ROW;
         looked_up.chunk        = op.chunk;
         looked_up.beats_m1     = (op_is_prefetch(op.kind) && result_hit) ? '0 : op.beats;

@@ -347,6 +347,7 @@ module embnic_update
         spaced:       1'b0,
         bank:         '0,
         combine:      1'b0,
+        product:      1'b0,
         last:         1'b0,
         first_seg:    seg_q == '0,
         last_seg:     last_seg,
@@ -521,7 +522,7 @@ module embnic_update
                 end else if (hdr.dim == '0 || hdr.keys == '0 || hdr.bags != '0 ||
                         hdr.flags[FLAG_WEIGHTED] ||
                              hdr.flags[FLAG_ACCUMULATOR] || hdr.flags[FLAG_CONTINUES] ||
-                             hdr.flags[FLAG_PARTIAL_WANTED] ||
+                             hdr.flags[FLAG_PARTIAL_WANTED] || hdr.flags[FLAG_PRODUCT] ||
                              (fetches && hdr.first_bag[15:2] != '0) ||
                              (fetches && writes && hold == HOLD_RELEASE)) begin
                     status_d = STATUS_BAD_REQUEST;

@@ -51,7 +51,7 @@ module embnic_pool_fv
         info.rsp_addr = RSP_W'(addr);
     end
 
-    embnic_pool #(.DATA_W(32), .SLOTS(1), .MAX_VEC64(1)) u_dut (
+    embnic_pool #(.DATA_W(32), .SLOTS(1), .MAX_VEC64(1), .PRODUCT_EN(1'b0)) u_dut (
         .clk, .rst, .beat_valid,
         .beat_info(info),
         .beat_data('0), .beat_scale('0), .beat_bias('0),

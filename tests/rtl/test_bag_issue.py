@@ -17,6 +17,7 @@ from embnic_sim.bench import STALLS, Bench, load_structs
 from embnic_sim.runner import build_and_test, expect_build_failure
 
 NULL_ROW = (1 << 48) - 1
+FLOATS = DTYPES[:3]  # fp32, fp16, bf16
 ONE = 0x3F800000
 OP_ROW, OP_FLUSH, OP_INIT = 0, 1, 2
 BEAT_W = 9  # of an address in the init RAM
@@ -200,8 +201,8 @@ class IssueBench(Bench):
         self.board.expect(*[0] * len(bag.ops))
         self.source.send(self.bag_t.pack(bag.fields))
 
-    def key_status(self, entry: Entry, bag: Bag, table: int) -> int:
-        """Return the status of a key that does not depend on other bags."""
+    def key_status(self, entry: Entry, bag: Bag, table: int, *, half: bool = False) -> int:
+        """Return the status of a key that does not depend on other bags; `half`: it lacks its partner."""
         known = entry.table < self.tables and entry.table in self.descriptors
         desc = self.descriptors[entry.table] if known else {}
         if not known or not desc["valid"]:
@@ -214,11 +215,13 @@ class IssueBench(Bench):
             return UNSUPPORTED
         if bag.fields.get("merge") and desc.get("order", 0) != SPLIT:
             return UNSUPPORTED
+        if bag.fields.get("product") and (desc.get("order", 0) != SEQUENTIAL or pooling != SUM):
+            return UNSUPPORTED
         mismatch = (desc["dim"], desc.get("dtype", 0)) != (bag.fields["dim"], bag.fields["dtype"])
         if mismatch or (bag.fields.get("weighted") and pooling != SUM):
             return TABLE_MISMATCH
         more = bag.fields.get("init") or bag.fields.get("merges")
-        if pooling == NONE and (len(bag.entries) > 1 or more):
+        if (pooling == NONE and (len(bag.entries) > 1 or more)) or half:
             return BAD_REQUEST
         if entry.row != NULL_ROW and entry.row >= desc["rows"]:
             return OUT_OF_RANGE
@@ -231,8 +234,92 @@ class IssueBench(Bench):
         fits = 2 <= k <= int(self.params["TREE_K"]) and bag.fields["vec_beats"] <= room
         return fits and not bag.fields.get("piece")
 
+    def model_pairs(self, bag: Bag) -> None:
+        """Work out the operations, errors and events of a bag of pairs."""
+        fields = bag.fields
+        something, count = bool(fields.get("init")), fields.get("init_count", 0)
+        short = not fields.get("weighted") and fields["dtype"] in FLOATS
+        unpooled = {"weight": ONE, "pooling": NONE}
+        if fields["first"]:
+            self.poolings.pop(fields["ctx"], None)
+        if something:
+            where = 1 << BEAT_W | fields.get("init_addr", 0) % (1 << BEAT_W)
+            self.lines(bag, OP_INIT, {"row": where}, count=count, first=1, last=0)
+        half = False
+        for number, entry in enumerate(bag.entries):
+            second, last = number % 2, int(number == len(bag.entries) - 1)
+            half_a_pair = bool(last and not second)
+            status = self.key_status(entry, bag, bag.entries[second].table, half=half_a_pair)
+            desc = self.descriptors.get(entry.table, {}) if entry.table < self.tables else {}
+            null = entry.row == NULL_ROW
+            padding = (
+                not status
+                and not null
+                and bool(desc.get("has_padding"))
+                and entry.row == desc["padding_row"]
+            )
+            there = not (status or null or padding)
+            if status:
+                self.expected_errors[fields["ctx"], status] += 1
+            self.expected_counts.update(
+                {
+                    "evt_key": 1,
+                    "evt_key_null": int(null or (second and there and not half)),
+                    "evt_key_padding": int(padding),
+                    "evt_key_refused": int(bool(status) and not null),
+                    "evt_bag": last,
+                }
+            )
+            row = {
+                "tbl": entry.table,
+                "row": entry.row,
+                "addr": desc.get("base", 0)
+                + entry.row * row_units(fields["dtype"], fields["dim"]) * 64,
+                "mul_then_add": desc.get("mul_then_add", 0),
+            }
+            if not second and there:
+                # A first row reads nothing, so that it keeps no distance.
+                place = {"bank": 1, "first": 1, "spaced": 0, "last": 0}
+                self.lines(bag, OP_ROW, {**row, **unpooled}, count=count, **place)
+            half, there = there and not second, there and half
+            if second and there:
+                self.second_row(bag, row, entry, short, something, count + 1, last)
+                something, count = True, count + 1
+            elif last:
+                place = {"first": int(not something), "spaced": 1, "last": 1}
+                self.lines(bag, OP_FLUSH, {"pooling": SUM}, count=count, **place)
+
+    def second_row(
+        self,
+        bag: Bag,
+        row: dict[str, int],
+        entry: Entry,
+        short: bool,
+        something: bool,
+        count: int,
+        last: int,
+    ) -> None:
+        """Append the operations that end a pair."""
+        sums = {"first": int(not something), "spaced": 1, "last": last}
+        if short:
+            given = {**row, "weight": ONE, "pooling": SUM}
+            self.lines(bag, OP_ROW, given, count=count, product=1, **sums)
+            return
+        place = {"bank": 2, "first": 1, "spaced": 0, "last": 0}
+        unpooled = {**row, "weight": ONE, "pooling": NONE}
+        self.lines(bag, OP_ROW, unpooled, count=count - 1, **place)
+        place = {"bank": 1, "first": 0, "spaced": 1, "last": 0}
+        one = {"row": 2, "weight": ONE, "pooling": SUM, "mul_then_add": row["mul_then_add"]}
+        self.lines(bag, OP_FLUSH, one, count=count - 1, combine=1, product=1, **place)
+        weight = entry.weight if bag.fields.get("weighted") else ONE
+        added = {**one, "row": 1, "weight": weight}
+        self.lines(bag, OP_FLUSH, added, count=count, combine=1, **sums)
+
     def model(self, bag: Bag) -> None:
         """Work out the operations, errors and events of a bag."""
+        if bag.fields.get("product"):
+            self.model_pairs(bag)
+            return
         fields = bag.fields
         init = bool(fields.get("init"))
         merges, vector = fields.get("merges", 0), fields.get("init_addr", 0)
@@ -416,6 +503,40 @@ class IssueBench(Bench):
         assert totals == {name: self.expected_counts[name] for name in totals}
 
     # Random traffic
+
+    def random_pairs(self, ctx: int, pairs: int, trouble: float = 0.1) -> Bag:
+        """Send a bag of pairs of two of the tables 0 to 3 of the test for them."""
+        rng = self.random
+        tables = rng.choice([(0, 1), (1, 0), (2, 3), (0, 0)])
+        shape = self.descriptors[tables[0]]
+        sides = [self.random_entries(table, pairs, 0.0) for table in tables]
+        entries = [entry for pair in zip(*sides, strict=True) for entry in pair]
+        entries = entries or [Entry(table, NULL_ROW) for table in tables]
+        if rng.random() < trouble:
+            kind = rng.randrange(4)
+            at = rng.randrange(len(entries))
+            if kind == 0:
+                entries.pop()
+            elif kind == 1:
+                entries[at].table = rng.randrange(self.tables, 1 << 15)
+            elif kind == 2:
+                entries[at].row = NULL_ROW - 1
+            else:
+                entries[at].table = rng.randrange(4)
+        init = rng.randrange(2)
+        return self.send(
+            entries or [Entry(tables[0], NULL_ROW)],
+            ctx=ctx,
+            dim=shape["dim"],
+            dtype=shape["dtype"],
+            product=1,
+            weighted=rng.randrange(2),
+            partial=rng.randrange(2),
+            piece=init,
+            init=init,
+            init_addr=rng.randrange(4) << 7,
+            init_count=rng.choice([1, 2, 1 << 31]) if init else 0,
+        )
 
     def random_tables(self) -> None:
         """Tables of every kind of trouble; table 0 to 2 of dim 16 are good sum tables."""
@@ -630,6 +751,77 @@ async def trees(dut: Any) -> None:
 
 
 @cocotb.test()
+async def pairs(dut: Any) -> None:
+    """Bags of pairs of every format: short and long ways, null and padding keys on either side, refusals."""
+    bench = IssueBench(dut)
+    if not int(bench.params["PRODUCTS"]):
+        return
+    units = int(bench.params["MAX_VEC64"]) // 4
+    await bench.reset()
+    bench.add_table(0, rows=100, padding_row=9)
+    bench.add_table(1, rows=50, mul_then_add=1, padding_row=9)
+    more = {"product": 1}
+    bench.send([Entry(0, 3), Entry(1, 4), Entry(0, 99), Entry(1, 49)], ctx=1, **more)
+    bench.send([Entry(0, 3), Entry(1, 4, 7)], ctx=2, weighted=1, **more)
+    bench.send([Entry(0, NULL_ROW), Entry(1, NULL_ROW)], ctx=3, **more)
+    bench.send([Entry(0, 9), Entry(1, 4), Entry(0, 3), Entry(1, 9)], ctx=4, **more)
+    bench.send([Entry(0, 3), Entry(1, NULL_ROW), Entry(0, 5), Entry(1, 1)], ctx=5, **more)
+    bench.send([Entry(0, 3), Entry(1, 4)], ctx=6, init=1, init_count=2, piece=1, **more)
+    await bench.settle()
+    assert bench.board.compared == 4 + 4 + 1 + 2 + 3 + 3
+    cases = [
+        ({}, [Entry(0, 3)], {BAD_REQUEST: 1}),
+        ({}, [Entry(0, 3), Entry(1, 4), Entry(0, NULL_ROW)], {BAD_REQUEST: 1}),
+        ({}, [Entry(0, 3), Entry(bench.tables, 4)], {UNKNOWN_TABLE: 1}),
+        ({"dim": 15}, [Entry(0, 3), Entry(1, 4)], {TABLE_MISMATCH: 1}),
+        ({"dtype": 1}, [Entry(0, 3), Entry(1, 4)], {TABLE_MISMATCH: 1}),
+        ({"pooling": MEAN}, [Entry(0, 3), Entry(1, 4)], {UNSUPPORTED: 1}),
+        ({"pooling": NONE}, [Entry(0, 3), Entry(1, 4)], {UNSUPPORTED: 1}),
+        ({"order": SPLIT}, [Entry(0, 3), Entry(1, 4)], {UNSUPPORTED: 1}),
+        ({"order": TREE, "tree_k_log2": 1}, [Entry(0, 3), Entry(1, 4)] * 2, {UNSUPPORTED: 2}),
+        ({"rows": 4}, [Entry(0, 3), Entry(1, 4)], {OUT_OF_RANGE: 1}),
+        ({}, [Entry(0, 100), Entry(1, 4)], {OUT_OF_RANGE: 1}),
+        ({}, [Entry(0, 3), Entry(1, 4), Entry(1, 3), Entry(1, 4)], {TABLE_MISMATCH: 1}),
+        ({}, [Entry(0, 3), Entry(1, 4), Entry(0, 3), Entry(0, 4)], {TABLE_MISMATCH: 1}),
+        ({}, [Entry(0, 3), Entry(0, 4)], {}),
+    ]
+    for fields, entries, statuses in cases:
+        for weighted in (0, 1):
+            bench.forget()
+            bench.descriptors.clear()
+            bench.add_table(0, rows=100)
+            bench.add_table(1, **{"rows": 50, **fields})
+            bench.send(entries, ctx=7, weighted=weighted, **more)
+            bench.send([Entry(0, 1), Entry(0, 2)], ctx=8)  # the next bag is right
+            await bench.settle()
+            wanted = {(7, status): number for status, number in statuses.items()}
+            assert bench.errors == wanted, f"{fields} {entries}: {bench.errors}"
+    for turn, dtype in enumerate([dtype for dtype in DTYPES if dtype != FIXED] * 2):
+        await bench.reset()
+        bench.descriptors.clear()
+        dim = bench.random.choice([1, 16, 16 * units, bench.random.randint(1, 16 * units)])
+        for table, rows in enumerate((1000, 7, NULL_ROW, 90)):
+            padding = {"padding_row": 5} if table % 2 == turn % 2 else {}
+            bench.add_table(table, rows=rows, dim=dim, dtype=dtype, **padding)
+        bench.source.stall = bench.stall(bench.random.choice(list(STALLS)))
+        bench.sink.stall = bench.stall(bench.random.choice(["never", "half", "bursty"]))
+        bench.places.stall = bench.stall(bench.random.choice(["never", "half"]))
+        for ctx in bench.random.sample(range(64), 24):
+            pairs_of = bench.random.choice([0, 1, 2, 3])
+            used = sum(1 + len(bag) for bag in bench.open.values())
+            if used * 4 > len(bench.words) // 4:
+                await bench.settle()
+            bench.random_pairs(ctx, pairs_of, trouble=0.2)
+            if bench.random.random() < 0.4:
+                rows = [Entry(1, bench.random.randrange(7)) for _ in range(3)]
+                bench.send(rows, ctx=(ctx + 1) % 64, dim=dim, dtype=dtype)
+                await bench.settle()
+                bench.expected_errors.clear()
+                bench.errors.clear()
+        await bench.settle()
+
+
+@cocotb.test()
 async def rows_unpooled(dut: Any) -> None:
     """A table without pooling takes bags of one key; a second key is refused, both of them."""
     bench = IssueBench(dut)
@@ -828,6 +1020,7 @@ SETS = [
         "MAX_VEC64": 8,
         "TREE_K": 8,
         "PLACES": 32,
+        "PRODUCTS": 1,
     },
     {
         "DATA_W": 512,
@@ -838,6 +1031,7 @@ SETS = [
         "MAX_VEC64": 64,
         "TREE_K": 16,
         "PLACES": 16,
+        "PRODUCTS": 1,
     },
     {
         "DATA_W": 128,
@@ -848,6 +1042,7 @@ SETS = [
         "MAX_VEC64": 64,
         "TREE_K": 0,
         "PLACES": 16,
+        "PRODUCTS": 0,
     },
 ]
 

@@ -164,9 +164,9 @@ class ExecBench(Bench):
             return
         if self.pair is not None:
             assert beat["fetch"] and self.cycle == self.pair + 1, (
-                "a fetch is right behind its combine"
+                "a fetch is right behind its combine or product"
             )
-        self.pair = self.cycle if beat["combine"] else None
+        self.pair = self.cycle if beat["combine"] or beat["product"] else None
         if beat["fetch"]:
             return
         place = (beat["slot"], beat["beat"])
@@ -177,8 +177,11 @@ class ExecBench(Bench):
             at, least = self.issued[place]
             assert self.cycle - at >= least, f"{place} too early"
         row = not (beat["load"] or beat["flush"] or beat["combine"])
-        long = (row and beat["dtype"] in self.long) or bool(beat["combine"] and self.adds(beat))
-        self.issued[place] = (self.cycle, self.loop + self.extra * int(long))
+        long = (row and (beat["dtype"] in self.long or bool(beat["product"]))) or bool(
+            beat["combine"] and self.adds(beat)
+        )
+        of_pair = beat["pooling"] == self.consts["POOLING_NONE"] and beat["bank"]
+        self.issued[place] = (self.cycle, self.loop + self.extra * int(long or bool(of_pair)))
         if long:
             self.long_at.add(self.cycle)
         else:
@@ -233,7 +236,7 @@ class ExecBench(Bench):
                 "key": rng.getrandbits(71), "line": number_of_line, "place": self.place, "fills": number_of_line % 512,
                 "miss": kind in ("miss", "pass"), "fill": kind == "miss", "load": kind == "load",
                 "flush": kind in ("flush", "combine"), "header": line.header,
-                "bank": rng.getrandbits(4), "combine": kind == "combine",
+                "bank": 0 if length else rng.getrandbits(4), "combine": kind == "combine",
                 "chunk": line.chunk, "beats_m1": line.beats - 1, "beat_base": 0, "last_seg": rng.getrandbits(1),
                 "slot": rng.randrange(self.slots), "ctx": rng.getrandbits(6), "first": rng.getrandbits(1),
                 "last": rng.getrandbits(1), "dim": rng.getrandbits(16), "dtype": self.consts[f"DTYPE_{line.dtype}"],
@@ -242,12 +245,14 @@ class ExecBench(Bench):
             } | fixed  # fmt: skip
             if kind == "combine":
                 op["first"] = 0
+                op["product"] = int(rng.random() < 0.3)
+            row = kind in ("miss", "hit", "pass")
+            if row and EXPAND[line.dtype] < 2 and not length and rng.random() < 0.3:
+                op |= {"product": 1, "pooling": self.consts["POOLING_SUM"]}
             if kind in ("load", "flush", "combine"):
                 op |= {"header": 0, "chunk": 0}
             op["wait_slot"] = int(not op["first"])
-            op["silent"] = int(
-                kind not in ("load", "flush", "combine") and rng.random() < self.silent_rate
-            )
+            op["silent"] = int(row and not op.get("product") and rng.random() < self.silent_rate)
             self.ops.send(self.lookup_t.pack(op))
             self.wanted_ends += 1
             self._expect(op, kind, line)
@@ -257,6 +262,7 @@ class ExecBench(Bench):
         where = op["key"] >> 8 & 511  # of the init RAM: in the place of the row's number
         expand = EXPAND[line.dtype] if row else 0
         shared = {name: op[name] for name in COPIED} | {"combine": op["combine"]}
+        shared["product"] = op.get("product", 0)
         shared["flush"] = kind == "flush"
         beats: list[tuple[dict[str, int], int]] = []
         bare = row and line.header and self.width == 128
@@ -272,9 +278,11 @@ class ExecBench(Bench):
             own["sub"] = chunk % (1 << expand) if row else 0
             own["header"] = int(bool(row and line.header and not bare and beat == 0))
             beats.append((own, data))
-            if kind == "combine":
-                other = {"bank": where & 15, "combine": 0, "fetch": 1, "last": 0, "done": 0}
-                beats.append((own | other, data))
+            if kind == "combine" or shared["product"]:
+                source = where & 15 if kind == "combine" else self.consts["PAIR_FIRST_BANK"]
+                other = {"bank": source, "combine": 0, "product": 0, "fetch": 1, "first": 0}
+                other |= {"last": 0, "done": 0, "sub": 0}
+                beats.append((own | other, 0))
         if kind == "load" and op["last_seg"] and op["key"] >> 8 + 9 & 1:
             self.releases.expect(where * BANKS // INIT_BEATS)
         if kind == "miss":
@@ -343,15 +351,23 @@ async def distance_is_exact(dut: Any) -> None:
     await bench.reset()
     beats: list[int] = []
     bench.monitor("beat_valid", ["beat_valid"], lambda _: beats.append(bench.cycle))
+    unpooled = bench.consts["POOLING_NONE"]
     for length in range(1, bench.line_beats + 1):
-        beats.clear()
-        bench.send(1, "miss", length, line=1, slot=0, first=1)
-        await bench.drain(quiet=5)
-        bench.send(4, "hit", line=1, slot=0, first=0)
-        await bench.drain(quiet=1)
-        starts = beats[length::length]
-        gaps = [after - before for before, after in itertools.pairwise(starts)]
-        assert gaps == [max(bench.loop, length)] * 3, f"rows of {length} beats start {gaps} apart"
+        for pooling, bank, extra in (
+            (bench.consts["POOLING_SUM"], 1, 0),
+            (unpooled, 0, 0),
+            (unpooled, 1, bench.extra),  # of a pair
+        ):
+            beats.clear()
+            kind = {"pooling": pooling, "bank": bank}
+            bench.send(1, "miss", length, line=1, slot=0, first=1, **kind)
+            await bench.drain(quiet=5)
+            bench.send(4, "hit", line=1, slot=0, first=0, **kind)
+            await bench.drain(quiet=1)
+            starts = beats[length::length]
+            gaps = [after - before for before, after in itertools.pairwise(starts)]
+            wanted = max(bench.loop + extra, length)
+            assert gaps == [wanted] * 3, f"{kind}: rows of {length} beats start {gaps} apart"
 
 
 @cocotb.test()

@@ -198,6 +198,10 @@ class Bag:
     load: bool = False  # the first row is an accumulator
     merges: int = 0  # so many rows at the end are partials of others
     tree: int = 0  # running sums; 0: one, not a TREE
+    product: str = (
+        ""  # rows 2 n and 2 n + 1 are a pair: "short" is multiplied as it comes, "long" in banks
+    )
+    dropped: frozenset[int] = frozenset()  # pairs whose second key contributes nothing
     flush: bool = False  # a flush ends the bag
     count: int = 0
     ctx: int = 0
@@ -371,6 +375,41 @@ class PoolBench(Bench):
             flush=flush,
         )
 
+    def product(self, *, pairs: int, vec_beats: int = 1, special: float = 0.05, **more: Any) -> Bag:
+        """Return a random bag of pairs, of which some may be dropped in the middle."""
+        rng, pool = self.random, self.poolings["POOLING_SUM"]
+        dtype = more.pop("dtype", rng.choice([n for n in self.dtypes if n != "FIXED"]))
+        weighted = bool(more.pop("weighted", rng.random() < 0.5))
+        bag = self.bag(
+            "SUM",
+            rows=2 * pairs,
+            vec_beats=vec_beats,
+            special=special,
+            dtype=dtype,
+            weighted=weighted,
+            **more,
+        )
+        assert bag.pooling == pool
+        bag.product = "long" if weighted or bag.quantised else "short"
+        bag.dropped = frozenset(n for n in range(pairs) if rng.random() < 0.15)
+        bag.flush = not pairs or pairs - 1 in bag.dropped
+        bag.count = pairs - len(bag.dropped)
+        bag.expected = self.result(bag)
+        return bag
+
+    def pairs(self, bag: Bag, element: int) -> int:
+        """Return an element of a bag of pairs."""
+        acc = 0
+        for n in range(len(bag.rows) // 2):
+            if n in bag.dropped:
+                continue
+            factors = []
+            for k in (2 * n, 2 * n + 1):
+                x = bag.rows[k][element]
+                factors.append(fma(bag.scales[k], x, bag.biases[k]) if bag.quantised else x)
+            acc = fma(bag.weights[2 * n + 1], multiply(*factors), acc)
+        return acc
+
     def _row(self, bag: Bag, k: int, x: int, acc: int, first: bool) -> int:
         """Return the accumulator after element x of row k."""
         names = {code: name.removeprefix("POOLING_") for name, code in self.poolings.items()}
@@ -434,9 +473,11 @@ class PoolBench(Bench):
             acc = 0
             for k, row in enumerate(bag.rows):
                 x = row[element]
-                acc = 0 if bag.tree else self._row(bag, k, x, acc, k == 0)
+                acc = 0 if bag.tree or bag.product else self._row(bag, k, x, acc, k == 0)
             if bag.tree:
                 acc = self.tree(bag, element)
+            elif bag.product:
+                acc = self.pairs(bag, element)
             if divided and not bag.partial and bag.count:
                 acc = divide(acc, bag.count, bag.dtype, away=not bag.mul_then_add)
             out.append(acc)
@@ -460,7 +501,7 @@ class Beat:
     expected: tuple[int, ...] | None
     kind: Kind
     factors: tuple[int, int] | None  # scale and bias
-    fetch: bool = False  # the second half of a combine
+    fetch: bool = False  # the second half of a combine or product
 
     @property
     def late(self) -> bool:
@@ -544,6 +585,63 @@ class Feeder:
             other = info | {"bank": source, "combine": 0, "fetch": 1, "last": 0, "done": 0}
             self.beats.append(Beat(other, noise, None, (False, False), None, fetch=True))
 
+    def steps_of(self, bag: Bag) -> list[tuple[str, int]]:
+        """Return the operations of a bag of pairs, each with the number of its row or pair."""
+        steps = []
+        for n in range(len(bag.rows) // 2):
+            steps.append(("row", 2 * n))
+            if n in bag.dropped:
+                continue
+            if bag.product == "short":
+                steps.append(("times", 2 * n + 1))
+            else:
+                steps += [("row", 2 * n + 1), ("multiply", n), ("add", n)]
+        return [*steps, ("flush", 0)] if bag.flush else steps
+
+    def _start_product(self, slot: int, bag: Bag, step: int) -> None:
+        """Queue the beats of an operation of a bag of pairs."""
+        bench = self.bench
+        steps = self.steps_of(bag)
+        kind, at = steps[step]
+        last = step == len(steps) - 1
+        earlier = [name for name, _ in steps[:step]]
+        first = not ({"times", "add"} & set(earlier))
+        late = kind in ("times", "multiply", "add") or (kind == "row" and bag.quantised)
+        for beat in range(bag.vec_beats):
+            lanes = slice(beat * bench.lanes, (beat + 1) * bench.lanes)
+            done = last and beat == bag.vec_beats - 1
+            info = self.info_of(bag, slot, beat) | {"last": int(last), "done": int(done)}
+            info |= {"first": int(first), "weight": ONE}
+            data, factors, source = bench.random.getrandbits(32 * bench.lanes), None, 0
+            if kind in ("row", "times"):
+                data = bench.pack(bag.rows[at][lanes])
+                info |= {"sub": bench.random.getrandbits(3), "header": bench.random.getrandbits(1)}
+            if kind == "row":
+                info |= {"pooling": bench.poolings["POOLING_NONE"], "bank": 1 + at % 2}
+                factors = (bag.scales[at], bag.biases[at])
+            elif kind == "times":
+                info |= {"product": 1}
+                source = 1
+            elif kind == "multiply":
+                info |= {"combine": 1, "product": 1, "bank": 1, "first": 0}
+                source = 2
+            elif kind == "add":
+                info |= {"combine": 1, "weight": bag.weights[2 * at + 1]}
+                source = 1
+            else:
+                info |= {"flush": 1}
+            expected = None
+            if last:
+                tail = (1, bag.ctx, bag.count) if done else (0, 0, 0)
+                expected = (info["rsp_addr"], bench.pack(bag.expected[lanes]), *tail)
+            self.beats.append(Beat(info, data, expected, (False, late), factors))
+            if source:
+                other = info | {"bank": source, "first": 0, "last": 0, "done": 0, "fetch": 1}
+                other |= {"combine": 0, "product": 0, "sub": 0, "header": 0}
+                noise = bench.random.getrandbits(32 * bench.lanes)
+                self.beats.append(Beat(other, noise, None, (False, False), None, fetch=True))
+        self._next(slot, bag, step, last)
+
     def divides(self, bag: Bag) -> bool:
         """Whether the result goes through the divider."""
         mean = bag.pooling == self.bench.poolings["POOLING_MEAN"] and bag.dtype != "FIXED"
@@ -576,6 +674,8 @@ class Feeder:
     def spaced(self, slot: int) -> bool:
         """Whether the slot's next operation keeps the distance from the one before."""
         bag, step = self.open[slot]
+        if bag.product:
+            return self.steps_of(bag)[step][0] != "row"
         if not bag.tree:
             return step > 0
         if step < len(bag.rows):
@@ -586,6 +686,9 @@ class Feeder:
     def _start_row(self, slot: int) -> None:
         bench = self.bench
         bag, step = self.open[slot]
+        if bag.product:
+            self._start_product(slot, bag, step)
+            return
         if bag.tree and not bag.flush and step >= len(bag.rows):
             last = step == len(bag.rows) + min(len(bag.rows), bag.tree) - 2
             self._start_combine(slot, bag, step)
@@ -660,7 +763,8 @@ class Feeder:
         self.scale.write(scale)
         self.bias.write(bias)
         # Beat v of the next row comes at least this many cycles after beat v of this one.
-        distance = bench.loop_long if beat.late else bench.loop
+        # A row of a pair keeps the long one, whatever its own: a product may be under way before it.
+        distance = bench.loop_long if beat.late or info.get("bank") else bench.loop
         if not beat.fetch:
             self.ready_at[info["slot"]] = bench.cycle + distance - info["beat"]
         self.long_at.discard(bench.cycle - bench.extra - 1)
@@ -852,6 +956,77 @@ async def every_combination(dut: Any) -> None:
     await bench.drain()
     assert bench.bags_done == made == 8 * 4 * (5 + 5 + 5 + 1) + 7 * 4 * 5
     assert bench.saturations.total == bench.clipped > 0
+
+
+@cocotb.test()
+async def products(dut: Any) -> None:
+    """Pairs of every format, with and without weights, dropped pairs, beside bags of every other kind."""
+    bench = PoolBench(dut)
+    limit = bench.vec_limit // 4
+    if not limit:
+        return  # no room for the banks
+    await bench.reset()
+
+    def one(values: list[int], expected: int, product: str, **more: Any) -> None:
+        rows = [[v] + [0] * (bench.lanes - 1) for v in values]
+        given = {"weights": [ONE] * len(rows), "scales": [ONE] * len(rows), **more}
+        given.setdefault("biases", [MINUS_ZERO] * len(rows))
+        bag = Bag(bench.poolings["POOLING_SUM"], 1, 1, rows, product=product, **given)
+        bag.count = len(rows) // 2 - len(bag.dropped)
+        bag.expected = [expected] + [0] * (bench.lanes - 1)
+        assert bag.expected == bench.result(bag), "the model disagrees with the directed case"
+        bench.feeder.bags.append(bag)
+
+    two, three, six, u = 0x40000000, 0x40400000, 0x40C00000, 0x3F800001
+    minus_two = 0x80000000 | 0x3F800002  # -(1 + 2u), what (1 + u)**2 is rounded to
+    for way in ("short", "long"):
+        one([two, three], six, way)
+        one([u, u, minus_two, ONE], 0, way)  # the product is rounded before it is added
+        one([MINUS_ZERO, ONE], 0, way)
+        one([two, three, ONE, INF, ONE, ONE], 0x40E00000, way, dropped=frozenset({1}))
+        one([0, INF], NAN, way)
+        one([0x7F812345, ONE], NAN, way)
+        one([ONE, two], 0, way, dropped=frozenset({0}), flush=True)
+        one([], 0, way, flush=True)
+    one([two, three], 0x41400000, "long", weights=[INF, two])  # the weight of the second counts
+    one([ONE, ONE, ONE, u], 0x28800000, "long", weights=[0, minus_two, 0, u])  # and is fused
+    tiny = 0x00800000  # 2**-126: fma of two of them underflows to a zero with its sign
+    one([ONE, tiny], MINUS_ZERO, "long", weights=[ONE, tiny | MINUS_ZERO])
+    one([ONE, tiny, ONE, MINUS_ZERO], MINUS_ZERO, "long", weights=[0, tiny | MINUS_ZERO, 0, ONE])
+    one([ONE, INF], 0xFF800000, "long", weights=[0, 0xC0000000])  # no bias turns into a NaN
+    one([ONE, ONE], 0xFF800000, "long", weights=[0, 0xFF800000])
+    three_q = [integer(3), integer(5)]
+    one(
+        three_q,
+        0x40000000,
+        "long",
+        dtype="INT8",
+        scales=[ONE, ONE],
+        biases=[0xBF800000, 0xC0800000],
+    )
+    directed = len(bench.feeder.bags)
+    await bench.drain()
+    assert bench.bags_done == directed == 16 + 7
+    for dtype in bench.dtypes:
+        if dtype == "FIXED":
+            continue
+        for weighted in (False, True):
+            for pairs in (0, 1, 2, 3, 7):
+                beats = bench.random.randint(1, min(limit, 4))
+                more = {"dtype": dtype, "weighted": weighted, "special": 0.2}
+                bench.feeder.bags.append(bench.product(pairs=pairs, vec_beats=beats, **more))
+                bench.feeder.bags.append(bench.random_bag(bench.random, min(bench.vec_limit, 6)))
+    bench.random.shuffle(bench.feeder.bags)
+    bench.feeder.go = bench.stall("half")
+    await bench.drain()
+    assert bench.bags_done == directed + 7 * 2 * 5 * 2
+    # A slot alone, and vectors so short and so long that everything depends on the distance.
+    for beats in sorted({1, min(2, limit), limit}):
+        for _ in range(12):
+            more = {"dtype": bench.random.choice(["FP32", "BF16", "INT4"]), "vec_beats": beats}
+            bench.feeder.bags.append(bench.product(pairs=bench.random.randrange(4), **more))
+    bench.feeder.go = lambda: True
+    await bench.drain()
 
 
 @cocotb.test()

@@ -23,7 +23,7 @@ INVALIDATE, PREFETCH, MERGE, ERROR = 9, 10, 11, 15
 INIT_BANKS = 4
 UPDATES = (UPDATE, FILL, INVALIDATE, PREFETCH)  # all that embnic_update executes
 OK, BAD_REQUEST, TOO_LARGE, UNSUPPORTED, BUSY = 0, 1, 5, 6, 11
-WEIGHTED, ACCUMULATOR, CONTINUES, FINAL, PARTIAL_WANTED = 1, 4, 8, 16, 32
+WEIGHTED, ACCUMULATOR, CONTINUES, FINAL, PARTIAL_WANTED, PRODUCT = 1, 4, 8, 16, 32, 64
 
 
 @dataclass
@@ -279,11 +279,16 @@ class DecodeBench(Bench):
             bags, most = 1, self.init_units
             units += vec64 if hdr["flags"] & ACCUMULATOR else 0
             length += hdr["bags"] * (vec64 + 1) * 64
-        if hdr["dtype"] not in DTYPES or (hdr["dtype"] == FIXED and hdr["flags"] & WEIGHTED):
+        if hdr["dtype"] not in DTYPES:
+            return UNSUPPORTED
+        if hdr["dtype"] == FIXED and hdr["flags"] & (WEIGHTED | PRODUCT):
+            return UNSUPPORTED
+        product = hdr["flags"] & PRODUCT
+        if product and (merge or not int(self.params["PRODUCTS"])):
             return UNSUPPORTED
         if hdr["dim"] == 0:
             return BAD_REQUEST
-        if vec64 > self.max_vec64 or units > most:
+        if vec64 > self.max_vec64 // (4 if product else 1) or units > most:
             return TOO_LARGE
         if hdr["bags"] < 1 or hdr["keys"] < bags or length != len(frame.payload):
             return BAD_REQUEST
@@ -349,6 +354,7 @@ class DecodeBench(Bench):
                 "partial": int(bool(hdr["flags"] & (CONTINUES | PARTIAL_WANTED))),
                 "piece": int(bool(hdr["flags"] & (ACCUMULATOR | CONTINUES))),
                 "merge": int(merge),
+                "product": int(bool(hdr["flags"] & PRODUCT)),
                 "init": int(frame.count > 0),
                 "merges": merges,
                 "init_addr": init_addr,
@@ -423,12 +429,15 @@ class DecodeBench(Bench):
                 rng.randbytes(8),
             )
         flags = rng.choice([0, 0, FINAL, WEIGHTED])
+        flags |= rng.choice([0, 0, 0, PRODUCT])
         dim = rng.choice(
             [1, 16, 17, rng.randrange(1, 16 * self.max_vec64 + 1), 16 * self.max_vec64]
         )
+        if flags & PRODUCT and rng.random() < 0.8:
+            dim = min(dim, 4 * self.max_vec64)
         if rng.random() < 0.25:
             flags |= rng.choice([ACCUMULATOR, CONTINUES, PARTIAL_WANTED, ACCUMULATOR | CONTINUES])
-        bags = 1 if flags & ~(WEIGHTED | FINAL) else rng.randrange(1, 20)
+        bags = 1 if flags & ~(WEIGHTED | FINAL | PRODUCT) else rng.randrange(1, 20)
         bags = max(1, min(bags, self.reply_max // self.vec64(dim)))
         lengths = [rng.choice([1, 1, 2, 3, rng.randrange(1, 12)]) for _ in range(bags)]
         count = rng.choice([0, 1, 2**32 - 1]) if flags & ACCUMULATOR else 0
@@ -436,7 +445,7 @@ class DecodeBench(Bench):
         if dtype == FIXED and flags & WEIGHTED:
             dtype = 0
         if rng.random() < 0.2:
-            flags &= ~FINAL
+            flags &= ~(FINAL | PRODUCT)
             room = self.init_units // self.vec64(dim) - bool(flags & ACCUMULATOR)
             number = min(rng.choice([1, 2, 3, 8]), room) or 1  # the one is too large
             counts = [rng.choice([0, 1, 2, 2**32 - 1]) for _ in range(number)]
@@ -526,6 +535,8 @@ async def every_refusal(dut: Any) -> None:
     fit = bench.reply_max // bench.max_vec64
     many = bench.lookup([1] * fit, dim=most)
     over = bench.lookup([1] * (fit + 1), dim=most)
+    products = int(bench.params["PRODUCTS"])
+    fits = OK if bench.max_vec64 >= 4 else TOO_LARGE
     cases: list[tuple[Frame, int]] = [
         (bench.lookup([2], dtype=8), UNSUPPORTED),
         (bench.lookup([2], dtype=FIXED), OK),
@@ -566,6 +577,24 @@ async def every_refusal(dut: Any) -> None:
         (bench.unfinished(bench.merge(3, [1])), BAD_REQUEST),
         (bench.unfinished(bench.merge(3, [0])), BAD_REQUEST),
         (bench.merge(3, [1]), OK),
+        (bench.merge(2, [1], flags=PRODUCT), UNSUPPORTED),
+        (bench.lookup([2], dtype=FIXED, flags=PRODUCT), UNSUPPORTED),
+        *[
+            (
+                bench.lookup([2, 4], dim=dim, flags=PRODUCT | also),
+                status if products else UNSUPPORTED,
+            )
+            for also in (0, WEIGHTED)
+            for dim, status in ((16, fits), (most // 4 + 1, TOO_LARGE), (0, BAD_REQUEST))
+        ],
+        (
+            bench.lookup([2], flags=PRODUCT | ACCUMULATOR, count=1),
+            fits if products else UNSUPPORTED,
+        ),
+        (
+            bench.lookup([2, 2], bags=1, flags=PRODUCT),
+            (fits or BAD_REQUEST) if products else UNSUPPORTED,
+        ),
         (Frame({"opcode": PING}, bytes(8)), BAD_REQUEST),
         (Frame({"opcode": ROWS}, bytes(8)), UNSUPPORTED),
         (bench.lookup([2, 1]), OK),
@@ -719,9 +748,30 @@ async def reset_in_traffic(dut: Any) -> None:
 
 
 SETS = [
-    {"DATA_W": 128, "KS_BEATS": 512, "MAX_VEC64": 8, "INIT_UNITS": 16, "RSP_BEATS": 512},
-    {"DATA_W": 512, "KS_BEATS": 1024, "MAX_VEC64": 64, "INIT_UNITS": 128, "RSP_BEATS": 2048},
-    {"DATA_W": 128, "KS_BEATS": 256, "MAX_VEC64": 1, "INIT_UNITS": 1, "RSP_BEATS": 64},
+    {
+        "DATA_W": 128,
+        "KS_BEATS": 512,
+        "MAX_VEC64": 8,
+        "INIT_UNITS": 16,
+        "RSP_BEATS": 512,
+        "PRODUCTS": 1,
+    },
+    {
+        "DATA_W": 512,
+        "KS_BEATS": 1024,
+        "MAX_VEC64": 64,
+        "INIT_UNITS": 128,
+        "RSP_BEATS": 2048,
+        "PRODUCTS": 1,
+    },
+    {
+        "DATA_W": 128,
+        "KS_BEATS": 256,
+        "MAX_VEC64": 1,
+        "INIT_UNITS": 1,
+        "RSP_BEATS": 64,
+        "PRODUCTS": 0,
+    },
 ]
 
 

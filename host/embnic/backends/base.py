@@ -17,6 +17,7 @@ from ..bags import Bags, TableBags
 from ..config import MAX_DIM, Table, tables_by_name
 from ..errors import ClosedError, ConfigError
 from ..gen.wire import DType, Hold, Order, Pooling
+from ..products import ProductBags
 from ..rows import check_ids, to_storage
 
 MAX_TREE_K = 16
@@ -31,6 +32,7 @@ __all__ = [
     "Capabilities",
     "HostTables",
     "LiveTables",
+    "MultipliesRows",
     "OnHost",
     "RowHolder",
     "Staged",
@@ -162,6 +164,15 @@ class RowHolder(Protocol):
 
     def configure_cache(self, *, cached_ways: int = 1, admission: bool = False) -> None:
         """Set how many ways of every set held rows leave to others, and the admission filter."""
+        ...
+
+
+@runtime_checkable
+class MultipliesRows(Protocol):
+    """A backend that sums products of two tables' rows."""
+
+    def product(self, pairs: ProductBags) -> NDArray[np.float32]:
+        """Return the sums float32 [B, dim] of bags of pairs."""
         ...
 
 

@@ -17,6 +17,7 @@ from ..errors import ClosedError, ConfigError, DeviceError, LinkError
 from ..gen.wire import DType, Hold, Pooling
 from ..health import Histogram
 from ..lookup import Partials
+from ..products import ProductBags
 from ..residency import Prefetched
 from ..rows import check_ids, to_storage
 from ..stats import LinkCounters
@@ -148,6 +149,30 @@ class CardBackend:
         for name, array in arrays.items():
             array[...] = self.vectors(result, name)
         return arrays
+
+    def check_product(self, pairs: ProductBags) -> None:
+        """Raise ConfigError when the pairs do not fit the tables, or the card does not multiply rows like theirs."""
+        first, _ = pairs.check(self.tables)
+        if not self.driver.multiplies(first):
+            raise ConfigError(
+                f"Products of rows of dim {first.dim} on the target {self.name!r}.",
+                allowed="cards with bit 2 of CAP_FEATURES, and vectors of at most a quarter of their longest.",
+                do="Use target='cpu', or allow the fallback to it.",
+            )
+
+    def prepare_product(self, pairs: ProductBags) -> PartialResult:
+        """Return an empty result for bags of pairs that `check_product` took; `answer` fills it."""
+        self._check_open("product")
+        return self.driver.prepare_product(pairs)
+
+    def product(self, pairs: ProductBags) -> NDArray[np.float32]:
+        """Return the sums float32 [B, dim] of bags of pairs, or raise."""
+        self.check_product(pairs)
+        result = self.prepare_product(pairs)
+        self.answer(result)
+        self._check_length(result)
+        values: NDArray[np.float32] = self._raw(result, pairs.quotient)
+        return values
 
     def partials(self, bags: Bags) -> dict[str, Partials]:
         """Return what the card holds of every bag, for somebody else to merge."""

@@ -24,6 +24,7 @@ from ..bags import Bags, TableBags
 from ..config import Table
 from ..errors import ConfigError
 from ..gen.wire import NULL_ROW, DType, Pooling
+from ..products import ProductBags
 from ..quantised import QuantisedRows, dequantise, split
 from .base import EVERYTHING, BagsAt, HostTables, OnHost, Staged, output_arrays
 from .cpu_native import NativeTables
@@ -33,16 +34,18 @@ __all__ = [
     "counted_keys",
     "finish_bags",
     "native_module",
+    "pool_pairs",
     "pool_numpy",
     "unpool_numpy",
 ]
 
 _log = logging.getLogger("embnic.cpu")
 
-CHUNK_BYTES = 8 << 20  # accumulators that the numpy twin works on at a time
+CHUNK_BYTES = 8 << 20  # accumulators, or products, that the numpy twin works on at a time
 SATURATIONS = "saturations"
 INT32 = np.iinfo(np.int32)
 
+Take = Callable[[Table, NDArray[np.int64]], NDArray[Any]]  # stored rows [n, columns] of ids [n]
 Accumulators = NDArray[Any]  # float32, or int32 for `fixed`: [B, dim]
 
 
@@ -120,6 +123,19 @@ class CpuBackend(OnHost):
             if pooled is not None:
                 return pooled
         return self._lookup_checked(bags, out)
+
+    def product(self, pairs: ProductBags) -> NDArray[np.float32]:
+        """Return the sums float32 [B, dim] of bags of pairs, with numpy."""
+        self._host.check_open("product")
+        first, second = pairs.check(self._host.tables)
+        for table in (first, second):
+            self._host.rows(table.name)  # says that the table was never loaded
+        pooled = pool_pairs(first, second, pairs, lambda table, ids: self.rows(table.name)[ids])
+        asked = TableBags(
+            np.repeat(pairs.quotients.values, 2), 2 * pairs.quotients.offsets
+        )  # two keys a pair
+        self._host.count(Bags({first.name: asked}))
+        return pooled
 
     @property
     def lookup_at(self) -> Callable[[Sequence[BagsAt]], bool] | None:
@@ -210,6 +226,33 @@ def pool_numpy(table: Table, weights: NDArray[Any], bags: TableBags, out: NDArra
         run = _Run(table, weights, ids, w, tally)
         out[part] = finish_bags(table, run.accumulate(starts[part], lengths), lengths)
     return tally[SATURATIONS]
+
+
+def pool_pairs(first: Table, second: Table, pairs: ProductBags, take: Take) -> NDArray[np.float32]:
+    """Return the sums float32 [B, dim] of bags of pairs that fit the tables; `take` gives stored rows."""
+    bags = pairs.quotients
+    rows = Table("product", rows=max(len(bags.values), 1), dim=first.dim, pooling=Pooling.SUM)
+    most = max(1, CHUNK_BYTES // (4 * first.dim))
+    out = np.zeros((len(bags), first.dim), np.float32)
+    at = 0
+    while at < len(bags):
+        stop = int(np.searchsorted(bags.offsets, bags.offsets[at] + most, side="right")) - 1
+        stop = max(stop, at + 1)
+        span = slice(int(bags.offsets[at]), int(bags.offsets[stop]))
+        sides = ((first, bags.values[span]), (second, pairs.remainders[span]))
+        there = np.ones(span.stop - span.start, np.bool_)
+        for table, ids in sides:
+            there &= (ids != NULL_ROW) & (ids != table.padding_idx)
+        factors = [_elements(table, take(table, ids[there])) for table, ids in sides]
+        with np.errstate(all="ignore"):
+            products = factors[0] * factors[1]
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(there, dtype=np.int64)])
+        weights = None if bags.weights is None else bags.weights[span][there]
+        edges = before[bags.offsets[at : stop + 1] - span.start]
+        kept = TableBags(np.arange(len(products)), edges, weights)
+        pool_numpy(rows, products, kept, out[at:stop])
+        at = stop
+    return out
 
 
 def counted_keys(table: Table, bags: TableBags) -> NDArray[np.int64]:

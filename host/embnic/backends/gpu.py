@@ -26,12 +26,14 @@ from ..bags import Bags
 from ..config import Table
 from ..errors import BackendUnavailable, ConfigError, DeviceError, EmbnicError
 from ..gen.wire import NULL_ROW, DType, Pooling
+from ..products import ProductBags
 from ..rows import check_ids, to_storage
 from .base import EVERYTHING, HostTables, output_arrays
+from .cpu import pool_pairs
 from .gpu_cache import CachedMemory
 from .gpu_device import Device, open_device
 from .gpu_layout import UNIT, FlatBags, Layout, Plan, Tuning, make_plan
-from .gpu_memory import DeviceMemory, Memory, Resolved, torch_dtype
+from .gpu_memory import DeviceMemory, Memory, Resolved, torch_dtype, unpacked
 from .gpu_train import Optimizer, Trainer
 
 __all__ = ["GpuBackend", "GpuTables", "Prefetched", "stage"]
@@ -629,6 +631,20 @@ class GpuBackend:
         """Pool every bag: for each table of `bags` an array [B, dim]."""
         with _named_failures("looking up"):
             return self.tables.lookup(bags, out)
+
+    def product(self, pairs: ProductBags) -> NDArray[np.float32]:
+        """Return the sums float32 [B, dim] of bags of pairs: rows taken where they are, the rest on the CPU."""
+        with _named_failures("multiplying rows"):
+            tables, torch = self.tables, self.tables.device.torch
+            first, second = pairs.check(tables.tables)
+            held = {table.name: tables.rows(table.name) for table in (first, second)}
+
+            def take(table: Table, ids: NDArray[np.int64]) -> NDArray[Any]:
+                rows = held[table.name]
+                taken = rows[torch.from_numpy(ids).to(rows.device)].cpu()
+                return unpacked(table, taken)
+
+            return pool_pairs(first, second, pairs, take)
 
     def stats(self) -> dict[str, int]:
         """Return the counters since the start."""

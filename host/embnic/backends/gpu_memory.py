@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arithmetic import STORAGE
 from ..config import Table
 from ..gen.wire import DType
-from ..rows import pack
+from ..rows import pack, unpack
 from .gpu_device import Device
 from .gpu_layout import UNIT, FlatBags, Layout, row_units
 
@@ -22,6 +23,7 @@ __all__ = [
     "packed",
     "torch_dtype",
     "typed_rows",
+    "unpacked",
     "write_rows",
 ]
 
@@ -88,6 +90,18 @@ def torch_dtype(torch: Any, dtype: DType) -> Any:
 def packed(table: Table, stored: NDArray[Any]) -> NDArray[Any]:
     """Return rows of the storage type as they lie in memory: quantised ones uint8 [n, row_bytes]."""
     return pack(table, stored)[:, : table.row_bytes] if table.quantised else stored
+
+
+def unpacked(table: Table, taken: Any) -> NDArray[Any]:
+    """Return rows on the host, a tensor of the shape that `typed_rows` gives, as rows of the storage type."""
+    if table.quantised:
+        padded = np.zeros((len(taken), table.stride_bytes), np.uint8)
+        padded[:, : table.row_bytes] = taken.numpy()
+        return unpack(table, padded)
+    if table.dtype is DType.BF16:  # numpy knows the bits only
+        taken = taken.view(taken.new_empty(0).short().dtype)
+    rows: NDArray[Any] = taken.numpy()
+    return rows.view(STORAGE[table.dtype])
 
 
 def typed_rows(torch: Any, memory: Any, table: Table, base: int) -> Any:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from ..bags import Bags
 from ..config import Table, tables_by_name
 from ..errors import ConfigError
-from ..framing import groups, one_key_bags
+from ..framing import PAIR_BANKS, groups, one_key_bags, product_group
 from ..gen.wire import DType, Hold, Order, Pooling
 from ..model import CardModel, requests_of
+from ..products import ProductBags
 from ..residency import Prefetched, Residency, distinct
 from ..rows import check_ids
 from .base import Capabilities, Staged
@@ -168,6 +169,16 @@ class ModelBackend:
         requests = requests_of(found, self.card.limits)
         if len(requests.vec64):
             self.card.run(requests)
+        return pooled
+
+    def product(self, pairs: ProductBags) -> NDArray[np.float32]:
+        """Return the sums float32 [B, dim] of bags of pairs from the CPU; the model counts what a card does."""
+        pooled = self._cpu.product(pairs)
+        config = self.card.config
+        if len(pairs) and config.products:
+            group = product_group(pairs, self.tables, self._numbers)
+            if PAIR_BANKS * group.vec64 <= config.max_vec64:
+                self.card.run(requests_of([group], self.card.limits))
         return pooled
 
     def stats(self) -> dict[str, int]:

@@ -81,6 +81,7 @@ from ..config import Table
 from ..errors import ConfigError
 from ..gen.wire import NULL_ROW, DType, Order, Pooling
 from ..lookup import Partials
+from ..products import ProductBags
 from ..quantised import QuantisedRows, dequantise, split
 from .base import EVERYTHING, HostTables, OnHost, output_arrays
 
@@ -304,7 +305,8 @@ def pool_product(
 
     The j-th keys of both belong together. Their elements, as float32, are multiplied and rounded
     once; the products are then the rows of an fp32 sum, with weights `w` [n] if there are any. A
-    pair with a padding or null key contributes nothing.
+    pair with a padding or null key contributes nothing. The pooling of the tables does not matter here; `ProductBags`
+    takes what a card can do.
 
     >>> import numpy as np
     >>> table, ids = Table("t", rows=2, dim=2, pooling="sum"), np.array([0, 1])
@@ -362,6 +364,20 @@ class ReferenceBackend(OnHost):
             for index in range(len(given)):
                 pooled[name][index] = pool_bag(table, weights, *given.bag(index), tally=tally)
         self._host.count(bags, saturations=tally[SATURATIONS])
+        return pooled
+
+    def product(self, pairs: ProductBags) -> NDArray[np.float32]:
+        """Return the sums float32 [B, dim] of bags of pairs."""
+        self._host.check_open("product")
+        first, second = pairs.check(self._host.tables)
+        rows = [self._host.rows(table.name) for table in (first, second)]
+        pooled = np.zeros((len(pairs), first.dim), np.float32)
+        for index in range(len(pairs)):
+            ids, w = pairs.quotients.bag(index)
+            start = int(pairs.quotients.offsets[index])
+            others = pairs.remainders[start : start + len(ids)]
+            sides = RowKeys(first, rows[0], ids), RowKeys(second, rows[1], others)
+            pooled[index] = pool_product(*sides, w)
         return pooled
 
     def partials(self, bags: Bags) -> dict[str, Partials]:

@@ -20,6 +20,7 @@ class CoreConfig:
     slots: int
     max_vec64: int
     tree_k: int
+    products: int
     line_bytes: int
     ways: int
     sets: int
@@ -48,6 +49,7 @@ class CoreConfig:
             "SLOTS": self.slots,
             "MAX_VEC64": self.max_vec64,
             "TREE_K": self.tree_k,
+            "PRODUCTS": self.products,
             "LINE_BYTES": self.line_bytes,
             "WAYS": self.ways,
             "SETS": self.sets,
@@ -85,6 +87,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         slots=4,
         max_vec64=8,
         tree_k=8,
+        products=1,
         line_bytes=64,
         ways=2,
         sets=8,
@@ -114,6 +117,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         slots=16,
         max_vec64=16,
         tree_k=0,
+        products=0,
         line_bytes=256,
         ways=4,
         sets=128,
@@ -143,6 +147,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         slots=32,
         max_vec64=64,
         tree_k=16,
+        products=1,
         line_bytes=256,
         ways=4,
         sets=1024,

@@ -295,7 +295,7 @@ REGISTERS: Final[dict[str, Register]] = {
             "value": RegisterField(0, 32, None, False),
         },
     ),
-    # What was built beside the data path. Bit 0: the frame generator and its checker; bit 1: parity of the memories.
+    # What was built. Bit 0: the frame generator and its checker; 1: parity of the memories; 2: PRODUCT frames.
     "CAP_FEATURES": Register(
         0x070,
         "ro",
