@@ -456,6 +456,8 @@ class IssueBench(Bench):
             names.update(("tbl", "addr"))
         elif op["kind"] != OP_ROW:
             names.update(ROW_FIELDS)
+        if not op["remote"]:
+            names.update(("owner", "generation"))
         # The reply of a context with an error has no vectors: how they are pooled does not matter.
         if op["ctx"] in {ctx for ctx, _ in self.expected_errors}:
             names.update(("pooling", "mul_then_add"))
