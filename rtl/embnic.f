@@ -30,6 +30,7 @@ lookup/embnic_cache_sketch.sv
 lookup/embnic_cache_queue.sv
 lookup/embnic_cache_order.sv
 lookup/embnic_cache_sched.sv
+lookup/embnic_remote_fetch.sv
 lookup/embnic_row_fetch.sv
 lookup/embnic_cache_exec.sv
 lookup/embnic_row_cache.sv

@@ -5,7 +5,9 @@
 // Back-pressure  s_axis_rx is never held up: what finds no room is dropped whole and counted. m_axis_tx and m_axi may stall any cycle.
 // Throughput     one row beat per cycle through cache and pool when enough bags are open.
 // Errors         every frame is either answered (REPLY, PARTIAL, ACK, ERROR) or counted as a drop by reason.
-// Not handled    VLAN tags, IPv6, IP options and fragments (counted as not ours), remote rows.
+// Remote rows    of tables on other cards are asked for on m_axis_remote, a transfer a line, and come on s_axis_remote; who makes
+//                frames of them is not in here. docs/decisions/0010-remote-rows.md says what that side has to keep to.
+// Not handled    VLAN tags, IPv6, IP options and fragments (counted as not ours).
 //
 // docs/architecture.md has the picture; parameters are the columns of spec/configs.toml.
 `default_nettype none
@@ -26,6 +28,8 @@ module embnic_core
     parameter int unsigned SETS        = 8,      // cache sets
     parameter int unsigned FETCHES     = 4,      // lines being fetched
     parameter int unsigned MAX_BURST   = 2,      // beats of a burst of card memory
+    parameter int unsigned REMOTE_FETCHES = 16,  // remote lines being fetched; 0: no remote tables
+    parameter int unsigned REMOTE_SLOTS = 2,     // open bags that may be of remote tables; 0 with REMOTE_FETCHES = 0
     parameter int unsigned OPQ_DEPTH   = 32,     // operations between tag stage and pool
     parameter int unsigned KS_BEATS    = 512,    // key store, beats
     parameter int unsigned RX_FRAMES   = 8,      // accepted frames waiting for decode
@@ -105,6 +109,16 @@ module embnic_core
     input  wire logic [CHANNELS-1:0] m_axi_rlast,
     input  wire logic [CHANNELS-1:0] m_axi_rvalid,
     output      logic [CHANNELS-1:0] m_axi_rready,
+    // lines of other cards
+    output      logic [$bits(remote_line_t)-1:0] m_axis_remote_tdata, // remote_line_t: what is asked for
+    output      logic                m_axis_remote_tvalid,
+    input  wire logic                m_axis_remote_tready,
+    input  wire logic [DATA_W-1:0]   s_axis_remote_tdata,  // as stored, beat by beat
+    input  wire logic [REMOTE_TAG_W-1:0] s_axis_remote_tid, // the request's tag
+    input  wire logic                s_axis_remote_tuser,  // the owner has no such beat
+    input  wire logic                s_axis_remote_tlast,  // of its line
+    input  wire logic                s_axis_remote_tvalid,
+    output      logic                s_axis_remote_tready,
     // what happened in this cycle, one bit an event: see the assignment at the end
     output      logic [31:0]         sts_probe
 );
@@ -134,6 +148,10 @@ module embnic_core
     end
     if (PLACES * LINE_BYTES < MAX_VEC64 * 64) begin : gen_bad_opq_depth
         $fatal(1, "OPQ_DEPTH / SLOTS must not be less than the lines of the longest row");
+    end
+    if (REMOTE_FETCHES > REMOTE_SLOTS * PLACES || REMOTE_SLOTS >= SLOTS || (REMOTE_FETCHES == 0 && REMOTE_SLOTS != 0))
+    begin : gen_bad_remote
+        $fatal(1, "REMOTE_SLOTS must be less than SLOTS, and REMOTE_FETCHES not more than their places");
     end
     if (ECC > 1) begin : gen_bad_ecc
         $fatal(1, "ECC must be 0 or 1");
@@ -167,7 +185,8 @@ module embnic_core
     logic               sts_generating;
     logic [14:0]        gen_table;
     logic [31:0]        gen_row_mask, gen_frames;
-    logic [15:0]        cfg_memory_kilocycles;
+    logic [15:0]        cfg_memory_kilocycles, cfg_remote_kilocycles;
+    logic [$clog2(REMOTE_FETCHES+2)-1:0] sts_remote_waiting;
     logic [ID_W:0]      sts_quarantine;
     logic               sts_memory_owed_write;
     logic [4:0]         channel_sel;
@@ -208,6 +227,7 @@ module embnic_core
         .cap_ways       (32'(WAYS)),
         .cap_sets       (32'(SETS)),
         .cap_fetches    (32'(FETCHES)),
+        .cap_remote_fetches(32'(REMOTE_FETCHES)),
         .cap_tables     (32'(TABLES)),
         .cap_ks_bytes   (32'(KS_BEATS * (DATA_W / 8))),
         .cap_reply_vec64(32'(REPLY_MAX)),
@@ -226,6 +246,8 @@ module embnic_core
         .channel_sel, .channel_reads,
         .inject_memory, .inject_place, .inject_arm,
         .cfg_memory_kilocycles,
+        .cfg_remote_kilocycles,
+        .sts_remote_waiting(16'(sts_remote_waiting)),
         .sts_memory_owed_reads(16'(sts_quarantine)),
         .sts_memory_owed_write,
         .table_sel, .table_words,
@@ -335,7 +357,7 @@ module embnic_core
 
     embnic_req_decode #(
         .DATA_W(DATA_W), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64), .INIT_UNITS(INIT_UNITS), .RSP_BEATS(RSP_BEATS),
-        .PRODUCTS(PRODUCTS == 1)
+        .TABLES(TABLES), .PRODUCTS(PRODUCTS == 1)
     ) u_req_decode (
         .clk, .rst(dp_rst),
         .s_axis_frame_tdata (frame),
@@ -357,6 +379,7 @@ module embnic_core
         .s_axis_upd_done_tdata (upd_done),
         .s_axis_upd_done_tvalid(upd_done_valid),
         .s_axis_upd_done_tready(upd_done_ready),
+        .tables_remote      (REMOTE_SLOTS == 0 ? '0 : tables_remote),
         .cfg_quiesce,
         .cfg_hold           (hold),
         .alloc_work, .sts_work(decode_work),
@@ -372,6 +395,7 @@ module embnic_core
     logic              desc_rd_en, iss_desc_rd_en, upd_desc_rd_en;
     logic [TBL_AW-1:0] desc_rd_addr, iss_desc_rd_addr, upd_desc_rd_addr;
     descriptor_t       desc_rd_data;
+    logic [TABLES-1:0] tables_remote;
 
     embnic_table_ram #(.TABLES(TABLES)) u_table_ram (
         .clk, .rst,
@@ -380,7 +404,8 @@ module embnic_core
         .cfg_commit(table_commit),
         .rd_en     (desc_rd_en),
         .rd_addr   (desc_rd_addr),
-        .rd_data   (desc_rd_data)
+        .rd_data   (desc_rd_data),
+        .sts_remote(tables_remote)
     );
 
     op_t     iss_op, upd_op, op;
@@ -395,7 +420,8 @@ module embnic_core
 
     embnic_bag_issue #(
         .DATA_W(DATA_W), .SLOTS(SLOTS), .TABLES(TABLES), .KS_BEATS(KS_BEATS), .LINE_BYTES(LINE_BYTES),
-        .MAX_VEC64(MAX_VEC64), .TREE_K(TREE_K), .PLACES(PLACES), .PRODUCTS(PRODUCTS == 1)
+        .MAX_VEC64(MAX_VEC64), .TREE_K(TREE_K), .PLACES(PLACES), .REMOTE_SLOTS(REMOTE_SLOTS),
+        .REMOTE_BAGS(RSP_BEATS / BPW), .PRODUCTS(PRODUCTS == 1)
     ) u_bag_issue (
         .clk, .rst(dp_rst),
         .s_axis_bag_tdata (bag),
@@ -432,11 +458,17 @@ module embnic_core
     logic epoch_on, evt_write_timeout, evt_write_late, evt_read_timeout, evt_read_late;
     logic [EPOCH_W-1:0] epoch;
 
+    logic remote_epoch_on;
+    logic [EPOCH_W-1:0] remote_epoch;
+
     embnic_epoch u_epoch (.clk, .rst, .cfg_kilocycles(cfg_memory_kilocycles), .epoch_on, .epoch);
+    embnic_epoch u_remote_epoch (
+        .clk, .rst, .cfg_kilocycles(cfg_remote_kilocycles), .epoch_on(remote_epoch_on), .epoch(remote_epoch)
+    );
 
     embnic_update #(
         .DATA_W(DATA_W), .CLIENTS(CLIENTS), .TABLES(TABLES), .LINE_BYTES(LINE_BYTES), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64),
-        .PLACES(PLACES), .MAX_BURST(MAX_BURST)
+        .PLACES(PLACES), .MAX_BURST(MAX_BURST), .REMOTE_EN(REMOTE_FETCHES != 0)
     ) u_update (
         .clk, .rst(dp_rst),
         .keep_clients          (!rst),
@@ -507,14 +539,17 @@ module embnic_core
     logic evt_exec_beat, evt_exec_empty, evt_exec_fetch, evt_exec_hazard;
     logic [1:0] evt_parity_row;
     logic evt_parity_tag;
+    logic [5:0] evt_remote;  // see embnic_remote_fetch
 
     assign evt_injected[4] = 1'b0;  // counted with 3
 
     embnic_row_cache #(
         .DATA_W(DATA_W), .LINE_BYTES(LINE_BYTES), .WAYS(WAYS), .SETS(SETS), .FETCHES(FETCHES), .MAX_BURST(MAX_BURST),
-        .OPQ_DEPTH(OPQ_DEPTH), .SLOTS(SLOTS), .INIT_BEATS(INIT_N), .RAM_STYLE(CACHE_STYLE), .ECC(ECC == 1)
+        .OPQ_DEPTH(OPQ_DEPTH), .SLOTS(SLOTS), .INIT_BEATS(INIT_N), .RAM_STYLE(CACHE_STYLE), .ECC(ECC == 1),
+        .REMOTE_FETCHES(REMOTE_FETCHES)
     ) u_row_cache (
         .clk, .rst(dp_rst),
+        .port_rst        (rst),
         .s_axis_op_tdata (op),
         .s_axis_op_tvalid(op_valid),
         .s_axis_op_tready(op_ready),
@@ -525,6 +560,9 @@ module embnic_core
         .m_axi_rid(mem_rid), .m_axi_rdata(mem_rdata), .m_axi_rresp(mem_rresp), .m_axi_rlast(mem_rlast),
         .m_axi_rvalid    (dp_rvalid),
         .m_axi_rready    (dp_rready),
+        .m_axis_remote_tdata, .m_axis_remote_tvalid, .m_axis_remote_tready,
+        .s_axis_remote_tdata, .s_axis_remote_tid, .s_axis_remote_tuser, .s_axis_remote_tlast, .s_axis_remote_tvalid,
+        .s_axis_remote_tready,
         .init_rd_en, .init_rd_addr, .init_rd_data, .init_release, .init_release_bank,
         .beat_valid, .beat_info, .beat_data,
         .err_valid       (cache_err_valid),
@@ -532,7 +570,7 @@ module embnic_core
         .err_status      (cache_err_status),
         .pf_valid, .pf_there, .pf_granted, .pf_err_valid,
         .cfg_cached_ways, .cfg_admission,
-        .epoch_on, .epoch,
+        .epoch_on, .epoch, .remote_epoch_on, .remote_epoch,
         .inject          (inject[4:1]),
         .inject_place,
         .cfg_flush       (cache_flush),
@@ -545,6 +583,7 @@ module embnic_core
         .evt_late        (evt_read_late),
         .evt_parity_row, .evt_parity_tag,
         .evt_injected    (evt_injected[3:1]),
+        .sts_remote_waiting, .evt_remote,
         .evt_exec_beat, .evt_exec_empty, .evt_exec_fetch, .evt_exec_hazard
     );
 
@@ -900,6 +939,12 @@ module embnic_core
         counter_inc[CNT_PARITY_KEYS]       = 32'(evt_parity_key[0]) + 32'(evt_parity_key[1]);
         counter_inc[CNT_PARITY_REPLIES]    = 32'(evt_parity_reply);
         counter_inc[CNT_INJECTED]          = 32'(evt_injected != '0);
+        counter_inc[CNT_REMOTE_FETCHES]    = 32'(evt_remote[0]);
+        counter_inc[CNT_REMOTE_ANSWERS]    = 32'(evt_remote[1]);
+        counter_inc[CNT_REMOTE_BEATS]      = 32'(evt_remote[2]);
+        counter_inc[CNT_REMOTE_TIMEOUTS]   = 32'(evt_remote[3]);
+        counter_inc[CNT_REMOTE_BROKEN]     = 32'(evt_remote[4]);
+        counter_inc[CNT_REMOTE_STRAYS]     = 32'(evt_remote[5]);
     end
 
     always_ff @(posedge clk) begin

@@ -101,6 +101,7 @@ package embnic_pkg;
     typedef struct packed {
         logic [CTX_W-1:0]    ctx;
         logic                first;      // first bag of its request
+        logic                remote;     // its rows live on another card, as far as its last key says
         logic [WORD_W-1:0]   word;       // first key: 8-byte word address in the key store
         logic [15:0]         keys;       // entries, null keys included; >= 1
         logic                weighted;   // entries are 16 bytes: key, weight, zero
@@ -200,6 +201,9 @@ package embnic_pkg;
         logic [ROW_W-1:0]    row;        // OP_INIT: init_t; combine: the running sum that is added
         logic [SEG_W-1:0]    seg;
         logic [ADDR_W-1:0]   addr;       // byte address of the line in card memory, a multiple of 64
+        logic                remote;     // in the memory of another card: the owner,
+        logic [7:0]          owner;      // which the table's descriptor names,
+        logic [7:0]          generation; // for this generation of the table
         dtype_e              dtype;      // how the row is stored
         logic [BEAT_W-1:0]   fetch_beats; // bus beats of the line as stored, padding left out: 1 .. LINE_BEATS
         logic                header;     // the line begins with the 16-byte header of a quantised row
@@ -222,6 +226,21 @@ package embnic_pkg;
         logic [CNT_W-1:0]    count;      // keys that contributed, this one included; for the division
         logic [RSP_W-1:0]    rsp_addr;   // reply buffer address of the vector's first beat
     } op_t;
+
+    // A line that is asked of another card, and the only way in which its answer is named. 24 bytes on m_axis_remote.
+    localparam int unsigned REMOTE_TAG_W = 32;
+
+    typedef struct packed {
+        logic [23:0]         unused;     // zero
+        logic [ADDR_W-1:0]   addr;       // byte address of the line by the descriptor's base
+        logic [7:0]          beats_m1;   // bus beats of the line as stored, less one
+        logic [SEG_W-1:0]    seg;        // line within the row
+        logic [ROW_W-1:0]    row;
+        logic [7:0]          generation; // of the table
+        logic [7:0]          owner;
+        logic [15:0]         tbl;
+        logic [REMOTE_TAG_W-1:0] tag;    // comes back with every beat of the answer
+    } remote_line_t;
 
     // A row beat on its way from the cache through the pool: fixed latency, never stalled. Its data is a bus beat as stored;
     // `sub` says which chunk of it is meant.

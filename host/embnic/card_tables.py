@@ -68,16 +68,38 @@ class CardTables(Operations):
 
     dtypes: frozenset[DType]
 
-    def __init__(self, bus: Bus, memory: Memory, link: Link, timing: Timing) -> None:
+    def __init__(
+        self, bus: Bus, memory: Memory, link: Link, timing: Timing, owners: Memory | None = None
+    ) -> None:
         super().__init__(bus, link, timing)
-        self._memory = memory
         self._room = CardMemory(memory)
+        self._owners_room = None if owners is None else CardMemory(owners)
         self._tables: dict[str, Table] = {}
         self._numbers: dict[str, int] = {}
         self._addresses: dict[str, int] = {}
         self._spares: dict[str, int | None] = {}  # where the next generation of a table goes
         self._generations: dict[str, int] = {}  # of a table: 0 until it was loaded
         self._residency = Residency()
+
+    @property
+    def takes_remote(self) -> bool:
+        """Tell whether tables may be held by other cards: this one fetches their rows, and their memory is reached."""
+        return bool(self.capabilities.remote_fetches) and self._owners_room is not None
+
+    def _room_of(self, table: Table) -> CardMemory:
+        """Return where the rows of a table lie: on the card, or with their owner."""
+        if not table.remote:
+            return self._room
+        if self._owners_room is None:
+            raise ConfigError(
+                f"Table {table.name!r}: its rows are held by card {table.owner}.",
+                allowed="tables without an owner: no other card's memory was given.",
+                do="Give the driver its owners' memory, or leave `owner` out.",
+            )
+        return self._owners_room
+
+    def _memory_of(self, table: Table) -> Memory:
+        return self._room_of(table).port
 
     def define(self, tables: Sequence[Table]) -> None:
         """Give the tables card memory and descriptors; their rows are undefined until `load`.
@@ -95,7 +117,7 @@ class CardTables(Operations):
                 self._forget(name)
             for name, table in named.items():
                 if name not in self._tables:
-                    self._place(table, self._room.alloc(table.nbytes))
+                    self._place(table, self._room_of(table).alloc(table.nbytes))
             with self._quiet():
                 for number in sorted(numbers - set(self._numbers.values())):
                     self._commit(number, _descriptor())
@@ -112,15 +134,15 @@ class CardTables(Operations):
 
     def _forget(self, name: str) -> None:
         """Free the number and the memory of a table."""
-        nbytes = self._tables[name].nbytes
+        table = self._tables[name]
         self._tables = {known: table for known, table in self._tables.items() if known != name}
         del self._numbers[name], self._generations[name]
-        self._release(self._addresses.pop(name), nbytes)
-        self._release(self._spares.pop(name, None), nbytes)
+        self._release(self._addresses.pop(name), table)
+        self._release(self._spares.pop(name, None), table)
 
-    def _release(self, address: int | None, nbytes: int) -> None:
+    def _release(self, address: int | None, table: Table) -> None:
         if address is not None:
-            self._room.free(address, nbytes)
+            self._room_of(table).free(address, table.nbytes)
             self._spares = {name: at for name, at in self._spares.items() if at is not None}
 
     def check_tables(self, tables: Sequence[Table]) -> None:
@@ -133,6 +155,12 @@ class CardTables(Operations):
                 do="Use a larger configuration.",
             )
         for table in tables:
+            if table.remote and not limits.remote_fetches:
+                raise ConfigError(
+                    f"Table {table.name!r}: its rows are held by card {table.owner}.",
+                    allowed="tables without an owner: this card fetches no rows of others (CAP_REMOTE_FETCHES is 0).",
+                    do="Use a configuration with remote fetches, or leave `owner` out.",
+                )
             if table.dtype not in self.dtypes:
                 raise ConfigError(
                     f"Table {table.name!r}: dtype {table.dtype.name.lower()!r} on a card.",
@@ -158,6 +186,8 @@ class CardTables(Operations):
             order=int(table.order),
             tree_k_log2=0 if table.tree_k is None else table.tree_k.bit_length() - 1,
             fixed_scale_exp=table.fixed_scale_exp or 0,
+            remote=int(table.remote),
+            owner=table.owner or 0,
             generation=self._generations[name] & 0xFF,
             base=self._addresses[name],
             rows=table.rows,
@@ -215,8 +245,8 @@ class CardTables(Operations):
             try:
                 self._write_descriptor(name)
             finally:  # a card that failed over it reads nothing before it is attached and defined again
-                self._release(before, old.nbytes)
-                self._release(spare, old.nbytes)
+                self._release(before, old)
+                self._release(spare, old)
             self._restore_pins()
 
     def drop(self, name: str) -> None:
@@ -233,11 +263,11 @@ class CardTables(Operations):
 
     def _written(self, table: Table, weights: NDArray[Any]) -> int:
         """Return the address of new memory that holds a table's rows."""
-        address = self._room.alloc(table.nbytes)
+        address = self._room_of(table).alloc(table.nbytes)
         try:
             self._write_rows(table, address, weights)
         except BaseException:
-            self._release(address, table.nbytes)
+            self._release(address, table)
             raise
         return address
 
@@ -245,16 +275,19 @@ class CardTables(Operations):
         """Return where a table fits beside itself, or None."""
         if name not in self._spares:
             try:
-                self._spares[name] = self._room.alloc(self._tables[name].nbytes)
+                self._spares[name] = self._room_of(self._tables[name]).alloc(
+                    self._tables[name].nbytes
+                )
             except ConfigError as error:
                 self._spares[name] = None
                 _log.info("table %r is replaced in place: %s", name, error)
         return self._spares[name]
 
     def _write_rows(self, table: Table, base: int, weights: NDArray[Any]) -> None:
+        memory = self._memory_of(table)
         for offset, packed in pack_chunks(table, weights):
-            self._memory.write(base + offset, packed)
-        self._memory.sync()
+            memory.write(base + offset, packed)
+        memory.sync()
 
     def generate(self, name: str, *, frames: int = 64) -> Generated:
         """Let the card ask itself for bags of a loaded table, without a link; return what became of it.

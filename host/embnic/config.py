@@ -14,6 +14,7 @@ from .gen.wire import DType, Order, Pooling
 __all__ = [
     "HEADER_BYTES",
     "MAX_DIM",
+    "MAX_OWNER",
     "MAX_ROWS",
     "MAX_TABLES",
     "QUANTISED",
@@ -26,6 +27,7 @@ __all__ = [
 MAX_ROWS = (1 << 48) - 1  # row numbers are 48 bits and the all-ones row is the null key
 MAX_DIM = (1 << 16) - 1  # the wire's `dim` field
 MAX_TABLES = 1 << 15  # table numbers are 15 bits
+MAX_OWNER = (1 << 8) - 1  # the descriptor's `owner` field
 
 
 QUANTISED = frozenset({DType.INT8, DType.INT8_FRONT, DType.INT4, DType.INT4_END})
@@ -68,6 +70,7 @@ class Table:
     torchrec says sum. A negative `padding_idx` counts from the end, as in torch; the stored value
     is the row. `order` is the order of the additions; `tree_k` the leaves of `order="tree"`.
     `fixed_scale_exp` is the scale of a `fixed` table: a row element `i` means `i * 2**exp`.
+    `owner` is the number of the card that holds the rows, when that is not the card that pools them: a remote table.
 
     >>> item = Table("item", rows=1_000_000, dim=24, pooling="sum", padding_idx=-1)
     >>> item
@@ -88,6 +91,7 @@ class Table:
     order: Order
     tree_k: int | None
     fixed_scale_exp: int | None
+    owner: int | None
 
     def __init__(
         self,
@@ -101,6 +105,7 @@ class Table:
         order: Order | str = Order.SEQUENTIAL,
         tree_k: int | None = None,
         fixed_scale_exp: int | None = None,
+        owner: int | None = None,
     ) -> None:
         """Check every value and keep it in its final type."""
         if not isinstance(name, str) or not name:
@@ -120,6 +125,7 @@ class Table:
             "order": added,
             "tree_k": _tree_k(name, tree_k, added),
             "fixed_scale_exp": _fixed_scale_exp(name, fixed_scale_exp, stored),
+            "owner": _owner(name, owner),
         }
         values["padding_idx"] = _padding(name, padding_idx, rows)
         for field, value in values.items():
@@ -132,6 +138,7 @@ class Table:
             "order": None if self.order is Order.SEQUENTIAL else self.order.name.lower(),
             "tree_k": self.tree_k,
             "fixed_scale_exp": self.fixed_scale_exp,
+            "owner": self.owner,
         }
         rest = "".join(f", {key}={value!r}" for key, value in optional.items() if value is not None)
         return (
@@ -139,6 +146,11 @@ class Table:
             f"dtype={self.dtype.name.lower()!r}, "
             f"pooling={self.pooling.name.lower()!r}{rest})"
         )
+
+    @property
+    def remote(self) -> bool:
+        """Tell whether the rows are held by another card than the one that pools them."""
+        return self.owner is not None
 
     @property
     def quantised(self) -> bool:
@@ -302,6 +314,17 @@ def _fixed_scale_exp(table: str, exponent: int | None, dtype: DType) -> int | No
             f"Table {table!r}: fixed_scale_exp is {exponent!r} with dtype {dtype.name.lower()!r}.",
             allowed="-128 to 127 with dtype='fixed', None with the others.",
             do="Give the power of two that one unit of a row stands for.",
+        )
+    return whole
+
+
+def _owner(table: str, owner: int | None) -> int | None:
+    whole = _index(owner)
+    if owner is not None and (whole is None or not 0 <= whole <= MAX_OWNER):
+        raise ConfigError(
+            f"Table {table!r}: owner is {owner!r}.",
+            allowed=f"None, or the number of a card, 0 to {MAX_OWNER}.",
+            do="Leave it out for rows that the card itself holds.",
         )
     return whole
 

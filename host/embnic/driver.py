@@ -6,7 +6,8 @@ same lines. It is synchronous: between calls nothing of its own is in flight. Ti
 
 An update travels as UPDATE frames that name this driver's client id and a sequence; the card applies each
 sequence once, however often its frame arrives. Where that cannot be (a row longer than a frame, a client table that is
-full), the rows are written through the memory port while the card answers BUSY, and its row cache is emptied.
+full), the rows are written through the memory port while the card answers BUSY, and its row cache is emptied. So are
+the rows of a remote table, through their owners' memory port.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ DEFAULT_ROUTE = Route(
 class Driver(CardTables):
     """Drive one card over its three ports.
 
+    `owners` reaches the memory of the cards that hold remote rows; None: there are no remote tables.
     `config` is the configuration the card must have been built as; None accepts any that this package knows. `dtypes`
     and `orders` are what the card may be asked to pool; None: the orders that it says it has.
     """
@@ -94,6 +96,7 @@ class Driver(CardTables):
         link: Link,
         *,
         timing: Timing,
+        owners: Memory | None = None,
         mtu: int = 1500,
         config: str | None = None,
         route: Route = DEFAULT_ROUTE,
@@ -105,7 +108,7 @@ class Driver(CardTables):
             raise ConfigError(
                 f"config is {config!r}.", allowed=", ".join(CONFIGS) + ".", do="Give one of these."
             )
-        super().__init__(bus, memory, link, timing)
+        super().__init__(bus, memory, link, timing, owners)
         self._mtu = mtu
         self._route = route
         self._config = config
@@ -371,7 +374,7 @@ class Driver(CardTables):
             return
         per_frame = self.limits.rows(table.stored_vec64)
         with self._errors(f"updating table {name!r}"):
-            if per_frame and not self._clients_full:
+            if per_frame and not self._clients_full and not table.remote:
                 keys = ids.view(np.uint64) | np.uint64(self._numbers[name] << KEY_TABLE_SHIFT)
                 exchange = _attached(self._exchange)
                 try:
@@ -392,13 +395,14 @@ class Driver(CardTables):
         self, name: str, ids: NDArray[np.int64], packed: NDArray[np.uint8]
     ) -> None:
         """Write rows through the memory port, runs of neighbours at once, and empty the row cache."""
+        memory = self._memory_of(self._tables[name])
         stride = self._tables[name].stride_bytes
         with self._quiet():
             for run in np.split(np.arange(len(ids)), np.flatnonzero(np.diff(ids) != 1) + 1):
-                self._memory.write(
+                memory.write(
                     self._addresses[name] + int(ids[run[0]]) * stride, packed[run].reshape(-1)
                 )
-            self._memory.sync()
+            memory.sync()
         self.link_counters.direct_rows += len(ids)
 
     def _settle_updates(self) -> None:

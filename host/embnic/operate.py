@@ -37,6 +37,7 @@ class Capabilities:
     ways: int
     sets: int
     fetches: int
+    remote_fetches: int
     tables: int
     ks_bytes: int
     reply_vec64: int

@@ -96,6 +96,7 @@ class RowShards:
             order=Order.SPLIT,
             padding_idx=None if padding is None else padding - low if holds else high - low,
             fixed_scale_exp=table.fixed_scale_exp,
+            owner=table.owner,
         )
 
     def rows(self, stored: NDArray[Any]) -> list[NDArray[Any]]:

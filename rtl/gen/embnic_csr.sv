@@ -256,6 +256,8 @@ module embnic_csr (
         logic VERSION;
         logic GIT_HASH;
         logic SCRATCH;
+        logic REMOTE_WAITING;
+        logic REMOTE_TIMEOUT;
         logic CAP_DATA_W;
         logic CAP_SLOTS;
         logic CAP_MAX_VEC64;
@@ -273,6 +275,7 @@ module embnic_csr (
         logic CHANNEL_READS;
         logic CACHE;
         logic CAP_CHANNELS;
+        logic CAP_REMOTE_FETCHES;
         logic CAP_MERGE_UNITS;
         logic CAP_TREE_K;
         logic CAP_FEATURES;
@@ -556,6 +559,30 @@ module embnic_csr (
             logic LO;
             logic HI;
         } INJECTED;
+        struct {
+            logic LO;
+            logic HI;
+        } REMOTE_FETCHES;
+        struct {
+            logic LO;
+            logic HI;
+        } REMOTE_ANSWERS;
+        struct {
+            logic LO;
+            logic HI;
+        } REMOTE_BEATS;
+        struct {
+            logic LO;
+            logic HI;
+        } REMOTE_TIMEOUTS;
+        struct {
+            logic LO;
+            logic HI;
+        } REMOTE_BROKEN;
+        struct {
+            logic LO;
+            logic HI;
+        } REMOTE_STRAYS;
     } decoded_reg_strb_t;
     decoded_reg_strb_t decoded_reg_strb;
     logic decoded_err;
@@ -582,6 +609,10 @@ module embnic_csr (
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h10);
         decoded_reg_strb.SCRATCH = cpuif_req_masked & (cpuif_addr == 12'h14);
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h14);
+        decoded_reg_strb.REMOTE_WAITING = cpuif_req_masked & (cpuif_addr == 12'h18) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h18);
+        decoded_reg_strb.REMOTE_TIMEOUT = cpuif_req_masked & (cpuif_addr == 12'h1c);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h1c);
         decoded_reg_strb.CAP_DATA_W = cpuif_req_masked & (cpuif_addr == 12'h20) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h20);
         decoded_reg_strb.CAP_SLOTS = cpuif_req_masked & (cpuif_addr == 12'h24) & !cpuif_req_is_wr;
@@ -616,6 +647,8 @@ module embnic_csr (
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h5c);
         decoded_reg_strb.CAP_CHANNELS = cpuif_req_masked & (cpuif_addr == 12'h60) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h60);
+        decoded_reg_strb.CAP_REMOTE_FETCHES = cpuif_req_masked & (cpuif_addr == 12'h64) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h64);
         decoded_reg_strb.CAP_MERGE_UNITS = cpuif_req_masked & (cpuif_addr == 12'h68) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h68);
         decoded_reg_strb.CAP_TREE_K = cpuif_req_masked & (cpuif_addr == 12'h6c) & !cpuif_req_is_wr;
@@ -928,6 +961,30 @@ module embnic_csr (
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h300);
         decoded_reg_strb.INJECTED.HI = cpuif_req_masked & (cpuif_addr == 12'h304) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h304);
+        decoded_reg_strb.REMOTE_FETCHES.LO = cpuif_req_masked & (cpuif_addr == 12'h308) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h308);
+        decoded_reg_strb.REMOTE_FETCHES.HI = cpuif_req_masked & (cpuif_addr == 12'h30c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h30c);
+        decoded_reg_strb.REMOTE_ANSWERS.LO = cpuif_req_masked & (cpuif_addr == 12'h310) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h310);
+        decoded_reg_strb.REMOTE_ANSWERS.HI = cpuif_req_masked & (cpuif_addr == 12'h314) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h314);
+        decoded_reg_strb.REMOTE_BEATS.LO = cpuif_req_masked & (cpuif_addr == 12'h318) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h318);
+        decoded_reg_strb.REMOTE_BEATS.HI = cpuif_req_masked & (cpuif_addr == 12'h31c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h31c);
+        decoded_reg_strb.REMOTE_TIMEOUTS.LO = cpuif_req_masked & (cpuif_addr == 12'h320) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h320);
+        decoded_reg_strb.REMOTE_TIMEOUTS.HI = cpuif_req_masked & (cpuif_addr == 12'h324) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h324);
+        decoded_reg_strb.REMOTE_BROKEN.LO = cpuif_req_masked & (cpuif_addr == 12'h328) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h328);
+        decoded_reg_strb.REMOTE_BROKEN.HI = cpuif_req_masked & (cpuif_addr == 12'h32c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h32c);
+        decoded_reg_strb.REMOTE_STRAYS.LO = cpuif_req_masked & (cpuif_addr == 12'h330) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h330);
+        decoded_reg_strb.REMOTE_STRAYS.HI = cpuif_req_masked & (cpuif_addr == 12'h334) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h334);
         decoded_err = ~is_valid_addr & decoded_req;
     end
 
@@ -948,6 +1005,12 @@ module embnic_csr (
                 logic load_next;
             } value;
         } SCRATCH;
+        struct {
+            struct {
+                logic [15:0] next;
+                logic load_next;
+            } kilocycles;
+        } REMOTE_TIMEOUT;
         struct {
             struct {
                 logic [2:0] next;
@@ -1107,6 +1170,11 @@ module embnic_csr (
         } SCRATCH;
         struct {
             struct {
+                logic [15:0] value;
+            } kilocycles;
+        } REMOTE_TIMEOUT;
+        struct {
+            struct {
                 logic [2:0] value;
             } memory;
             struct {
@@ -1249,6 +1317,29 @@ module embnic_csr (
             end
         end
     end
+    // Field: embnic_csr.REMOTE_TIMEOUT.kilocycles
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.REMOTE_TIMEOUT.kilocycles.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.REMOTE_TIMEOUT && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.REMOTE_TIMEOUT.kilocycles.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.REMOTE_TIMEOUT.kilocycles.next = next_c;
+        field_combo.REMOTE_TIMEOUT.kilocycles.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.REMOTE_TIMEOUT.kilocycles.value <= 16'h40;
+        end else begin
+            if(field_combo.REMOTE_TIMEOUT.kilocycles.load_next) begin
+                field_storage.REMOTE_TIMEOUT.kilocycles.value <= field_combo.REMOTE_TIMEOUT.kilocycles.next;
+            end
+        end
+    end
+    assign hwif_out.REMOTE_TIMEOUT.kilocycles.value = field_storage.REMOTE_TIMEOUT.kilocycles.value;
     // Field: embnic_csr.INJECT.memory
     always_comb begin
         automatic logic [2:0] next_c;
@@ -1989,6 +2080,12 @@ module embnic_csr (
         if(ad_low(rd_mux_addr) == ad_low(12'h14)) begin
             readback_data_var[ad_hi(12'h14)][31:0] = field_storage.SCRATCH.value.value;
         end
+        if(ad_low(rd_mux_addr) == ad_low(12'h18)) begin
+            readback_data_var[ad_hi(12'h18)][15:0] = hwif_in.REMOTE_WAITING.lines.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h1c)) begin
+            readback_data_var[ad_hi(12'h1c)][15:0] = field_storage.REMOTE_TIMEOUT.kilocycles.value;
+        end
         if(ad_low(rd_mux_addr) == ad_low(12'h20)) begin
             readback_data_var[ad_hi(12'h20)][31:0] = hwif_in.CAP_DATA_W.value.next;
         end
@@ -2042,6 +2139,9 @@ module embnic_csr (
         end
         if(ad_low(rd_mux_addr) == ad_low(12'h60)) begin
             readback_data_var[ad_hi(12'h60)][31:0] = hwif_in.CAP_CHANNELS.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h64)) begin
+            readback_data_var[ad_hi(12'h64)][31:0] = hwif_in.CAP_REMOTE_FETCHES.value.next;
         end
         if(ad_low(rd_mux_addr) == ad_low(12'h68)) begin
             readback_data_var[ad_hi(12'h68)][31:0] = hwif_in.CAP_MERGE_UNITS.value.next;
@@ -2524,6 +2624,42 @@ module embnic_csr (
         end
         if(ad_low(rd_mux_addr) == ad_low(12'h304)) begin
             readback_data_var[ad_hi(12'h304)][31:0] = hwif_in.INJECTED.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h308)) begin
+            readback_data_var[ad_hi(12'h308)][31:0] = hwif_in.REMOTE_FETCHES.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h30c)) begin
+            readback_data_var[ad_hi(12'h30c)][31:0] = hwif_in.REMOTE_FETCHES.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h310)) begin
+            readback_data_var[ad_hi(12'h310)][31:0] = hwif_in.REMOTE_ANSWERS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h314)) begin
+            readback_data_var[ad_hi(12'h314)][31:0] = hwif_in.REMOTE_ANSWERS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h318)) begin
+            readback_data_var[ad_hi(12'h318)][31:0] = hwif_in.REMOTE_BEATS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h31c)) begin
+            readback_data_var[ad_hi(12'h31c)][31:0] = hwif_in.REMOTE_BEATS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h320)) begin
+            readback_data_var[ad_hi(12'h320)][31:0] = hwif_in.REMOTE_TIMEOUTS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h324)) begin
+            readback_data_var[ad_hi(12'h324)][31:0] = hwif_in.REMOTE_TIMEOUTS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h328)) begin
+            readback_data_var[ad_hi(12'h328)][31:0] = hwif_in.REMOTE_BROKEN.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h32c)) begin
+            readback_data_var[ad_hi(12'h32c)][31:0] = hwif_in.REMOTE_BROKEN.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h330)) begin
+            readback_data_var[ad_hi(12'h330)][31:0] = hwif_in.REMOTE_STRAYS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h334)) begin
+            readback_data_var[ad_hi(12'h334)][31:0] = hwif_in.REMOTE_STRAYS.HI.value.next;
         end
         readback_data_rt_c = readback_data_var;
     end

@@ -47,6 +47,7 @@ module embnic_csr_map
     input  wire logic [31:0]  cap_ctxs,          // Requests in flight.
     input  wire logic [31:0]  cap_clients,       // Updating clients remembered.
     input  wire logic [31:0]  cap_channels,      // Channels of card memory.
+    input  wire logic [31:0]  cap_remote_fetches, // Row fetches outstanding at other cards; 0: no remote tables.
     input  wire logic [31:0]  cap_merge_units,   // 64-byte units of partials, its accumulator included, that one request may carry.
     input  wire logic [31:0]  cap_tree_k,        // Most running sums of a table of order TREE, and at most CAP_MAX_VEC64 / vec64 of them; 0: none.
     input  wire logic [31:0]  cap_features,      // What was built. Bit 0: the frame generator and its checker; 1: parity of the memories; 2: PRODUCT frames.
@@ -87,6 +88,10 @@ module embnic_csr_map
     output      logic         inject_arm,        // pulse: the next word written to it is wrong
     // card memory
     output      logic [15:0]  cfg_memory_kilocycles, // how long it may take; 0: no limit
+    // remote rows
+    output      logic [15:0]  cfg_remote_kilocycles, // how long their owners may take; 0: no limit
+    input  wire logic [15:0]  sts_remote_waiting,    // lines asked for and not settled
+    // accesses given up
     input  wire logic [15:0]  sts_memory_owed_reads, // reads given up that it still owes
     input  wire logic         sts_memory_owed_write, // a write given up that it still owes
     // descriptors
@@ -135,6 +140,7 @@ module embnic_csr_map
     assign hwif_in.CAP_CTXS.value.next = cap_ctxs;
     assign hwif_in.CAP_CLIENTS.value.next = cap_clients;
     assign hwif_in.CAP_CHANNELS.value.next = cap_channels;
+    assign hwif_in.CAP_REMOTE_FETCHES.value.next = cap_remote_fetches;
     assign hwif_in.CAP_MERGE_UNITS.value.next = cap_merge_units;
     assign hwif_in.CAP_TREE_K.value.next = cap_tree_k;
     assign hwif_in.CAP_FEATURES.value.next = cap_features;
@@ -284,6 +290,18 @@ module embnic_csr_map
     assign hwif_in.PARITY_REPLIES.HI.value.next = counters[CNT_PARITY_REPLIES][63:32];
     assign hwif_in.INJECTED.LO.value.next = counters[CNT_INJECTED][31:0];
     assign hwif_in.INJECTED.HI.value.next = counters[CNT_INJECTED][63:32];
+    assign hwif_in.REMOTE_FETCHES.LO.value.next = counters[CNT_REMOTE_FETCHES][31:0];
+    assign hwif_in.REMOTE_FETCHES.HI.value.next = counters[CNT_REMOTE_FETCHES][63:32];
+    assign hwif_in.REMOTE_ANSWERS.LO.value.next = counters[CNT_REMOTE_ANSWERS][31:0];
+    assign hwif_in.REMOTE_ANSWERS.HI.value.next = counters[CNT_REMOTE_ANSWERS][63:32];
+    assign hwif_in.REMOTE_BEATS.LO.value.next = counters[CNT_REMOTE_BEATS][31:0];
+    assign hwif_in.REMOTE_BEATS.HI.value.next = counters[CNT_REMOTE_BEATS][63:32];
+    assign hwif_in.REMOTE_TIMEOUTS.LO.value.next = counters[CNT_REMOTE_TIMEOUTS][31:0];
+    assign hwif_in.REMOTE_TIMEOUTS.HI.value.next = counters[CNT_REMOTE_TIMEOUTS][63:32];
+    assign hwif_in.REMOTE_BROKEN.LO.value.next = counters[CNT_REMOTE_BROKEN][31:0];
+    assign hwif_in.REMOTE_BROKEN.HI.value.next = counters[CNT_REMOTE_BROKEN][63:32];
+    assign hwif_in.REMOTE_STRAYS.LO.value.next = counters[CNT_REMOTE_STRAYS][31:0];
+    assign hwif_in.REMOTE_STRAYS.HI.value.next = counters[CNT_REMOTE_STRAYS][63:32];
 
     // What the registers set
     assign cfg_enable        = hwif_out.CONTROL.enable.value;
@@ -309,6 +327,8 @@ module embnic_csr_map
     assign inject_place      = hwif_out.INJECT.place.value;
     assign inject_arm        = hwif_out.INJECT.arm.value;
     assign cfg_memory_kilocycles    = hwif_out.MEMORY_TIMEOUT.kilocycles.value;
+    assign cfg_remote_kilocycles    = hwif_out.REMOTE_TIMEOUT.kilocycles.value;
+    assign hwif_in.REMOTE_WAITING.lines.next = sts_remote_waiting;
     assign hwif_in.MEMORY_OWED.reads.next = sts_memory_owed_reads;
     assign hwif_in.MEMORY_OWED.write.next = sts_memory_owed_write;
     assign latency_bucket    = hwif_out.LATENCY_BUCKET.bucket.value;

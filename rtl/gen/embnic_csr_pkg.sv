@@ -5,7 +5,7 @@ package embnic_csr_pkg;
 
     localparam EMBNIC_CSR_DATA_WIDTH = 32;
     localparam EMBNIC_CSR_MIN_ADDR_WIDTH = 12;
-    localparam EMBNIC_CSR_SIZE = 'h308;
+    localparam EMBNIC_CSR_SIZE = 'h338;
 
     typedef struct {
         logic [31:0] next;
@@ -30,6 +30,14 @@ package embnic_csr_pkg;
     typedef struct {
         embnic_csr__GIT_HASH__value__in_t value;
     } embnic_csr__GIT_HASH__in_t;
+
+    typedef struct {
+        logic [15:0] next;
+    } embnic_csr__REMOTE_WAITING__lines__in_t;
+
+    typedef struct {
+        embnic_csr__REMOTE_WAITING__lines__in_t lines;
+    } embnic_csr__REMOTE_WAITING__in_t;
 
     typedef struct {
         logic [31:0] next;
@@ -142,6 +150,14 @@ package embnic_csr_pkg;
     typedef struct {
         capability_reg_desc_718ce038__value__in_t value;
     } capability_reg_desc_718ce038__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } capability_reg_desc_883121fb__value__in_t;
+
+    typedef struct {
+        capability_reg_desc_883121fb__value__in_t value;
+    } capability_reg_desc_883121fb__in_t;
 
     typedef struct {
         logic [31:0] next;
@@ -1624,9 +1640,136 @@ package embnic_csr_pkg;
     } counter_rf_desc_18c483fe__in_t;
 
     typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_670ab7bf__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_670ab7bf__LO__value__in_t value;
+    } counter_rf_desc_670ab7bf__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_670ab7bf__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_670ab7bf__HI__value__in_t value;
+    } counter_rf_desc_670ab7bf__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_670ab7bf__LO__in_t LO;
+        counter_rf_desc_670ab7bf__HI__in_t HI;
+    } counter_rf_desc_670ab7bf__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_cc88a070__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_cc88a070__LO__value__in_t value;
+    } counter_rf_desc_cc88a070__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_cc88a070__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_cc88a070__HI__value__in_t value;
+    } counter_rf_desc_cc88a070__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_cc88a070__LO__in_t LO;
+        counter_rf_desc_cc88a070__HI__in_t HI;
+    } counter_rf_desc_cc88a070__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_3f6e2a9e__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_3f6e2a9e__LO__value__in_t value;
+    } counter_rf_desc_3f6e2a9e__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_3f6e2a9e__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_3f6e2a9e__HI__value__in_t value;
+    } counter_rf_desc_3f6e2a9e__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_3f6e2a9e__LO__in_t LO;
+        counter_rf_desc_3f6e2a9e__HI__in_t HI;
+    } counter_rf_desc_3f6e2a9e__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_e5903445__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_e5903445__LO__value__in_t value;
+    } counter_rf_desc_e5903445__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_e5903445__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_e5903445__HI__value__in_t value;
+    } counter_rf_desc_e5903445__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_e5903445__LO__in_t LO;
+        counter_rf_desc_e5903445__HI__in_t HI;
+    } counter_rf_desc_e5903445__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_22e1a607__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_22e1a607__LO__value__in_t value;
+    } counter_rf_desc_22e1a607__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_22e1a607__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_22e1a607__HI__value__in_t value;
+    } counter_rf_desc_22e1a607__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_22e1a607__LO__in_t LO;
+        counter_rf_desc_22e1a607__HI__in_t HI;
+    } counter_rf_desc_22e1a607__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_852ea014__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_852ea014__LO__value__in_t value;
+    } counter_rf_desc_852ea014__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_852ea014__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_852ea014__HI__value__in_t value;
+    } counter_rf_desc_852ea014__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_852ea014__LO__in_t LO;
+        counter_rf_desc_852ea014__HI__in_t HI;
+    } counter_rf_desc_852ea014__in_t;
+
+    typedef struct {
         embnic_csr__CONTRACT_HASH__in_t CONTRACT_HASH;
         embnic_csr__CONFIG_ID__in_t CONFIG_ID;
         embnic_csr__GIT_HASH__in_t GIT_HASH;
+        embnic_csr__REMOTE_WAITING__in_t REMOTE_WAITING;
         capability_reg_desc_d5b508dd__in_t CAP_DATA_W;
         capability_reg_desc_f7815b5b__in_t CAP_SLOTS;
         capability_reg_desc_b960f668__in_t CAP_MAX_VEC64;
@@ -1641,6 +1784,7 @@ package embnic_csr_pkg;
         capability_reg_desc_29eb4b30__in_t CAP_CLIENTS;
         embnic_csr__CHANNEL_READS__in_t CHANNEL_READS;
         capability_reg_desc_718ce038__in_t CAP_CHANNELS;
+        capability_reg_desc_883121fb__in_t CAP_REMOTE_FETCHES;
         capability_reg_desc_22855810__in_t CAP_MERGE_UNITS;
         capability_reg_desc_4dcd487a__in_t CAP_TREE_K;
         capability_reg_desc_4fe185a4__in_t CAP_FEATURES;
@@ -1716,7 +1860,21 @@ package embnic_csr_pkg;
         counter_rf_desc_84543325__in_t PARITY_KEYS;
         counter_rf_desc_76de8e40__in_t PARITY_REPLIES;
         counter_rf_desc_18c483fe__in_t INJECTED;
+        counter_rf_desc_670ab7bf__in_t REMOTE_FETCHES;
+        counter_rf_desc_cc88a070__in_t REMOTE_ANSWERS;
+        counter_rf_desc_3f6e2a9e__in_t REMOTE_BEATS;
+        counter_rf_desc_e5903445__in_t REMOTE_TIMEOUTS;
+        counter_rf_desc_22e1a607__in_t REMOTE_BROKEN;
+        counter_rf_desc_852ea014__in_t REMOTE_STRAYS;
     } embnic_csr__in_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } embnic_csr__REMOTE_TIMEOUT__kilocycles__out_t;
+
+    typedef struct {
+        embnic_csr__REMOTE_TIMEOUT__kilocycles__out_t kilocycles;
+    } embnic_csr__REMOTE_TIMEOUT__out_t;
 
     typedef struct {
         logic [2:0] value;
@@ -1912,6 +2070,7 @@ package embnic_csr_pkg;
     } embnic_csr__ERROR_SEL__out_t;
 
     typedef struct {
+        embnic_csr__REMOTE_TIMEOUT__out_t REMOTE_TIMEOUT;
         embnic_csr__INJECT__out_t INJECT;
         embnic_csr__CHANNEL_SEL__out_t CHANNEL_SEL;
         embnic_csr__CACHE__out_t CACHE;

@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'h383B89B0;
+    localparam logic [31:0] CONTRACT_HASH = 32'hD47D3312;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -67,7 +67,8 @@ package embnic_wire_pkg;
         STATUS_SNAPSHOT_GONE   = 4'd8,   // the snapshot named was retired
         STATUS_CLIENTS_FULL    = 4'd9,   // no room to remember another updating client
         STATUS_SEQUENCE_WINDOW = 4'd10,  // the sequence number is too far ahead
-        STATUS_BUSY            = 4'd11   // try again later: the card is quiesced
+        STATUS_BUSY            = 4'd11,  // try again later: the card is quiesced
+        STATUS_REMOTE_ERROR    = 4'd12   // the card that holds a row answered with an error, or not in time
     } status_e;
 
     // How the rows of a bag become one vector.
@@ -197,7 +198,7 @@ package embnic_wire_pkg;
         order_e            order;            // order of the additions
         logic [3:0]        tree_k_log2;      // log2 of a TREE's sums, 1 to 4; else 0
         logic signed [7:0] fixed_scale_exp;  // log2 of the unit of FIXED; else 0
-        logic              remote;           // the rows live on another card
+        logic              remote;           // the rows live on another card, its owner; base and generation are what it knows them by
         logic              memo;             // rows are stored partial sums
         logic [7:0]        owner;            // which owner holds the rows
         logic [7:0]        generation;       // changes whenever the table is replaced
@@ -254,7 +255,7 @@ package embnic_wire_pkg;
     endfunction
 
     // The 64-bit counters, in register order: the index into the counter vectors of embnic_core.
-    localparam int unsigned COUNTERS_N = 65;
+    localparam int unsigned COUNTERS_N = 71;
     typedef enum int unsigned {
         CNT_CYCLES            = 0,  // clock cycles since reset
         CNT_RX_FRAMES         = 1,  // frames received
@@ -320,7 +321,13 @@ package embnic_wire_pkg;
         CNT_PARITY_TAGS       = 61, // lookups that met a wrong tag or state: what it named is dropped
         CNT_PARITY_KEYS       = 62, // beats of the key store with a wrong bit: MEMORY_ERROR
         CNT_PARITY_REPLIES    = 63, // beats of the reply buffer with a wrong bit: their frame leaves with a wrong CRC
-        CNT_INJECTED          = 64  // wrong bits that INJECT stored
+        CNT_INJECTED          = 64, // wrong bits that INJECT stored
+        CNT_REMOTE_FETCHES    = 65, // of FETCHES: lines asked of other cards, those that were given up before they left included
+        CNT_REMOTE_ANSWERS    = 66, // of REMOTE_FETCHES: answered whole, with or without an error of the owner
+        CNT_REMOTE_BEATS      = 67, // bus beats of lines of other cards
+        CNT_REMOTE_TIMEOUTS   = 68, // of REMOTE_FETCHES: not answered in time, REMOTE_ERROR
+        CNT_REMOTE_BROKEN     = 69, // of REMOTE_FETCHES: answered with too few or too many beats, REMOTE_ERROR
+        CNT_REMOTE_STRAYS     = 70  // answers that nobody waited for, late, twice or from before a reset: thrown away
     } counter_e;
 endpackage
 `default_nettype wire

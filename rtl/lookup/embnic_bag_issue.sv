@@ -11,9 +11,12 @@
 //                two bags are open.
 // Errors         a key that fails a check is reported once on err_* and then treated as null: its
 //                row is never read. A key in a key store beat that is wrong is such a key: MEMORY_ERROR.
-// Not handled    tables in the order MEMO, of memo rows, or on another card, TREE with more running
+// Remote         a bag of a table on another card waits in a queue of its own and takes one of the slots below
+//                REMOTE_SLOTS, which is no other bag's until its last row is consumed. So bags that wait for other
+//                cards hold up none that does not. Without REMOTE_SLOTS such a table is UNSUPPORTED.
+// Not handled    tables in the order MEMO or of memo rows, TREE with more running
 //                sums than TREE_K or than fit a slot beside each other, and bags of a TREE that are
-//                cut over frames: UNSUPPORTED. Pairs of tables that are not summed in the order SEQUENTIAL, too.
+//                cut over frames: UNSUPPORTED. Pairs of tables that are not summed in the order SEQUENTIAL or are on another card, too.
 //
 // A key that contributes nothing (null, padding row, refused) makes no operation, unless it is its
 // bag's last: then OP_FLUSH tells the pool to emit. A bag with an initial accumulator begins with
@@ -56,6 +59,8 @@ module embnic_bag_issue
     parameter int unsigned MAX_VEC64  = 8,    // longest vector in 64-byte units; power of two
     parameter int unsigned TREE_K     = 8,    // most running sums of a TREE: 2, 4, 8, 16, or 0: none
     parameter int unsigned PLACES     = 8,    // operations of a slot that the cache holds; not less than a row has lines
+    parameter int unsigned REMOTE_SLOTS = 0,  // slots that bags of remote tables may take, less than SLOTS; 0: there are none
+    parameter int unsigned REMOTE_BAGS = 128, // all bags of remote tables that can be admitted at a time; power of two
     parameter bit          PRODUCTS   = 1'b1, // build what issues pairs
     localparam int unsigned TBL_AW    = $clog2(TABLES)
 ) (
@@ -99,6 +104,8 @@ module embnic_bag_issue
     localparam int unsigned HALF_W     = UNIT_W / 2;
 
     localparam logic [31:0] ONE = 32'h3F80_0000;                   // 1.0
+    // Slots that bags of remote tables may take.
+    localparam logic [SLOTS-1:0] FOR_REMOTE = SLOTS'((65'd1 << REMOTE_SLOTS) - 65'd1);
 
     if (DATA_W != 128 && DATA_W != 512) begin : gen_bad_data_w
         $fatal(1, "DATA_W must be 128 or 512");
@@ -124,6 +131,9 @@ module embnic_bag_issue
     end
     if (MAX_VEC64 < 1 || (MAX_VEC64 & (MAX_VEC64 - 1)) != 0 || MAX_VEC64 * BPW >= (1 << BEAT_W)) begin : gen_bad_max_vec64
         $fatal(1, "MAX_VEC64 must be a power of two, 1 to 64");
+    end
+    if (REMOTE_SLOTS >= SLOTS) begin : gen_bad_remote_slots
+        $fatal(1, "REMOTE_SLOTS must be less than SLOTS");
     end
     if (PLACES < 1 || PLACES > 512) begin : gen_bad_places
         $fatal(1, "PLACES must be 1 to 512");
@@ -181,6 +191,9 @@ module embnic_bag_issue
         logic [TABLE_W-1:0]  tbl;
         logic [ROW_W-1:0]    row;
         logic [UNIT_W-1:0]   unit;       // where the row begins, in units of 64 bytes
+        logic                remote;
+        logic [7:0]          owner;
+        logic [7:0]          generation;
         logic [BEAT_W-1:0]   vec_beats;
         logic [BEAT_W-1:0]   row_beats;
         logic [BANK_W-1:0]   bank;
@@ -205,21 +218,101 @@ module embnic_bag_issue
     bag_t              bag;
     logic [SLOTS-1:0]  busy_q, fresh_q;      // keys are left; none was chosen yet
     logic [SLOTS-1:0]  busy_d, fresh_d;
-    logic              accept, free_valid_q, next_free_valid, next_free;
-    logic [IDX_W-1:0]  free_idx_q, next_free_idx;
+    logic              accept, accept_local, free_valid_q, next_free_valid, next_free;
+    logic [IDX_W-1:0]  accept_idx, free_idx_q, next_free_idx;
     logic [SLOTS-1:0]  free_req;
+    // A bag of a remote table.
+    bag_t              bag_in, remote_bag;
+    logic              enter_remote, remote_valid, accept_remote, remote_any;
+    logic              remote_free_q, remote_choose;  // a slot is chosen for it; is being chosen
+    logic [IDX_W-1:0]  remote_idx_q;
+    logic [SLOTS-1:0]  remote_q;                      // slots with such a bag
 
-    assign bag               = bag_t'(s_axis_bag_tdata);
-    assign s_axis_bag_tready = free_valid_q;
-    assign accept            = s_axis_bag_tvalid && free_valid_q;
+    assign bag_in            = bag_t'(s_axis_bag_tdata);
+    assign enter_remote      = REMOTE_SLOTS != 0 && bag_in.remote;
+    assign s_axis_bag_tready = enter_remote || (free_valid_q && !accept_remote);
+    assign accept_local      = s_axis_bag_tvalid && !enter_remote && free_valid_q && !accept_remote;
+    assign accept            = accept_local || accept_remote;
+    assign accept_idx        = accept_remote ? remote_idx_q : free_idx_q;
+    assign bag               = accept_remote ? remote_bag : bag_in;
 
     // The slot for the next bag is chosen a cycle ahead, among those that are not chosen yet.
     always_comb begin
-        free_req = ~busy_q;
+        free_req = ~busy_q & ~remote_q;
         if (free_valid_q) free_req[free_idx_q] = 1'b0;
+        if (remote_free_q) free_req[remote_idx_q] = 1'b0;
+        if (remote_choose) free_req &= ~FOR_REMOTE;
     end
 
-    assign next_free = accept || !free_valid_q;
+    assign next_free = accept_local || !free_valid_q;
+
+    if (REMOTE_SLOTS == 0) begin : gen_no_remote
+        assign remote_bag    = bag_in;
+        assign remote_valid  = 1'b0;
+        assign accept_remote = 1'b0;
+        assign remote_any    = 1'b0;
+        assign remote_free_q = 1'b0;
+        assign remote_choose = 1'b0;
+        assign remote_idx_q  = '0;
+        assign remote_q      = '0;
+        wire unused_remote = &{1'b0, remote_valid, quiet_q};
+    end else begin : gen_remote
+        logic [SLOTS-1:0]                 req;
+        logic [IDX_W-1:0]                 idx;
+        logic                             found, queue_ready, kept_q;  // a local bag was kept waiting
+        logic [$clog2(REMOTE_BAGS+4)-1:0] queue_count;
+        logic [$bits(bag_t)-1:0]          remote_data;
+
+        embnic_fifo #(.WIDTH($bits(bag_t)), .DEPTH(REMOTE_BAGS), .STYLE(2)) u_bags (
+            .clk, .rst,
+            .s_axis_tdata (s_axis_bag_tdata),
+            .s_axis_tvalid(s_axis_bag_tvalid && enter_remote),
+            .s_axis_tready(queue_ready),
+            .m_axis_tdata (remote_data),
+            .m_axis_tvalid(remote_valid),
+            .m_axis_tready(accept_remote),
+            .sts_count    (queue_count)
+        );
+
+        assign remote_bag    = bag_t'(remote_data);
+        assign remote_any    = queue_count != '0;
+        assign accept_remote = remote_valid && remote_free_q && !kept_q;
+        assign remote_choose = remote_valid && (accept_remote || !remote_free_q);
+
+        always_comb begin
+            req = ~busy_q & FOR_REMOTE;
+            if (free_valid_q) req[free_idx_q] = 1'b0;
+            if (remote_free_q) req[remote_idx_q] = 1'b0;
+        end
+
+        embnic_rr_arbiter #(.N(SLOTS)) u_free (
+            .clk, .rst,
+            .req,
+            .take       (remote_choose && found),
+            .grant_valid(found),
+            .grant_idx  (idx)
+        );
+
+        always_ff @(posedge clk) begin
+            if (remote_choose) remote_idx_q <= idx;
+            if (rst) begin
+                remote_free_q <= 1'b0;
+                kept_q        <= 1'b0;
+                remote_q      <= '0;
+            end else begin
+                // A slot that nobody waits for goes back.
+                remote_free_q <= remote_choose ? found : remote_free_q && remote_valid;
+                kept_q        <= accept_remote && s_axis_bag_tvalid && !enter_remote && free_valid_q;
+                remote_q      <= remote_q & ~quiet_q;
+                if (accept_remote) remote_q[remote_idx_q] <= 1'b1;
+            end
+        end
+
+        `EMBNIC_ASSERT(remote_room, queue_ready || !(s_axis_bag_tvalid && enter_remote), "the queue holds all bags that are admitted")
+        `EMBNIC_NEVER(same_slot, free_valid_q && remote_free_q && free_idx_q == remote_idx_q, "a slot is chosen once")
+        `EMBNIC_COVER(remote_waits, remote_valid && !remote_free_q && req == '0, "a bag of a remote table waits for a slot")
+        `EMBNIC_COVER(remote_beside, accept_remote && s_axis_bag_tvalid && !enter_remote, "bags of both kinds wait")
+    end
 
     embnic_rr_arbiter #(.N(SLOTS)) u_free (
         .clk, .rst,
@@ -250,6 +343,7 @@ module embnic_bag_issue
     // must do with twice as many.
     logic [SLOTS-1:0][PLACES_W-1:0] places_q, places_d, lines_q;
     logic [SLOTS-1:0]               room_q, room_d;
+    logic [SLOTS-1:0]               quiet_q;        // all places of the slot are free, and no key is left
     logic                           back_valid_q;   // a key that made no operation gives its places back
     logic [IDX_W-1:0]               back_slot_q;
     logic [PLACES_W-1:0]            back_lines_q;
@@ -263,7 +357,13 @@ module embnic_bag_issue
                 room_d[s]   = (PLACES_W + 1)'(places_q[s]) >= {lines_q[s], 1'b0};
             end
             if (back_valid_q && back_slot_q == IDX_W'(s)) places_d[s] = places_d[s] + back_lines_q;
-            if (accept && free_idx_q == IDX_W'(s)) room_d[s] = places_q[s] >= lines_of(bag.row_beats);
+            if (accept && accept_idx == IDX_W'(s)) room_d[s] = places_q[s] >= lines_of(bag.row_beats);
+        end
+    end
+
+    always_ff @(posedge clk) begin
+        for (int unsigned s = 0; s < SLOTS; s++) begin
+            quiet_q[s] <= !busy_q[s] && places_d[s] == PLACES_W'(PLACES) && !(accept && accept_idx == IDX_W'(s));
         end
     end
 
@@ -294,8 +394,8 @@ module embnic_bag_issue
         if (s1_valid_q && s1_last) busy_d[s1_slot_q] = 1'b0;
         if (pick) fresh_d[pick_idx] = 1'b0;
         if (accept) begin
-            busy_d[free_idx_q]  = 1'b1;
-            fresh_d[free_idx_q] = 1'b1;
+            busy_d[accept_idx]  = 1'b1;
+            fresh_d[accept_idx] = 1'b1;
         end
     end
 
@@ -304,7 +404,7 @@ module embnic_bag_issue
         s1_fresh_q <= fresh_q[pick_idx];
         fresh_q    <= fresh_d;
         room_q     <= room_d;
-        if (accept) lines_q[free_idx_q] <= lines_of(bag.row_beats);
+        if (accept) lines_q[accept_idx] <= lines_of(bag.row_beats);
         if (rst) begin
             busy_q     <= '0;
             places_q   <= {SLOTS{PLACES_W'(PLACES)}};
@@ -339,8 +439,8 @@ module embnic_bag_issue
     embnic_ram_1r1w #(.WIDTH($bits(bag_t)), .DEPTH(SLOTS), .STYLE(1)) u_bags (
         .clk,
         .wr_en  (accept),
-        .wr_addr(free_idx_q),
-        .wr_data(s_axis_bag_tdata),
+        .wr_addr(accept_idx),
+        .wr_data(bag),
         .rd_en  (pick),
         .rd_addr(pick_idx),
         .rd_data(s1_bag_data)
@@ -517,6 +617,8 @@ module embnic_bag_issue
     logic              s8_is_tree_q;
     logic [BANK_W-1:0] s8_mask_q;                // TREE: running sums, less one
     pooling_e          s8_pooling_q;
+    logic              s8_remote_q;              // the rows live on another card: this one
+    logic [7:0]        s8_owner_q, s8_generation_q;
     logic [UNIT_W-1:0] s8_unit_q;
 
     assign s7_desc = descriptor_t'(desc_rd_data);
@@ -546,8 +648,8 @@ module embnic_bag_issue
             if (s1_valid_q) last_due_q[s1_slot_q] <= next_keys <= 16'd1 && !s1_product;
             if (s7_tells) known_q[s7_q.slot] <= 1'b1;
             if (accept) begin
-                last_due_q[free_idx_q] <= 1'b0;
-                known_q[free_idx_q]    <= 1'b0;
+                last_due_q[accept_idx] <= 1'b0;
+                known_q[accept_idx]    <= 1'b0;
             end
         end
     end
@@ -559,8 +661,8 @@ module embnic_bag_issue
         end else if (!s7_exists_q || !s7_desc.valid) begin
             s7_status = STATUS_UNKNOWN_TABLE;
         end else if ((s7_desc.order == ORDER_TREE && !s7_tree_fits) || s7_desc.order == ORDER_MEMO ||
-                (s7_q.merge && s7_desc.order != ORDER_SPLIT) || s7_desc.remote || s7_desc.memo ||
-                (s7_q.product && (s7_desc.order != ORDER_SEQUENTIAL || s7_desc.pooling != POOLING_SUM))) begin
+                (s7_q.merge && s7_desc.order != ORDER_SPLIT) || (s7_desc.remote && REMOTE_SLOTS == 0) || s7_desc.memo ||
+                (s7_q.product && (s7_desc.order != ORDER_SEQUENTIAL || s7_desc.pooling != POOLING_SUM || s7_desc.remote))) begin
             s7_status = STATUS_UNSUPPORTED;
         end else if (s7_desc.dim != s7_q.dim || s7_desc.dtype != s7_q.dtype ||
                      (s7_q.weighted && s7_desc.pooling != POOLING_SUM)) begin
@@ -586,6 +688,9 @@ module embnic_bag_issue
         s8_low_padding_q  <= s7_key_q.row[CUT-1:0] == s7_desc.padding_row[CUT-1:0];
         s8_mul_then_add_q <= s7_desc.mul_then_add;
         s8_pooling_q      <= s7_desc.pooling;
+        s8_remote_q       <= s7_desc.remote;
+        s8_owner_q        <= s7_desc.owner;
+        s8_generation_q   <= s7_desc.generation;
         s8_unit_q         <= s7_desc.base[ADDR_W-1:6] + s7_offset_q;
     end
 
@@ -729,6 +834,9 @@ module embnic_bag_issue
                           : s8_again ? ROW_W'(s8_q.pair == PAIR_MULTIPLY ? PAIR_SECOND_BANK : PAIR_FIRST_BANK)
                           : s8_key_q.row,
             unit:         s8_unit_q,
+            remote:       s8_contributes && s8_remote_q,
+            owner:        s8_owner_q,
+            generation:   s8_generation_q,
             vec_beats:    s8_q.vec_beats,
             row_beats:    s8_q.row_beats,
             bank:         s8_bank,
@@ -758,7 +866,7 @@ module embnic_bag_issue
             pooling_seen_d[s8_q.ctx] = 1'b1;
             if (!s8_ctx_seen_q) pooling_d[s8_q.ctx] = s8_pooling_q;
         end
-        if (accept && bag.first) pooling_seen_d[bag.ctx] = 1'b0;
+        if (s_axis_bag_tvalid && s_axis_bag_tready && bag_in.first) pooling_seen_d[bag_in.ctx] = 1'b0;
     end
 
     always_ff @(posedge clk) begin
@@ -854,6 +962,9 @@ module embnic_bag_issue
         row:          record.row,
         seg:          seg_q,
         addr:         {record.unit, 6'd0} + ADDR_W'(seg_q) * ADDR_W'(LINE_BYTES),
+        remote:       record.remote,
+        owner:        record.owner,
+        generation:   record.generation,
         dtype:        record.dtype,
         fetch_beats:  fetch_beats,
         header:       record.kind == OP_ROW && chunk != '0,
@@ -898,11 +1009,11 @@ module embnic_bag_issue
         .m_axis_tready(m_axis_op_tready)
     );
 
-    assign sts_idle = busy_q == '0 && credit_q == CREDIT_W'(QUEUE) && !m_axis_op_tvalid;
+    assign sts_idle = busy_q == '0 && !remote_any && credit_q == CREDIT_W'(QUEUE) && !m_axis_op_tvalid;
 
     // Fields that only some stages need, word addresses beyond the key store, descriptor fields of
     // later versions.
-    wire unused = &{1'b0, bag, s1_bag.first, s8_q, s2_word_q, s8_key_q.last, s6_high_q, s7_desc};
+    wire unused = &{1'b0, bag, bag_in, s1_bag.first, s1_bag.remote, s8_q, s2_word_q, s8_key_q.last, s6_high_q, s7_desc};
 
     // Assertions
     `EMBNIC_STABLE(bag_stable, s_axis_bag_tvalid, s_axis_bag_tready, s_axis_bag_tdata,

@@ -72,7 +72,7 @@ module embnic_cache_exec
     output      logic [DATA_W-1:0]          beat_data,
     output      logic                       err_valid,
     output      logic [CTX_W-1:0]           err_ctx,
-    output      status_e                    err_status,          // MEMORY_ERROR
+    output      status_e                    err_status,          // MEMORY_ERROR; REMOTE_ERROR of a line of another card
     output      logic                       silent_err_valid,    // pulse: a beat that nobody waits for has an error
     output      logic                       drop_valid,          // pulse: this line was filled with an error, or is wrong
     output      logic [KEY_W-1:0]           drop_key,
@@ -211,7 +211,7 @@ module embnic_cache_exec
 
     // E1: read
 
-    logic               e1_valid_q, e1_miss_q, e1_hit_q, e1_load_q, e1_write_q, e1_silent_q;
+    logic               e1_valid_q, e1_miss_q, e1_hit_q, e1_load_q, e1_write_q, e1_silent_q, e1_remote_q;
     beat_t              e1_info_q;
     logic [RADDR_W-1:0] e1_addr_q;
     logic [ID_W-1:0]    e1_place_q;
@@ -251,15 +251,15 @@ module embnic_cache_exec
     // E3: data
 
     logic             e2_valid_q;       // for sts_idle only
-    logic             e3_valid, e3_miss, e3_hit, e3_load, e3_silent;
+    logic             e3_valid, e3_miss, e3_hit, e3_load, e3_silent, e3_remote;
     beat_t            e3_info;
     logic [KEY_W-1:0] e3_key;
     logic [DATA_W:0]  e3_word;
 
-    embnic_delay #(.WIDTH(6), .CYCLES(2), .RESET(1'b1)) u_control (
+    embnic_delay #(.WIDTH(7), .CYCLES(2), .RESET(1'b1)) u_control (
         .clk, .rst,
-        .in ({e1_valid_q, e1_miss_q, e1_hit_q, e1_load_q, e1_write_q, e1_silent_q}),
-        .out({e3_valid, e3_miss, e3_hit, e3_load, e3_write, e3_silent})
+        .in ({e1_valid_q, e1_miss_q, e1_hit_q, e1_load_q, e1_write_q, e1_silent_q, e1_remote_q}),
+        .out({e3_valid, e3_miss, e3_hit, e3_load, e3_write, e3_silent, e3_remote})
     );
     embnic_delay #(.WIDTH($bits(beat_t)), .CYCLES(2)) u_info (.clk, .rst, .in(e1_info_q), .out(e3_info));
     embnic_delay #(.WIDTH(RADDR_W + KEY_W), .CYCLES(2)) u_fill (
@@ -275,7 +275,7 @@ module embnic_cache_exec
 
     // E4: output. Registers of lanes move only with a beat.
 
-    logic              beat_valid_q, err_valid_q, drop_valid_q;
+    logic              beat_valid_q, err_valid_q, err_remote_q, drop_valid_q;
     beat_t             beat_info_q;
     logic [DATA_W-1:0] beat_data_q;
     logic [KEY_W-1:0]  drop_key_q;
@@ -285,7 +285,7 @@ module embnic_cache_exec
     assign beat_data  = beat_data_q;
     assign err_valid  = err_valid_q;
     assign err_ctx    = beat_info_q.ctx;
-    assign err_status = STATUS_MEMORY_ERROR;
+    assign err_status = err_remote_q ? STATUS_REMOTE_ERROR : STATUS_MEMORY_ERROR;
     assign drop_valid = drop_valid_q;
     assign drop_key   = drop_key_q;
     assign sts_idle   = !e1_valid_q && !e2_valid_q && !e3_valid && !beat_valid_q;
@@ -307,6 +307,7 @@ module embnic_cache_exec
             beat_info_q <= e3_info;
             beat_data_q <= e3_word[DATA_W] ? '0 : e3_word[DATA_W-1:0];
             drop_key_q  <= e3_key;
+            err_remote_q <= e3_remote && !(e3_hit && e3_ram_bad);
         end
         event_slot   <= head.slot;
         filled_line  <= head.line;
@@ -326,6 +327,7 @@ module embnic_cache_exec
             e1_load_q     <= 1'b0;
             e1_write_q    <= 1'b0;
             e1_silent_q   <= 1'b0;
+            e1_remote_q   <= 1'b0;
             e1_release_q  <= 1'b0;
             e2_valid_q    <= 1'b0;
             beat_valid_q  <= 1'b0;
@@ -352,6 +354,7 @@ module embnic_cache_exec
             e1_load_q     <= fire && head.load;
             e1_write_q    <= fire && writes;
             e1_silent_q   <= head.silent;
+            e1_remote_q   <= head.remote;
             e1_release_q  <= fire && head.load && where.release_bank && head.last_seg && op_end;
             e2_valid_q    <= e1_valid_q;
             beat_valid_q  <= e3_valid && !e3_silent;

@@ -24,7 +24,7 @@ module embnic_cache_order
     import embnic_cache_pkg::*;
 #(
     parameter int unsigned LINES  = 4096, // lines; power of two, >= 2
-    parameter int unsigned PLACES = 512   // operations between issue and completion; power of two, 2 .. 1,024
+    parameter int unsigned PLACES = 512   // operations between issue and completion; power of two, 2 .. 2,048
 ) (
     input  wire logic               clk,
     input  wire logic               rst,
@@ -56,7 +56,7 @@ module embnic_cache_order
         $fatal(1, "LINES must be a power of two, 2 to 65,536");
     end
     if (PLACES < 2 || PLACES > (1 << PLACE_W) || (PLACES & (PLACES - 1)) != 0) begin : gen_bad_places
-        $fatal(1, "PLACES must be a power of two, 2 to 1,024");
+        $fatal(1, "PLACES must be a power of two, 2 to 2,048");
     end
 
     localparam int unsigned IDX_W = $clog2(LINES);

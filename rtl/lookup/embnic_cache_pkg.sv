@@ -8,7 +8,7 @@ package embnic_cache_pkg;
 
     localparam int unsigned KEY_W   = TABLE_W + ROW_W + SEG_W; // {table, row, seg}: the name of a line
     localparam int unsigned LINE_W  = 16;                      // line of the data RAM: up to 65,536
-    localparam int unsigned PLACE_W = 10;                      // place of an operation: {slot, position}, up to 1,024
+    localparam int unsigned PLACE_W = 11;                      // place of an operation: {slot, position}, up to 2,048
     localparam int unsigned STAMP_W = PLACE_W;                 // what is counted of a line, modulo the number of places
 
     localparam int unsigned FREQ_W  = 4;                       // how often a line was looked up lately, saturated
@@ -36,6 +36,7 @@ package embnic_cache_pkg;
         logic [STAMP_W-1:0]  fills;      // fills of the line issued before it; a hit needs them done
         logic [STAMP_W-1:0]  reads;      // reads of the line issued before it; a fill needs them done
         logic                miss;       // the line comes from card memory
+        logic                remote;     // or another card's
         logic                fill;       // and fills its place in the data RAM; else it is given and forgotten
         logic                silent;     // nobody waits for its beats: a prefetch
         logic                load;       // OP_INIT

@@ -27,7 +27,7 @@ module embnic_cache_sched
 #(
     parameter int unsigned LINES = 4096, // of the cache
     parameter int unsigned SLOTS = 32,   // open bags; power of two, 2 .. 64
-    parameter int unsigned DEPTH = 512,  // places; power of two, 2 * SLOTS .. 1,024
+    parameter int unsigned DEPTH = 512,  // places; power of two, 2 * SLOTS .. 2,048
     localparam int unsigned ID_W = $clog2(DEPTH)
 ) (
     input  wire logic                       clk,
@@ -58,7 +58,7 @@ module embnic_cache_sched
         $fatal(1, "SLOTS must be a power of two, 2 to 64");
     end
     if (DEPTH < 2 * SLOTS || DEPTH > (1 << PLACE_W) || (DEPTH & (DEPTH - 1)) != 0) begin : gen_bad_depth
-        $fatal(1, "DEPTH must be a power of two, at least two places a slot, at most 1,024");
+        $fatal(1, "DEPTH must be a power of two, at least two places a slot, at most 2,048");
     end
 
     localparam int unsigned IDX_W  = $clog2(SLOTS);
@@ -121,9 +121,13 @@ module embnic_cache_sched
         end
     end
 
-    // What the choice needs to know of each place.
-    logic [SLOTS-1:0][PLACES-1:0] ready_q;  // no line is waited for
-    logic [SLOTS-1:0][PLACES-1:0] wait_q;   // keeps the distance on the accumulator
+    // What the choice needs to know of a slot's oldest operation, as of the cycle: the registers of head_d. An
+    // operation waits for a line while `asked` and `come` of its place differ: entering sets `asked`, its line `come`.
+    // They lie in small RAMs, a slot each, which are read at the place that is the oldest in the next cycle; what is
+    // written to that place meanwhile goes round them.
+    logic [SLOTS-1:0][POS_W:0] head_d;
+    logic [SLOTS-1:0]          head_ready;  // no line is waited for
+    logic [SLOTS-1:0]          head_wait;   // keeps the distance on the accumulator
 
     // A row behind one that takes nearly as many beats as the distance keeps it by itself: it is chosen
     // at once, and exec waits for the rest.
@@ -137,16 +141,59 @@ module embnic_cache_sched
 
     always_ff @(posedge clk) begin
         if (e1_valid_q && e1_q.last_seg) flows_q[e1_slot_q] <= e1_last_beat >= e1_flows;
-        for (int unsigned s = 0; s < SLOTS; s++) begin
-            for (int unsigned p = 0; p < PLACES; p++) begin
-                if (e1_valid_q && {e1_slot_q, e1_pos_q[POS_W-1:0]} == ID_W'(s * PLACES + p)) begin
-                    ready_q[s][p] <= !e1_q.miss;
-                    wait_q[s][p]  <= e1_q.wait_slot && !flows_q[e1_slot_q];
-                end else if (line_valid && line_place == ID_W'(s * PLACES + p)) begin
-                    ready_q[s][p] <= 1'b1;
-                end
-            end
+    end
+
+    logic            come_before;   // of the place that was entered: what to differ from
+    logic            line_asked;    // of the line that has come
+    logic            e1_asked, e1_wait, line_valid_q, e2_miss_q, e2_wait_q;
+    logic [ID_W-1:0] e1_place, line_place_q;
+
+    assign e1_place = {e1_slot_q, e1_pos_q[POS_W-1:0]};
+    assign e1_asked = come_before ^ e1_q.miss;
+    assign e1_wait  = e1_q.wait_slot && !flows_q[e1_slot_q];
+
+    always_ff @(posedge clk) begin
+        line_place_q <= line_place;
+        e2_miss_q    <= e1_q.miss;
+        e2_wait_q    <= e1_wait;
+        if (rst) line_valid_q <= 1'b0;
+        else line_valid_q <= line_valid;
+    end
+
+    embnic_ram_1r1w #(.WIDTH(1), .DEPTH(DEPTH), .STYLE(1)) u_asked_line (
+        .clk,
+        .wr_en(e1_valid_q), .wr_addr(e1_place), .wr_data(e1_asked),
+        .rd_en(1'b1), .rd_addr(line_place), .rd_data(line_asked)
+    );
+    embnic_ram_1r1w #(.WIDTH(1), .DEPTH(DEPTH), .STYLE(1)) u_come_enter (
+        .clk,
+        .wr_en(line_valid_q), .wr_addr(line_place_q), .wr_data(line_asked),
+        .rd_en(1'b1), .rd_addr(enter_place), .rd_data(come_before)
+    );
+
+    for (genvar s = 0; s < int'(SLOTS); s++) begin : gen_oldest
+        logic asked, come, waits, entered_q, came_q;
+
+        embnic_ram_1r1w #(.WIDTH(2), .DEPTH(PLACES), .STYLE(1)) u_asked (
+            .clk,
+            .wr_en(e1_valid_q && e1_slot_q == slot_t'(s)), .wr_addr(e1_pos_q[POS_W-1:0]), .wr_data({e1_asked, e1_wait}),
+            .rd_en(1'b1), .rd_addr(head_d[s][POS_W-1:0]), .rd_data({asked, waits})
+        );
+        embnic_ram_1r1w #(.WIDTH(1), .DEPTH(PLACES), .STYLE(1)) u_come (
+            .clk,
+            .wr_en(line_valid_q && line_place_q[ID_W-1:POS_W] == slot_t'(s)), .wr_addr(line_place_q[POS_W-1:0]),
+            .wr_data(line_asked),
+            .rd_en(1'b1), .rd_addr(head_d[s][POS_W-1:0]), .rd_data(come)
+        );
+
+        always_ff @(posedge clk) begin
+            entered_q <= e1_valid_q && e1_place == {slot_t'(s), head_d[s][POS_W-1:0]};
+            came_q    <= (line_valid && line_place == {slot_t'(s), head_d[s][POS_W-1:0]})
+                || (line_valid_q && line_place_q == {slot_t'(s), head_d[s][POS_W-1:0]});
         end
+
+        assign head_ready[s] = entered_q ? !e2_miss_q : (asked == come) || came_q;
+        assign head_wait[s]  = entered_q ? e2_wait_q : waits;
     end
 
     // -----------------------------------------------------------------------------------------------
@@ -166,8 +213,8 @@ module embnic_cache_sched
         for (int unsigned s = 0; s < SLOTS; s++) begin
             leave_out[s] = (p0_valid_q && p0_slot_q == slot_t'(s)) || (p3_fail_q && p3_slot_q == slot_t'(s));
             present[s]   = head_q[s] != tail_q[s];
-            awake[s]     = present[s] && ready_q[s][head_q[s][POS_W-1:0]] && !asleep_q[s];
-            held[s]      = wait_q[s][head_q[s][POS_W-1:0]] && !(slot_near[s] && infl_q[s] == '0);
+            awake[s]     = present[s] && head_ready[s] && !asleep_q[s];
+            held[s]      = head_wait[s] && !(slot_near[s] && infl_q[s] == '0);
         end
     end
 
@@ -333,6 +380,9 @@ module embnic_cache_sched
             infl_d[s] = infl_q[s] + MOVE_W'(goes[s])
                 - MOVE_W'(started_valid && slot_t'(started_slot) == slot_t'(s))
                 - MOVE_W'(p3_fail_q && p3_slot_q == slot_t'(s));
+            head_d[s] = head_q[s];
+            if (p3_fail_q && p3_slot_q == slot_t'(s)) head_d[s] = p3_pos_q;
+            else if (goes[s]) head_d[s] = head_q[s] + 1'b1;
             due[s]    = slot_blocked[s] && ((awake[s] && held[s]) || infl_q[s] != '0);
         end
     end
@@ -350,10 +400,7 @@ module embnic_cache_sched
             sts_moving   <= 1'b0;
             sts_waiting  <= 1'b0;
         end else begin
-            for (int unsigned s = 0; s < SLOTS; s++) begin
-                if (p3_fail_q && p3_slot_q == slot_t'(s)) head_q[s] <= p3_pos_q;
-                else if (goes[s]) head_q[s] <= head_q[s] + 1'b1;
-            end
+            head_q       <= head_d;
             infl_q       <= infl_d;
             taken_q      <= m_axis_lookup_tvalid && m_axis_lookup_tready;
             cnt_q        <= cnt_q + MOVE_W'(p0_go) + MOVE_W'(e1_bypass_q) - MOVE_W'(p3_fail_q) - MOVE_W'(taken_q);

@@ -37,7 +37,9 @@ module embnic_req_decode
     parameter int unsigned MAX_VEC64 = 8,    // longest vector in 64-byte units
     parameter int unsigned INIT_UNITS = 2 * MAX_VEC64,  // a bank of the init RAM, 64-byte units; power of two
     parameter int unsigned RSP_BEATS = 512,  // reply buffer, beats; power of two; half for a reply
-    parameter bit          PRODUCTS  = 1'b1  // take frames whose keys are pairs
+    parameter int unsigned TABLES    = 8,    // table descriptors; power of two
+    parameter bit          PRODUCTS  = 1'b1, // take frames whose keys are pairs
+    localparam int unsigned TBL_AW   = $clog2(TABLES)
 ) (
     input  wire logic                            clk,
     input  wire logic                            rst,
@@ -71,6 +73,7 @@ module embnic_req_decode
     input  wire logic [$bits(update_done_t)-1:0] s_axis_upd_done_tdata,  // update_done_t
     input  wire logic                            s_axis_upd_done_tvalid,
     output      logic                            s_axis_upd_done_tready,
+    input  wire logic [TABLES-1:0]               tables_remote,       // tables whose rows live on another card
     input  wire logic                            cfg_quiesce,         // answer BUSY
     input  wire logic                            cfg_hold,            // begin nothing
     output      logic                            alloc_work,          // with alloc_valid: it is executed
@@ -398,13 +401,17 @@ module embnic_req_decode
 
     // Of a beat of keys the walker needs the last bits only.
     // With them goes whether the beat, or one of the frame read before its keys, was wrong.
-    logic [WORDS-1:0] read_lasts, lasts;
+    // And of which entries the table is another card's.
+    logic [WORDS-1:0] read_lasts, lasts, read_remotes, remotes;
     logic             read_bad_q, take_q, take_q2, lasts_bad;
     logic             lasts_ready, lasts_valid;
     logic [$clog2(AHEAD+4)-1:0] lasts_count;
 
     always_comb begin
-        for (int unsigned i = 0; i < WORDS; i++) read_lasts[i] = ks_rd_data[64*i+63];
+        for (int unsigned i = 0; i < WORDS; i++) begin
+            read_lasts[i]   = ks_rd_data[64*i+63];
+            read_remotes[i] = tables_remote[ks_rd_data[64*i+ROW_W+:TBL_AW]];
+        end
     end
 
     always_ff @(posedge clk) begin
@@ -413,12 +420,12 @@ module embnic_req_decode
         read_bad_q <= (read_bad_q && !take_q2) || ((tag_q2 == TAG_COUNT || tag_q2 == TAG_COPY) && ks_rd_bad);
     end
 
-    embnic_fifo #(.WIDTH(WORDS + 1), .DEPTH(AHEAD), .STYLE(1)) u_lasts (
+    embnic_fifo #(.WIDTH(2 * WORDS + 1), .DEPTH(AHEAD), .STYLE(1)) u_lasts (
         .clk, .rst,
-        .s_axis_tdata ({ks_rd_bad || read_bad_q, read_lasts}),
+        .s_axis_tdata ({ks_rd_bad || read_bad_q, read_remotes, read_lasts}),
         .s_axis_tvalid(tag_q2 == TAG_KEYS),
         .s_axis_tready(lasts_ready),
-        .m_axis_tdata ({lasts_bad, lasts}),
+        .m_axis_tdata ({lasts_bad, remotes, lasts}),
         .m_axis_tvalid(lasts_valid),
         .m_axis_tready(lasts_pop),
         .sts_count    (lasts_count)
@@ -512,6 +519,7 @@ module embnic_req_decode
     logic [WORDS-1:0]   behind, more;        // words behind the first end; ends with words behind them
     logic               found, walk_over, walk_emit, walk_step, walk_end, beat_done;
     logic [POS_W-1:0]   end_pos;             // behind the bag's last entry
+    logic               end_remote;          // which is of a table of another card
     logic [LEFT_W-1:0]  bag_words;
     logic [15:0]        walk_count_after;
     logic [HERE_W-1:0]  start_after;
@@ -527,8 +535,12 @@ module embnic_req_decode
         end
         found   = ends != '0;
         end_pos = '0;
+        end_remote = 1'b0;
         for (int i = int'(WORDS) - 1; i >= 0; i--) begin
-            if (ends[i]) end_pos = walk_weighted_q ? POS_W'(i + 2) : POS_W'(i + 1);
+            if (ends[i]) begin
+                end_pos    = walk_weighted_q ? POS_W'(i + 2) : POS_W'(i + 1);
+                end_remote = remotes[i];
+            end
         end
         behind = '0;
         more   = '0;
@@ -560,6 +572,7 @@ module embnic_req_decode
     assign bag = '{
         ctx:        walk_ctx_q,
         first:      walk_first_q,
+        remote:     end_remote,
         word:       WORD_W'(walk_start_q),
         keys:       walk_weighted_q ? bag_words[16:1] : bag_words[15:0],
         weighted:   walk_weighted_q,

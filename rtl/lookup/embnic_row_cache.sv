@@ -24,8 +24,10 @@
 // Throughput     one operation per cycle and one beat per cycle, also over operations of one beat.
 //                Up to FETCHES lines outstanding; further misses wait before AR and hold up no hit.
 // Distance       see embnic_cache_exec: rows of one slot keep ACC_LOOP_CYCLES on the accumulator.
+// Remote         an operation with `remote` is no different, but that a miss is asked of its owner (embnic_remote_fetch), for up
+//                to REMOTE_FETCHES lines beside those of memory.
 // Errors         a read that memory answers with an error, or not in time, gives zeros and MEMORY_ERROR for its
-//                request, and so does every hit on that line until it is dropped, at once after its
+//                request (REMOTE_ERROR when an owner does), and so does every hit on that line until it is dropped, at once after its
 //                consumption; the next lookup then fetches again.
 // Flush          on cfg_flush the sets are cleared one per cycle, after reset also the counts and the
 //                sketch of lines, one per cycle; on cfg_flush first all operations in flight are finished; operations wait meanwhile.
@@ -50,11 +52,14 @@ module embnic_row_cache
     parameter int unsigned INIT_BEATS = 512,  // of the init RAM, a power of two
     parameter int unsigned RAM_STYLE  = 3,    // of the data RAM, see embnic_ram_1r1w
     parameter bit          ECC        = 1'b0, // parity of data RAM, fetch buffer, tags and their state
+    parameter int unsigned REMOTE_FETCHES    = 0,    // remote lines outstanding, up to OPQ_DEPTH; 0: there are none
+    localparam int unsigned REMOTE_W = $clog2(REMOTE_FETCHES + 2),
     localparam int unsigned PL_W = $clog2(OPQ_DEPTH),
     localparam int unsigned ID_W = $clog2(FETCHES) + 1
 ) (
     input  wire logic                     clk,
     input  wire logic                     rst,
+    input  wire logic                     port_rst,          // of what is on offer at m_axis_remote
     input  wire logic [$bits(op_t)-1:0]   s_axis_op_tdata,   // op_t
     input  wire logic                     s_axis_op_tvalid,
     output      logic                     s_axis_op_tready,
@@ -72,7 +77,16 @@ module embnic_row_cache
     input  wire logic [1:0]               m_axi_rresp,
     input  wire logic                     m_axi_rlast,
     input  wire logic                     m_axi_rvalid,
-    output      logic                     m_axi_rready,      // constant 1
+    output      logic                     m_axi_rready,      // see embnic_row_fetch
+    output      logic [$bits(remote_line_t)-1:0] m_axis_remote_tdata, // remote_line_t
+    output      logic                     m_axis_remote_tvalid,
+    input  wire logic                     m_axis_remote_tready,
+    input  wire logic [DATA_W-1:0]        s_axis_remote_tdata,
+    input  wire logic [REMOTE_TAG_W-1:0]  s_axis_remote_tid,
+    input  wire logic                     s_axis_remote_tuser,
+    input  wire logic                     s_axis_remote_tlast,
+    input  wire logic                     s_axis_remote_tvalid,
+    output      logic                     s_axis_remote_tready,
     output      logic                     init_rd_en,
     output      logic [BEAT_W-1:0]        init_rd_addr,
     input  wire logic [DATA_W-1:0]        init_rd_data,      // 2 cycles after init_rd_en
@@ -83,7 +97,7 @@ module embnic_row_cache
     output      logic [DATA_W-1:0]        beat_data,
     output      logic                     err_valid,         // pulse
     output      logic [CTX_W-1:0]         err_ctx,
-    output      status_e                  err_status,        // MEMORY_ERROR
+    output      status_e                  err_status,        // MEMORY_ERROR or REMOTE_ERROR
     output      logic                     pf_valid,          // pulse: the last line of a row to prefetch or to release was looked up
     output      logic                     pf_there,          // all its lines were in the cache
     output      logic                     pf_granted,        // all are in the cache, held as asked, or were held and are released
@@ -92,6 +106,8 @@ module embnic_row_cache
     input  wire logic                     cfg_admission,     // ask the admission filter; quasi-static
     input  wire logic                     epoch_on,          // see embnic_epoch
     input  wire logic [EPOCH_W-1:0]       epoch,
+    input  wire logic                     remote_epoch_on,   // of remote lines
+    input  wire logic [EPOCH_W-1:0]       remote_epoch,
     input  wire logic                     cfg_flush,         // pulse: drop all lines, held ones, too
     output      logic                     sts_flush_busy,
     output      logic                     sts_idle,          // no operation inside; holds until one is accepted
@@ -114,6 +130,8 @@ module embnic_row_cache
     output      logic [1:0]               evt_parity_row,    // wrong beats: of the data RAM, of the fetch buffer
     output      logic                     evt_parity_tag,    // a wrong tag or state
     output      logic [2:0]               evt_injected,      // what was injected is stored
+    output      logic [REMOTE_W-1:0]      sts_remote_waiting,// remote lines asked for and not settled
+    output      logic [5:0]               evt_remote,        // asked, answer, beat, timeout, broken, stray
     output      logic                     evt_exec_beat,     // exactly one of these four per cycle outside reset: a beat was
     output      logic                     evt_exec_empty,    // issued; there was none to issue (or it was on its way);
     output      logic                     evt_exec_fetch,    // all there were wait for memory or an older one of their line;
@@ -272,6 +290,7 @@ module embnic_row_cache
         looked_up.fills        = '0;
         looked_up.reads        = '0;
         looked_up.miss         = line_fetch;
+        looked_up.remote       = op.remote && REMOTE_FETCHES != 0;
         looked_up.fill         = line_fetch && result_kept;
         looked_up.silent       = op_is_prefetch(op.kind);
         looked_up.load         = op.kind == OP_INIT;
@@ -324,8 +343,15 @@ module embnic_row_cache
     logic [PL_W-1:0]   fetch_place_q;
     logic [ADDR_W-1:0] fetch_addr_q;
     logic [BEAT_W-1:0] fetch_beats_q;
+    logic              fetch_remote_q;
+    remote_line_t      fetch_line_q;
 
     always_ff @(posedge clk) begin
+        fetch_remote_q <= op.remote && REMOTE_FETCHES != 0;
+        fetch_line_q   <= '{
+            unused: '0, addr: op.addr, beats_m1: 8'(op.fetch_beats), seg: op.seg, row: op.row,
+            generation: op.generation, owner: op.owner, tbl: 16'(op.tbl), tag: '0
+        };
         fetch_valid_q <= line_fetch && !rst;
         fetch_place_q <= place;
         fetch_addr_q  <= op.addr;
@@ -333,27 +359,34 @@ module embnic_row_cache
     end
 
     embnic_row_fetch #(
-        .DATA_W(DATA_W), .LINE_BYTES(LINE_BYTES), .FETCHES(FETCHES), .PLACES(OPQ_DEPTH), .MAX_BURST(MAX_BURST), .ECC(ECC)
+        .DATA_W(DATA_W), .LINE_BYTES(LINE_BYTES), .FETCHES(FETCHES), .PLACES(OPQ_DEPTH), .MAX_BURST(MAX_BURST), .ECC(ECC),
+        .STYLE(OPQ_DEPTH * LINE_BEATS < 4096 ? 2 : RAM_STYLE), .REMOTE_FETCHES(REMOTE_FETCHES)
     ) u_fetch (
-        .clk, .rst,
+        .clk, .rst, .port_rst,
         .req_valid   (fetch_valid_q),
         .req_place   (fetch_place_q),
         .req_addr    (fetch_addr_q),
         .req_beats_m1(fetch_beats_q),
+        .req_remote  (fetch_remote_q),
+        .req_line    (fetch_line_q),
         .m_axi_arid, .m_axi_araddr, .m_axi_arlen, .m_axi_arsize, .m_axi_arburst, .m_axi_arvalid, .m_axi_arready,
         .m_axi_rid, .m_axi_rdata, .m_axi_rresp, .m_axi_rlast, .m_axi_rvalid, .m_axi_rready,
+        .m_axis_remote_tdata, .m_axis_remote_tvalid, .m_axis_remote_tready,
+        .s_axis_remote_tdata, .s_axis_remote_tid, .s_axis_remote_tuser, .s_axis_remote_tlast, .s_axis_remote_tvalid,
+        .s_axis_remote_tready,
         .line_valid, .line_place,
         .rd_en       (fetch_rd_en),
         .rd_place    (fetch_rd_place),
         .rd_beat     (fetch_rd_beat),
         .rd_data     (fetch_rd_data),
-        .epoch_on, .epoch,
+        .epoch_on, .epoch, .remote_epoch_on, .remote_epoch,
         .inject      (inject[1]),
         .inject_place,
         .sts_clearing(fetch_clearing),
         .sts_quarantine, .evt_fetch_beat, .evt_timeout, .evt_late,
         .evt_parity  (evt_parity_row[1]),
-        .evt_injected(evt_injected[1])
+        .evt_injected(evt_injected[1]),
+        .sts_remote_waiting, .evt_remote
     );
 
     // Consume

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads lines from card memory, many at a time, into a buffer of one line a place.
+// Reads lines from card memory, and asks other cards for theirs, many at a time, into a buffer of one line a place.
 //
 // Each request names the place that its line goes to. It is one AXI4 burst or more with an ID of
 // its own: none leaves an aligned window of min(MAX_BURST beats, 4 KB). Answers of different IDs may
 // come in any order and interleaved beat by beat. At most FETCHES lines are waited for; further
 // requests wait in a queue as deep as there are places.
 //
+// A request with req_remote goes to the port of remote lines (embnic_remote_fetch) instead, beside those of memory:
+// neither takes the other's turn. Beats of both are written by the same port of the buffer. Those of memory go first;
+// a remote one that has waited STEAL cycles takes the next.
+//
 // Order          requests go to memory as given; lines are told complete as they are.
 // Back-pressure  none on requests: a place is asked for again only after its line was used.
 // Latency        1 cycle from req_valid to arvalid, 3 cycles from a line's last rvalid to
 //                line_valid, 2 cycles from rd_en to rd_data.
 // Throughput     one beat per cycle, one request per cycle.
-// Errors         RRESP other than OKAY: the beat is kept with its error bit set (its data mean
+//                Of remote lines as embnic_remote_fetch, and one more each way.
+// Errors         RRESP other than OKAY, or tuser of a remote beat: the beat is kept with its error bit set (its data mean
 //                nothing). So is a beat that is not as it was written (ECC).
 // Timeout        a line asked for two epochs ago (embnic_epoch) and not complete is told complete, and
 //                all its beats read as errors. Its ID is in quarantine: beats that still come are
@@ -27,6 +32,8 @@ module embnic_row_fetch
     import embnic_pkg::ADDR_W;
     import embnic_pkg::BEAT_W;
     import embnic_pkg::EPOCH_W;
+    import embnic_pkg::REMOTE_TAG_W;
+    import embnic_pkg::remote_line_t;
 #(
     parameter int unsigned DATA_W     = 512, // bits of a beat: 128 or 512
     parameter int unsigned LINE_BYTES = 256, // longest request; power of two, 64 .. 4096
@@ -34,17 +41,23 @@ module embnic_row_fetch
     parameter int unsigned PLACES     = 512, // lines of the buffer; power of two, >= 2
     parameter int unsigned MAX_BURST  = 256, // beats of a burst; power of two, 1 .. 256 (AXI3: 16)
     parameter bit          ECC        = 1'b0, // parity of the buffer
+    parameter int unsigned STYLE      = 2,   // of the buffer, see embnic_ram_1r1w
+    parameter int unsigned REMOTE_FETCHES    = 0,   // remote lines waited for, at most PLACES; 0: none is asked for
     localparam int unsigned PLACE_W    = $clog2(PLACES),
     localparam int unsigned ID_W       = $clog2(FETCHES) + 1,
     localparam int unsigned LINE_BEATS = LINE_BYTES / (DATA_W / 8),
-    localparam int unsigned LB_W       = (LINE_BEATS == 1) ? 1 : $clog2(LINE_BEATS)  // beat within a line
+    localparam int unsigned LB_W       = (LINE_BEATS == 1) ? 1 : $clog2(LINE_BEATS), // beat within a line
+    localparam int unsigned REMOTE_W   = $clog2(REMOTE_FETCHES + 2)
 ) (
     input  wire logic              clk,
     input  wire logic              rst,
+    input  wire logic              port_rst,            // of what is on offer at m_axis_remote
     input  wire logic              req_valid,
     input  wire logic [PLACE_W-1:0] req_place,
     input  wire logic [ADDR_W-1:0] req_addr,            // a multiple of 64
     input  wire logic [BEAT_W-1:0] req_beats_m1,        // beats less one: 0 .. LINE_BEATS - 1
+    input  wire logic              req_remote,          // ask another card, for this:
+    input  wire logic [$bits(remote_line_t)-1:0] req_line, // remote_line_t without a tag
     output      logic [ID_W-1:0]   m_axi_arid,
     output      logic [ADDR_W-1:0] m_axi_araddr,
     output      logic [7:0]        m_axi_arlen,
@@ -57,7 +70,16 @@ module embnic_row_fetch
     input  wire logic [1:0]        m_axi_rresp,
     input  wire logic              m_axi_rlast,         // only checked: the number of beats is known
     input  wire logic              m_axi_rvalid,
-    output      logic              m_axi_rready,        // constant 1: every beat asked for has its place
+    output      logic              m_axi_rready,        // every beat asked for has its place: 0 only to let a remote one in
+    output      logic [$bits(remote_line_t)-1:0] m_axis_remote_tdata, // remote_line_t
+    output      logic              m_axis_remote_tvalid,
+    input  wire logic              m_axis_remote_tready,
+    input  wire logic [DATA_W-1:0] s_axis_remote_tdata,
+    input  wire logic [REMOTE_TAG_W-1:0] s_axis_remote_tid, // the tag of the request
+    input  wire logic              s_axis_remote_tuser, // the beat means nothing: the owner has an error
+    input  wire logic              s_axis_remote_tlast, // of its line
+    input  wire logic              s_axis_remote_tvalid,
+    output      logic              s_axis_remote_tready,
     output      logic              line_valid,          // pulse: all beats of a request are in the buffer
     output      logic [PLACE_W-1:0] line_place,
     input  wire logic              rd_en,               // read a beat of the buffer
@@ -66,6 +88,8 @@ module embnic_row_fetch
     output      logic [DATA_W:0]   rd_data,             // {error, data}
     input  wire logic              epoch_on,            // see embnic_epoch
     input  wire logic [EPOCH_W-1:0] epoch,
+    input  wire logic              remote_epoch_on,     // of remote lines
+    input  wire logic [EPOCH_W-1:0] remote_epoch,
     input  wire logic              inject,              // see embnic_ram_parity
     input  wire logic [2:0]        inject_place,
     output      logic              sts_clearing,
@@ -74,7 +98,9 @@ module embnic_row_fetch
     output      logic              evt_timeout,         // a line was given up
     output      logic              evt_late,            // the last beat of a line that was given up came
     output      logic              evt_parity,          // a beat read was wrong
-    output      logic              evt_injected
+    output      logic              evt_injected,
+    output      logic [REMOTE_W-1:0] sts_remote_waiting, // remote lines asked for and not settled
+    output      logic [5:0]        evt_remote           // see embnic_remote_fetch: asked, answer, beat, timeout, broken, stray
 );
     if (DATA_W != 128 && DATA_W != 512) begin : gen_bad_data_w
         $fatal(1, "DATA_W must be 128 or 512");
@@ -92,6 +118,11 @@ module embnic_row_fetch
         $fatal(1, "MAX_BURST must be a power of two, 1 to 256");
     end
 
+    if (REMOTE_FETCHES > PLACES) begin : gen_bad_remotes
+        $fatal(1, "REMOTE_FETCHES must be 0 to PLACES");
+    end
+
+    localparam int unsigned STEAL   = 8;  // cycles in a row in which beats of memory keep a remote one waiting
     localparam int unsigned BYTES   = DATA_W / 8;
     localparam int unsigned SIZE    = $clog2(BYTES);
     localparam int unsigned WINDOW  = (MAX_BURST * BYTES < 4096) ? MAX_BURST * BYTES : 4096;
@@ -149,6 +180,7 @@ module embnic_row_fetch
     logic                r1_valid_q, r1_alive_q, r1_complete;  // a beat arrived; its line is waited for; it is its last
     logic                scan_old, scan_kill;                  // a line with an ID is too old; it is given up
     logic                pending_q;      // something is to be given up: no new line, so that its turn comes
+    logic                remote_busy;    // a remote line may be told
 
     assign req_at = (BURST == 1) ? 9'd0 : 9'(req_addr[WIN_W-1:0] >> SIZE);
     assign req    = '{
@@ -160,7 +192,7 @@ module embnic_row_fetch
     embnic_cache_queue #(.WIDTH($bits(request_t)), .DEPTH(PLACES), .STYLE(0)) u_requests (
         .clk, .rst,
         .s_axis_tdata (req),
-        .s_axis_tvalid(req_valid),
+        .s_axis_tvalid(req_valid && !req_remote),
         .s_axis_tready(req_ready),
         .m_axis_tdata (head),
         .m_axis_tvalid(head_valid),
@@ -169,7 +201,7 @@ module embnic_row_fetch
 
     assign progress      = ar_take || (!hold_valid_q && free_valid) || clearing_q;
     assign head_old      = head_valid && stuck_q;
-    assign head_expire   = head_old && !(r1_valid_q && r1_complete) && !scan_old;
+    assign head_expire   = head_old && !(r1_valid_q && r1_complete) && !scan_old && !remote_busy;
     assign take          = head_valid && !hold_valid_q && room_q && free_valid && !pending_q && !head_old;
     assign head_ready    = take || head_expire;
     assign burst         = hold_valid_q ? hold_q : head.burst;
@@ -244,7 +276,7 @@ module embnic_row_fetch
     logic scan_alive_q;
 
     assign scan_old  = epoch_on && scan_alive_q && old(scan_stamp, epoch);
-    assign scan_kill = scan_old && !(r1_valid_q && r1_complete);
+    assign scan_kill = scan_old && !(r1_valid_q && r1_complete) && !remote_busy;
     assign scan_stay = scan_old && !scan_kill;
 
     always_ff @(posedge clk) begin
@@ -280,10 +312,107 @@ module embnic_row_fetch
         end
     end
 
+    // Remote lines: what comes is known two cycles later, as what memory answers is, so that beats of both never meet.
+    logic               mem_beat, remote_slot, remote_beat;   // a beat is taken: of memory; one could be, is, of a remote line
+    logic               remote_wr, remote_tell, remote_failed;
+    logic [PLACE_W-1:0] remote_wr_place, remote_tell_place;
+    logic [LB_W-1:0]    remote_wr_beat;
+    logic [DATA_W-1:0]  remote_data;
+    logic               remote_error, remote_clearing;
+
+    assign mem_beat = m_axi_rvalid && m_axi_rready;
+
+    if (REMOTE_FETCHES == 0) begin : gen_no_remote
+        assign m_axis_remote_tdata  = '0;
+        assign m_axis_remote_tvalid = 1'b0;
+        assign s_axis_remote_tready = 1'b0;
+        assign m_axi_rready         = 1'b1;
+        assign remote_slot          = 1'b0;
+        assign remote_beat          = 1'b0;
+        assign remote_busy          = 1'b0;
+        assign remote_wr            = 1'b0;
+        assign remote_wr_place      = '0;
+        assign remote_wr_beat       = '0;
+        assign remote_tell          = 1'b0;
+        assign remote_tell_place    = '0;
+        assign remote_failed        = 1'b0;
+        assign remote_data          = '0;
+        assign remote_error         = 1'b0;
+        assign remote_clearing      = 1'b0;
+        assign sts_remote_waiting   = '0;
+        assign evt_remote           = '0;
+        wire unused_remote = &{1'b0, port_rst, req_line, m_axis_remote_tready, s_axis_remote_tdata, s_axis_remote_tid,
+            s_axis_remote_tuser, s_axis_remote_tlast, s_axis_remote_tvalid, remote_epoch_on, remote_epoch, remote_slot};
+    end else begin : gen_remote
+        logic                    want, steal_q, beat_valid, beat_ready, beat_last;
+        logic [REMOTE_TAG_W-1:0] beat_tag;
+        logic [$clog2(STEAL)-1:0] waited_q;
+
+        embnic_skid #(.WIDTH(DATA_W + 2 + REMOTE_TAG_W)) u_answer (
+            .clk, .rst,
+            .s_axis_tdata ({s_axis_remote_tuser, s_axis_remote_tlast, s_axis_remote_tid, s_axis_remote_tdata}),
+            .s_axis_tvalid(s_axis_remote_tvalid),
+            .s_axis_tready(s_axis_remote_tready),
+            .m_axis_tdata ({remote_error, beat_last, beat_tag, remote_data}),
+            .m_axis_tvalid(beat_valid),
+            .m_axis_tready(beat_ready)
+        );
+
+        embnic_remote_fetch #(.LINE_BEATS(LINE_BEATS), .REMOTE_FETCHES(REMOTE_FETCHES), .PLACES(PLACES)) u_remote (
+            .clk, .rst, .port_rst,
+            .req_valid(req_valid && req_remote),
+            .req_place, .req_line,
+            .m_axis_remote_tdata, .m_axis_remote_tvalid, .m_axis_remote_tready,
+            .s_axis_remote_tid   (beat_tag),
+            .s_axis_remote_tlast (beat_last),
+            .s_axis_remote_tvalid(beat_valid),
+            .s_axis_remote_tready(beat_ready),
+            .slot        (remote_slot),
+            .want,
+            .sts_busy    (remote_busy),
+            .wr_valid    (remote_wr),
+            .wr_place    (remote_wr_place),
+            .wr_beat     (remote_wr_beat),
+            .tell_valid  (remote_tell),
+            .tell_place  (remote_tell_place),
+            .tell_failed (remote_failed),
+            .epoch_on    (remote_epoch_on),
+            .epoch       (remote_epoch),
+            .sts_clearing(remote_clearing),
+            .sts_waiting (sts_remote_waiting),
+            .evt_asked   (evt_remote[0]),
+            .evt_answer  (evt_remote[1]),
+            .evt_beat    (evt_remote[2]),
+            .evt_timeout (evt_remote[3]),
+            .evt_broken  (evt_remote[4]),
+            .evt_stray   (evt_remote[5])
+        );
+
+        // Something of memory that is to be given up waits for a cycle in which nothing is told.
+        assign remote_slot  = !mem_beat && !pending_q;
+        assign remote_beat  = beat_valid && beat_ready;
+        assign m_axi_rready = !steal_q;
+
+        always_ff @(posedge clk) begin
+            if (rst) begin
+                waited_q <= '0;
+                steal_q  <= 1'b0;
+            end else begin
+                waited_q <= (want && mem_beat) ? waited_q + 1'b1 : '0;
+                steal_q  <= want && mem_beat && waited_q == '1;
+            end
+        end
+
+        `EMBNIC_STABLE(answer_stable, s_axis_remote_tvalid, s_axis_remote_tready,
+            {s_axis_remote_tid, s_axis_remote_tlast, s_axis_remote_tuser, s_axis_remote_tdata}, "an answer holds until it is taken")
+        `EMBNIC_COVER(stolen, steal_q && remote_beat, "a remote beat takes the turn of one of memory")
+    end
+
     // Beats in: R0 the register behind the channel, R1 the count of beats that came for this ID and
     // its place, R2 told. The counts go round to zero with a line's last beat; a reset clears them.
 
     logic               r0_valid_q, r0_last_q, r0_error_q, r1_last_q, r1_error_q;
+    logic               r0_remote_q;      // a remote beat
     logic [PLACE_W-1:0] r1_place;
     logic [DATA_W-1:0]  r0_data_q, r1_data_q;
     logic [LB_W-1:0]    r1_ram_count, r1_count, r1_asked_m1, r1_next, r2_next_q;
@@ -317,11 +446,11 @@ module embnic_row_fetch
     logic            buffer_bad, rd_q, rd_q2;
 
     embnic_ram_parity #(
-        .WIDTH(DATA_W + 1), .DEPTH(PLACES * (1 << LB_W)), .STYLE(2), .OUT_REG(1'b1), .ECC(ECC)
+        .WIDTH(DATA_W + 1), .DEPTH(PLACES * (1 << LB_W)), .STYLE(STYLE), .OUT_REG(1'b1), .ECC(ECC)
     ) u_buffer_ram (
         .clk, .rst,
-        .wr_en  (r1_valid_q && r1_alive_q),
-        .wr_addr({r1_place, r1_count}),
+        .wr_en  ((r1_valid_q && r1_alive_q) || remote_wr),
+        .wr_addr(remote_busy ? {remote_wr_place, remote_wr_beat} : {r1_place, r1_count}),
         .wr_data({r1_error_q, r1_data_q}),
         .rd_en,
         .rd_addr({rd_place, rd_beat}),
@@ -334,9 +463,9 @@ module embnic_row_fetch
     logic               tell, tell_failed, rd_failed;
     logic [PLACE_W-1:0] tell_place;
 
-    assign tell_failed = scan_kill || head_expire;
-    assign tell        = (r1_valid_q && r1_complete && r1_alive_q) || tell_failed;
-    assign tell_place  = scan_kill ? scan_place : head_expire ? head.place : r1_place;
+    assign tell_failed = scan_kill || head_expire || (remote_tell && remote_failed);
+    assign tell        = (r1_valid_q && r1_complete && r1_alive_q) || scan_kill || head_expire || remote_tell;
+    assign tell_place  = scan_kill ? scan_place : head_expire ? head.place : remote_busy ? remote_tell_place : r1_place;
 
     embnic_ram_1r1w #(.WIDTH(1), .DEPTH(PLACES), .STYLE(1), .OUT_REG(1'b1)) u_failed (
         .clk,
@@ -349,22 +478,26 @@ module embnic_row_fetch
     );
 
     assign rd_data        = {buffer_data[DATA_W] || buffer_bad || rd_failed, buffer_data[DATA_W-1:0]};
-    assign m_axi_rready   = 1'b1;
     assign evt_fetch_beat = r0_valid_q;
-    assign sts_clearing   = clearing_q;
+    assign sts_clearing   = clearing_q || remote_clearing;
 
     always_ff @(posedge clk) begin
-        if (m_axi_rvalid) begin
-            r0_id_q    <= m_axi_rid;
-            r0_data_q  <= m_axi_rdata;
-            r0_error_q <= m_axi_rresp != 2'b00;
-            r0_last_q  <= m_axi_rlast;
+        if (mem_beat) begin
+            r0_id_q   <= m_axi_rid;
+            r0_last_q <= m_axi_rlast;
         end
+        if (mem_beat || remote_beat) begin
+            r0_data_q  <= remote_beat ? remote_data : m_axi_rdata;
+            r0_error_q <= remote_beat ? remote_error : m_axi_rresp != 2'b00;
+        end
+        r0_remote_q <= remote_beat && !rst;
         if (r0_valid_q) begin
-            r1_id_q    <= r0_id_q;
+            r1_id_q   <= r0_id_q;
+            r1_last_q <= r0_last_q;
+        end
+        if (r0_valid_q || r0_remote_q) begin
             r1_data_q  <= r0_data_q;
             r1_error_q <= r0_error_q;
-            r1_last_q  <= r0_last_q;
         end
         r1_alive_q <= alive_q[r0_id_q] && !(scan_kill && scan_id_q == r0_id_q);
         r1_again_q <= r1_valid_q && r1_id_q == r0_id_q;
@@ -381,7 +514,7 @@ module embnic_row_fetch
             clearing_q <= 1'b1;
             clear_id_q <= '0;
         end else begin
-            r0_valid_q <= m_axi_rvalid;
+            r0_valid_q <= mem_beat;
             r1_valid_q <= r0_valid_q;
             line_valid <= tell;
             rd_q       <= rd_en;
@@ -414,6 +547,8 @@ module embnic_row_fetch
         "a place is asked for again only when its line is complete")
     `EMBNIC_ASSUME(beats_legal, !req_valid || req_beats_m1 < BEAT_W'(LINE_BEATS),
         "a request is 1 .. LINE_BEATS beats")
+    `EMBNIC_ASSUME(remote_built, !(req_valid && req_remote) || REMOTE_FETCHES != 0, "remote lines are asked for where there is a pool for them")
+    `EMBNIC_NEVER(two_beats, remote_busy && r1_valid_q, "beats of memory and of remote lines do not meet")
     `EMBNIC_ASSUME(aligned, !req_valid || req_addr[5:0] == '0,
         "a request begins at a multiple of 64 bytes")
     `EMBNIC_ASSUME(no_request_in_clear, !(req_valid && clearing_q),

@@ -25,7 +25,8 @@ module embnic_table_ram
     output      logic [$bits(descriptor_t)-1:0]   rd_data,     // descriptor_t, 2 cycles after rd_en
     input  wire logic [31:0]                      cfg_sel,     // table that cfg_commit writes
     input  wire logic [255:0]                     cfg_words,   // register words 0 .. 7
-    input  wire logic                             cfg_commit   // pulse: write cfg_words
+    input  wire logic                             cfg_commit,  // pulse: write cfg_words
+    output      logic [TABLES-1:0]                sts_remote   // tables whose rows live on another card
 );
     if (TABLES < 2 || TABLES > 1024 || (TABLES & (TABLES - 1)) != 0) begin : gen_bad_tables
         $fatal(1, "TABLES must be a power of two from 2 to 1024");
@@ -61,8 +62,13 @@ module embnic_table_ram
     logic              read_valid_q, read_valid_q2;
 
     always_ff @(posedge clk) begin
-        if (rst) valid_q <= '0;
-        else if (wr_en) valid_q[wr_addr] <= wr_descriptor.valid;
+        if (rst) begin
+            valid_q    <= '0;
+            sts_remote <= '0;
+        end else if (wr_en) begin
+            valid_q[wr_addr]    <= wr_descriptor.valid;
+            sts_remote[wr_addr] <= wr_descriptor.valid && wr_descriptor.remote;
+        end
         if (rd_en) read_valid_q <= valid_q[rd_addr];
         read_valid_q2 <= read_valid_q;
     end

@@ -46,6 +46,7 @@ module embnic_update
     parameter int unsigned MAX_VEC64  = 8,    // longest row in 64-byte units
     parameter int unsigned PLACES     = 8,    // operations of slot 0 in the cache, all of which are free when a frame begins
     parameter int unsigned MAX_BURST  = 256,  // beats of a burst; power of two, 1 .. 256 (AXI3: 16)
+    parameter bit          REMOTE_EN  = 1'b0, // rows of other cards can be fetched and dropped; writing them is their owner's
     localparam int unsigned TBL_AW    = $clog2(TABLES)
 ) (
     input  wire logic                            clk,
@@ -212,6 +213,8 @@ module embnic_update
     logic [63:0]        client_q, sequence_q;
     key_t               key_q;
     descriptor_t        desc;
+    logic               remote_q;             // the row's table is another card's:
+    logic [7:0]         owner_q, generation_q;
     desc_check_t        desc_check_q, desc_check_d;
     status_e            desc_status;
     logic [15:0]        last_idx_q;
@@ -224,7 +227,7 @@ module embnic_update
 
     always_comb begin
         desc_check_d.unknown     = key_q.tbl >= TABLE_W'(TABLES) || !desc.valid;
-        desc_check_d.remote      = desc.remote;
+        desc_check_d.remote      = desc.remote && (writes || !REMOTE_EN);
         desc_check_d.mismatch    = desc.dim != hdr.dim || desc.dtype != hdr.dtype;
         desc_check_d.rows_huge   = desc.rows[63:48] != '0;
         desc_check_d.high_above  = key_q.row[47:24] > desc.rows[47:24];
@@ -331,6 +334,9 @@ module embnic_update
         row:          key_q.row,
         seg:          seg_q,
         addr:         {line_unit_q, 6'd0},
+        remote:       remote_q,
+        owner:        owner_q,
+        generation:   generation_q,
         dtype:        DTYPE_FP32,
         fetch_beats:  last_seg ? beats_left : BEAT_W'(LINE_BEATS),
         header:       1'b0,
@@ -733,6 +739,7 @@ module embnic_update
         row_unit_q   <= row_unit_d;
         slid_q       <= slid_d;
         desc_check_q <= desc_check_d;
+        if (state_q == DESC) {remote_q, owner_q, generation_q} <= {desc.remote, desc.owner, desc.generation};
         addend_q     <= addend_d;
         factor_q     <= factor_d;
         seg_q        <= seg_d;

@@ -42,7 +42,7 @@ module embnic_axi_channels
     output      logic [1:0]                      s_axi_rresp,
     output      logic                            s_axi_rlast,
     output      logic                            s_axi_rvalid,
-    input  wire logic                            s_axi_rready,   // constant 1
+    input  wire logic                            s_axi_rready,
     input  wire logic [ADDR_W-1:0]               s_axi_awaddr,
     input  wire logic [7:0]                      s_axi_awlen,
     input  wire logic                            s_axi_awvalid,
@@ -174,7 +174,7 @@ module embnic_axi_channels
         embnic_rr_arbiter #(.N(CHANNELS)) u_turn (
             .clk, .rst,
             .req        (m_axi_rvalid),
-            .take       (s_axi_rvalid),
+            .take       (s_axi_rvalid && s_axi_rready),
             .grant_valid(s_axi_rvalid),
             .grant_idx  (r_channel)
         );
@@ -220,7 +220,6 @@ module embnic_axi_channels
     end
 
     // Assertions
-    `EMBNIC_ASSUME(rready_high, s_axi_rready, "beats are always taken")
     `EMBNIC_STABLE(ar_stable, s_axi_arvalid, s_axi_arready, {s_axi_arid, s_axi_araddr, s_axi_arlen},
         "an address offered holds until it is taken")
     for (genvar c = 0; c < CHANNELS; c++) begin : gen_assert

@@ -37,7 +37,7 @@ from embnic.wire import FrameBatch
 from embnic_sim.card_build import BuiltCard, build_card
 from embnic_sim.channels import LINEAR_BITS, PAGE, address
 
-__all__ = ["DECISION", "CardStats", "DramModel", "Phase", "SimCard"]
+__all__ = ["DECISION", "CardStats", "DramModel", "OwnerMemory", "PeerModel", "Phase", "SimCard"]
 
 _LOG = logging.getLogger("embnic.sim")
 
@@ -113,6 +113,100 @@ class DramModel:
             )
 
 
+@dataclass(frozen=True)
+class PeerModel:
+    """How the owners of remote rows answer, in cycles of the card's clock.
+
+    Each line is answered whole, `latency_min` to `latency_max` cycles after its request; so answers overtake each other.
+    """
+
+    latency_min: int = 500
+    latency_max: int = 500
+    loss: float = 0.0  # probability that a request or its answer is lost
+    twice: float = 0.0  # that an answer comes twice
+    stall: float = 0.0  # that a request is not taken in a cycle, or a cycle carries no beat
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        odds = (self.loss, self.twice, self.stall)
+        if not 0 <= self.latency_min <= self.latency_max or not all(0 <= p <= 1 for p in odds):
+            raise ConfigError(
+                f"{self}.",
+                allowed="0 <= latency_min <= latency_max, probabilities 0 to 1.",
+                do="Correct it.",
+            )
+
+
+class OwnerMemory:
+    """The memory of the cards that hold remote rows: the Memory port of a `SimCard`'s owners."""
+
+    def __init__(self, call: Callable[..., Any], size: int) -> None:
+        self._call, self._size = call, size
+        self._next_free = 4096  # address 0 is left unused, so that a forgotten base shows
+
+    def alloc(self, nbytes: int, align: int = 4096) -> int:
+        """Return the address of `nbytes` unused bytes."""
+        if nbytes < 0 or align < 1 or align & (align - 1):
+            raise ConfigError(
+                f"alloc({nbytes}, align={align}).",
+                allowed="a size from 0 and a power of two.",
+                do="Correct it.",
+            )
+        addr = -(-self._next_free // align) * align
+        if addr + nbytes > self._size:
+            raise CapacityError(
+                "A table in the owners' memory",
+                needed=nbytes,
+                available=max(self._size - addr, 0),
+                do="Use fewer rows, or DramModel(size=...).",
+            )
+        self._next_free = addr + nbytes
+        return addr
+
+    def read(self, addr: int, nbytes: int) -> NDArray[np.uint8]:
+        """Return a copy of `nbytes` bytes from `addr`: uint8, shape [nbytes]."""
+        out = np.empty(nbytes, dtype=np.uint8)
+        if addr < 0 or self._call("remote_read", addr, out.ctypes.data, nbytes):
+            raise self._outside(addr, nbytes)
+        return out
+
+    def write(self, addr: int, data: NDArray[np.uint8]) -> None:
+        """Write `data` (uint8, one-dimensional) at `addr`; it takes no time."""
+        flat = np.ascontiguousarray(data, np.uint8).reshape(-1)
+        if addr < 0 or self._call("remote_write", addr, flat.ctypes.data, flat.size):
+            raise self._outside(addr, flat.size)
+
+    def sync(self) -> None:
+        """Return when earlier writes are visible to the owners: they already are."""
+
+    def fail(self, addr: int, nbytes: int) -> None:
+        """Answer lines that begin in this range with an error; 0 bytes makes all good again."""
+        self._call("remote_fault", 0, addr, addr + nbytes)
+
+    def lose(self, addr: int, nbytes: int) -> None:
+        """Never answer lines that begin in this range; 0 bytes: lose none of those asked from now on."""
+        self._call("remote_fault", 1, addr, addr + nbytes)
+
+    def _outside(self, addr: int, nbytes: int) -> ConfigError:
+        return ConfigError(
+            f"{nbytes:,} bytes at {addr:#x} are not all inside the owners' memory.",
+            allowed=f"addresses 0 .. {self._size - 1:#x}.",
+            do="Use an address from alloc().",
+        )
+
+
+class _PeerConfig(ctypes.Structure):
+    _fields_ = [
+        ("size", ctypes.c_uint64),
+        ("latency_min", ctypes.c_uint64),
+        ("latency_max", ctypes.c_uint64),
+        ("loss", ctypes.c_double),
+        ("twice", ctypes.c_double),
+        ("stall", ctypes.c_double),
+        ("seed", ctypes.c_uint64),
+    ]
+
+
 class _CardConfig(ctypes.Structure):
     _fields_ = [
         ("rx_bytes_per_cycle", ctypes.c_double),
@@ -150,6 +244,11 @@ class CardStats:
     most_outstanding: int
     memory_faults: int
     stopped: int
+    remote_requests: int  # lines asked of other cards
+    remote_answers: int
+    remote_lost: int
+    remote_most: int  # answers to come, at most
+    remote_sum: int  # the same, summed over the cycles simulated
 
 
 class _Stats(ctypes.Structure):
@@ -178,6 +277,10 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "memory_read": (_I32, (_POINTER, _U64, _POINTER, _U64)),
     "memory_write": (_I32, (_POINTER, _U64, _POINTER, _U64)),
     "memory_fault": (None, (_POINTER, _U64, _U64)),
+    "remote_configure": (None, (_POINTER, _POINTER)),
+    "remote_read": (_I32, (_POINTER, _U64, _POINTER, _U64)),
+    "remote_write": (_I32, (_POINTER, _U64, _POINTER, _U64)),
+    "remote_fault": (None, (_POINTER, _I32, _U64, _U64)),
     "channel_stats": (None, (_POINTER, _U32, _POINTER)),
     "memory_mute": (None, (_POINTER, _U64, _U64)),
     "memory_deaf": (None, (_POINTER, _I32)),
@@ -194,7 +297,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "decisions": (_U64, (_POINTER, _POINTER)),
     "trace": (_I32, (_POINTER, ctypes.c_char_p)),
 }
-_ABI = 3
+_ABI = 4
 _STOPPED_BY_MODEL = 2
 
 
@@ -217,6 +320,7 @@ class SimCard:
     build     "fast" (assertions off) or "checked" (assertions on, random initial state).
     trace     file for waveforms of the whole run, or None.
     dram      timing and size of card memory.
+    peer      timing of the other cards, which hold the rows of remote tables: `owners` is their memory.
     line_gbps line rate of both directions; None takes the configuration's, 0 a beat in every cycle.
 
     `model_seconds` is the wall-clock time spent inside the model; `build_name` says which build
@@ -231,6 +335,7 @@ class SimCard:
         trace: str | Path | None = None,
         seed: int = 1,
         dram: DramModel | None = None,
+        peer: PeerModel | None = None,
         line_gbps: float | None = None,
     ) -> None:
         if config not in CONFIGS:
@@ -256,6 +361,8 @@ class SimCard:
         self._handle: int | None = self._calls["create"](
             ctypes.byref(self._knobs), ctypes.byref(dram_config)
         )
+        self.owners = OwnerMemory(self._call, self.dram.size)
+        self.configure_peer(peer or PeerModel())
         # Spread regions grow from the bottom of all channels, those of one channel down from its top.
         channels = self.config.channels
         self._next_free = (
@@ -559,6 +666,11 @@ class SimCard:
         if rx_gap is not None:
             self._knobs.rx_gap = rx_gap
         self._call("configure", ctypes.byref(self._knobs))
+
+    def configure_peer(self, peer: PeerModel) -> None:
+        """Let the owners of remote rows answer so from now on."""
+        values = (getattr(peer, field.name) for field in fields(PeerModel))
+        self._call("remote_configure", ctypes.byref(_PeerConfig(self.dram.size, *values)))
 
     def set_line_rate(self, gbps: float) -> None:
         """Set the line rate of both directions; 0 is a beat in every cycle."""

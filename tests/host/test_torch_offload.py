@@ -209,13 +209,16 @@ def test_hidden_writes_are_seen_after_refresh() -> None:
         assert torch.equal(model(*batch), plain(*batch))
 
 
-def test_a_compiled_dlrm_is_bit_equal() -> None:
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")  # inductor's own imports
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_a_compiled_dlrm_is_bit_equal(backend) -> None:
+    """With torch's default compiler, too: it needs g++, as `make test` does."""
     torch._dynamo.reset()
     numbers = generator(seeded())
     model, plain = twins()
     with offload(model, "cpu"):
-        compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
-        expected = torch.compile(plain, backend="aot_eager", fullgraph=True)
+        compiled = torch.compile(model, backend=backend, fullgraph=True)
+        expected = torch.compile(plain, backend=backend, fullgraph=True)
         for _ in range(2):
             batch = random_batch(plain, 6, generator=numbers)
             with torch.no_grad():

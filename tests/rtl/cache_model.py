@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from embnic_sim.bench import Bench, Pin
+from embnic_sim.structs import StructType
 
 KEY_BITS = 71  # {table 15, row 48, seg 8}
 ODD = random.Random(20).getrandbits(512) | 1
@@ -296,7 +297,7 @@ class LineMemory:
         self.muted.clear()
         self._asked = 0  # beats of the current line asked for
         self._held: tuple[int, ...] | None = None
-        self._ready = False
+        self._ready = self._offered = False
         self._pins["arready"].write(0)
         self._pins["rvalid"].write(0)
 
@@ -381,6 +382,9 @@ class LineMemory:
 
     def _answer(self) -> None:
         pins, rng = self._pins, self._rng
+        if self._offered and not pins["rready"].read():
+            return
+        self._offered = False
         pins["rvalid"].write(0)
         if not self._queue or self.frozen or (self.gap and rng.random() < self.gap):
             return
@@ -401,6 +405,7 @@ class LineMemory:
         pins["rresp"].write(2 + rng.getrandbits(1) if bad else 0)
         pins["rlast"].write(int(burst.left == 1))
         pins["rvalid"].write(1)
+        self._offered = True
         burst.addr += self.bytes
         burst.beat += 1
         burst.left -= 1
@@ -409,10 +414,176 @@ class LineMemory:
             self._busy = None
 
 
+@dataclass
+class _Answer:
+    """The answer to one request on its way: the next beat, and how many it has at all."""
+
+    due: int
+    tag: int
+    addr: int
+    number: int  # of the request
+    beats: int
+    beat: int = 0
+
+
+class RemotePeer:
+    """Other cards behind the port of remote rows. Every line asked for has contents of its own, as in LineMemory.
+
+    What becomes of the n-th request is drawn once: answered, answered twice, lost, answered after `late` cycles, or
+    with another number of beats (`broken`). Answers of different tags may overtake each other and interleave; those
+    of one tag follow each other. `lines[n]` is what the n-th request asked for.
+    """
+
+    def __init__(
+        self, bench: Bench, line_t: StructType, length_of: Callable[[int], int] | None = None
+    ) -> None:
+        names = ("tid", "tlast", "tvalid", "tready", "tdata", "tuser")
+        self._out = {
+            name: bench.pin(f"s_axis_remote_{name}")
+            for name in names
+            if bench.has(f"s_axis_remote_{name}")
+        }
+        self._in = {
+            name: bench.pin(f"m_axis_remote_{name}") for name in ("tdata", "tvalid", "tready")
+        }
+        self._rng = random.Random(bench.random.getrandbits(64))
+        self._line_t, self._length_of = line_t, length_of
+        self.bytes = self._out["tdata"].width // 8 if "tdata" in self._out else 16
+        self.mask = (1 << 8 * self.bytes) - 1
+        self.latency, self.gap, self.ready_rate = (4, 40), 0.0, 1.0
+        self.interleave, self.reorder, self.frozen = True, True, False
+        self.rates = {"lost": 0.0, "late": 0.0, "twice": 0.0, "broken": 0.0}
+        self.error_rate, self.late = 0.0, 0
+        self.asked_sum = self.most = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what is outstanding; what is on the way is lost."""
+        self._cycle = 0
+        self._queue: list[_Answer] = []
+        self._busy: _Answer | None = None
+        self._valid = self._ready = False
+        self._held: int | None = None
+        self._fates: dict[int, tuple[str, int]] = {}
+        self.lines: list[dict[str, int]] = []
+        self._in["tready"].write(0)
+        self._out["tvalid"].write(0)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing will come any more."""
+        return not self._queue and not self._valid
+
+    @property
+    def waiting(self) -> int:
+        """Requests with an answer to come."""
+        return len({answer.number for answer in self._queue})
+
+    def fate(self, number: int) -> str:
+        """Return what becomes of the n-th request: "answered", or a name of `rates`."""
+        return self._drawn(number)[0]
+
+    def _drawn(self, number: int) -> tuple[str, int]:
+        if number not in self._fates:
+            dice, fate = self._rng.random(), "answered"
+            for name, rate in self.rates.items():
+                if 0 <= dice < rate:
+                    fate = name
+                dice -= rate
+            bad = self._rng.getrandbits(64) if self._rng.random() < self.error_rate else 0
+            self._fates[number] = (fate, bad)
+        return self._fates[number]
+
+    def word(self, addr: int, number: int) -> int:
+        """Return the beat at an address as the n-th request gets it."""
+        return (addr // 16 + 1 + (number + 1 << 44)) * ODD & self.mask
+
+    def line(self, number: int, addr: int, beats: int) -> list[int | None]:
+        """Return the beats that the n-th request gets, None where there is an error: all of those never answered."""
+        fate, bad = self._drawn(number)
+        if fate in ("lost", "late", "broken"):
+            return [None] * beats
+        return [
+            None if bad >> beat & 1 else self.word(addr + beat * self.bytes, number)
+            for beat in range(beats)
+        ]
+
+    def tick(self) -> None:
+        """One clock edge."""
+        self._cycle += 1
+        self._take()
+        self.asked_sum += self.waiting
+        self.most = max(self.most, self.waiting)
+        self._ready = not self.frozen and self._rng.random() < self.ready_rate
+        self._in["tready"].write(int(self._ready))
+        if self._valid and self._out["tready"].read():
+            self._valid = False
+        if not self._valid:
+            self._answer()
+        self._out["tvalid"].write(int(self._valid))
+
+    def _take(self) -> None:
+        if not self._in["tvalid"].read():
+            assert self._held is None, "tvalid fell before tready"
+            return
+        word = self._in["tdata"].read()
+        assert self._held in (None, word), "a request changed while it waited"
+        self._held = None if self._ready else word
+        if not self._ready:
+            return
+        line, number = self._line_t.unpack(word), len(self.lines)
+        self.lines.append(line)
+        fate = self.fate(number)
+        beats = line["beats_m1"] + 1
+        if fate == "lost":
+            return
+        due = self._cycle + (self.late if fate == "late" else 0) + self._rng.randint(*self.latency)
+        if fate == "broken":
+            beats = beats - 1 if beats > 1 and self._rng.random() < 0.5 else beats + 1
+        for _ in range(2 if fate == "twice" else 1):
+            self._queue.append(_Answer(due, line["tag"], line["addr"], number, beats))
+            due += self._rng.randrange(2 * self.latency[1])
+
+    def _answer(self) -> None:
+        rng = self._rng
+        if not self._queue or self.frozen or (self.gap and rng.random() < self.gap):
+            return
+        if self._busy is None or self.interleave:
+            oldest: dict[int, _Answer] = {}
+            for answer in sorted(self._queue, key=lambda answer: answer.due):
+                oldest.setdefault(answer.tag, answer)
+            due = [answer for answer in oldest.values() if answer.due <= self._cycle]
+            due += [answer for answer in self._queue if answer.beat and answer not in due]
+            started = {answer.tag: answer for answer in due if answer.beat}
+            due = [started.get(answer.tag, answer) for answer in due]
+            if not due:
+                return
+            self._busy = rng.choice(due) if self.reorder else due[0]
+        answer = self._busy
+        bad = self._drawn(answer.number)[1] >> answer.beat & 1
+        values = {
+            "tid": answer.tag,
+            "tlast": int(answer.beat == answer.beats - 1),
+            "tuser": int(bad),
+            "tdata": rng.getrandbits(8 * self.bytes)
+            if bad
+            else self.word(answer.addr, answer.number),
+        }
+        for name, value in values.items():
+            if name in self._out:
+                self._out[name].write(value)
+        self._valid = True
+        answer.addr += self.bytes
+        answer.beat += 1
+        if answer.beat == answer.beats:
+            self._queue.remove(answer)
+            self._busy = None
+
+
 def add_memory(bench: Bench, length_of: Callable[[int], int]) -> LineMemory:
     """Put a LineMemory behind `m_axi` of the DUT; `length_of(n)` says how many beats the n-th line has."""
     address = ("arvalid", "arready", "arid", "araddr", "arlen", "arsize", "arburst")
-    data = ("rvalid", "rid", "rdata", "rresp", "rlast")
+    data = ("rvalid", "rready", "rid", "rdata", "rresp", "rlast")
     pins = {name: bench.pin(f"m_axi_{name}") for name in (*address, *data)}
     rng = random.Random(bench.random.getrandbits(64))
     memory = LineMemory(pins, rng, length_of, bench.params)

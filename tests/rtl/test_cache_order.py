@@ -247,8 +247,8 @@ def test_cache_order(lines: int, places: int) -> None:
     [
         ({"LINES": 12}, "LINES must be a power of two, 2 to 65,536"),
         ({"LINES": 1}, "LINES must be a power of two, 2 to 65,536"),
-        ({"PLACES": 100}, "PLACES must be a power of two, 2 to 1,024"),
-        ({"PLACES": 2048}, "PLACES must be a power of two, 2 to 1,024"),
+        ({"PLACES": 100}, "PLACES must be a power of two, 2 to 2,048"),
+        ({"PLACES": 4096}, "PLACES must be a power of two, 2 to 2,048"),
     ],
 )
 def test_illegal_parameters_do_not_build(params: dict[str, int], message: str) -> None:

@@ -292,7 +292,7 @@ def test_cache_sched(lines: int, slots: int, depth: int) -> None:
         ({"SLOTS": 24}, "SLOTS must be a power of two, 2 to 64"),
         ({"DEPTH": 32}, "DEPTH must be a power of two, at least two places a slot"),
         ({"DEPTH": 768}, "DEPTH must be a power of two, at least two places a slot"),
-        ({"DEPTH": 2048}, "DEPTH must be a power of two, at least two places a slot"),
+        ({"DEPTH": 4096}, "DEPTH must be a power of two, at least two places a slot"),
     ],
 )
 def test_illegal_parameters_do_not_build(params: dict[str, int], message: str) -> None:

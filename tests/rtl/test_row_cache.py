@@ -876,7 +876,7 @@ def test_row_cache(values: tuple[int, ...]) -> None:
         ({"FETCHES": 513}, "FETCHES must be 1 to PLACES"),
         ({"OPQ_DEPTH": 384}, "DEPTH must be a power of two, at least two places a slot"),
         ({"OPQ_DEPTH": 32}, "DEPTH must be a power of two, at least two places a slot"),
-        ({"OPQ_DEPTH": 2048}, "DEPTH must be a power of two, at least two places a slot"),
+        ({"OPQ_DEPTH": 4096}, "DEPTH must be a power of two, at least two places a slot"),
         ({"SLOTS": 24}, "SLOTS must be a power of two, 2 to 64"),
         ({"SLOTS": 128}, "SLOTS must be a power of two, 2 to 64"),
         ({"MAX_BURST": 24}, "MAX_BURST must be a power of two, 1 to 256"),

@@ -6,9 +6,10 @@ from typing import Any
 
 import cocotb
 import pytest
-from cache_model import add_memory
+from cache_model import RemotePeer, add_memory
+from test_remote_fetch import Epochs
 
-from embnic_sim.bench import STALLS, Bench
+from embnic_sim.bench import STALLS, Bench, load_structs
 from embnic_sim.runner import build_and_test, expect_build_failure
 
 
@@ -17,7 +18,7 @@ class Requests:
 
     def __init__(self, bench: "FetchBench") -> None:
         self.bench = bench
-        self.queue: deque[tuple[int, int]] = deque()
+        self.queue: deque[tuple[int, int, bool]] = deque()
         self.stall: Any = lambda: True
         self.valid = False
         self.reset()
@@ -36,10 +37,12 @@ class Requests:
         self.valid = bool(self.queue and self.free) and self.stall()
         self.bench.drive(req_valid=int(self.valid))
         if self.valid:
-            addr, beats = self.queue.popleft()
+            addr, beats, remote = self.queue.popleft()
             place = self.free.pop(self.bench.random.randrange(len(self.free)))
-            self.asked = (place, addr, beats)
+            self.asked = (place, addr, beats, remote)
             self.bench.drive(req_place=place, req_addr=addr, req_beats_m1=beats - 1)
+            line = {"addr": addr, "beats_m1": beats - 1}
+            self.bench.drive(req_remote=int(remote), req_line=self.bench.line_t.pack(line))
 
 
 class Reader:
@@ -74,27 +77,6 @@ class Reader:
         self.pipe.append(read)
 
 
-class Epochs:
-    """Counts epochs of `length` cycles; 0: off."""
-
-    def __init__(self, bench: "FetchBench") -> None:
-        self.bench = bench
-        self.length = 0
-        self.reset()
-
-    def reset(self) -> None:
-        """Off again."""
-        self.length = self.cycle = self.number = 0
-        self.bench.drive(epoch_on=0, epoch=0)
-
-    def tick(self) -> None:
-        """One clock edge."""
-        self.cycle += 1
-        if self.length and self.cycle >= self.length:
-            self.cycle, self.number = 0, (self.number + 1) % 8
-        self.bench.drive(epoch_on=int(self.length > 0), epoch=self.number)
-
-
 class FetchBench(Bench):
     """Requests in, complete lines out. Every line has an address of its own."""
 
@@ -107,16 +89,25 @@ class FetchBench(Bench):
         self.lines: dict[int, int] = {}  # address of the line in a place
         self.given_up: dict[int, bool] = {}  # by place, once a beat was read
         self.left: dict[int, int] = {}
+        self.remotes = int(self.params["REMOTE_FETCHES"])
+        self.line_t = load_structs()["remote_line_t"]
+        self.drive(port_rst=0)
         self.requests = self.add(Requests(self))
         self.board = self.scoreboard("beats")
         self.monitor("line_valid", ["line_place"], self._complete)
         self.reader = self.add(Reader(self))
         self.memory = add_memory(self, lambda line: self.lengths[self.memory.addresses[line]])
+        self.peer = RemotePeer(self, self.line_t)
+        self.add(self.peer)
+        self.remote_share = 0.4 if self.remotes else 0.0
+        self.remote: set[int] = set()  # addresses of lines of other cards
+        self.of_memory = 0  # beats compared
         self.epochs = self.add(Epochs(self))
+        self.remote_epochs = self.add(Epochs(self, "remote_"))
         self.arrived, self.timeouts, self.late = (
             self.count(name) for name in ("evt_fetch_beat", "evt_timeout", "evt_late")
         )
-        self.errors = self.failed = 0
+        self.errors = self.failed = self.remote_errors = 0
         self.silenced: set[int] = set()  # lines that memory was silent about for a while
 
     async def reset(self, cycles: int = 4) -> None:
@@ -124,17 +115,23 @@ class FetchBench(Bench):
         self.lengths.clear()
         self.lines.clear()
         self.given_up.clear()
+        self.remote.clear()
+        self.drive(port_rst=1)
         await super().reset(cycles)
+        self.drive(port_rst=0)
         start = self.cycle
         await self.until(lambda: not self.read("sts_clearing"))
-        assert self.cycle - start <= 4 * self.memory.fetches + 1, "one ID is cleared per cycle"
+        most = max(4 * self.memory.fetches, self.places + 2 if self.remotes else 0)
+        assert self.cycle - start <= most + 1, "one ID, or one place, is cleared per cycle"
 
     def idle(self) -> bool:
         """Nothing queued here either."""
         return not self.requests.queue and len(self.requests.free) == self.places
 
-    def requested(self, place: int, addr: int, beats: int) -> None:
+    def requested(self, place: int, addr: int, beats: int, remote: bool) -> None:
         """A request was made in this cycle: expect its beats."""
+        if remote:
+            self.remote.add(addr)
         self.lengths[addr] = beats
         self.lines[place] = addr
         self.left[place] = beats
@@ -148,6 +145,11 @@ class FetchBench(Bench):
     def compare(self, place: int, beat: int) -> None:
         """Compare the beat that was read with the line asked for."""
         word, addr = self.read("rd_data"), self.lines[place]
+        if addr in self.remote:
+            self._compare_remote(word, addr, beat)
+            self._compared(place)
+            return
+        self.of_memory += 1
         asked = self.memory.addresses.index(addr) if addr in self.memory.addresses else None
         wanted = None if asked is None else self.memory.line(asked, addr)[beat]
         self.errors += wanted is None
@@ -160,6 +162,20 @@ class FetchBench(Bench):
             wanted = None if error else wanted
         assert error == int(wanted is None), f"place {place} beat {beat}: error {error}"
         assert wanted is None or data == wanted, f"place {place} beat {beat}: {data:#x}"
+        self._compared(place)
+
+    def _compare_remote(self, word: int, addr: int, beat: int) -> None:
+        """Compare a beat of a line of another card."""
+        numbers = [number for number, line in enumerate(self.peer.lines) if line["addr"] == addr]
+        assert len(numbers) <= 1, f"{addr:#x} is asked for twice"
+        beats = self.lengths[addr]
+        line = self.peer.line(numbers[0], addr, beats) if numbers else [None] * beats
+        error, data = word >> self.bytes * 8, word & ((1 << self.bytes * 8) - 1)
+        assert error == int(line[beat] is None), f"remote {addr:#x} beat {beat}: error {error}"
+        assert error or data == line[beat], f"remote {addr:#x} beat {beat}: {data:#x}"
+        self.remote_errors += error
+
+    def _compared(self, place: int) -> None:
         self.board.check(0)
         self.left[place] -= 1
         if not self.left[place]:
@@ -176,9 +192,10 @@ class FetchBench(Bench):
             )
             offset = self.random.choice([near_end, 64 * self.random.randrange(64)])
             beats = self.random.randrange(1, self.beats + 1)
-            queued = {addr for addr, _ in self.requests.queue}
+            queued = {addr for addr, _, _ in self.requests.queue}
             if page + offset not in self.lengths and page + offset not in queued:
-                self.requests.queue.append((page + offset, self.random.choice([beats, self.beats])))
+                beats, remote = self.random.choice([beats, self.beats]), self.random.random()
+                self.requests.queue.append((page + offset, beats, remote < self.remote_share))
 
 
 @cocotb.test()
@@ -192,7 +209,7 @@ async def one_line(dut: Any) -> None:
             name, [name], lambda _, name=name: times.setdefault(name, []).append(bench.cycle)
         )
     await bench.reset()
-    bench.requests.queue.append((0x1000, bench.beats))
+    bench.requests.queue.append((0x1000, bench.beats, False))
     await bench.drain()
     assert times["m_axi_arvalid"][0] - times["req_valid"][0] == 1
     assert times["line_valid"][0] - times["m_axi_rvalid"][-1] == 3
@@ -208,24 +225,29 @@ async def stall_matrix(dut: Any) -> None:
             bench.memory.ready_rate = bench.random.choice([1.0, 0.4, 0.1])
             bench.memory.interleave = bench.random.random() < 0.5
             bench.memory.latency = bench.random.choice([(2, 2), (2, 60), (40, 40)])
+            bench.peer.gap = bench.random.choice([0.0, 0.3, 0.8])
+            bench.peer.ready_rate = bench.random.choice([1.0, 0.4, 0.1])
+            bench.peer.interleave = bench.random.random() < 0.5
+            bench.peer.latency = bench.random.choice([(1, 1), (2, 60), (200, 300)])
             await bench.reset()
             bench.requests.stall = bench.stall(source_stall)
             bench.reader.stall = bench.stall(reader_stall)
             bench.send(25)
             await bench.drain(timeout=60_000)
     assert bench.memory.splits > 20 or int(bench.params["LINE_BYTES"]) == 64
-    assert bench.arrived.total == bench.board.compared
+    assert bench.arrived.total == bench.of_memory
+    assert bool(bench.remotes) == (bench.board.compared > bench.of_memory)
 
 
 @cocotb.test()
 async def errors_keep_their_beat(dut: Any) -> None:
     """The error bit belongs to the very beat that was answered with an error."""
     bench = FetchBench(dut)
-    bench.memory.error_rate = 0.3
+    bench.memory.error_rate = bench.peer.error_rate = 0.3
     await bench.reset()
     bench.send(200)
     await bench.drain()
-    assert bench.errors > 10
+    assert bench.errors > 10 and (bench.remote_errors > 10 or not bench.remotes)
 
 
 @cocotb.test()
@@ -234,6 +256,7 @@ async def silent_memory(dut: Any) -> None:
     bench = FetchBench(dut)
     await bench.reset()
     bench.memory.frozen = True
+    bench.remote_share = 0.0
     bench.send(bench.places)
     await bench.until(lambda: not bench.requests.queue and not bench.requests.valid)
     await bench.cycles(8 * bench.memory.fetches + 50)
@@ -292,6 +315,7 @@ async def dead_memory(dut: Any) -> None:
         memory.frozen, memory.ready_rate = True, ready_rate
         bench.silenced = set(range(100_000))
         before = bench.failed, bench.timeouts.total
+        bench.remote_share = 0.0
         bench.send(4 * bench.places)
         asked = len(bench.requests.queue)
         await bench.until(lambda: bench.idle() and not bench.requests.valid, timeout=60_000)
@@ -314,7 +338,7 @@ async def outstanding_lines(dut: Any) -> None:
     await bench.reset()
     fetches, number = bench.memory.fetches, 10 * bench.memory.fetches
     for line in range(number):
-        bench.requests.queue.append((line * int(bench.params["LINE_BYTES"]), bench.beats))
+        bench.requests.queue.append((line * int(bench.params["LINE_BYTES"]), bench.beats, False))
     start = bench.cycle
     await bench.drain(quiet=1)
     rate = number / (bench.cycle - start)
@@ -322,6 +346,68 @@ async def outstanding_lines(dut: Any) -> None:
     dut._log.info("lines per cycle %.4f of at most %.4f", rate, bound)
     assert bench.memory.outstanding_max == fetches
     assert rate > 0.8 * bound
+
+
+@cocotb.test()
+async def lost_beside_late(dut: Any) -> None:
+    """Answers of other cards are lost, late, repeated and broken while memory answers late: each line has its own fate."""
+    bench = FetchBench(dut)
+    if not bench.remotes:
+        return
+    peer, memory = bench.peer, bench.memory
+    for _ in range(4):
+        await bench.reset()
+        memory.most = 4 * memory.fetches
+        bench.epochs.length = bench.remote_epochs.length = 1200 + 16 * bench.places * bench.beats
+        peer.late = 4 * bench.remote_epochs.length
+        peer.rates = {"lost": 0.1, "late": 0.05, "twice": 0.2, "broken": 0.1}
+        bench.silenced.clear()
+        bench.send(300)
+        while bench.requests.queue:
+            await bench.cycles(bench.random.randrange(1, 400))
+            outstanding = {entry.miss for entry in memory._queue if entry.beat == 0}
+            if outstanding and len(memory.muted) < memory.fetches // 2:
+                memory.muted.add(bench.random.choice(sorted(outstanding)))
+                bench.silenced |= memory.muted
+        await bench.cycles(4 * bench.epochs.length)
+        memory.muted.clear()
+        await bench.until(lambda: memory.idle and peer.idle, timeout=100_000)
+        await bench.drain(timeout=60_000)
+        assert bench.read("sts_quarantine") == bench.read("sts_remote_waiting") == 0
+    assert bench.remote_errors > 10 and bench.failed > 2
+
+
+@cocotb.test()
+async def neither_starves(dut: Any) -> None:
+    """With beats of memory in every cycle a remote one has a turn in nine; and memory has all turns but these."""
+    bench = FetchBench(dut)
+    if not bench.remotes or bench.memory.fetches * bench.beats < 32:
+        return
+    bench.memory.latency, bench.peer.latency = (2, 2), (1, 1)
+    bench.memory.interleave = False
+    await bench.reset()
+    bench.send(4000 // bench.beats)
+    beats = {"m_axi": [0], "s_axis_remote": [0]}
+
+    def both() -> bool:
+        return bool(bench.memory.outstanding and bench.peer.waiting)
+
+    bench.monitor(
+        "m_axi_rvalid", ["m_axi_rready"], lambda ready: _add(beats["m_axi"], ready and both())
+    )
+    bench.monitor(
+        "s_axis_remote_tvalid",
+        ["s_axis_remote_tready"],
+        lambda ready: _add(beats["s_axis_remote"], ready and both()),
+    )
+    await bench.drain(timeout=60_000)
+    memory, remote = beats["m_axi"][0], beats["s_axis_remote"][0]
+    dut._log.info("beats of memory %d, of other cards %d", memory, remote)
+    assert remote > memory / 12 and memory > 100
+
+
+def _add(count: list[int], one: bool) -> None:
+    count[0] += int(one)
 
 
 @cocotb.test()
@@ -334,17 +420,20 @@ async def reset_in_traffic(dut: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data_w", "line_bytes", "fetches", "places", "burst"),
-    [(128, 1024, 4, 8, 16), (512, 256, 16, 64, 2), (512, 64, 1, 2, 256)],
+    ("data_w", "line_bytes", "fetches", "places", "burst", "remotes"),
+    [(128, 1024, 4, 8, 16, 0), (512, 256, 16, 64, 2, 48), (512, 64, 1, 2, 256, 1)],
 )
-def test_row_fetch(data_w: int, line_bytes: int, fetches: int, places: int, burst: int) -> None:
-    """All coroutines; lines of 1 to 64 beats, bursts of 2 to 64."""
+def test_row_fetch(
+    data_w: int, line_bytes: int, fetches: int, places: int, burst: int, remotes: int
+) -> None:
+    """All coroutines; lines of 1 to 64 beats, bursts of 2 to 64; without and with remote lines."""
     params = {
         "DATA_W": data_w,
         "LINE_BYTES": line_bytes,
         "FETCHES": fetches,
         "PLACES": places,
         "MAX_BURST": burst,
+        "REMOTE_FETCHES": remotes,
     }
     build_and_test("embnic_row_fetch", "test_row_fetch", params=params)
 
@@ -359,6 +448,7 @@ def test_row_fetch(data_w: int, line_bytes: int, fetches: int, places: int, burs
         ({"FETCHES": 0}, "FETCHES must be 1 to PLACES"),
         ({"FETCHES": 600}, "FETCHES must be 1 to PLACES"),
         ({"PLACES": 384}, "PLACES must be a power of two, at least 2"),
+        ({"REMOTE_FETCHES": 600}, "REMOTE_FETCHES must be 0 to PLACES"),
         ({"MAX_BURST": 12}, "MAX_BURST must be a power of two, 1 to 256"),
         ({"MAX_BURST": 512}, "MAX_BURST must be a power of two, 1 to 256"),
     ],

@@ -60,6 +60,7 @@ class Capabilities:
     weighted: bool = True
     max_dim: int = MAX_DIM
     max_tree_k: int = MAX_TREE_K
+    remote: bool = True  # rows may be held by another card; on a host that makes no difference
     tree_vec64: int | None = None  # tree_k vectors take so many 64-byte units at most; None: any
     peer_to_peer: bool = False  # a card writes GPU memory by itself; no backend claims it
 
@@ -90,6 +91,12 @@ class Capabilities:
                     else "smaller dims in order 'tree'.",
                     do=do,
                 )
+        if table.remote and not self.remote:
+            raise ConfigError(
+                f"{where} its rows are held by card {table.owner}, and the target {target!r} cannot fetch rows of others.",
+                allowed="tables without an owner here.",
+                do="Use a card that says CAP_REMOTE_FETCHES and is given their owners' memory, or leave `owner` out.",
+            )
         if table.dim > self.max_dim:
             raise ConfigError(
                 f"{where} dim {table.dim} does not fit the target {target!r}.",

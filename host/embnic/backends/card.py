@@ -57,6 +57,7 @@ class CardBackend:
             orders=driver.orders,
             max_dim=driver.capabilities.max_vec64 * 16,
             max_tree_k=driver.capabilities.tree_k,
+            remote=driver.takes_remote,
             tree_vec64=driver.capabilities.max_vec64,
         )
         for table in self.tables.values():

@@ -77,7 +77,13 @@ def attach_rtl(
     """Attach to a simulated card that the caller made (its memory model, tracing, seed) and now gives away."""
     try:
         driver = Driver(
-            card, card, card, timing=timing or rtl_timing(config), mtu=mtu, config=config
+            card,
+            card,
+            card,
+            owners=getattr(card, "owners", None),
+            timing=timing or rtl_timing(config),
+            mtu=mtu,
+            config=config,
         )
         return CardBackend(tables, driver, name="rtl", release=card.close)
     except BaseException:

@@ -26,6 +26,8 @@ class CoreConfig:
     sets: int
     fetches: int
     max_burst: int
+    remote_fetches: int
+    remote_slots: int
     opq_depth: int
     ks_beats: int
     rx_frames: int
@@ -53,6 +55,8 @@ class CoreConfig:
             "SETS": self.sets,
             "FETCHES": self.fetches,
             "MAX_BURST": self.max_burst,
+            "REMOTE_FETCHES": self.remote_fetches,
+            "REMOTE_SLOTS": self.remote_slots,
             "OPQ_DEPTH": self.opq_depth,
             "KS_BEATS": self.ks_beats,
             "RX_FRAMES": self.rx_frames,
@@ -89,6 +93,8 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         sets=8,
         fetches=4,
         max_burst=2,
+        remote_fetches=16,
+        remote_slots=2,
         opq_depth=32,
         ks_beats=512,
         rx_frames=8,
@@ -117,6 +123,8 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         sets=128,
         fetches=16,
         max_burst=256,
+        remote_fetches=0,
+        remote_slots=0,
         opq_depth=128,
         ks_beats=1024,
         rx_frames=16,
@@ -145,7 +153,9 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         sets=1024,
         fetches=128,
         max_burst=16,
-        opq_depth=512,
+        remote_fetches=1280,
+        remote_slots=20,
+        opq_depth=2048,
         ks_beats=1024,
         rx_frames=32,
         rsp_beats=2048,

@@ -94,6 +94,24 @@ REGISTERS: Final[dict[str, Register]] = {
             "value": RegisterField(0, 32, 0x0, False),
         },
     ),
+    # Lines of remote rows that are asked of their owners and not settled.
+    "REMOTE_WAITING": Register(
+        0x018,
+        "ro",
+        1,
+        {
+            "lines": RegisterField(0, 16, None, False),
+        },
+    ),
+    # How long the owner of a remote row may take. A line not answered after one to two of these becomes REMOTE_ERROR.
+    "REMOTE_TIMEOUT": Register(
+        0x01C,
+        "rw",
+        1,
+        {
+            "kilocycles": RegisterField(0, 16, 0x40, False),
+        },
+    ),
     # Bus width in bits.
     "CAP_DATA_W": Register(
         0x020,
@@ -244,6 +262,15 @@ REGISTERS: Final[dict[str, Register]] = {
     # Channels of card memory.
     "CAP_CHANNELS": Register(
         0x060,
+        "ro",
+        1,
+        {
+            "value": RegisterField(0, 32, None, False),
+        },
+    ),
+    # Row fetches outstanding at other cards; 0: no remote tables.
+    "CAP_REMOTE_FETCHES": Register(
+        0x064,
         "ro",
         1,
         {
@@ -608,4 +635,16 @@ COUNTERS: Final[tuple[Counter, ...]] = (
     Counter("parity_replies", 0x2F8),
     # wrong bits that INJECT stored
     Counter("injected", 0x300),
+    # of FETCHES: lines asked of other cards, those that were given up before they left included
+    Counter("remote_fetches", 0x308),
+    # of REMOTE_FETCHES: answered whole, with or without an error of the owner
+    Counter("remote_answers", 0x310),
+    # bus beats of lines of other cards
+    Counter("remote_beats", 0x318),
+    # of REMOTE_FETCHES: not answered in time, REMOTE_ERROR
+    Counter("remote_timeouts", 0x320),
+    # of REMOTE_FETCHES: answered with too few or too many beats, REMOTE_ERROR
+    Counter("remote_broken", 0x328),
+    # answers that nobody waited for, late, twice or from before a reset: thrown away
+    Counter("remote_strays", 0x330),
 )

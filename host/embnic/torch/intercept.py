@@ -28,6 +28,7 @@ import torch
 from ..errors import ConfigError
 from ..stats import Stats
 from ..targets import choose
+from .batched import BatchedCall, Views, batched_reader
 from .calls import PARSERS, Call, Listener, is_other_lookup, is_plain, op_name
 from .functional import bags_of, fused, serve
 from .mirror import DTYPES, MODES, Mirror, Use
@@ -47,6 +48,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "layout": "an operand is not a plain dense tensor of the usual shape",
         "target": "the target cannot hold the table",
         "pruned": "the quantised rows are pruned, through a mapping of ids",
+        "mean": "FBGEMM multiplies a sum by 1 / count where an engine divides, as torch does",
         "operator": "the operator is not served",
     }
 )
@@ -114,7 +116,9 @@ class Interception:
         self._stats: list[Stats] = []
         self._refused: set[tuple[int, Any]] = set()  # tables that the target cannot hold
         self._names: dict[int, str] = {}
-        self._others: dict[Any, bool] = {}  # operators without a parser: is it a lookup?
+        self._views = Views()
+        self._readers: dict[Any, Callable[..., BatchedCall] | None] = {}  # of FBGEMM's operators
+        self._others: dict[Any, bool] = {}  # operators that none reads: is it a lookup?
         self._threads = threading.local()
         self._patches = _Patches(self)
 
@@ -237,15 +241,16 @@ class Interception:
 
     def answer(self, mode: _Mode, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer one operator: from the engine if it is a lookup that one holds, else from torch."""
-        parser = PARSERS.get(func)
-        if parser is None:
+        call = self._read(func, args, kwargs)
+        if call is None:
             if func is _RENORM:
                 mode.renormed.add(args[0].data_ptr())
             elif self._is_other_lookup(func):
                 self._pass(op_name(func), "operator")
             return func(*args, **kwargs)
-        call = parser(*args, **kwargs)
-        reason = self._obstacle(mode, call)
+        reason = call.obstacle
+        for part in call.parts if isinstance(call, BatchedCall) else (call,):
+            reason = reason or self._obstacle(mode, part)
         if reason:
             self._pass(op_name(func), reason)
             return func(*args, **kwargs)
@@ -254,7 +259,19 @@ class Interception:
             self._served[op_name(func)] += 1
         return result
 
-    def name_of(self, call: Call) -> str:
+    def _read(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Call | BatchedCall | None:
+        """Return what an operator looks up; None for one that looks nothing up, or that nothing here reads."""
+        parser = PARSERS.get(func)
+        if parser is not None:
+            return parser(*args, **kwargs)
+        if func not in self._readers:
+            self._readers[func] = batched_reader(func)
+        reader = self._readers[func]
+        return None if reader is None else reader(self._views, *args, **kwargs)
+
+    def name_of(self, call: Call | BatchedCall) -> str:
         """Return the table's name: of the model's parameter, or of the order in which weights were met."""
         with self._lock:
             key = id(call.weight)
@@ -268,16 +285,22 @@ class Interception:
             known = self._others[func] = is_other_lookup(func)
         return known
 
-    def _serve(self, call: Call, original: Callable[[], Any]) -> Any:
+    def _serve(self, call: Call | BatchedCall, original: Callable[[], Any]) -> Any:
         """Return the engine's answer; `original` would compute torch's."""
         del original
         return self._ask_engine(call)
 
-    def _ask_engine(self, call: Call) -> Any:
+    def _ask_engine(self, call: Call | BatchedCall) -> Any:
         """Look up; return what the operator returns."""
         mirror, quantised = self._mirror, self._quantised
         assert mirror is not None
         assert quantised is not None
+        if isinstance(call, BatchedCall):
+            if call.changes:
+                for part in call.parts:
+                    mirror.refresh(part.weight)
+            answers = [self._ask_engine(part) for part in call.parts]
+            return torch.cat([a[0] if isinstance(a, tuple) else a for a in answers], dim=1)
         weight = call.weight
         if call.kind == "rows":
             vectors = _serve_rows(mirror, weight, call.indices)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Serve torch's row-wise quantised weights: tables whose rows are bytes with a scale and a bias at the end."""
+"""Serve row-wise quantised weights: rows are bytes with scale and bias, at the end (torch) or in front (FBGEMM)."""
 
 from __future__ import annotations
 
@@ -18,19 +18,30 @@ from ..errors import ClosedError
 from ..gen.wire import DType
 from ..stats import Stats
 
-__all__ = ["QuantisedTables", "quantised_dim"]
+__all__ = ["QuantisedTables", "quantised_dim", "row_bytes"]
 
-_PARAMETER_BYTES = {DType.INT8: 8, DType.INT4_END: 4}  # fp32 or fp16 scale and bias behind the row
+# fp32 or fp16 scale and bias
+_PARAMETER_BYTES = {DType.INT8: 8, DType.INT8_FRONT: 4, DType.INT4: 4, DType.INT4_END: 4}
+_NIBBLES = (DType.INT4, DType.INT4_END)
 
 
-def quantised_dim(row_bytes: int, dtype: DType) -> int:
-    """Return the elements of a row of `row_bytes` bytes; 0 or less when it cannot be one.
+def quantised_dim(length: int, dtype: DType) -> int:
+    """Return the elements of a row of `length` bytes; 0 or less when it cannot be one.
 
     >>> quantised_dim(72, DType.INT8), quantised_dim(36, DType.INT4_END)
     (64, 64)
     """
-    elements = row_bytes - _PARAMETER_BYTES[dtype]
-    return elements if dtype is DType.INT8 else 2 * elements
+    elements = length - _PARAMETER_BYTES[dtype]
+    return 2 * elements if dtype in _NIBBLES else elements
+
+
+def row_bytes(dim: int, dtype: DType) -> int:
+    """Return the bytes of a row of `dim` elements.
+
+    >>> row_bytes(64, DType.INT8), row_bytes(63, DType.INT4)
+    (72, 36)
+    """
+    return _PARAMETER_BYTES[dtype] + (-(-dim // 2) if dtype in _NIBBLES else dim)
 
 
 class _Held:
@@ -96,7 +107,7 @@ class QuantisedTables:
             self._held.pop(key).engine.close()
 
     def _open(self, weight: torch.Tensor, dtype: DType) -> Engine:
-        rows, row_bytes = weight.shape
-        dim = quantised_dim(int(row_bytes), dtype)
+        rows, length = weight.shape
+        dim = quantised_dim(int(length), dtype)
         table = Table("weight", rows=int(rows), dim=dim, dtype=dtype, pooling="sum")
         return open_engine([table], **self._options)

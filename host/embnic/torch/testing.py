@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from ..errors import ConfigError, EmbnicError
+from .batched import BatchedCall
 from .calls import Call
 from .intercept import Interception
 from .modules import EmbeddingBag
@@ -150,7 +151,7 @@ class Shadow(Interception):
         """Return a snapshot of what was found until now."""
         return self._found.report(self._target, self.passed)
 
-    def _serve(self, call: Call, original: Callable[[], Any]) -> Any:
+    def _serve(self, call: Call | BatchedCall, original: Callable[[], Any]) -> Any:
         started = time.perf_counter()
         expected = original()
         torch_done = time.perf_counter()

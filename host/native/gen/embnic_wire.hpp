@@ -8,7 +8,7 @@
 
 namespace embnic::wire {
 
-inline constexpr std::uint32_t kContractHash = 0x383B89B0u;
+inline constexpr std::uint32_t kContractHash = 0xD47D3312u;
 
 inline constexpr std::uint16_t kMagic = 0xEB1Cu;
 inline constexpr std::uint8_t kVersion = 1u;
@@ -67,6 +67,7 @@ enum class Status : std::uint8_t {
     CLIENTS_FULL = 9,  // no room to remember another updating client
     SEQUENCE_WINDOW = 10,  // the sequence number is too far ahead
     BUSY = 11,  // try again later: the card is quiesced
+    REMOTE_ERROR = 12,  // the card that holds a row answered with an error, or not in time
 };
 
 // How the rows of a bag become one vector.

@@ -20,6 +20,7 @@
 #endif
 #include "frames.hpp"
 #include "memory.hpp"
+#include "peer.hpp"
 #include "verilated.h"
 
 #if defined(EMBNIC_TRACE_FST)
@@ -78,6 +79,8 @@ struct HarnessStats {
     uint64_t memory_reads, memory_writes, row_hits, row_misses, refreshes, memory_bytes, most_outstanding;
     uint64_t memory_faults;  // bursts answered with an error
     uint64_t stopped;        // Stopped
+    // lines asked of other cards; answered; never to be answered; answers to come, at most and summed over cycles
+    uint64_t remote_requests, remote_answers, remote_lost, remote_most, remote_sum;
 };
 
 // A lookup of the tag stage and what it decided. Mirrored by DECISION in card.py.
@@ -122,7 +125,7 @@ thread_local Card* active = nullptr;  // whose model is being evaluated: Verilat
 class Card {
 public:
     Card(const CardConfig& config, const DramConfig& dram)
-        : cfg_(config), memory_(dram.size), channel_bytes_(dram.size / CHANNELS), random_(config.seed) {
+        : cfg_(config), peer_(dram.size), memory_(dram.size), channel_bytes_(dram.size / CHANNELS), random_(config.seed) {
         for (unsigned c = 0; c < CHANNELS; c++) {
             DramConfig one = dram;
             one.seed += c;
@@ -230,6 +233,7 @@ public:
 
     FrameQueue rx_, tx_;
     CardConfig cfg_;
+    Peer peer_;
     uint64_t cycle() const { return cycle_; }
     Stopped stopped() const { return stopped_; }
     const std::string& message() const { return message_; }
@@ -285,6 +289,9 @@ public:
         }
         s.most_outstanding = most_outstanding_;
         s.memory_faults = memory_faults_, s.stopped = stopped_;
+        const auto& p = peer_.stats();
+        s.remote_requests = p.requests, s.remote_answers = p.answers, s.remote_lost = p.lost;
+        s.remote_most = p.most_waiting, s.remote_sum = p.waiting_sum;
         return s;
     }
     Dram::Stats channel_stats(unsigned channel) const { return channels_[channel].dram.stats(); }
@@ -387,6 +394,7 @@ private:
         top_->s_axil_bready = top_->s_axil_rready = 1;
         top_->m_axi_awready = top_->m_axi_wready = top_->m_axi_arready = 0;
         top_->m_axi_bvalid = top_->m_axi_rvalid = 0;
+        top_->m_axis_remote_tready = top_->s_axis_remote_tvalid = 0;
         lite_ = {};
     }
 
@@ -397,6 +405,7 @@ private:
             drive_tx();
             drive_registers();
             drive_memory();
+            drive_remote();
         }
         top_->clk = 0;
         top_->eval();
@@ -639,6 +648,26 @@ private:
         (within(mutes_, c, burst.addr) ? channel.muted_writes : channel.b).push_back({ready, burst.id, burst.error});
     }
 
+    // ---- other cards ------------------------------------------------------------------------------------------------
+
+    void drive_remote() {
+        remote_ready_ = peer_.ready();
+        top_->m_axis_remote_tready = remote_ready_;
+        const bool valid = peer_.offer(cycle_, reinterpret_cast<uint8_t*>(&top_->s_axis_remote_tdata), BEAT_BYTES);
+        top_->s_axis_remote_tvalid = valid;
+        if (!valid) return;
+        top_->s_axis_remote_tid = peer_.tag();
+        top_->s_axis_remote_tlast = peer_.last();
+        top_->s_axis_remote_tuser = peer_.error();
+    }
+
+    void sample_remote() {
+        if (remote_ready_ && top_->m_axis_remote_tvalid) {
+            peer_.ask(cycle_, RemoteLine::from(reinterpret_cast<const uint8_t*>(&top_->m_axis_remote_tdata)));
+        }
+        if (top_->s_axis_remote_tvalid && top_->s_axis_remote_tready) peer_.taken(BEAT_BYTES);
+    }
+
     // ---- observation ------------------------------------------------------------------------------------------------
 
     // Returns whether anything moved at the edges of the core.
@@ -646,10 +675,12 @@ private:
         bool busy = rx_valid_ || top_->m_axis_tx_tvalid || lite_.busy || !rx_.empty() || deaf_ ||
                     top_->m_axi_arvalid != 0 || top_->m_axi_awvalid != 0 || top_->m_axi_wvalid != 0;
         for (const auto& channel : channels_) busy = busy || channel.busy();
+        busy = busy || !peer_.idle() || top_->m_axis_remote_tvalid;
         sample_rx();
         sample_tx();
         sample_registers();
         sample_memory();
+        sample_remote();
         return busy;
     }
 
@@ -709,6 +740,8 @@ private:
     uint64_t tx_beats_ = 0, tx_first_cycle_ = 0, tx_length_ = 0, tx_frames_ = 0, tx_bytes_ = 0;
     double tx_next_ = 0.0;
 
+    bool remote_ready_ = false;
+
     Lite lite_{};
     std::deque<Decision> asked_;  // looked up, without a result yet
 
@@ -741,7 +774,7 @@ using embnic::FrameStamp;
 
 extern "C" {
 
-uint32_t embnic_card_abi() { return 3; }
+uint32_t embnic_card_abi() { return 4; }
 
 // Chooses a mutant of a core that was built with mutants (sim/embnic_sim/mutate.py); 0 is the core as it is.
 // Returns whether this build has mutants.
@@ -819,6 +852,29 @@ void embnic_card_memory_fault(void* card, uint64_t first, uint64_t end) {
     auto& faults = static_cast<Card*>(card)->faults_;
     if (first == end) faults.clear();
     else faults.emplace_back(first, end);
+}
+
+void embnic_card_remote_configure(void* card, const embnic::PeerConfig* config) {
+    static_cast<Card*>(card)->peer_.configure(*config);
+}
+int32_t embnic_card_remote_read(void* card, uint64_t addr, uint8_t* out, uint64_t bytes) {
+    const auto& memory = static_cast<Card*>(card)->peer_.memory;
+    if (!memory.holds(addr, bytes)) return 1;
+    memory.read(addr, out, bytes);
+    return 0;
+}
+int32_t embnic_card_remote_write(void* card, uint64_t addr, const uint8_t* data, uint64_t bytes) {
+    auto& memory = static_cast<Card*>(card)->peer_.memory;
+    if (!memory.holds(addr, bytes)) return 1;
+    memory.write(addr, data, bytes);
+    return 0;
+}
+// Lines that begin in [first, end) are answered with an error, or not at all; an empty range: all are answered again.
+void embnic_card_remote_fault(void* card, int32_t lost, uint64_t first, uint64_t end) {
+    auto& peer = static_cast<Card*>(card)->peer_;
+    auto& ranges = lost ? peer.lost : peer.faults;
+    if (first == end) ranges.clear();
+    else ranges.emplace_back(first, end);
 }
 
 void embnic_card_memory_mute(void* card, uint64_t first, uint64_t end) { static_cast<Card*>(card)->mute(first, end); }
