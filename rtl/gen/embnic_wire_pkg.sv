@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'hD47D3312;
+    localparam logic [31:0] CONTRACT_HASH = 32'h93F6D6A8;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -116,7 +116,7 @@ package embnic_wire_pkg;
     localparam int unsigned FLAG_CONTINUES       = 3;  // the last bag continues in another frame
     localparam int unsigned FLAG_FINAL           = 4;  // last frame of the reply
     localparam int unsigned FLAG_PARTIAL_WANTED  = 5;  // answer with PARTIAL
-    localparam int unsigned FLAG_PRODUCT         = 6;  // the entries of a bag are pairs of two tables, whose rows are multiplied element by element
+    localparam int unsigned FLAG_PRODUCT         = 6;  // the keys of a bag are pairs of two tables, whose rows are multiplied
     localparam logic [7:0]  FLAGS_RESERVED = 8'h80;
 
     // Our header, 22 bytes directly after UDP.

@@ -468,8 +468,8 @@ class Workload:
         elif reason is DropReason.HEADER:
             for opcode in (0, 3, 4, 7, 11, 14, 15, 16, 33, 0x82):
                 yield self.frame(opcode), False
-            yield self.frame(Opcode.PING, flags=0x40), False
             yield self.frame(Opcode.PING, flags=0x80), False
+            yield self.frame(Opcode.PING, flags=0xC0), False
         elif reason is DropReason.CRC:
             for at in (46, 49, 63, 64, 67):
                 yield ping(bits=(at, b"\xa5")), False

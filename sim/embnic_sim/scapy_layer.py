@@ -102,7 +102,16 @@ STATUSES = dict(
         )
     )
 )
-FLAGS = ["WEIGHTED", "TAG", "ACCUMULATOR", "CONTINUES", "FINAL", "PARTIAL_WANTED", "bit6", "bit7"]
+FLAGS = [
+    "WEIGHTED",
+    "TAG",
+    "ACCUMULATOR",
+    "CONTINUES",
+    "FINAL",
+    "PARTIAL_WANTED",
+    "PRODUCT",
+    "bit7",
+]
 
 
 def crc32c(data: bytes) -> int:

@@ -368,7 +368,7 @@ class FakeCard:
             return "ip_checksum"
         if frame[44] != self.identity.get("wire_version", 1):
             return "version"
-        if frame[45] not in REQUESTS or frame[46] & 0xC0:
+        if frame[45] not in REQUESTS or frame[46] & 0x80:
             return "header"
         if crc32c(frame[42 : end - 4]) != struct.unpack_from("<I", frame, end - 4)[0]:
             return "crc"

@@ -67,7 +67,7 @@ def random_headers(rng: np.random.Generator, count: int) -> np.ndarray:
     for name in ("magic", "version"):
         headers[name] = plain[name]
     headers["opcode"] = rng.choice([int(opcode) for opcode in Opcode], count)
-    headers["flags"] &= 0x3D  # no reserved bit, no tag
+    headers["flags"] &= 0x7D  # no reserved bit, no tag
     headers["dtype"] = rng.choice([int(dtype) for dtype in DType], count)
     headers["status"] = rng.choice([int(status) for status in Status], count)
     return headers

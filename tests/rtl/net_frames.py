@@ -15,7 +15,9 @@ PING, LOOKUP, REPLY, PARTIAL, ROWS, UPDATE, ACK, FILL, INVALIDATE, PREFETCH, MER
     15,
 )
 REQUESTS = (PING, LOOKUP, ROWS, UPDATE, FILL, INVALIDATE, PREFETCH, MERGE)
-WEIGHTED, TAG, ACCUMULATOR, CONTINUES, FINAL, PARTIAL_WANTED = (1 << bit for bit in range(6))
+WEIGHTED, TAG, ACCUMULATOR, CONTINUES, FINAL, PARTIAL_WANTED, PRODUCT = (
+    1 << bit for bit in range(7)
+)
 HEADER = struct.Struct("<HBBBBHIHHHHH")
 assert HEADER.size == 22
 
@@ -148,7 +150,7 @@ def random_frame(rng: random.Random, max_words: int = 40, opcode: int | None = N
     return Frame(
         opcode=rng.choice(REQUESTS) if opcode is None else opcode,
         payload=rng.randbytes(8 * rng.randrange(max_words + 1)),
-        flags=rng.getrandbits(6) & ~TAG,
+        flags=rng.getrandbits(7) & ~TAG,
         dtype=rng.getrandbits(4),
         status=rng.getrandbits(4),
         tenant=rng.getrandbits(16),

@@ -247,7 +247,8 @@ class ExecBench(Bench):
                 op["first"] = 0
                 op["product"] = int(rng.random() < 0.3)
             row = kind in ("miss", "hit", "pass")
-            if row and EXPAND[line.dtype] < 2 and not length and rng.random() < 0.3:
+            multiplied = row and EXPAND[line.dtype] < 2 and "pooling" not in fixed and not length
+            if multiplied and rng.random() < 0.3:
                 op |= {"product": 1, "pooling": self.consts["POOLING_SUM"]}
             if kind in ("load", "flush", "combine"):
                 op |= {"header": 0, "chunk": 0}

@@ -72,7 +72,7 @@ def classify(data: bytes, mac_error: bool, port: int) -> int:
         return IP_CHECKSUM
     if version != 1:
         return VERSION
-    if flags & 0xC0 or opcode not in REQUESTS:
+    if flags & 0x80 or opcode not in REQUESTS:
         return HEADER_BAD
     if flags & TAG:
         return TAGGED
@@ -302,8 +302,8 @@ async def every_reason(dut: Any) -> None:
         (good.but(checksum_error=0x8000), IP_CHECKSUM),
         (good.but(version=2), VERSION),
         (good.but(version=0), VERSION),
-        (good.but(flags=0x40), HEADER_BAD),
         (good.but(flags=0x80), HEADER_BAD),
+        (good.but(flags=0xC0), HEADER_BAD),
         (good.but(opcode=0), HEADER_BAD),
         (good.but(opcode=REPLY), HEADER_BAD),
         (good.but(opcode=ERROR), HEADER_BAD),
@@ -427,7 +427,7 @@ async def random_frames(dut: Any) -> None:
         {"checksum_error": 3},
         {"version": 7},
         {"opcode": REPLY},
-        {"flags": 0x41},
+        {"flags": 0x81},
         {"cut": 5},
         {"udp_length_error": 8},
         {"ip_length_error": -4},

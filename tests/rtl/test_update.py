@@ -296,7 +296,7 @@ class UpdateBench(Bench):
             length += hdr["keys"] * row_units(hdr["dtype"], hdr["dim"]) * 64
         if hdr["dtype"] not in DTYPES:
             return UNSUPPORTED
-        if not hdr["dim"] or not hdr["keys"] or hdr.get("bags") or hdr.get("flags", 0) & 0x2D:
+        if not hdr["dim"] or not hdr["keys"] or hdr.get("bags") or hdr.get("flags", 0) & 0x6D:
             return BAD_REQUEST
         most = {FILL: PIN, PREFETCH: RELEASE}.get(hdr["opcode"], 0xFFFF)
         if hdr.get("first_bag", 0) > most:
@@ -557,6 +557,7 @@ async def every_refusal(dut: Any) -> None:
         ([(0, 1)], {"flags": 4}, BAD_REQUEST),
         ([(0, 1)], {"flags": 8}, BAD_REQUEST),
         ([(0, 1)], {"flags": 32}, BAD_REQUEST),
+        ([(0, 1)], {"flags": 64}, BAD_REQUEST),
         ([(0, 1)], {"dim": most + 1}, TOO_LARGE),
         ([(0, 1)], {"dim": 65535, "payload": bytes(128)}, TOO_LARGE),
         ([(0, 1)], {"payload": bytes(64)}, BAD_REQUEST),

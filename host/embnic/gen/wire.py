@@ -55,7 +55,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0xD47D3312
+CONTRACT_HASH: Final = 0x93F6D6A8
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
@@ -177,9 +177,7 @@ class Flag(IntFlag):
     CONTINUES = 1 << 3  # the last bag continues in another frame
     FINAL = 1 << 4  # last frame of the reply
     PARTIAL_WANTED = 1 << 5  # answer with PARTIAL
-    PRODUCT = (
-        1 << 6
-    )  # the entries of a bag are pairs of two tables, whose rows are multiplied element by element
+    PRODUCT = 1 << 6  # the keys of a bag are pairs of two tables, whose rows are multiplied
 
 
 FLAGS_RESERVED: Final = 0x80
@@ -280,9 +278,7 @@ DESCRIPTOR_FIELDS: Final = {
     "order": BitField(32, 2, False),  # order of the additions
     "tree_k_log2": BitField(34, 4, False),  # log2 of a TREE's sums, 1 to 4; else 0
     "fixed_scale_exp": BitField(38, 8, True),  # log2 of the unit of FIXED; else 0
-    "remote": BitField(
-        46, 1, False
-    ),  # the rows live on another card, its owner; base and generation are what it knows them by
+    "remote": BitField(46, 1, False),  # the rows live on another card, its owner; base and generation are what it knows them by
     "memo": BitField(47, 1, False),  # rows are stored partial sums
     "owner": BitField(48, 8, False),  # which owner holds the rows
     "generation": BitField(56, 8, False),  # changes whenever the table is replaced

@@ -8,7 +8,7 @@
 
 namespace embnic::wire {
 
-inline constexpr std::uint32_t kContractHash = 0xD47D3312u;
+inline constexpr std::uint32_t kContractHash = 0x93F6D6A8u;
 
 inline constexpr std::uint16_t kMagic = 0xEB1Cu;
 inline constexpr std::uint8_t kVersion = 1u;
@@ -114,7 +114,7 @@ inline constexpr std::uint8_t kFlagAccumulator = 1u << 2;  // the payload begins
 inline constexpr std::uint8_t kFlagContinues = 1u << 3;  // the last bag continues in another frame
 inline constexpr std::uint8_t kFlagFinal = 1u << 4;  // last frame of the reply
 inline constexpr std::uint8_t kFlagPartialWanted = 1u << 5;  // answer with PARTIAL
-inline constexpr std::uint8_t kFlagProduct = 1u << 6;  // the entries of a bag are pairs of two tables, whose rows are multiplied element by element
+inline constexpr std::uint8_t kFlagProduct = 1u << 6;  // the keys of a bag are pairs of two tables, whose rows are multiplied
 inline constexpr std::uint8_t kFlagsReserved = 0x80;
 
 // Byte offsets within our header; dtype is bits 3:0 and status bits 7:4 of their byte.
