@@ -275,7 +275,9 @@ class CardTables(Operations):
         """Return where a table fits beside itself, or None."""
         if name not in self._spares:
             try:
-                self._spares[name] = self._room_of(self._tables[name]).alloc(self._tables[name].nbytes)
+                self._spares[name] = self._room_of(self._tables[name]).alloc(
+                    self._tables[name].nbytes
+                )
             except ConfigError as error:
                 self._spares[name] = None
                 _log.info("table %r is replaced in place: %s", name, error)

@@ -443,7 +443,9 @@ class RemotePeer:
             for name in names
             if bench.has(f"s_axis_remote_{name}")
         }
-        self._in = {name: bench.pin(f"m_axis_remote_{name}") for name in ("tdata", "tvalid", "tready")}
+        self._in = {
+            name: bench.pin(f"m_axis_remote_{name}") for name in ("tdata", "tvalid", "tready")
+        }
         self._rng = random.Random(bench.random.getrandbits(64))
         self._line_t, self._length_of = line_t, length_of
         self.bytes = self._out["tdata"].width // 8 if "tdata" in self._out else 16

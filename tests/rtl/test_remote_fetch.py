@@ -183,10 +183,20 @@ async def one_line(dut: Any) -> None:
     bench = RemoteBench(dut)
     bench.peer.latency = (10, 10)
     times: dict[str, list[int]] = {}
-    for name in ("req_valid", "m_axis_remote_tvalid", "s_axis_remote_tready", "wr_valid", "tell_valid"):
-        bench.monitor(name, [name], lambda _, name=name: times.setdefault(name, []).append(bench.cycle))
+    for name in (
+        "req_valid",
+        "m_axis_remote_tvalid",
+        "s_axis_remote_tready",
+        "wr_valid",
+        "tell_valid",
+    ):
+        bench.monitor(
+            name, [name], lambda _, name=name: times.setdefault(name, []).append(bench.cycle)
+        )
     taken: list[int] = []
-    bench.monitor("s_axis_remote_tvalid", ["s_axis_remote_tid"], lambda _: taken.append(bench.cycle))
+    bench.monitor(
+        "s_axis_remote_tvalid", ["s_axis_remote_tid"], lambda _: taken.append(bench.cycle)
+    )
     await bench.reset()
     taken.clear()
     bench.requests.queue.append((5, bench.beats))
@@ -306,9 +316,7 @@ async def reset_in_traffic(dut: Any) -> None:
     await bench.reset_in_traffic(lambda: bench.send(25), times=15, within=120)
 
 
-@pytest.mark.parametrize(
-    ("beats", "remotes", "places"), [(4, 12, 16), (1, 2, 2), (64, 32, 32)]
-)
+@pytest.mark.parametrize(("beats", "remotes", "places"), [(4, 12, 16), (1, 2, 2), (64, 32, 32)])
 def test_remote_fetch(beats: int, remotes: int, places: int) -> None:
     """All coroutines."""
     params = {"LINE_BEATS": beats, "REMOTE_FETCHES": remotes, "PLACES": places}

@@ -350,7 +350,7 @@ async def outstanding_lines(dut: Any) -> None:
 
 @cocotb.test()
 async def lost_beside_late(dut: Any) -> None:
-    """Answers of other cards are lost, late, repeated and broken while memory answers late: each line has its own fate."""
+    """Answers of other cards are lost, late, repeated, broken while memory is late: each line has its own fate."""
     bench = FetchBench(dut)
     if not bench.remotes:
         return
@@ -392,7 +392,9 @@ async def neither_starves(dut: Any) -> None:
     def both() -> bool:
         return bool(bench.memory.outstanding and bench.peer.waiting)
 
-    bench.monitor("m_axi_rvalid", ["m_axi_rready"], lambda ready: _add(beats["m_axi"], ready and both()))
+    bench.monitor(
+        "m_axi_rvalid", ["m_axi_rready"], lambda ready: _add(beats["m_axi"], ready and both())
+    )
     bench.monitor(
         "s_axis_remote_tvalid",
         ["s_axis_remote_tready"],
