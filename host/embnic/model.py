@@ -71,6 +71,11 @@ class Latencies:
     alone: int = 3  # between two operations of one slot
     loop: int = 12  # ACC_LOOP_CYCLES
     loop_long: int = 19  # ACC_LOOP_LONG_CYCLES
+    remote: int = 500  # request for a line of another card, to the first beat of the answer
+    remote_queue: int = 3  # a bag of a remote table, through its queue
+    remote_quiet: int = (
+        5  # last beat of such a bag in the pool, to the cycle in which its slot is anybody's
+    )
     filled: int = 5  # last beat of a fill in the pool, to the first beat of a hit on its line
     credit: int = 4  # an operation's last beat, to the choice of a key that takes its place
     pool: int = 24  # last beat of a bag in the pool, to its result
@@ -295,9 +300,11 @@ class CardModel:
         padding = -1 if table.padding_idx is None else table.padding_idx
         tree = table.tree_k or 0
         adds = table.pooling in (Pooling.SUM, Pooling.MEAN) and table.dtype is not DType.FIXED
-        where = np.array([base, table.stride_bytes, table.rows, padding, tree, adds], np.int64)
+        where = [base, table.stride_bytes, table.rows, padding, tree, adds, table.remote]
         mean = table.pooling is Pooling.MEAN
-        self._card.define(number, np.array(lines, np.int64), where, table.quantised, mean)
+        self._card.define(
+            number, np.array(lines, np.int64), np.array(where, np.int64), table.quantised, mean
+        )
 
     def run(self, requests: Requests) -> None:
         """Serve requests until the last one is answered."""
@@ -373,6 +380,8 @@ def _parameters(
         "sets": config.sets,
         "bus_bytes": bus,
         "fetches": config.fetches,
+        "remote_fetches": config.remote_fetches,
+        "remote_slots": config.remote_slots,
         "max_burst": config.max_burst,
         "channels": config.channels,
         "contexts": config.ctxs,

@@ -309,6 +309,7 @@ class _Table:
     mean: bool
     tree: int  # running sums; 0: no tree
     combine_long: bool
+    remote: bool  # its rows are another card's
 
 
 @dataclass
@@ -406,7 +407,7 @@ COUNTS = (
     *("line_hits", "line_misses", "evictions", "fetch_beats", "exec_beats", "exec_fetch"),
     *("exec_hazard", "tx_frames", "tx_bytes", "replies", "partials"),
     *("pinned_hits", "joins", "fetches", "no_free_way", "not_admitted"),
-    *("prefetches", "prefetch_rows"),
+    *("prefetches", "prefetch_rows", "remote_fetches", "remote_beats"),
 )
 NOTHING, MEMORY, ACCUMULATOR = range(3)
 
@@ -423,6 +424,13 @@ class CardModel:
         self._lines = [_Stamps() for _ in range(p["ways"] * p["sets"])]
         self._popped = deque([-1] * p["key_queue"])
         self._fetched = deque([-1] * p["fetches"])
+        self._remote_bags: deque[tuple[int, int, int, int]] = deque()  # ready, key, end, request
+        self._remote_slots = (1 << p["remote_slots"]) - 1
+        self._remote = self._remote_slot = 0
+        self._remote_free = self._kept = self._walk_remote = False
+        self._remote_order = _RoundRobin()
+        self._remote_fetched = deque([-1] * p["remote_fetches"])
+        self._remote_asked = self._remote_delivered = -1
         self._bank_ready = [0] * p["banks"] * p["channels"]
         self._open_row = [-1] * p["banks"] * p["channels"]
         self._asked, self._bus_free = -1, [0] * p["channels"]
@@ -454,9 +462,20 @@ class CardModel:
         if len(lines) > self._p["places"]:
             raise ValueError("a row must not have more lines than a slot has places")
         cut = [_Line(*line) for line in lines.tolist()]
-        base, stride, rows, padding, tree, combine_long = where.tolist()
+        base, stride, rows, padding, tree, combine_long, remote = where.tolist()
+        if remote and not self._p["remote_fetches"]:
+            raise ValueError("the card has no remote tables")
         self._tables[number] = _Table(
-            cut, base, stride, rows, padding, long_format, mean, tree, bool(combine_long)
+            cut,
+            base,
+            stride,
+            rows,
+            padding,
+            long_format,
+            mean,
+            tree,
+            bool(combine_long),
+            bool(remote),
         )
 
     def run(
@@ -482,6 +501,7 @@ class CardModel:
         self._accepted_at = [0] * len(self._requests)
         self._walk_key = self._walk_stop = 0
         self._walk_ready, self._walk_last = NEVER, False
+        self._remote_free = self._kept = False
         while self._replied < len(self._requests):
             self._step()
         self._now = max(self._now, self._last_reply)
@@ -537,7 +557,7 @@ class CardModel:
         if flags & HIT:
             return flags, 0
         addr = table.base + row * table.stride + line.offset
-        filled = self._fetch(self._now, addr, beats) + beats
+        filled = self._fetch(table, self._now, addr, beats) + beats
         if flags & KEPT:
             stamps = self._lines[line_number]
             stamps.fills += 1
@@ -569,6 +589,7 @@ class CardModel:
         """Return the counters."""
         counts = dict(self._counts)
         used = counts["exec_beats"] + counts["exec_fetch"] + counts["exec_hazard"]
+        counts["remote_answers"] = counts["remote_fetches"]
         return {"cycles": self._now, **counts, "exec_empty": self._now - used}
 
     # -- the loop
@@ -592,18 +613,13 @@ class CardModel:
         if wanted and self._popped[0] < now:
             self._pick(self._pick_order.take(wanted))
         self._walk()
-        had = self._free_valid
-        if self._free_valid and self._walk_ready <= now:
-            self._accept()
-            self._walk()
-        if not self._free_valid:
-            free = ~taken & ((1 << len(self._slots)) - 1)
-            if had:
-                free &= ~(1 << self._free_slot)
-            if free:
-                self._free_slot, self._free_valid = self._free_order.take(free), True
+        self._give_slots(taken)
         if self._replied == len(self._requests):
             return
+        if self._remote_bags and (self._remote_bags[0][0] > now or self._remote_free):
+            following = min(following, max(now + 1, self._remote_bags[0][0]))
+        if self._walk_remote and self._walk_ready != NEVER:
+            following = min(following, max(now + 1, self._walk_ready))
         if self._free_valid and self._walk_ready != NEVER:
             following = min(following, max(now + 1, self._walk_ready))
         if self._busy & self._room:
@@ -614,6 +630,41 @@ class CardModel:
         if following == NEVER:
             raise RuntimeError("the model waits for nothing")
         self._now = following
+
+    def _give_slots(self, taken: int) -> None:
+        """Give the bags that wait their slots, and choose those of the next ones."""
+        now = self._now
+        waits = bool(self._remote_bags) and self._remote_bags[0][0] <= now
+        had, had_remote, before = self._free_valid, self._remote_free, self._remote_slot
+        due = self._walk_ready <= now
+        remote = had_remote and waits and not self._kept
+        self._kept = remote and had and due and not self._walk_remote
+        if remote:
+            self._accept_remote()
+        if due and (self._walk_remote or (had and not remote)):
+            self._accept()
+            self._walk()
+        choose = waits and (remote or not had_remote)
+        self._remote_free = had_remote and waits
+        if choose:
+            free = ~taken & self._remote_slots
+            if had:
+                free &= ~(1 << self._free_slot)
+            if had_remote:
+                free &= ~(1 << before)
+            self._remote_free = bool(free)
+            if free:
+                self._remote_slot = self._remote_order.take(free)
+        if not self._free_valid:
+            free = ~taken & ((1 << len(self._slots)) - 1) & ~self._tainted()
+            if had:
+                free &= ~(1 << self._free_slot)
+            if had_remote:
+                free &= ~(1 << before)
+            if choose:
+                free &= ~self._remote_slots
+            if free:
+                self._free_slot, self._free_valid = self._free_order.take(free), True
 
     # -- requests in
 
@@ -636,6 +687,7 @@ class CardModel:
         touched = (end - 1) // words - begin // words + 1
         self._walk_at = max(self._walk_at + touched, self._accept_before)
         self._walk_ready, self._walk_stop = self._walk_at, stop
+        self._walk_remote = self._tables[self._keys[stop - 1] >> 48 & 0x7FFF].remote
         self._walk_last = stop == self._splits[self._walked + 1]
 
     def _begin(self, request: _Request) -> bool:
@@ -706,19 +758,40 @@ class CardModel:
 
     # -- bags, keys
 
-    def _accept(self) -> None:
-        number, now = self._free_slot, self._now
+    def _open(self, number: int, key: int, end: int, request: int) -> None:
         slot = self._slots[number]
-        slot.key, slot.end, slot.request = self._walk_key, self._walk_stop, self._walked
-        slot.init, slot.any = self._requests[self._walked].init, False
+        slot.key, slot.end, slot.request = key, end, request
+        slot.init, slot.any = self._requests[request].init, False
         slot.first, slot.first_at, slot.rows = slot.key, -1, 0
-        slot.tail = self._requests[self._walked].merges
+        slot.tail = self._requests[request].merges
         slot.half, slot.pair = False, 0
-        slot.free = max(slot.free, now)
+        slot.free = max(slot.free, self._now)
         self._busy |= 1 << number
         self._taken |= 1 << number
-        self._free_valid = False
         self._find_room(number)
+
+    def _tainted(self) -> int:
+        for number, slot in enumerate(self._slots):
+            if not self._remote >> number & 1 or self._taken >> number & 1:
+                continue
+            last = slot.ended[(slot.issued - 1) % self._p["places"]] if slot.issued else 0
+            if slot.started == slot.issued and last + self._p["remote_quiet"] <= self._now:
+                self._remote &= ~(1 << number)
+        return self._remote
+
+    def _accept_remote(self) -> None:
+        _, key, end, request = self._remote_bags.popleft()
+        self._remote |= 1 << self._remote_slot
+        self._open(self._remote_slot, key, end, request)
+
+    def _accept(self) -> None:
+        now = self._now
+        if self._walk_remote:
+            ready = now + self._p["remote_queue"]
+            self._remote_bags.append((ready, self._walk_key, self._walk_stop, self._walked))
+        else:
+            self._free_valid = False
+            self._open(self._free_slot, self._walk_key, self._walk_stop, self._walked)
         self._accept_before = now + 1
         self._walk_ready = NEVER
         self._walk_key = self._walk_stop
@@ -861,7 +934,8 @@ class CardModel:
             stamps.fills += 1
             stamps.reads = 0
         line = table.lines[seg]
-        op.ready = self._fetch(out, table.base + row * table.stride + line.offset, line.fetch_beats)
+        addr = table.base + row * table.stride + line.offset
+        op.ready = self._fetch(table, out, addr, line.fetch_beats)
         return False
 
     def _keep(self, name: int, line: int, flags: int) -> None:
@@ -883,9 +957,11 @@ class CardModel:
 
     # -- memory
 
-    def _fetch(self, out: int, addr: int, beats: int) -> int:
+    def _fetch(self, table: _Table, out: int, addr: int, beats: int) -> int:
         p = self._p
         self._counts["fetches"] += 1
+        if table.remote:
+            return self._fetch_remote(out, beats)
         self._counts["fetch_beats"] += beats
         asked = max(out + p["fetch"], self._asked + 1, self._fetched.popleft() + 1)
         last = 0
@@ -900,6 +976,17 @@ class CardModel:
             beats -= part
         self._fetched.append(last)
         return last + arrival
+
+    def _fetch_remote(self, out: int, beats: int) -> int:
+        p, arrival = self._p, int(self._p["arrival"])
+        self._counts["remote_fetches"] += 1
+        self._counts["remote_beats"] += beats
+        room = self._remote_fetched.popleft() + 1
+        self._remote_asked = max(out + p["fetch"], self._remote_asked + 1, room)
+        begin = max(self._remote_asked + p["remote"], self._remote_delivered + 1)
+        self._remote_delivered = begin + beats - 1
+        self._remote_fetched.append(self._remote_delivered)
+        return self._remote_delivered + arrival
 
     def _deliver(self, asked: int, addr: int, beats: int) -> int:
         p = self._p
@@ -984,6 +1071,8 @@ class CardModel:
             self._read_or_fill(op)
         if op.last:
             self._bag_done(op)
+        if self._remote >> number & 1 and slot.started == slot.issued:
+            self._room_wheel.put(now, self._exec_free + p["remote_quiet"], number)
         if slot.started < slot.issued:
             self._head(number)
         if not self._room >> number & 1:

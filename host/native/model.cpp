@@ -227,6 +227,7 @@ struct Table {
     bool long_format = false, mean = false;
     std::int32_t tree = 0;      // running sums; 0: no tree
     bool combine_long = false;  // they are added by the adder
+    bool remote = false;        // its rows are another card's
 };
 
 // Of one line of a row, from tag stage to pool.
@@ -292,6 +293,9 @@ public:
         filled_ = whole("filled"), credit_ = whole("credit"), pool_ = whole("pool"), pool_long_ = whole("pool_long");
         divide_ = whole("divide"), reply_ = whole("reply"), frame_gap_ = whole("frame_gap"), host_ = whole("host");
         update_ = whole("update"), prefetch_ = whole("prefetch");
+        remote_latency_ = whole("remote"), remote_queue_ = whole("remote_queue"), remote_quiet_ = whole("remote_quiet");
+        for_remote_ = (Mask{1} << whole("remote_slots")) - 1;
+        remote_fetched_.assign(static_cast<std::size_t>(whole("remote_fetches")), -1);
         require(slots_n_ >= 2 && slots_n_ <= 64, "slots must be 2 to 64");
         require(places_ >= 1 && (places_ & (places_ - 1)) == 0, "places must be a power of two");
         require(window_ >= 1 && window_ <= contexts_ && fetches_ >= 1 && queue_ >= 1,
@@ -310,7 +314,8 @@ public:
 
     void define(std::size_t number, const Ints2 &lines, Ints where, bool long_format, bool mean) {
         require(number < 256, "a table's number must be below 256");
-        require(where.shape(0) == 6, "a table has base, stride, rows, padding, running sums and how they are added");
+        require(where.shape(0) == 7, "a table has base, stride, rows, padding, running sums, how they are added, and remote");
+        require(where.data()[6] == 0 || !remote_fetched_.empty(), "the card has no remote tables");
         require(lines.shape(0) >= 1 && lines.shape(0) <= std::min<std::size_t>(places_, 256),
                 "a row must not have more lines than a slot has places");
         if (tables_.size() <= number) tables_.resize(number + 1);
@@ -327,6 +332,7 @@ public:
         table.padding = static_cast<std::uint64_t>(where.data()[3]);
         table.long_format = long_format, table.mean = mean;
         table.tree = static_cast<std::int32_t>(where.data()[4]), table.combine_long = where.data()[5] != 0;
+        table.remote = where.data()[6] != 0;
     }
 
     // Requests `keys[splits[i]:splits[i + 1]]` of results of `vec64[i]` units; flags: 1 weighted, 2 begins with an
@@ -402,7 +408,7 @@ public:
                 const std::int64_t beats = found.hit() ? 1 : stored_beats(table, seg);
                 counts_.exec_beats += beats;
                 if (found.hit()) continue;
-                const Time come = fetch(now_, table.base + row * table.stride + static_cast<std::uint64_t>(table.lines[seg].offset),
+                const Time come = fetch(table, now_, table.base + row * table.stride + static_cast<std::uint64_t>(table.lines[seg].offset),
                                         beats);
                 end = std::max(end, come + beats);
                 if (found.kept()) take_fill(lines_[found.line], come + beats);
@@ -446,6 +452,8 @@ public:
         out["exec_empty"] = now_ - c.exec_beats - c.exec_fetch - c.exec_hazard;
         out["tx_frames"] = c.tx_frames, out["tx_bytes"] = c.tx_bytes, out["replies"] = c.replies;
         out["partials"] = c.partials;
+        out["remote_fetches"] = c.remote_fetches, out["remote_answers"] = c.remote_fetches;
+        out["remote_beats"] = c.remote_beats;
         return out;
     }
 
@@ -455,7 +463,7 @@ private:
         std::int64_t line_hits = 0, line_misses = 0, evictions = 0, fetch_beats = 0, exec_beats = 0, exec_fetch = 0;
         std::int64_t exec_hazard = 0, tx_frames = 0, tx_bytes = 0, replies = 0, partials = 0;
         std::int64_t pinned_hits = 0, joins = 0, fetches = 0, no_free_way = 0, not_admitted = 0;
-        std::int64_t prefetches = 0, prefetch_rows = 0;
+        std::int64_t prefetches = 0, prefetch_rows = 0, remote_fetches = 0, remote_beats = 0;
     };
     struct Recorded {
         std::uint64_t key;
@@ -477,6 +485,7 @@ private:
         replied_at_.assign(requests_.size(), kNever);
         accepted_at_.assign(requests_.size(), 0);
         walk_key_ = 0, walk_ready_ = kNever;
+        remote_free_valid_ = kept_ = false;
         while (replied_ < requests_.size()) step();
         now_ = std::max(now_, last_reply_);
         wheel_ = Wheel{}, room_wheel_ = Wheel{};
@@ -499,13 +508,34 @@ private:
             if (popped_[queue_at_] < now_) pick(pick_order_.take(wanted));
         }
         walk();
-        const bool had = free_valid_;
-        if (free_valid_ && walk_ready_ <= now_) accept(), walk();
-        if (!free_valid_) {
-            Mask free = ~taken & all_;
+        const bool had = free_valid_, had_remote = remote_free_valid_, waits = remote_waits();
+        const bool remote = had_remote && waits && !kept_;
+        kept_ = remote && free_valid_ && walk_ready_ <= now_ && !walk_remote_;
+        if (remote) accept_remote();
+        if (walk_ready_ <= now_ && (walk_remote_ || (free_valid_ && !remote))) accept(), walk();
+        const bool choose = waits && (remote || !had_remote);
+        const unsigned before = remote_slot_;
+        if (choose) {
+            Mask free = ~taken & for_remote_;
             if (had) free &= ~(Mask{1} << free_slot_);
+            if (had_remote) free &= ~(Mask{1} << before);
+            remote_free_valid_ = free != 0;
+            if (free != 0) remote_slot_ = remote_order_.take(free);
+        } else {
+            remote_free_valid_ = had_remote && waits;
+        }
+        if (!free_valid_) {
+            Mask free = ~taken & all_ & ~tainted();
+            if (had) free &= ~(Mask{1} << free_slot_);
+            if (had_remote) free &= ~(Mask{1} << before);
+            if (choose) free &= ~for_remote_;
             if (free != 0) free_slot_ = free_order_.take(free), free_valid_ = true;
         }
+        if (remote_first_ < remote_bags_.size()) {
+            const Time due = remote_bags_[remote_first_].ready;
+            if (due > now_ || remote_free_valid_) next = std::min(next, std::max(now_ + 1, due));
+        }
+        if (walk_remote_ && walk_ready_ != kNever) next = std::min(next, std::max(now_ + 1, walk_ready_));
         if (free_valid_ && walk_ready_ != kNever) next = std::min(next, std::max(now_ + 1, walk_ready_));
         if ((busy_ & room_) != 0) next = std::min(next, std::max(now_ + 1, popped_[queue_at_] + 1));
         if (ended_n_ != ending_n_) next = std::min(next, ending_[ended_n_ % 4].free);
@@ -552,6 +582,7 @@ private:
         const std::int64_t to = static_cast<std::int64_t>(stop - first) * width;
         walk_at_ = std::max(walk_at_ + (to - 1) / words_ - from / words_ + 1, accept_before_);
         walk_ready_ = walk_at_;
+        walk_remote_ = table_of(keys_[stop - 1]).remote;
         walk_stop_ = stop;
         walk_last_ = stop == end;
     }
@@ -594,18 +625,51 @@ private:
 
     // ---- bags, keys -------------------------------------------------------------------------------------------------
 
-    void accept() {
-        Slot &slot = slots_[free_slot_];
-        slot.key = walk_key_, slot.end = walk_stop_, slot.request = static_cast<std::int32_t>(walked_);
-        slot.init = requests_[walked_].init, slot.any = false;
-        slot.first = slot.key, slot.first_at = -1, slot.rows = 0, slot.tail = requests_[walked_].merges;
+    void open(unsigned number, std::size_t key, std::size_t end, std::size_t request) {
+        Slot &slot = slots_[number];
+        slot.key = key, slot.end = end, slot.request = static_cast<std::int32_t>(request);
+        slot.init = requests_[request].init, slot.any = false;
+        slot.first = slot.key, slot.first_at = -1, slot.rows = 0, slot.tail = requests_[request].merges;
         slot.half = false, slot.pair = 0;
         slot.free = std::max(slot.free, now_);
-        busy_ |= Mask{1} << free_slot_;
-        taken_ |= Mask{1} << free_slot_;
-        free_valid_ = false;
-        const unsigned chosen = free_slot_;
-        find_room(chosen);
+        busy_ |= Mask{1} << number;
+        taken_ |= Mask{1} << number;
+        find_room(number);
+    }
+
+    // Whether a bag of a remote table waits for a slot.
+    bool remote_waits() const noexcept {
+        return remote_first_ < remote_bags_.size() && remote_bags_[remote_first_].ready <= now_;
+    }
+
+    // Slots that are kept for bags of remote tables, because they hold one.
+    Mask tainted() noexcept {
+        for (Mask left = remote_; left != 0; left &= left - 1) {
+            const unsigned number = static_cast<unsigned>(__builtin_ctzll(left));
+            const Slot &slot = slots_[number];
+            const bool busy = (taken_ >> number & 1) != 0;
+            if (!busy && slot.started == slot.issued && slot.ended[(slot.issued - 1) & (places_ - 1)] + remote_quiet_ <= now_) {
+                remote_ &= ~(Mask{1} << number);
+            }
+        }
+        return remote_;
+    }
+
+    void accept_remote() {
+        const RemoteBag &bag = remote_bags_[remote_first_++];
+        remote_ |= Mask{1} << remote_slot_;
+        open(remote_slot_, bag.key, bag.end, bag.request);
+        if (remote_first_ == remote_bags_.size()) remote_bags_.clear(), remote_first_ = 0;
+    }
+
+    // The bag at the end of the walk goes to its slot, or to the queue of remote ones.
+    void accept() {
+        if (walk_remote_) {
+            remote_bags_.push_back({now_ + remote_queue_, walk_key_, walk_stop_, walked_});
+        } else {
+            free_valid_ = false;
+            open(free_slot_, walk_key_, walk_stop_, walked_);
+        }
         accept_before_ = now_ + 1;
         walk_ready_ = kNever;
         walk_key_ = walk_stop_;
@@ -743,7 +807,7 @@ private:
         all_hit = false;
         if (op.fill) stamps.fills++, stamps.reads = 0;
         const Line &line = table.lines[seg];
-        op.ready = fetch(out, table.base + row * table.stride + static_cast<std::uint64_t>(line.offset), line.fetch_beats);
+        op.ready = fetch(table, out, table.base + row * table.stride + static_cast<std::uint64_t>(line.offset), line.fetch_beats);
     }
 
     void keep(std::uint64_t name, const TagCache::Found &found) {
@@ -779,8 +843,10 @@ private:
 
     // ---- memory -----------------------------------------------------------------------------------------------------
 
-    Time fetch(Time out, std::uint64_t addr, std::int64_t beats) {
-        counts_.fetches++, counts_.fetch_beats += beats;
+    Time fetch(const Table &table, Time out, std::uint64_t addr, std::int64_t beats) {
+        counts_.fetches++;
+        if (table.remote) return fetch_remote(out, beats);
+        counts_.fetch_beats += beats;
         Time asked = std::max({out + fetch_, asked_ + 1, fetched_[fetch_at_] + 1});
         Time last = 0;
         while (beats > 0) {
@@ -794,6 +860,16 @@ private:
         fetched_[fetch_at_] = last;
         fetch_at_ = fetch_at_ + 1 == fetched_.size() ? 0 : fetch_at_ + 1;
         return last + arrival_;
+    }
+
+    // Each line is answered when its time has come, one beat a cycle.
+    Time fetch_remote(Time out, std::int64_t beats) {
+        counts_.remote_fetches++, counts_.remote_beats += beats;
+        remote_asked_ = std::max({out + fetch_, remote_asked_ + 1, remote_fetched_[remote_at_] + 1});
+        remote_delivered_ = std::max(remote_asked_ + remote_latency_, remote_delivered_ + 1) + beats - 1;
+        remote_fetched_[remote_at_] = remote_delivered_;
+        remote_at_ = remote_at_ + 1 == remote_fetched_.size() ? 0 : remote_at_ + 1;
+        return remote_delivered_ + arrival_;
     }
 
     // memory.hpp's Dram::access in the channel that a page lies in, tables being spread over all channels; the answers of
@@ -899,6 +975,7 @@ private:
             }
         }
         if (op.last) bag_done(op);
+        if ((remote_ >> number & 1) != 0 && slot.started == slot.issued) room_wheel_.put(now_, exec_free_ + remote_quiet_, number);
         if (slot.started < slot.issued) head(number);
         if ((room_ >> number & 1) == 0) find_room(number);
     }
@@ -985,6 +1062,21 @@ private:
     Why why_[64] = {};
     std::vector<Time> popped_;  // [key_queue]: when the last keys left the queue
     std::size_t queue_at_ = 0;
+
+    // Bags of remote tables.
+    struct RemoteBag {
+        Time ready;  // it has passed the queue
+        std::size_t key, end, request;
+    };
+    std::vector<RemoteBag> remote_bags_;
+    std::size_t remote_first_ = 0;
+    Mask for_remote_ = 0, remote_ = 0;  // slots that they may take; that hold one
+    unsigned remote_slot_ = 0;
+    bool remote_free_valid_ = false, kept_ = false, walk_remote_ = false;
+    RoundRobin remote_order_;
+    Time remote_latency_ = 0, remote_queue_ = 0, remote_quiet_ = 0, remote_asked_ = -1, remote_delivered_ = -1;
+    std::vector<Time> remote_fetched_;  // [remote_fetches]
+    std::size_t remote_at_ = 0;
 
     std::vector<Stamps> lines_;
     std::vector<Time> fetched_;  // [fetches]: when the last lines had come

@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'h93F6D6A8;
+    localparam logic [31:0] CONTRACT_HASH = 32'hDA2062D8;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -198,7 +198,7 @@ package embnic_wire_pkg;
         order_e            order;            // order of the additions
         logic [3:0]        tree_k_log2;      // log2 of a TREE's sums, 1 to 4; else 0
         logic signed [7:0] fixed_scale_exp;  // log2 of the unit of FIXED; else 0
-        logic              remote;           // the rows live on another card, its owner; base and generation are what it knows them by
+        logic              remote;           // the rows live on another card, at base there
         logic              memo;             // rows are stored partial sums
         logic [7:0]        owner;            // which owner holds the rows
         logic [7:0]        generation;       // changes whenever the table is replaced

@@ -117,7 +117,7 @@ class DramModel:
 class PeerModel:
     """How the owners of remote rows answer, in cycles of the card's clock.
 
-    Each line is answered whole, `latency_min` to `latency_max` cycles after its request; so answers overtake each other.
+    Each line is answered whole, `latency_min` to `latency_max` cycles after its request: answers overtake each other.
     """
 
     latency_min: int = 500

@@ -23,6 +23,7 @@ from cache_model import (
     RELEASE,
     Found,
     Layout,
+    RemotePeer,
     SketchModel,
     TagModel,
     Ticker,
@@ -30,6 +31,7 @@ from cache_model import (
     key_of,
     set_of,
 )
+from test_remote_fetch import Epochs
 
 from embnic_sim.bench import STALLS, Bench, Scoreboard, load_structs
 from embnic_sim.runner import build_and_test, expect_build_failure
@@ -137,7 +139,9 @@ class CacheBench(Bench):
         self.lengths: list[int] = []
         self.longest = max(self.layout(table).vec_beats for table in range(5))
         self.sketch = SketchModel(self.lines)
-        self.drive(cfg_flush=0, cfg_cached_ways=1, cfg_admission=0)
+        self.drive(cfg_flush=0, cfg_cached_ways=1, cfg_admission=0, port_rst=0)
+        self.remote_tables: frozenset[int] = frozenset()  # held by other cards
+        self.remote_number = 0  # lines asked of them
 
         self.issuer = self.add(Issuer(self))
         self.board = self.scoreboard("beats")
@@ -152,6 +156,9 @@ class CacheBench(Bench):
         self.monitor("pf_valid", ["pf_there", "pf_granted"], self.pf_board.check)
         self.joins, self.pf_errors = self.count("evt_join"), self.count("pf_err_valid")
         self.memory = add_memory(self, lambda line: self.lengths[line])
+        self.peer = RemotePeer(self, structs["remote_line_t"])
+        self.add(self.peer)
+        self.remote_epochs = self.add(Epochs(self, "remote_"))
         self.monitor(
             "beat_valid",
             ["beat_info", "beat_data", "err_valid", "err_ctx", "err_status"],
@@ -170,7 +177,14 @@ class CacheBench(Bench):
         self.drive(cfg_cached_ways=cached_ways, cfg_admission=int(admission))
         self.tags.cached_ways, self.tags.admission = cached_ways, admission
 
+    async def reset(self, cycles: int = 4) -> None:
+        """Also take back what is on offer to other cards."""
+        self.drive(port_rst=1)
+        await super().reset(cycles)
+        self.drive(port_rst=0)
+
     def _forget(self) -> None:
+        self.remote_number = 0
         self.tags.clear()
         self.sketch.clear()
         self.pf_board.reset()
@@ -211,7 +225,8 @@ class CacheBench(Bench):
         for info, data in self._beats_of(op, key):
             error = (0, None, None)
             if data is None:
-                error = (1, op["ctx"], self.consts["STATUS_MEMORY_ERROR"])
+                status = "STATUS_REMOTE_ERROR" if op["remote"] else "STATUS_MEMORY_ERROR"
+                error = (1, op["ctx"], self.consts[status])
             self.beats[op["slot"]].append((self.beat_t.pack(info), data or 0, *error))
             self.board.expect(0)
 
@@ -271,11 +286,15 @@ class CacheBench(Bench):
 
     def _fetch(self, op: dict[str, int], found: Found) -> list[int | None]:
         """Ask memory for a line, and keep what comes if it has a way."""
-        number = len(self.lengths)
-        self.lengths.append(op["fetch_beats"])
         self.want["fetch"] += 1
-        self.want["fetch_beat"] += op["fetch_beats"]
-        beats = self.memory.line(number, op["addr"])
+        if op["remote"]:
+            beats = self.peer.line(self.remote_number, op["addr"], op["fetch_beats"])
+            self.remote_number += 1
+        else:
+            number = len(self.lengths)
+            self.lengths.append(op["fetch_beats"])
+            self.want["fetch_beat"] += op["fetch_beats"]
+            beats = self.memory.line(number, op["addr"])
         if found.kept:
             self.data[found.line] = beats
         return beats
@@ -416,6 +435,11 @@ class CacheBench(Bench):
         """Send the operations of one row (or flush, init, invalidation)."""
         shared = self.op_t.unpack(self.op(**fields))
         shared |= {"kind": kind, "tbl": table, "row": row}
+        shared |= {
+            "remote": int(table in self.remote_tables),
+            "owner": table % 7,
+            "generation": table,
+        }
         shared["dtype"] = self.consts[f"DTYPE_{self.format_of(table)}"]
         lines = self.layout(table).lines()
         short = kind in (self.invalidate, self.consts["OP_RELEASE"])
@@ -531,6 +555,83 @@ async def hits_overtake_misses(dut: Any) -> None:
         await bench.finish()
     dut._log.info("hits alone %.4f, with all fetches outstanding %.4f beats per cycle", *rates)
     assert rates[1] >= 0.9 * rates[0]
+
+
+@cocotb.test()
+async def hits_overtake_remote_lines(dut: Any) -> None:
+    """With all places of half the slots waiting for other cards, hits and misses of the others go on at their rates."""
+    bench = CacheBench(dut)
+    if not bench.params["REMOTE_FETCHES"]:
+        return
+    places, stuck = bench.issuer.places, bench.slots // 2
+    free, sets = range(stuck, bench.slots), bench.params["SETS"]
+    bench.remote_tables = frozenset({5})
+    rates: dict[str, list[float]] = {"hits": [], "misses": []}
+    for frozen in (False, True):
+        await bench.ready()
+        bench.peer.latency = (100_000, 100_000) if frozen else (5, 5)
+        if frozen:
+            hot = set_of(key_of(0, 0, 0), sets)
+            cold = (row for row in itertools.count(1) if set_of(key_of(5, row, 0), sets) != hot)
+            for number in range(stuck * places):
+                bench.send_row(5, next(cold), slot=number % stuck)
+            await bench.until(lambda: bench.issuer.empty, timeout=5000)
+            asked = min(stuck * places, bench.params["REMOTE_FETCHES"])
+            await bench.until(
+                lambda asked=asked: bench.read("sts_remote_waiting") == asked, timeout=5000
+            )
+        for kind in rates:
+            bench.send_row(0, 0, slot=free[0])
+            await bench.until(lambda: bench.issuer.empty)
+            await bench.cycles(100)
+            bench.first_beat_at.clear()
+            for number in range(300):
+                row = 0 if kind == "hits" else 1000 + number
+                bench.send_row(0, row, slot=free[number % len(free)], first=1)
+            await bench.until(lambda: bench.issuer.empty, timeout=30_000)
+            await bench.until(lambda: not any(bench.beats[slot] for slot in free), timeout=30_000)
+            cycles = bench.first_beat_at[-1] - bench.first_beat_at[0] + 1
+            rates[kind].append(len(bench.first_beat_at) / cycles)
+        if frozen:
+            assert bench.read("sts_remote_waiting") == asked
+            for answer in bench.peer._queue:
+                answer.due = 0
+        await bench.finish()
+    dut._log.info("alone, and with %d remote lines outstanding: %s", asked, rates)
+    assert rates["hits"][1] >= 0.95 * rates["hits"][0]
+    assert rates["misses"][1] >= 0.9 * rates["misses"][0]
+
+
+@cocotb.test()
+async def remote_beside_memory(dut: Any) -> None:
+    """Rows of memory and of other cards in one cache: each in its order, whatever becomes of an answer."""
+    bench = CacheBench(dut)
+    if not bench.params["REMOTE_FETCHES"]:
+        return
+    peer = bench.peer
+    bench.remote_tables = frozenset(range(1, 5 * len(FORMATS), 2))
+    for turn in range(8):
+        await bench.ready()
+        bench.temper()
+        peer.latency = bench.random.choice([(2, 2), (2, 60), (100, 400)])
+        peer.interleave, peer.ready_rate = (
+            bench.random.random() < 0.5,
+            bench.random.choice([1.0, 0.3]),
+        )
+        bench.memory.error_rate = bench.random.choice([0.0, 0.05])
+        peer.error_rate = bench.random.choice([0.0, 0.05])
+        peer.rates = dict.fromkeys(peer.rates, 0.0)
+        bench.remote_epochs.length = 0
+        if turn % 2:
+            bench.remote_epochs.length = 3000
+            peer.rates = {"lost": 0.01, "late": 0.01, "twice": 0.1, "broken": 0.02}
+            peer.late = 4 * bench.remote_epochs.length
+        bench.random_ops(300, bench.random.choice([2, bench.lines]))
+        bench.random_holds(60, 4, 10)
+        await bench.finish(timeout=200_000)
+        await bench.until(lambda: peer.idle, timeout=60_000)
+        assert bench.read("sts_remote_waiting") == 0
+    assert bench.joins.total > 10
 
 
 @cocotb.test()
@@ -847,15 +948,15 @@ async def reset_in_traffic(dut: Any) -> None:
 
 
 NAMES = ("DATA_W", "LINE_BYTES", "WAYS", "SETS", "FETCHES", "OPQ_DEPTH", "SLOTS", "RAM_STYLE")
-NAMES = (*NAMES, "MAX_BURST")
+NAMES = (*NAMES, "MAX_BURST", "REMOTE_FETCHES")
 
 
 @pytest.mark.parametrize(
     "values",
     [
-        (128, 64, 2, 8, 4, 32, 4, 0, 2),
-        (512, 256, 4, 4, 128, 512, 32, 3, 16),
-        (512, 64, 1, 16, 64, 512, 64, 2, 256),
+        (128, 64, 2, 8, 4, 32, 4, 0, 2, 16),
+        (512, 256, 4, 4, 128, 512, 32, 3, 16, 320),
+        (512, 64, 1, 16, 64, 512, 64, 2, 256, 0),
     ],
     ids=["tiny", "wide", "single_beat"],
 )
@@ -879,6 +980,7 @@ def test_row_cache(values: tuple[int, ...]) -> None:
         ({"OPQ_DEPTH": 4096}, "DEPTH must be a power of two, at least two places a slot"),
         ({"SLOTS": 24}, "SLOTS must be a power of two, 2 to 64"),
         ({"SLOTS": 128}, "SLOTS must be a power of two, 2 to 64"),
+        ({"REMOTE_FETCHES": 513}, "REMOTE_FETCHES must be 0 to PLACES"),
         ({"MAX_BURST": 24}, "MAX_BURST must be a power of two, 1 to 256"),
         ({"RAM_STYLE": 4}, "STYLE must be 0 (auto)"),
     ],

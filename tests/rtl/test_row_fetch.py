@@ -350,7 +350,7 @@ async def outstanding_lines(dut: Any) -> None:
 
 @cocotb.test()
 async def lost_beside_late(dut: Any) -> None:
-    """Answers of other cards are lost, late, repeated and broken while memory answers late: each line has its own fate."""
+    """Answers of other cards are lost, late, repeated, broken while memory is late: each line has its own fate."""
     bench = FetchBench(dut)
     if not bench.remotes:
         return

@@ -93,7 +93,7 @@ class Capabilities:
                 )
         if table.remote and not self.remote:
             raise ConfigError(
-                f"{where} its rows are held by card {table.owner}, and the target {target!r} cannot fetch rows of others.",
+                f"{where} its rows are held by card {table.owner}, and {target!r} fetches no rows of others.",
                 allowed="tables without an owner here.",
                 do="Use a card that says CAP_REMOTE_FETCHES and is given their owners' memory, or leave `owner` out.",
             )

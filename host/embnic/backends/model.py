@@ -58,6 +58,7 @@ class ModelBackend:
             orders=frozenset({Order.SEQUENTIAL, Order.SPLIT, Order.TREE}),
             max_dim=self.card.config.max_vec64 * 16,
             max_tree_k=self.card.config.tree_k,
+            remote=self.card.config.remote_fetches > 0,
             tree_vec64=self.card.config.max_vec64,
         )
         self._residency, self._loaded = Residency(), set[str]()

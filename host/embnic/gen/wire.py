@@ -55,7 +55,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0x93F6D6A8
+CONTRACT_HASH: Final = 0xDA2062D8
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
@@ -278,7 +278,7 @@ DESCRIPTOR_FIELDS: Final = {
     "order": BitField(32, 2, False),  # order of the additions
     "tree_k_log2": BitField(34, 4, False),  # log2 of a TREE's sums, 1 to 4; else 0
     "fixed_scale_exp": BitField(38, 8, True),  # log2 of the unit of FIXED; else 0
-    "remote": BitField(46, 1, False),  # the rows live on another card, its owner; base and generation are what it knows them by
+    "remote": BitField(46, 1, False),  # the rows live on another card, at base there
     "memo": BitField(47, 1, False),  # rows are stored partial sums
     "owner": BitField(48, 8, False),  # which owner holds the rows
     "generation": BitField(56, 8, False),  # changes whenever the table is replaced
