@@ -51,6 +51,7 @@ __all__ = [
     "Bitstream",
     "build_simulated",
     "fetch",
+    "file_hash",
     "find_bitstream",
     "plain_board",
     "read_index",
@@ -211,7 +212,7 @@ def verify(bitstream: Bitstream) -> None:
                 if name.endswith(".hwh")
                 else "Build or fetch the bitstream again.",
             )
-        found = _sha256(file)
+        found = file_hash(file)
         if found != expected:
             raise ConfigError(
                 f"{file} has the SHA-256 {found[:16]}..., the registry says {expected[:16]}...: it was altered or is "
@@ -243,7 +244,7 @@ def build_simulated(configuration: str, folder: Path, *, tool: str = "") -> Bits
         configuration=configuration,
         contract=CONTRACT_HASH,
         status="simulated",
-        files={file: _sha256(folder / file) for file in (f"{name}.bit", f"{name}.hwh")},
+        files={file: file_hash(folder / file) for file in (f"{name}.bit", f"{name}.hwh")},
         folder=folder,
         tool=tool,
     )
@@ -278,7 +279,7 @@ def fetch(bitstream: Bitstream) -> None:
                 f"{name} cannot be fetched from {bitstream.origin} ({error}).",
                 do="Try again, or build it.",
             ) from error
-        found = _sha256(part)
+        found = file_hash(part)
         if found != expected:
             part.unlink()
             raise ConfigError(
@@ -306,7 +307,8 @@ def write_index(index: Path, entries: list[Bitstream]) -> None:
     index.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _sha256(file: Path) -> str:
+def file_hash(file: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
