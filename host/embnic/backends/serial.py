@@ -76,7 +76,7 @@ def encode_packet(kind: int, tag: int, length: int, address: int, payload: bytes
     """Return a packet as it goes over the line.
 
     >>> encode_packet(INFO, 1, 0, 0).hex()
-    'c006010000000000008bbac0'
+    'c006010000000000000994c0'
     """
     body = _HEADER.pack(kind, tag, length, address) + payload
     body += binascii.crc_hqx(body, 0xFFFF).to_bytes(2, "big")
