@@ -22,6 +22,7 @@ namespace {
 
 constexpr int kDivisor = EMBNIC_DIVISOR;
 constexpr uint64_t kIdleCycles = 200000;  // more than the core needs for anything but its longest timeouts
+constexpr uint64_t kResetCycles = 64;     // the line means nothing before
 constexpr int kLookEvery = 256;           // cycles between two looks at the terminal
 
 // Bytes to bits: start bit, eight data bits, stop bit.
@@ -128,7 +129,7 @@ int main(int argc, char** argv) {
         top->eval();
         top->clk100 = 1;
         top->eval();
-        from_card.tick(top->uart_tx);
+        if (cycle > kResetCycles) from_card.tick(top->uart_tx);
         quiet = (to_card.busy() || from_card.busy()) ? 0 : quiet + 1;
     }
     top->final();
