@@ -34,6 +34,7 @@ namespace eval embnic {
         variable root
         set here [file join $root bitstreams boards $board]
         create_project embnic_$board [file join $root build boards $board] -part $part -force
+        lappend extra gen/embnic_configs_pkg.sv
         add_files -norecurse [concat [sources] [lmap name $extra {file join $root rtl $name}]]
         add_files -norecurse [file join $here embnic_$board.sv]
         add_files -fileset constrs_1 -norecurse [file join $here embnic_$board.xdc]
