@@ -9,7 +9,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 PYNQ_VENV := .venv-pynq
-.PHONY: help demo test test-pynq test-all sim lint synth pnr formal mutate bench clean
+.PHONY: help demo test test-pynq test-all sim lint synth pnr bitstream formal mutate bench clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -85,6 +85,9 @@ synth: $(VENV)/.test ## area by module, deepest paths: make synth CFG=line100 M=
 
 pnr: $(VENV)/.pnr ## place-and-route for ECP5, Fmax: make pnr CFG=edge SEEDS="1 2 3"
 	@$(BIN)/python -m embnic_sim.pnr --config $(or $(CFG),edge) --seeds $(or $(SEEDS),1 2 3)
+
+bitstream: $(VENV)/.pnr ## a bitstream by open tools: make bitstream BOARD=ecpix5 [SEED=1]
+	@$(BIN)/python -m embnic_sim.boards $(or $(BOARD),ecpix5) --seed $(or $(SEED),1)
 
 $(VENV)/.pnr: $(VENV)/.test
 	@$(BIN)/python -m pip install -q -e ".[pnr]"

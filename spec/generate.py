@@ -37,6 +37,8 @@ ROOT = SPEC.parent
 TEMPLATES = {
     "rtl/gen/embnic_wire_pkg.sv": "embnic_wire_pkg.sv.j2",
     "rtl/gen/embnic_csr_map.sv": "embnic_csr_map.sv.j2",
+    "rtl/gen/embnic_configs_pkg.sv": "embnic_configs_pkg.sv.j2",
+    "rtl/gen/embnic_configs.svh": "embnic_configs.svh.j2",
     "host/embnic/gen/__init__.py": "init.py.j2",
     "host/embnic/gen/wire.py": "wire.py.j2",
     "host/embnic/gen/registers.py": "registers.py.j2",

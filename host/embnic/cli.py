@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__
-from .bitstreams import SIMULATED, build_simulated, fetch, read_index, verify
+from .bitstreams import SIMULATED, UNBUILT, build_simulated, fetch, read_index, verify
 from .board import index_path
 from .capacity import estimate, free_memory
 from .config import Table
@@ -347,7 +347,9 @@ def _bitstreams(given: argparse.Namespace) -> int:
         )
     for entry in entries:
         line = f"{entry.name}: {entry.board}, {entry.configuration}, {entry.status}"
-        if given.action == "verify":
+        if given.action == "verify" and entry.status == UNBUILT and not given.name:
+            line += ": no file to verify"
+        elif given.action == "verify":
             verify(entry)
             line += ": as the registry says"
         elif given.action == "fetch":
@@ -364,7 +366,7 @@ def _build(given: argparse.Namespace, folder: Path) -> int:
         raise ConfigError(
             f"{given.name or 'A bitstream'} cannot be built by this command.",
             allowed="--simulated.",
-            do="embnic bitstreams build --simulated CONFIG.",
+            do="embnic bitstreams build --simulated CONFIG; bitstreams/boards says how boards are built.",
         )
     made = build_simulated(given.simulated, folder)
     print(f"{made.bitfile} and its .hwh, entered in {folder / 'index.toml'}")

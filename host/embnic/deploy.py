@@ -15,6 +15,7 @@ from pathlib import Path
 from .backends.card import CardBackend
 from .backends.pynq import open_pynq
 from .backends.rtl import open_rtl
+from .backends.xrt import open_xrt
 from .bitstreams import (
     SIMULATED,
     Bitstream,
@@ -26,6 +27,7 @@ from .bitstreams import (
 from .board import check_board
 from .config import Table
 from .engine import Engine
+from .errors import ConfigError
 from .gen.wire import CONTRACT_HASH
 from .pynq_probe import board_name
 from .selftest import run_selftest, selftest_tables
@@ -68,6 +70,14 @@ def deploy(
 
 def load_card(bitstream: Bitstream, tables: Iterable[Table]) -> CardBackend:
     """Load a verified bitstream and attach to the card."""
+    if bitstream.bitfile.suffix == ".xclbin":
+        return open_xrt(tables, bitstream.bitfile, config=bitstream.configuration)
+    if len(bitstream.needed) == 1:  # an FPGA without a processing system: nothing here loads it
+        raise ConfigError(
+            f"{bitstream.name} is loaded over the board's JTAG, not from here.",
+            do=f"openFPGALoader -b {bitstream.board} {bitstream.bitfile}, then "
+            "embnic selftest --target serial:/dev/ttyUSB1.",
+        )
     if bitstream.board != SIMULATED:
         return open_pynq(tables, bitstream.bitfile, config=bitstream.configuration)
     if importlib.util.find_spec("pynq") is None:

@@ -49,7 +49,7 @@ FBGEMM_COUNTERS = (  # in the order of its uvm_cache_stats
     "num_conflict_unique_misses",
     "num_conflict_misses",
 )
-LINE_GBPS = {"tiny": 25.0, "edge": 10.0, "line100": 100.0}
+LINE_GBPS = {"tiny": 25.0, "edge": 10.0, "line100": 100.0, "mini": 1.0}
 WIRE_OVERHEAD = 24  # preamble, frame check sequence and gap of Ethernet, bytes
 WEIGHTED, ACCUMULATOR, PARTIAL, AFTER, PRODUCT = 1, 2, 4, 8, 16  # flags of a request
 HIT, EVICT = 2, 4  # flags of a decision; 1: allocates when absent

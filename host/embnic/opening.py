@@ -46,6 +46,14 @@ def create_backend(
         from .board import open_board
 
         return open_board(tables, configuration, deadline=deadline, mtu=mtu)
+    if name == "xrt":
+        from .backends.xrt import open_xrt
+
+        return open_xrt(tables, configuration, deadline=deadline, mtu=mtu)
+    if name == "serial":
+        from .backends.serial import open_serial
+
+        return open_serial(tables, configuration, deadline=deadline, mtu=mtu)
     raise BackendUnavailable(name, reason="nothing builds it.", remedy="open target='cpu'.")
 
 

@@ -14,6 +14,7 @@ empty (do not); anything else is refused, so that a typing error does not silent
 A target may carry a configuration after a colon: `rtl:line100`. Plain `rtl` is `rtl:tiny`, plain
 `model` is `model:line100`. `select` takes the paths it may choose from, `select:rtl+gpu`; plain
 `select` takes those that `auto` would consider and this machine has. The CPU is always one of them.
+`serial` takes the port, `serial:/dev/ttyUSB1`; `xrt` the file to load, `xrt:embnic_u55c.xclbin`.
 """
 
 from __future__ import annotations
@@ -70,6 +71,18 @@ TARGETS: Mapping[str, Target] = {
             "pynq",
             "the core on an FPGA board, through PYNQ",
             unusable=pynq_missing,
+            configurations=True,
+        ),
+        Target(
+            "xrt",
+            "the core on an Alveo card, through XRT: 'xrt:embnic_u55c.xclbin' names what to load",
+            asked_only=True,
+            configurations=True,
+        ),
+        Target(
+            "serial",
+            "the core on an FPGA board at a serial port: 'serial:/dev/ttyUSB1' names it",
+            asked_only=True,
             configurations=True,
         ),
     )
@@ -166,7 +179,7 @@ def _parse(text: str, source: str) -> tuple[str, str]:
     if colon and not (target.configurations and configuration):
         raise ConfigError(
             f"{source} is {text!r}.",
-            allowed="a configuration after the colon, for rtl, model, pynq and select only, as in 'rtl:tiny'.",
+            allowed="a configuration after the colon, for rtl, model, pynq, select, xrt and serial only: 'rtl:tiny'.",
             do=f"Give {name!r} alone.",
         )
     return name, configuration

@@ -59,7 +59,7 @@ DECISION = np.dtype(
         ("command", np.uint8),  # tag_cmd_e: 0 drop, 1 look up, 2 release, 3 fetch, 4 lock, 5 pin
     ]
 )
-LINE_GBPS = {"tiny": 25.0, "edge": 10.0, "line100": 100.0}
+LINE_GBPS = {"tiny": 25.0, "edge": 10.0, "line100": 100.0, "mini": 1.0}
 
 
 class Phase(IntEnum):

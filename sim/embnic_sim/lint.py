@@ -12,7 +12,18 @@ from embnic_sim.toolchain import config_parameters, module_parameters
 __all__ = ["main"]
 
 # Modules that no part of the core contains.
-BOARD_MODULES = ("embnic_async_fifo",)
+BOARD_MODULES = (
+    "embnic_async_fifo",
+    "embnic_uart",
+    "embnic_axi_ram",
+    "embnic_uart_slip",
+    "embnic_link_switch",
+    "embnic_steer",
+    "embnic_axil_async",
+    "embnic_opennic",
+    "embnic_corundum",
+    "embnic_coyote",
+)
 
 
 def main() -> int:

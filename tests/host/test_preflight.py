@@ -27,7 +27,7 @@ def preflight(
 
 
 def test_nothing_is_said_when_nothing_is_missing(tmp_path: Path) -> None:
-    done = preflight(tmp_path, *PRESENT, "g++", "perl")
+    done = preflight(tmp_path, *PRESENT, "g++", "perl", "tclsh")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -35,12 +35,12 @@ def test_what_is_missing_is_one_apt_line(tmp_path: Path) -> None:
     done = preflight(tmp_path, *PRESENT)
     assert done.returncode == 1
     assert [line.strip() for line in done.stderr.splitlines() if "apt-get" in line] == [
-        "apt-get install -y g++ perl"
+        "apt-get install -y g++ perl tcl"
     ]
 
 
 def test_no_python_at_all_is_named_too(tmp_path: Path) -> None:
-    done = preflight(tmp_path, *PRESENT, "g++", "perl", python="no-such-python")
+    done = preflight(tmp_path, *PRESENT, "g++", "perl", "tclsh", python="no-such-python")
     assert done.returncode == 1
     assert "apt-get install -y python3 python3-venv python3-dev\n" in done.stderr
 

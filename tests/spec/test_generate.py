@@ -177,10 +177,12 @@ def test_configurations() -> None:
         ("tiny", 1),
         ("edge", 2),
         ("line100", 3),
+        ("mini", 4),
     ]
     assert {name: c.reply_vec64 for name, c in configs.CONFIGS.items()} == {
         "tiny": 64,
         "edge": 128,
         "line100": 1024,
+        "mini": 32,
     }
     assert configs.CONFIGS["line100"].parameters()["DATA_W"] == 512

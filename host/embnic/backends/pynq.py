@@ -13,10 +13,9 @@ says what the status register held. Time is wall-clock time.
 from __future__ import annotations
 
 import importlib
-import itertools
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,37 +30,13 @@ from ..errors import (
     ConfigError,
     ContractMismatch,
     DeviceFault,
-    DeviceTimeout,
-    LinkError,
 )
-from ..exchange import Timing
 from ..hwh import CORE_VLNV, DMA_VLNV
 from ..wire import FrameBatch
+from .axi_dma import FRAME_BYTES, Broken, DmaLink, board_timing
 from .card import CardBackend
 
-__all__ = ["PynqBackend", "PynqPorts", "board_timing", "import_pynq", "open_pynq"]
-
-FRAME_BYTES = 16384  # of a DMA buffer: more than the longest frame
-ANSWER_SECONDS = 1.0  # a DMA channel that does not move for so long is hung
-
-# Registers of a channel, PG021 table 8; the receive channel lies 0x30 above the send channel.
-_CONTROL, _STATUS, _ADDRESS, _ADDRESS_HIGH, _LENGTH = 0x00, 0x04, 0x18, 0x1C, 0x28
-_RUN, _RESET = 0x1, 0x4
-_HALTED, _IDLE = 0x1, 0x2
-_FAULTS = {
-    0x10: "internal error (a length of 0?)",
-    0x20: "slave error (the memory refused the access)",
-    0x40: "decode error (no memory at the address)",
-}
-_ANY_FAULT = 0x70
-_GONE = 0xFFFF_FFFF  # what a bus reads whose device is not there
-
-
-def board_timing(deadline: float | None = None) -> Timing:
-    """Return how long to wait for a board, in seconds."""
-    if deadline is None:
-        return Timing(retry=0.5, patience=5.0)
-    return Timing(retry=min(0.5, deadline / 4), patience=min(5.0, deadline), deadline=deadline)
+__all__ = ["PynqBackend", "PynqPorts", "import_pynq", "open_pynq"]
 
 
 def import_pynq() -> ModuleType:
@@ -86,73 +61,24 @@ def import_pynq() -> ModuleType:
     return pynq
 
 
-class _Channel:
-    """One direction of the DMA."""
+class _Contiguous:
+    """A buffer of `pynq.allocate` for the DMA."""
 
-    def __init__(self, mmio: Any, base: int, name: str) -> None:
-        self._mmio, self._base, self._name = mmio, base, name
+    def __init__(self, buffer: Any) -> None:
+        self._buffer = buffer
+        self.address = int(buffer.device_address)
 
-    def reset(self) -> None:
-        """Stop whatever is under way and start anew."""
-        self._write(_CONTROL, _RESET)
-        self._until(lambda: not self._read(_CONTROL) & _RESET, "to come out of reset")
-        self._write(_CONTROL, _RUN)
-        self._until(lambda: not self._read(_STATUS) & _HALTED, "to start")
+    def put(self, data: NDArray[np.uint8]) -> None:
+        """Write and flush."""
+        part = self._buffer[: data.size]
+        part[:] = data
+        part.sync_to_device()
 
-    def start(self, address: int, nbytes: int) -> None:
-        """Begin a transfer; the channel is idle."""
-        self._write(_ADDRESS, address & 0xFFFF_FFFF)
-        self._write(_ADDRESS_HIGH, address >> 32)
-        self._write(_LENGTH, nbytes)
-
-    def done(self) -> bool:
-        """Return whether the transfer is over; raise DeviceFault when the channel reports an error."""
-        status = self._read(_STATUS)
-        if status == _GONE:
-            raise DeviceFault(
-                f"the {self._name} DMA reads as all ones",
-                code=status,
-                do="is the device still there?",
-            )
-        if status & _ANY_FAULT:
-            words = ", ".join(text for bit, text in _FAULTS.items() if status & bit)
-            raise DeviceFault(
-                f"the {self._name} DMA: {words}",
-                code=status,
-                do="reattach, or load the bitstream again.",
-            )
-        if status & _HALTED:
-            raise DeviceFault(
-                f"the {self._name} DMA halted",
-                code=status,
-                do="reattach, or load the bitstream again.",
-            )
-        return bool(status & _IDLE)
-
-    def wait(self) -> None:
-        """Return when the transfer is over."""
-        self._until(self.done, "to finish a transfer")
-
-    @property
-    def moved(self) -> int:
-        """Bytes of the last transfer."""
-        return self._read(_LENGTH)
-
-    def _until(self, what: Callable[[], bool], doing: str) -> None:
-        started = time.monotonic()
-        while not what():
-            if time.monotonic() - started > ANSWER_SECONDS:
-                raise DeviceTimeout(
-                    f"waiting for the {self._name} DMA {doing} (status {self._read(_STATUS):#x})",
-                    waited=ANSWER_SECONDS,
-                    do="reattach, or load the bitstream again.",
-                )
-
-    def _read(self, offset: int) -> int:
-        return int(self._mmio.read(self._base + offset))
-
-    def _write(self, offset: int, value: int) -> None:
-        self._mmio.write(self._base + offset, value)
+    def get(self, nbytes: int) -> NDArray[np.uint8]:
+        """Invalidate and read."""
+        part = self._buffer[:nbytes]
+        part.sync_from_device()
+        return np.array(part, dtype=np.uint8)
 
 
 class PynqPorts:
@@ -183,22 +109,20 @@ class PynqPorts:
                 remedy="run on a board with PYNQ; embnic doctor says what is missing.",
             ) from error
         self._core = self._map(CORE_VLNV)
-        dma = self._map(DMA_VLNV)
-        self._send_channel = _Channel(dma, 0x00, "send")
-        self._recv_channel = _Channel(dma, 0x30, "receive")
         self._buffers: list[Any] = []
         self._regions: dict[int, Any] = {}
         self._bases: NDArray[np.int64] = np.empty(0, np.int64)
-        self._out, self._in = self._allocate(FRAME_BYTES), self._allocate(FRAME_BYTES)
-        self.moved_bytes = 0  # by the DMA, both ways
+        out, into = (
+            _Contiguous(self._allocate(FRAME_BYTES)),
+            _Contiguous(self._allocate(FRAME_BYTES)),
+        )
+        self._dma = DmaLink(self._map(DMA_VLNV), out, into)
         self.recover()
 
     def recover(self) -> None:
         """Reset the DMA and wait for frames again."""
-        with _broken("resetting the DMA"):
-            self._send_channel.reset()
-            self._recv_channel.reset()
-            self._listen()
+        with Broken("resetting the DMA"):
+            self._dma.reset()
 
     def close(self) -> None:
         """Give the memory back; may be called twice."""
@@ -211,12 +135,12 @@ class PynqPorts:
 
     def read32(self, offset: int) -> int:
         """Return the register's value."""
-        with _broken(f"reading register {offset:#05x}"):
+        with Broken(f"reading register {offset:#05x}"):
             return int(self._core.read(offset))
 
     def write32(self, offset: int, value: int) -> None:
         """Write the register."""
-        with _broken(f"writing register {offset:#05x}"):
+        with Broken(f"writing register {offset:#05x}"):
             self._core.write(offset, value)
 
     # Memory
@@ -239,14 +163,14 @@ class PynqPorts:
 
     def read(self, addr: int, nbytes: int) -> NDArray[np.uint8]:
         """Return a copy of `nbytes` bytes from `addr`."""
-        with _broken("reading card memory"):
+        with Broken("reading card memory"):
             part = self._part(addr, nbytes)
             part.sync_from_device()
             return np.array(part, dtype=np.uint8)
 
     def write(self, addr: int, data: NDArray[np.uint8]) -> None:
         """Write `data` at `addr`; the core sees it when this returns."""
-        with _broken("writing card memory"):
+        with Broken("writing card memory"):
             part = self._part(addr, data.size)
             part[:] = data
             part.sync_to_device()
@@ -279,43 +203,24 @@ class PynqPorts:
 
     # Link
 
+    @property
+    def moved_bytes(self) -> int:
+        """Bytes of frames that the DMA moved, both ways."""
+        return self._dma.moved_bytes
+
     def send(self, frames: FrameBatch) -> None:
         """Hand frames to the core, a transfer each."""
-        data, offsets = frames.data, frames.offsets
-        with _broken("sending frames"):
-            for first, end in itertools.pairwise(offsets):
-                size = int(end - first)
-                self._out[:size] = data[first:end]
-                self._out[:size].sync_to_device()
-                self._send_channel.start(int(self._out.device_address), size)
-                self._send_channel.wait()
-                self.moved_bytes += size
+        with Broken("sending frames"):
+            self._dma.send(frames)
 
     def recv(self, max_frames: int, timeout: float) -> FrameBatch:
         """Return frames of the core, waiting at most `timeout` seconds for the first."""
-        found: list[NDArray[np.uint8]] = []
-        until = time.monotonic() + timeout
-        with _broken("receiving frames"):
-            while len(found) < max_frames:
-                if self._recv_channel.done():
-                    size = self._recv_channel.moved
-                    part = self._in[:size]
-                    part.sync_from_device()
-                    found.append(np.array(part, dtype=np.uint8))
-                    self.moved_bytes += size
-                    self._listen()
-                elif found or time.monotonic() >= until:
-                    break
-        offsets = np.zeros(len(found) + 1, np.int64)
-        np.cumsum([frame.size for frame in found], out=offsets[1:])
-        return FrameBatch(np.concatenate(found) if found else np.empty(0, np.uint8), offsets)
+        with Broken("receiving frames"):
+            return self._dma.recv(max_frames, timeout)
 
     def clock(self) -> float:
         """Return seconds of the host's monotonic clock."""
         return time.monotonic()
-
-    def _listen(self) -> None:
-        self._recv_channel.start(int(self._in.device_address), FRAME_BYTES)
 
     def _map(self, vlnv: str) -> Any:
         kind = vlnv.rpartition(":")[0]
@@ -327,22 +232,6 @@ class PynqPorts:
                 f"IP {kind} in the overlay", device=f"{len(found)} of it", package="one"
             )
         return self._pynq.MMIO(found[0]["phys_addr"], found[0]["addr_range"], device=self._device)
-
-
-class _broken:
-    """Turn what PYNQ raises about a device that does not answer into LinkError."""
-
-    def __init__(self, doing: str) -> None:
-        self._doing = doing
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, RuntimeError | OSError) and not isinstance(error, DeviceTimeout):
-            raise LinkError(
-                f"The device failed while {self._doing} ({error}). Do: reattach."
-            ) from error
 
 
 class PynqBackend(CardBackend):
