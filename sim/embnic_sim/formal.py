@@ -75,6 +75,7 @@ class FormalTask:
     shrink      changes that make pipelines shorter, where no parameter does
     stubs       files of tests/formal/stubs/ that stand for modules of the same name
     elsewhere   instances whose covers are left to their own task: here they are out of reach by design
+    proven      instances whose assertions are left to their own task: here they would keep alive what no claim looks at
     multiclock  the clocks are inputs that the solver moves; `depth` counts their movements; registers begin at zero
     slow        left to `make test-all`
     """
@@ -89,6 +90,7 @@ class FormalTask:
     parameters: Mapping[str, int] = field(default_factory=dict)
     stubs: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
+    proven: tuple[str, ...] = ()
     multiclock: bool = False
     slow: bool = False
     breaks: tuple[FormalChange, ...] = ()
@@ -132,7 +134,7 @@ def load_tasks() -> list[FormalTask]:
             tuple(FormalChange(**change) for change in entry.pop(name, ()))
             for name in ("break", "shrink")
         )
-        names = {name: tuple(entry.pop(name, ())) for name in ("stubs", "elsewhere")}
+        names = {name: tuple(entry.pop(name, ())) for name in ("stubs", "elsewhere", "proven")}
         tasks.append(FormalTask(**entry, **names, breaks=breaks, shrink=shrink))
     return tasks
 
@@ -244,6 +246,7 @@ def _script(
         f"prep -top {task.top}",
         # Memories are a few words here; as registers they lose what no property looks at.
         *(f"chformal -cover -remove {task.top}/{instance}.*" for instance in task.elsewhere),
+        *(f"chformal -assert -remove {task.top}/{instance}.*" for instance in task.proven),
         "memory_map",
         "opt -full",
         # With free clocks there is no first edge for a reset: begin in the state after it.
