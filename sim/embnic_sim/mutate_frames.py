@@ -33,11 +33,6 @@ from embnic_sim.channels import LINEAR_BITS
 __all__ = ["CONFIG", "MEMORY", "ORDERS", "SETS", "TABLES", "Expected", "Phase", "Traffic"]
 
 CONFIG = CONFIGS["tiny"]
-ROUTE = Route(
-    Endpoint("02:00:00:00:00:01", "10.1.2.3", 40_001),
-    Endpoint("02:00:00:00:00:02", "10.1.2.9", 17_742),
-)
-
 # Two sets of tables: the card holds eight descriptors, one of which stays invalid.
 TABLES = (
     embnic.Table("sum", rows=60, dim=16, pooling="sum"),
@@ -112,6 +107,7 @@ class Phase:
     window: int = 8  # frames under way together at most
     window_bytes: int = 6_000  # and their bytes, so that the key store has room
     count: bool = False  # read the counters at the end
+    descriptors: dict[int, dict[str, int]] = field(default_factory=dict)  # instead of `tables`
     cycles: list[int] = field(default_factory=list)
 
     def windows(self) -> list[slice]:
@@ -169,13 +165,27 @@ class Traffic:
         headers = new_headers(1, Opcode.PING)
         self._next_id += 1
         headers["opcode"] = opcode
-        headers["request_id"] = self._next_id
+        headers["request_id"] = self._request_id()
         headers["tenant"] = int(self.rng.integers(1 << 16))
+        headers["snapshot"] = int(self.rng.integers(1 << 16))
         headers["first_bag"] = int(self.rng.integers(1 << 15))
         for name, value in values.items():
             headers[name] = value
         edges = np.array([0, len(payload)], np.int64)
-        return encode(ROUTE, headers, np.frombuffer(payload, np.uint8), edges).to_list()[0]
+        return encode(self._route(), headers, np.frombuffer(payload, np.uint8), edges).to_list()[0]
+
+    def _request_id(self) -> int:
+        """Return the latest request's ID: all 32 bits vary, none comes twice."""
+        return self._next_id * 0x9E37_79B1 % (1 << 32)
+
+    def _route(self) -> Route:
+        """Return a way from anywhere to a card that goes by any address."""
+        ends = []
+        for port in (int(self.rng.integers(1, 1 << 16)), 17_742):
+            mac = ":".join(f"{byte:02x}" for byte in self.rng.integers(0, 256, 6).tolist())
+            ip = ".".join(str(byte) for byte in self.rng.integers(0, 256, 4).tolist())
+            ends.append(Endpoint(mac, ip, port))
+        return Route(ends[0], ends[1])
 
     def ids(self, table: embnic.Table, longest: int) -> NDArray[np.int64]:
         """Return up to `longest` rows, the padding row often."""
@@ -215,6 +225,19 @@ class Traffic:
         values = {"bags": bags, "keys": keys, "flags": int(flags)}
         self._ask(phase, Opcode.LOOKUP, table, payload, wanted, values)
 
+    def bag(
+        self,
+        phase: Phase,
+        table: embnic.Table,
+        ids: NDArray[np.int64],
+        w: NDArray[np.float32] | None,
+    ) -> None:
+        """Add a LOOKUP of one bag with these keys, null ones among them."""
+        entries, count = self._entries(table, ids, w)
+        wanted = [accumulate(table, self.rows[table.name], ids, w)]
+        values = {"bags": 1, "keys": count, "flags": int(Flag.WEIGHTED * (w is not None))}
+        self._ask(phase, Opcode.LOOKUP, table, entries, wanted, values)
+
     def merged(self, phase: Phase, table: embnic.Table, longest: int) -> None:
         """Add a MERGE: a bag of `table` with the partials of up to three owners."""
         carried, partial = self.rng.random() < 0.3, self.rng.random() < 0.3
@@ -249,11 +272,13 @@ class Traffic:
         partial = bool(values["flags"] & (Flag.CONTINUES | Flag.PARTIAL_WANTED))
         made = self.frame(opcode, payload, dim=table.dim, dtype=int(table.dtype), **values)
         self.add(phase, made)
-        phase.expected.append(Expected(self._next_id, self._answer(table, wanted, partial)))
+        phase.expected.append(Expected(self._request_id(), self._answer(table, wanted, partial)))
 
     def _carried(self, table: embnic.Table) -> tuple[bytes, Partial]:
         """Return a partial of `table` with 0 to 2 keys, and its count block and vector."""
         count = int(self.rng.integers(0, 3))
+        if self.rng.random() < 0.3:
+            count = int(self.rng.integers(1 << 30) >> self.rng.integers(30))
         acc = self.stored(table, 1)[0] if table.dtype is DType.FIXED else self.values(table.dim)
         padded = np.zeros(table.vec64 * 16, acc.dtype)
         padded[: table.dim] = acc

@@ -98,7 +98,12 @@ class Player:
             card.fail_memory(phase.faults[0], phase.faults[1] - phase.faults[0])
         if phase.mutes[0] != phase.mutes[1]:
             card.mute_memory(phase.mutes[0], phase.mutes[1] - phase.mutes[0])
-        self._describe(phase.tables)
+        if phase.descriptors:
+            self._tables = ()
+            for number, values in phase.descriptors.items():
+                self._commit(number, values)
+        else:
+            self._describe(phase.tables)
         self._write("REPLY_BEATS64", phase.reply_units)
         self._write("UDP_PORT", phase.udp_port)
         self._write("CACHE", phase.cached_ways | phase.admission << 4)
