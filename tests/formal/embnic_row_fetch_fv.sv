@@ -205,7 +205,7 @@ module embnic_row_fetch_fv
                 else if (turned && age_q[p] != '1) age_q[p] <= age_q[p] + 1'b1;
             end
         end
-        `EMBNIC_NEVER(impatient, lost && age_q[line_place] < 3'd1 && asked_q[line_place], "a line asked for in this epoch is waited for")
+        `EMBNIC_NEVER(impatient, lost && asked_q[line_place] && age_q[line_place] < 3'd2, "a line is waited for until two epochs ended")
         `EMBNIC_COVER(late_comes, evt_late && told_q != '0, "the last beat of a line given up comes")
         `EMBNIC_COVER(unasked, lost && !asked_q[line_place], "a line is given up that memory was not asked for")
     end
