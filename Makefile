@@ -94,7 +94,7 @@ $(VENV)/.pnr: $(VENV)/.test
 	@touch $@
 
 mutate: $(VENV)/.test ## mutants of rtl/lookup and rtl/net: make mutate N=100 SEED=1; all without N
-	@$(BIN)/python -m embnic_sim.mutate --count $(or $(N),0) --seed $(or $(SEED),1)
+	@$(BIN)/python -m embnic_sim.mutate --count $(or $(N),0) --seed $(or $(SEED),1) --jobs $(WORKERS)
 
 formal: $(VENV)/.test ## the formal proofs with their covers and broken twins: make formal [ARGS="--only skid"]
 	@$(BIN)/python -m embnic_sim.formal $(ARGS)

@@ -10,11 +10,14 @@
     .SLOTS(CFG.slots), \
     .MAX_VEC64(CFG.max_vec64), \
     .TREE_K(CFG.tree_k), \
+    .PRODUCTS(CFG.products), \
     .LINE_BYTES(CFG.line_bytes), \
     .WAYS(CFG.ways), \
     .SETS(CFG.sets), \
     .FETCHES(CFG.fetches), \
     .MAX_BURST(CFG.max_burst), \
+    .REMOTE_FETCHES(CFG.remote_fetches), \
+    .REMOTE_SLOTS(CFG.remote_slots), \
     .OPQ_DEPTH(CFG.opq_depth), \
     .KS_BEATS(CFG.ks_beats), \
     .RX_FRAMES(CFG.rx_frames), \

@@ -9,11 +9,14 @@ package embnic_configs_pkg;
         int unsigned slots;
         int unsigned max_vec64;
         int unsigned tree_k;
+        int unsigned products;
         int unsigned line_bytes;
         int unsigned ways;
         int unsigned sets;
         int unsigned fetches;
         int unsigned max_burst;
+        int unsigned remote_fetches;
+        int unsigned remote_slots;
         int unsigned opq_depth;
         int unsigned ks_beats;
         int unsigned rx_frames;
@@ -35,11 +38,14 @@ package embnic_configs_pkg;
         slots: 4,
         max_vec64: 8,
         tree_k: 8,
+        products: 1,
         line_bytes: 64,
         ways: 2,
         sets: 8,
         fetches: 4,
         max_burst: 2,
+        remote_fetches: 16,
+        remote_slots: 2,
         opq_depth: 32,
         ks_beats: 512,
         rx_frames: 8,
@@ -61,11 +67,14 @@ package embnic_configs_pkg;
         slots: 16,
         max_vec64: 16,
         tree_k: 0,
+        products: 0,
         line_bytes: 256,
         ways: 4,
         sets: 128,
         fetches: 16,
         max_burst: 256,
+        remote_fetches: 0,
+        remote_slots: 0,
         opq_depth: 128,
         ks_beats: 1024,
         rx_frames: 16,
@@ -87,12 +96,15 @@ package embnic_configs_pkg;
         slots: 32,
         max_vec64: 64,
         tree_k: 16,
+        products: 1,
         line_bytes: 256,
         ways: 4,
         sets: 1024,
         fetches: 128,
         max_burst: 16,
-        opq_depth: 512,
+        remote_fetches: 1280,
+        remote_slots: 20,
+        opq_depth: 2048,
         ks_beats: 1024,
         rx_frames: 32,
         rsp_beats: 2048,
@@ -113,11 +125,14 @@ package embnic_configs_pkg;
         slots: 4,
         max_vec64: 4,
         tree_k: 0,
+        products: 0,
         line_bytes: 64,
         ways: 2,
         sets: 64,
         fetches: 4,
         max_burst: 4,
+        remote_fetches: 0,
+        remote_slots: 0,
         opq_depth: 16,
         ks_beats: 512,
         rx_frames: 4,

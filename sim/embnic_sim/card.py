@@ -290,6 +290,8 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "message": (ctypes.c_char_p, (_POINTER,)),
     "stats": (None, (_POINTER, _POINTER)),
     "cycle": (_U64, (_POINTER,)),
+    "keep_digest": (None, (_POINTER, _I32)),
+    "digest": (_U64, (_POINTER,)),
     "probe_counts": (None, (_POINTER, _POINTER)),
     "probe_record": (None, (_POINTER, _U64, _U64)),
     "probe_window": (_U64, (_POINTER, _POINTER, _POINTER)),
@@ -718,6 +720,14 @@ class SimCard:
         raw = _Stats()
         self._call("stats", ctypes.byref(raw))
         return CardStats(*(int(getattr(raw, field.name)) for field in fields(CardStats)))
+
+    def keep_digest(self, on: bool) -> None:
+        """Begin or end to mix every cycle into `digest`."""
+        self._call("keep_digest", int(on))
+
+    def digest(self) -> int:
+        """Return a digest of all outputs to MAC and memory and of sts_probe, cycle by cycle."""
+        return int(self._call("digest"))
 
     def probe_counts(self) -> NDArray[np.uint64]:
         """Return in how many cycles each bit of sts_probe was set: uint64, shape [32]."""

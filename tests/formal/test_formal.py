@@ -23,7 +23,7 @@ TASKS = load_tasks()
 
 
 def _cases(task: FormalTask) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.slow] if task.slow else []
+    return [pytest.mark.slow, pytest.mark.timeout(1800)] if task.slow else []
 
 
 EVERY = [pytest.param(task, id=task.name, marks=_cases(task)) for task in TASKS]

@@ -235,6 +235,7 @@ public:
     CardConfig cfg_;
     Peer peer_;
     uint64_t cycle() const { return cycle_; }
+    uint64_t digest() const { return digest_; }
     Stopped stopped() const { return stopped_; }
     const std::string& message() const { return message_; }
     std::vector<std::pair<uint64_t, uint64_t>> faults_;  // address ranges [first, second) that answer SLVERR
@@ -269,6 +270,7 @@ public:
         return true;
     }
     bool deaf_ = false;  // memory takes no address and no beat
+    bool digest_on_ = false;
     bool keep_rx_stamps_ = false;
     std::vector<FrameStamp> rx_stamps_;
     uint64_t probe_counts_[PROBE_BITS] = {};
@@ -684,7 +686,45 @@ private:
         return busy;
     }
 
+    // Mixes what the core shows in this cycle into the digest of all cycles so far.
+    void note(uint64_t word) {
+        digest_ = (digest_ ^ word) * 0x9e3779b97f4a7c15ull;
+        digest_ ^= digest_ >> 29;
+    }
+    template <typename Port>
+    void note_port(const Port& port, uint64_t bytes) {
+        uint64_t words[8] = {};
+        std::memcpy(words, &port, bytes);
+        for (uint64_t i = 0; i < (bytes + 7) / 8; i++) note(words[i]);
+    }
+    void note_outputs() {
+        const auto bit = [](auto port, unsigned at) { return uint64_t(port) << at; };
+        note(top_->sts_probe | bit(top_->m_axis_tx_tvalid, 32) | bit(top_->m_axi_arvalid, 36) |
+             bit(top_->m_axi_awvalid, 44) | bit(top_->m_axi_wvalid, 52));
+        if (top_->m_axis_tx_tvalid) {
+            note(bit(top_->m_axis_tx_tkeep, 0));
+            note(bit(top_->m_axis_tx_tlast, 0));
+            note_port(top_->m_axis_tx_tdata, BEAT_BYTES);
+        }
+        for (unsigned c = 0; c < CHANNELS; c++) {
+            const auto get = [c](const auto& port, unsigned width) { return part(port, c, width); };
+            if (get(top_->m_axi_arvalid, 1)) {
+                note(get(top_->m_axi_araddr, ADDR_W) | get(top_->m_axi_arlen, 8) << 40 | get(top_->m_axi_arid, EMBNIC_ID_W) << 48);
+            }
+            if (get(top_->m_axi_awvalid, 1)) note(get(top_->m_axi_awaddr, ADDR_W) | get(top_->m_axi_awlen, 8) << 40);
+            if (get(top_->m_axi_wvalid, 1)) {
+                note(get(top_->m_axi_wstrb, BEAT_BYTES));
+                for (unsigned i = 0; i < BEAT_BYTES; i += 8) {
+                    uint64_t word;
+                    std::memcpy(&word, lanes(top_->m_axi_wdata, c) + i, 8);
+                    note(word);
+                }
+            }
+        }
+    }
+
     void observe(bool moved) {
+        if (digest_on_) note_outputs();
         const uint32_t probe = top_->sts_probe;
         for (uint32_t bits = probe; bits != 0; bits &= bits - 1) probe_counts_[__builtin_ctz(bits)]++;
         if (cycle_ >= record_from_ && cycle_ - record_from_ < record_cycles_) record_.push_back(probe);
@@ -726,7 +766,7 @@ private:
     std::unique_ptr<TraceFile> trace_;
 #endif
 
-    uint64_t cycle_ = 0, evaluated_ = 0, skipped_ = 0, quiet_ = 0;
+    uint64_t cycle_ = 0, evaluated_ = 0, skipped_ = 0, quiet_ = 0, digest_ = 0;
     Stopped stopped_ = RUNNING;
     std::string message_;
     uint64_t stop_cycle_ = ~0ull, stop_nth_ = 0, stop_delay_ = 0;
@@ -889,6 +929,11 @@ const char* embnic_card_message(void* card) { return static_cast<Card*>(card)->m
 
 void embnic_card_stats(void* card, embnic::HarnessStats* out) { *out = static_cast<Card*>(card)->stats(); }
 uint64_t embnic_card_cycle(void* card) { return static_cast<Card*>(card)->cycle(); }
+
+// Two cards driven alike have the same digest as long as all their outputs to MAC and memory and sts_probe were the same in
+// every cycle since both were told to keep one.
+void embnic_card_keep_digest(void* card, int32_t keep) { static_cast<Card*>(card)->digest_on_ = keep != 0; }
+uint64_t embnic_card_digest(void* card) { return static_cast<Card*>(card)->digest(); }
 
 void embnic_card_probe_counts(void* card, uint64_t* out) {
     std::memcpy(out, static_cast<Card*>(card)->probe_counts_, embnic::PROBE_BITS * sizeof(uint64_t));
