@@ -11,9 +11,9 @@
 The environment is read when an engine is opened, never at import. `EMBNIC_DISABLE` accepts `1` (disable) and `0` or
 empty (do not); anything else is refused, so that a typing error does not silently keep the card in use.
 
-A target may carry a configuration after a colon: `rtl:line100`. Plain `rtl` is `rtl:tiny`, plain
-`hls` is `hls:tiny`, plain `model` is `model:line100`. `select` takes the paths it may choose from, `select:rtl+gpu`; plain
-`select` takes those that `auto` would consider and this machine has. The CPU is always one of them.
+A target may carry a configuration after a colon: `rtl:line100`. Plain `rtl` is `rtl:tiny`, plain `hls` is `hls:tiny`,
+plain `model` is `model:line100`. `select` takes the paths it may choose from, `select:rtl+gpu`; plain `select` takes
+those that `auto` would consider and this machine has. The CPU is always one of them.
 """
 
 from __future__ import annotations

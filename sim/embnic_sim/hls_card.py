@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import time
 from types import TracebackType
 from typing import Any
 
@@ -79,7 +80,8 @@ class HlsCard:
     """A card of HLS cores in this process: Bus, Memory and Link in one object.
 
     It has one channel of memory, no frame generator, no latency histograms and no parity; its
-    capabilities say so. `clock_hz` turns waits into time.
+    capabilities say so. `clock_hz` turns waits into time; `model_seconds` is the wall-clock time spent
+    in the cores.
     """
 
     def __init__(self, config: str = "tiny") -> None:
@@ -90,6 +92,8 @@ class HlsCard:
                 do="Choose one of these.",
             )
         self.config: CoreConfig = CONFIGS[config]
+        self.build_name = f"{config}, HLS cores in C simulation, g++ -O2"
+        self.model_seconds = 0.0
         self.clock_hz = self.config.clock_mhz * 1e6
         self._calls = bridge()
         self._handle: int | None = self._calls["card_create"](self.config.config_id)
@@ -270,7 +274,9 @@ class HlsCard:
                 "The offsets of the frames do not rise from within the data.",
                 do="Build the batch with embnic.wire.",
             )
+        started = time.perf_counter()
         self._call("push", data.ctypes.data, offsets.ctypes.data, count)
+        self.model_seconds += time.perf_counter() - started
 
     def recv(self, max_frames: int, timeout: float) -> FrameBatch:
         """Return up to `max_frames` frames; none after a wait of `timeout` seconds of the card's

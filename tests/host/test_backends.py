@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every backend does, in one file: reference, cpu (native and numpy), a fake card, the simulated core, the HLS cores."""
+"""What every backend does, in one file: reference, cpu (native and numpy), a fake card, the core, the HLS cores."""
 
 from __future__ import annotations
 
