@@ -56,7 +56,7 @@ module embnic_interact
     localparam int unsigned LEVELS = $clog2(LANES);
     localparam int unsigned LOOP   = ADD_STAGES + 3;  // from a pair's beat to the next
     localparam int unsigned DEPTH  = MAX_VECTORS * MAX_BEATS;
-    localparam int unsigned ADDR_W = $clog2(DEPTH);
+    localparam int unsigned MEM_W = $clog2(DEPTH);
     localparam int unsigned IDX_W  = $clog2(MAX_VECTORS);
     localparam int unsigned BT_W   = $clog2(MAX_BEATS);
     localparam int unsigned PASSES = (MAX_VECTORS / 2 + UNITS - 1) / UNITS;
@@ -81,7 +81,7 @@ module embnic_interact
     // ---------------------------------------------------------------------------------------------
     // In: beats go to one of two banks; a whole sample is handed to the work
     // ---------------------------------------------------------------------------------------------
-    localparam int unsigned TAKEN_W = ADDR_W + 1;
+    localparam int unsigned TAKEN_W = MEM_W + 1;
 
     logic [TAKEN_W-1:0] taken_q, beats_all_q;   // beats of this sample so far; beats of a sample
     logic [IDX_W-1:0]   in_vec_q;               // where the next one goes
@@ -106,7 +106,7 @@ module embnic_interact
         end else begin
             if (work_free) full_q[work_bank_q] <= 1'b0;
             if (take) begin
-                if (!taken_q[ADDR_W]) taken_q <= taken_q + TAKEN_W'(1);
+                if (!taken_q[MEM_W]) taken_q <= taken_q + TAKEN_W'(1);
                 in_beat_q <= in_beat_q + BT_W'(1);
                 if (NBEAT_W'(in_beat_q) + NBEAT_W'(1) == cfg_beats) begin
                     in_beat_q <= '0;
@@ -129,8 +129,6 @@ module embnic_interact
     // ---------------------------------------------------------------------------------------------
     typedef struct packed {
         logic                last_beat;  // the sums are complete
-        logic                first_beat;
-        logic                real_;      // i is a vector
         logic [IDX_W-1:0]    i;
         logic [PASS_W-1:0]   pass;
         logic                bank;       // of the results
@@ -141,71 +139,79 @@ module embnic_interact
     logic [BT_W-1:0]    beat_q;
     logic [PASS_W-1:0]  pass_q, pass_last_q;
     logic [DIST_W-1:0]  distances;
-    logic               last_i, last_beat, last_pass, start;
-    logic               out_bank_q;              // the bank of results that is written
-    logic [1:0]         done_q, done_bad_q;      // a bank holds the results of a sample
+    logic               last_i, last_beat, last_pass, last_step;
+    logic               next_bank, next_result;  // banks of the sample that would begin
+    logic               start, start_bad;
+    logic               result_bank_q;           // the bank of results that is written
+    logic [1:0]         busy_q, done_q, done_bad_q;  // a bank of results is taken; complete; of a refused sample
     logic               drain_free;              // the bank being sent is empty again
     logic               send_bank_q;
-    logic               bad_start;
     step_t              step;
 
-    assign distances = DIST_W'((cfg_vectors) >> 1);  // (vectors - 1) / 2, and one more when it is even
-    assign i_last    = (32'(cfg_vectors) > LOOP) ? (IDX_W+1)'(cfg_vectors - VEC_W'(1)) : (IDX_W+1)'(LOOP - 1);
-    assign last_i    = i_q == i_last;
-    assign last_beat = NBEAT_W'(beat_q) + NBEAT_W'(1) == cfg_beats;
-    assign last_pass = pass_q == pass_last_q;
-    assign start     = full_q[work_bank_q] && !work_q && !pending_q;
-    assign bad_start = start && bad_q[work_bank_q];
-    assign work_free = bad_start || (work_q && last_i && last_beat && last_pass);
-    assign evt_work  = work_q;
+    assign distances   = DIST_W'(cfg_vectors >> 1);  // (vectors - 1) / 2, and one more when it is even
+    assign i_last      = (32'(cfg_vectors) > LOOP) ? (IDX_W+1)'(cfg_vectors - VEC_W'(1)) : (IDX_W+1)'(LOOP - 1);
+    assign last_i      = i_q == i_last;
+    assign last_beat   = NBEAT_W'(beat_q) + NBEAT_W'(1) == cfg_beats;
+    assign last_pass   = pass_q == pass_last_q;
+    assign last_step   = work_q && last_i && last_beat && last_pass;
+    assign next_bank   = work_bank_q ^ last_step;
+    assign next_result = result_bank_q ^ last_step;
+    assign start       = full_q[next_bank] && !busy_q[next_result] && (!work_q || last_step);
+    assign start_bad   = start && bad_q[next_bank];
+    assign evt_work    = work_q;
 
-    // The results of a sample leave the adders RESULT cycles behind its last step; the next sample begins after
-    // that only when the other bank of results is free.
+    // The end of a sample, or its refusal, travels along with its steps: so samples stay in order.
     localparam int unsigned OPERAND = 2;                                 // cycle of the operands
     localparam int unsigned PRODUCT = OPERAND + MUL_STAGES;
     localparam int unsigned BEAT    = PRODUCT + LEVELS * ADD_STAGES;     // of a beat's sum
     localparam int unsigned RESULT  = BEAT + ADD_STAGES + 1;             // results are in their RAM
-    localparam int unsigned RES_CNT_W = $clog2(RESULT + 1);
 
-    logic                 pending_q;      // results of a sample are on their way, or its refusal
-    logic                 pending_bad_q;
-    logic [RES_CNT_W-1:0] pending_left_q;
-    logic                 settled;
+    typedef struct packed {
+        logic valid;
+        logic bad;
+        logic bank;
+    } end_t;
 
-    assign settled = pending_q && pending_left_q == '0 && !done_q[out_bank_q];
+    end_t end_in, end_out;
+    assign end_in = '{valid: last_step || bad_q2, bad: bad_q2, bank: result_bank_q};
+
+    logic bad_q2;  // the sample begun in the last cycle is refused: it has no steps
+    embnic_delay #(.WIDTH($bits(end_t)), .CYCLES(RESULT), .RESET(1'b1)) u_end (
+        .clk, .rst, .in(end_in), .out({end_out})
+    );
+
+    assign work_free = last_step || bad_q2;
 
     always_ff @(posedge clk) begin
         pass_last_q <= PASS_W'((32'(distances) + UNITS - 1) / UNITS - 1);
         if (rst) begin
-            work_q      <= 1'b0;
-            work_bank_q <= 1'b0;
-            pending_q   <= 1'b0;
-            done_q      <= '0;
-            out_bank_q  <= 1'b0;
-            evt_refused <= 1'b0;
+            work_q        <= 1'b0;
+            bad_q2        <= 1'b0;
+            work_bank_q   <= 1'b0;
+            result_bank_q <= 1'b0;
+            busy_q        <= '0;
+            done_q        <= '0;
+            evt_refused   <= 1'b0;
         end else begin
-            evt_refused <= bad_start;
-            if (start && !bad_start) work_q <= 1'b1;
+            evt_refused <= bad_q2;
+            bad_q2      <= start_bad && !bad_q2;
             if (work_free) begin
-                work_q      <= 1'b0;
-                work_bank_q <= !work_bank_q;
-                pending_q   <= 1'b1;
+                work_q        <= 1'b0;
+                work_bank_q   <= !work_bank_q;
+                result_bank_q <= !result_bank_q;
             end
-            if (settled) begin
-                pending_q          <= 1'b0;
-                done_q[out_bank_q] <= 1'b1;
-                out_bank_q         <= !out_bank_q;
+            if (start && !bad_q2) begin
+                work_q              <= !start_bad;
+                busy_q[next_result] <= 1'b1;
             end
-            if (drain_free) done_q[send_bank_q] <= 1'b0;
+            if (drain_free) begin
+                busy_q[send_bank_q] <= 1'b0;
+                done_q[send_bank_q] <= 1'b0;
+            end
+            if (end_out.valid) done_q[end_out.bank] <= 1'b1;
         end
-        if (work_free) begin
-            pending_left_q <= RES_CNT_W'(RESULT);
-            pending_bad_q  <= bad_start;
-        end else if (pending_left_q != '0) begin
-            pending_left_q <= pending_left_q - RES_CNT_W'(1);
-        end
-        if (settled) done_bad_q[out_bank_q] <= pending_bad_q;
-        if (!work_q) begin
+        if (end_out.valid) done_bad_q[end_out.bank] <= end_out.bad;
+        if (!work_q || last_step) begin
             i_q    <= '0;
             beat_q <= '0;
             pass_q <= '0;
@@ -218,30 +224,34 @@ module embnic_interact
         end
     end
 
-    assign step.last_beat  = last_beat;
-    assign step.first_beat = beat_q == '0;
-    assign step.real_      = i_q < (IDX_W+1)'(cfg_vectors);
-    assign step.i          = i_q[IDX_W-1:0];
-    assign step.pass       = pass_q;
-    assign step.bank       = out_bank_q;
+    assign step.last_beat = last_beat;
+    assign step.i         = i_q[IDX_W-1:0];
+    assign step.pass      = pass_q;
+    assign step.bank      = result_bank_q;
 
     logic [BEAT:1] step_valid_q;
-    step_t         step_beat, step_result;
+    step_t         step_next, step_beat_q, step_result;
+    logic          first_beat;      // of a vector: the sum that comes begins one
 
     always_ff @(posedge clk) begin
         if (rst) step_valid_q <= '0;
-        else     step_valid_q <= {step_valid_q[BEAT-1:1], work_q && step.real_};
+        else     step_valid_q <= {step_valid_q[BEAT-1:1], work_q && i_q < (IDX_W+1)'(cfg_vectors)};
     end
-    embnic_delay #(.WIDTH($bits(step_t)), .CYCLES(BEAT)) u_step_beat (
-        .clk, .rst, .in(step), .out({step_beat})
+    // The accumulators are read for the step whose beat's sum comes in the next cycle.
+    embnic_delay #(.WIDTH($bits(step_t)), .CYCLES(BEAT - 1)) u_step_next (
+        .clk, .rst, .in(step), .out({step_next})
+    );
+    always_ff @(posedge clk) step_beat_q <= step_next;
+    embnic_delay #(.WIDTH(1), .CYCLES(BEAT)) u_first_beat (
+        .clk, .rst, .in(beat_q == '0), .out(first_beat)
     );
     embnic_delay #(.WIDTH($bits(step_t)), .CYCLES(ADD_STAGES)) u_step_result (
-        .clk, .rst, .in(step_beat), .out({step_result})
+        .clk, .rst, .in(step_beat_q), .out({step_result})
     );
 
     // The common operand.
-    logic [ADDR_W:0]   addr_i;
-    logic [ADDR_W:0]   in_addr;
+    logic [MEM_W:0]   addr_i;
+    logic [MEM_W:0]   in_addr;
     logic [DATA_W-1:0] operand_i;
 
     assign in_addr = {in_bank_q, in_vec_q, in_beat_q};
@@ -249,7 +259,7 @@ module embnic_interact
 
     embnic_ram_1r1w #(.WIDTH(DATA_W), .DEPTH(2 * DEPTH), .OUT_REG(1'b1)) u_vectors (
         .clk,
-        .wr_en  (take && !taken_q[ADDR_W]),
+        .wr_en  (take && !taken_q[MEM_W]),
         .wr_addr(in_addr),
         .wr_data(s_axis_vec_tdata),
         .rd_en  (work_q),
@@ -264,26 +274,29 @@ module embnic_interact
 
     for (genvar u = 0; u < int'(UNITS); u++) begin : gen_unit
         logic [DIST_W-1:0]   partner_q;  // i + distance, modulo the vectors
-        logic [DIST_W-1:0]   distance, partner_first;
-        logic [ADDR_W:0]     addr_j;
+        logic [PASS_W-1:0]   pass_next;  // of the vector behind the last one
+        logic [MEM_W:0]     addr_j;
         logic [DATA_W-1:0]   operand_j;
 
-        // The partner counts along with i; it begins at the distance of the pass.
-        assign distance      = DIST_W'(u + 1) + (work_q && last_i && last_beat ? DIST_W'(pass_q + PASS_W'(1))
-                                                                                : DIST_W'(pass_q)) * DIST_W'(UNITS);
-        assign partner_first = distance;
-        assign addr_j        = {work_bank_q, partner_q[IDX_W-1:0], beat_q};
+        // The partner counts along with i; it begins at the distance of the pass. Distances beyond the last one are
+        // of nobody: what they give is never read.
+        assign pass_next = last_beat ? pass_q + PASS_W'(1) : pass_q;
+        assign addr_j    = {work_bank_q, partner_q[IDX_W-1:0], beat_q};
 
         always_ff @(posedge clk) begin
-            if (!work_q)     partner_q <= DIST_W'(u + 1);
-            else if (last_i) partner_q <= partner_first;
-            else             partner_q <= (partner_q + DIST_W'(1) == DIST_W'(cfg_vectors)) ? '0
-                                                                                           : partner_q + DIST_W'(1);
+            if (!work_q || last_step) begin
+                partner_q <= DIST_W'(u + 1);
+            end else if (last_i) begin
+                partner_q <= DIST_W'(u + 1) + DIST_W'(pass_next) * DIST_W'(UNITS);
+            end else begin
+                partner_q <= partner_q + DIST_W'(1);
+                if (partner_q + DIST_W'(1) == DIST_W'(cfg_vectors)) partner_q <= '0;
+            end
         end
 
         embnic_ram_1r1w #(.WIDTH(DATA_W), .DEPTH(2 * DEPTH), .OUT_REG(1'b1)) u_vectors (
             .clk,
-            .wr_en  (take && !taken_q[ADDR_W]),
+            .wr_en  (take && !taken_q[MEM_W]),
             .wr_addr(in_addr),
             .wr_data(s_axis_vec_tdata),
             .rd_en  (work_q),
@@ -316,29 +329,26 @@ module embnic_interact
                 .valid_out(sum_valid[n]),
                 .result   (sum[n])
             );
+            `EMBNIC_ASSERT(pair_agrees, sum_valid[2*n] == sum_valid[2*n+1], "two that are added come together")
         end
 
         // The accumulators of all i; read a cycle before the beat's sum, written when it was added.
-        logic        result_valid, read_en;
+        logic        result_valid;
         logic [31:0] acc, result;
-        step_t       step_read;
-
-        assign step_read = step_beat_next;
-        assign read_en   = step_valid_q[BEAT-1];
 
         embnic_ram_1r1w #(.WIDTH(32), .DEPTH(MAX_VECTORS), .STYLE(1)) u_acc (
             .clk,
             .wr_en  (result_valid),
             .wr_addr(step_result.i),
             .wr_data(result),
-            .rd_en  (read_en),
-            .rd_addr(step_read.i),
+            .rd_en  (step_valid_q[BEAT-1]),
+            .rd_addr(step_next.i),
             .rd_data(acc)
         );
         embnic_fp32_add u_accumulate (
             .clk, .rst,
             .valid_in (sum_valid[1]),
-            .a        (step_beat.first_beat ? '0 : acc),
+            .a        (first_beat ? '0 : acc),
             .b        (sum[1]),
             .valid_out(result_valid),
             .result   (result)
@@ -354,12 +364,6 @@ module embnic_interact
         );
     end
 
-    // What the accumulators are read for: the step whose beat's sum comes in the next cycle.
-    step_t step_beat_next;
-    embnic_delay #(.WIDTH($bits(step_t)), .CYCLES(BEAT - 1)) u_step_next (
-        .clk, .rst, .in(step), .out({step_beat_next})
-    );
-
     function automatic int unsigned reversed(int unsigned lane);
         reversed = 0;
         for (int unsigned bit_ = 0; bit_ < LEVELS; bit_++) begin
@@ -370,74 +374,105 @@ module embnic_interact
     // ---------------------------------------------------------------------------------------------
     // Out: pairs in order; each is looked up where its distance put it
     // ---------------------------------------------------------------------------------------------
-    logic [IDX_W-1:0]  hi_q, lo_q;      // the pair that is read next
-    logic              sending_q;       // pairs of the bank are left to read
-    logic [DIST_W-1:0] gap, distance_out;
-    logic [IDX_W-1:0]  first_out;       // i of the pair
-    logic [UNIT_W-1:0] unit_out, unit_q;
-    logic [PASS_W-1:0] pass_out;
-    logic              read, read_q, read_last, last_q, bad_out_q, last_pair, send_start;
+    typedef struct packed {
+        logic [31:0] dot;
+        logic        last;
+        logic        bad;
+    } pair_t;
 
-    assign gap          = DIST_W'(hi_q) - DIST_W'(lo_q);
-    assign last_pair    = VEC_W'(hi_q) + VEC_W'(1) == cfg_vectors && lo_q + IDX_W'(1) == hi_q;
-    assign first_out    = (gap <= distances && !(gap == distances && 1'b0)) ? lo_q : hi_q;
-    assign distance_out = (gap <= distances) ? gap : DIST_W'(cfg_vectors) - gap;
-    assign unit_out     = UNIT_W'((32'(distance_out) - 1) % UNITS);
-    assign pass_out     = PASS_W'((32'(distance_out) - 1) / UNITS);
-    assign send_start   = done_q[send_bank_q] && !sending_q && !read_q && !out_full;
-    assign read         = sending_q && (!read_q || !out_full) && (!out_valid_q || m_axis_pair_tready || !read_q);
-    assign read_last    = read && (last_pair || done_bad_q[send_bank_q]);
-    assign send_rd_en   = read;
-    assign send_rd_addr = {send_bank_q, pass_out, first_out};
-    assign drain_free   = read_last;
+    localparam int unsigned FIFO_DEPTH = 16;
 
-    // The word that was read is held until the output takes it.
-    logic              out_full, out_valid_q;
-    logic [31:0]       out_data_q;
-    logic              out_last_q, out_bad_q;
+    logic [IDX_W-1:0]  hi_q, lo_q;        // the pair that is read next
+    logic              sending_q;         // pairs of the bank are left to read
+    logic [DIST_W-1:0] gap, distance;
+    logic              go, last_pair;     // a pair begins; it is its sample's last
+    logic              s1_valid_q, s2_valid_q, s1_last_q, s2_last_q, s1_bad_q, s2_bad_q, s1_bank_q;
+    logic [DIST_W-1:0] s1_order_q;        // of the distance, from 0
+    logic [IDX_W-1:0]  s1_i_q;            // which of the two is i
+    logic [UNIT_W-1:0] s2_unit_q;
+    pair_t             pair_in, pair_out;
+    logic              fifo_ready;
+    logic [$clog2(FIFO_DEPTH+4)-1:0] fifo_cnt;
 
-    assign out_full           = out_valid_q && !m_axis_pair_tready;
-    assign m_axis_pair_tvalid = out_valid_q;
-    assign m_axis_pair_tdata  = out_data_q;
-    assign m_axis_pair_tlast  = out_last_q;
-    assign m_axis_pair_tuser  = out_bad_q;
+    assign gap        = DIST_W'(hi_q) - DIST_W'(lo_q);
+    assign distance   = (gap <= distances) ? gap : DIST_W'(cfg_vectors) - gap;
+    assign last_pair  = done_bad_q[send_bank_q]
+                        || (VEC_W'(hi_q) + VEC_W'(1) == cfg_vectors && lo_q + IDX_W'(1) == hi_q);
+    assign go         = sending_q && 32'(fifo_cnt) < FIFO_DEPTH - 3;
+    assign drain_free = go && last_pair;
+
+    assign send_rd_en   = s1_valid_q;
+    assign send_rd_addr = {s1_bank_q, PASS_W'(32'(s1_order_q) / UNITS), s1_i_q};
 
     always_ff @(posedge clk) begin
-        if (read) begin
-            unit_q    <= unit_out;
-            last_q    <= last_pair || done_bad_q[send_bank_q];
-            bad_out_q <= done_bad_q[send_bank_q];
-        end
-        if (read_q && !out_full) begin
-            out_data_q <= bad_out_q ? '0 : send_rd_data[unit_q];
-            out_last_q <= last_q;
-            out_bad_q  <= bad_out_q;
-        end
-        if (send_start) begin
+        s1_order_q <= distance - DIST_W'(1);
+        s1_i_q     <= (gap <= distances) ? lo_q : hi_q;
+        s1_last_q  <= last_pair;
+        s1_bad_q   <= done_bad_q[send_bank_q];
+        s1_bank_q  <= send_bank_q;
+        s2_unit_q  <= UNIT_W'(32'(s1_order_q) % UNITS);
+        s2_last_q  <= s1_last_q;
+        s2_bad_q   <= s1_bad_q;
+        if (!sending_q) begin
             hi_q <= IDX_W'(1);
             lo_q <= '0;
-        end else if (read) begin
-            lo_q <= (lo_q + IDX_W'(1) == hi_q) ? '0 : lo_q + IDX_W'(1);
-            if (lo_q + IDX_W'(1) == hi_q) hi_q <= hi_q + IDX_W'(1);
+        end else if (go) begin
+            lo_q <= lo_q + IDX_W'(1);
+            if (lo_q + IDX_W'(1) == hi_q) begin
+                lo_q <= '0;
+                hi_q <= hi_q + IDX_W'(1);
+            end
         end
         if (rst) begin
             sending_q   <= 1'b0;
             send_bank_q <= 1'b0;
-            read_q      <= 1'b0;
-            out_valid_q <= 1'b0;
+            s1_valid_q  <= 1'b0;
+            s2_valid_q  <= 1'b0;
         end else begin
-            if (send_start) sending_q <= 1'b1;
-            if (read_last) begin
+            s1_valid_q <= go;
+            s2_valid_q <= s1_valid_q;
+            if (drain_free) begin
                 sending_q   <= 1'b0;
                 send_bank_q <= !send_bank_q;
+            end else if (done_q[send_bank_q]) begin
+                sending_q <= 1'b1;
             end
-            if (read)           read_q <= 1'b1;
-            else if (!out_full) read_q <= 1'b0;
-            if (!out_full) out_valid_q <= read_q;
         end
     end
 
-    assign sts_idle = taken_q == '0 && full_q == '0 && !work_q && !pending_q && done_q == '0 && !sending_q
-                      && !read_q && !out_valid_q;
+    assign pair_in = '{dot: s2_bad_q ? '0 : send_rd_data[s2_unit_q], last: s2_last_q, bad: s2_bad_q};
+
+    embnic_fifo #(.WIDTH($bits(pair_t)), .DEPTH(FIFO_DEPTH), .STYLE(1)) u_pairs (
+        .clk, .rst,
+        .s_axis_tdata (pair_in),
+        .s_axis_tvalid(s2_valid_q),
+        .s_axis_tready(fifo_ready),
+        .m_axis_tdata ({pair_out}),
+        .m_axis_tvalid(m_axis_pair_tvalid),
+        .m_axis_tready(m_axis_pair_tready),
+        .sts_count    (fifo_cnt)
+    );
+
+    assign m_axis_pair_tdata = pair_out.dot;
+    assign m_axis_pair_tlast = pair_out.last;
+    assign m_axis_pair_tuser = pair_out.bad;
+
+    assign sts_idle = taken_q == '0 && full_q == '0 && !work_q && busy_q == '0 && !s1_valid_q && !s2_valid_q
+                      && fifo_cnt == '0;
+
+    // Assertions
+    `EMBNIC_STABLE(pair_stable, m_axis_pair_tvalid, m_axis_pair_tready,
+                   {m_axis_pair_tdata, m_axis_pair_tuser, m_axis_pair_tlast}, "the output holds until it is taken")
+    `EMBNIC_KNOWN(ready_known, s_axis_vec_tready, "tready is known after reset")
+    `EMBNIC_KNOWN(valid_known, m_axis_pair_tvalid, "tvalid is known after reset")
+    `EMBNIC_NEVER(pair_lost, s2_valid_q && !fifo_ready, "a pair always finds a place")
+    `EMBNIC_NEVER(bad_vectors, s_axis_vec_tvalid && (cfg_vectors < VEC_W'(2) || 32'(cfg_vectors) > MAX_VECTORS),
+                  "cfg_vectors is 2 to MAX_VECTORS")
+    `EMBNIC_NEVER(bad_beats, s_axis_vec_tvalid && (cfg_beats == '0 || 32'(cfg_beats) > MAX_BEATS),
+                  "cfg_beats is 1 to MAX_BEATS")
+    `EMBNIC_NEVER(done_twice, end_out.valid && done_q[end_out.bank], "a bank of results is complete once")
+    `EMBNIC_NEVER(done_free, (done_q & ~busy_q) != '0, "what is complete is taken")
+    `EMBNIC_COVER(both_banks, busy_q == 2'b11, "a sample is worked on while another is sent")
+    `EMBNIC_COVER(no_gap, last_step && start, "a sample begins in the cycle behind another")
 endmodule
 `default_nettype wire

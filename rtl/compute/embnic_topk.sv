@@ -38,7 +38,7 @@ module embnic_topk #(
     output      logic            sts_idle,             // nothing is under way
     output      logic            evt_refused           // a NaN
 );
-    import embnic_fp32_pkg::*;
+    localparam logic [31:0] FP32_INF = 32'h7F80_0000;
 
     if (K < 2) begin : gen_bad_k
         $fatal(1, "K must be at least 2");
@@ -62,9 +62,9 @@ module embnic_topk #(
         return score[31] ? ~score : {1'b1, score[30:0]};
     endfunction
 
-    function automatic logic [31:0] score_of(place_t place);
-        if (place.rank == RANK_ZERO) return {place.minus, 31'd0};
-        return place.rank[31] ? {1'b0, place.rank[30:0]} : ~place.rank;
+    function automatic logic [31:0] score_of(logic [31:0] rank, logic minus);
+        if (rank == RANK_ZERO) return {minus, 31'd0};
+        return rank[31] ? {1'b0, rank[30:0]} : ~rank;
     endfunction
 
     // Stage 1: the score as an integer.
@@ -80,7 +80,7 @@ module embnic_topk #(
         if (!stall) begin
             s1_q      <= '{rank: rank_of(s_axis_score_tdata), minus: s_axis_score_tdata[31],
                            id: s_axis_score_tuser};
-            s1_nan_q  <= fp32_is_nan(s_axis_score_tdata[30:0]);
+            s1_nan_q  <= {1'b0, s_axis_score_tdata[30:0]} > FP32_INF;
             s1_last_q <= s_axis_score_tlast;
         end
         if (rst)         s1_valid_q <= 1'b0;
@@ -122,7 +122,7 @@ module embnic_topk #(
     // Out: the places move up as their words leave.
     place_t [K-1:0] out_q;
 
-    assign m_axis_best_tdata  = score_of(out_q[0]);
+    assign m_axis_best_tdata  = score_of(out_q[0].rank, out_q[0].minus);
     assign m_axis_best_tuser  = out_q[0].id;
     assign m_axis_best_tvalid = left_q != '0;
     assign m_axis_best_tlast  = left_q == K_W'(1);

@@ -8,8 +8,8 @@
 // Order          rows leave in the order of their first gradient. m_axis_fetch asks for them in that order, before their
 //                states and rows are read.
 // Throughput     II = 1 for gradients: two of one row meet only kBanks gradients apart, kBanks * beats >= the adder's loop.
-// Errors         a gradient for which the set has no way left refuses its whole batch: nothing of it leaves, and m_axis_done
-//                says how many gradients were refused.
+// Errors         a gradient for which the set has no way left refuses its whole batch, so does a batch that ends within a
+//                gradient: nothing of it leaves, and m_axis_done says how many gradients were refused.
 #ifndef EMBNIC_GRAD_ACCUMULATE_HPP
 #define EMBNIC_GRAD_ACCUMULATE_HPP
 
@@ -70,6 +70,7 @@ class GradAccumulate {
             const GradBeat<kLanes> grad = s_axis_grad.read();
             if (beat_ == 0) line_ = find(grad.key);
             if (line_ < kRows) add(grad.data);
+            if (grad.last && beat_ + 1 != cfg.beats) refused_++;
             beat_ = beat_ + 1 == cfg.beats || grad.last ? 0 : beat_ + 1;
             if (grad.last) return true;
         }
