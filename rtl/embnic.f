@@ -16,6 +16,8 @@ common/embnic_fp32_mul.sv
 common/embnic_fp32_add.sv
 common/embnic_fp32_fma.sv
 common/embnic_fp32_div_uint.sv
+common/embnic_fp32_div.sv
+common/embnic_fp32_sqrt.sv
 gen/embnic_csr.sv
 gen/embnic_csr_map.sv
 net/embnic_rx_frame.sv
@@ -36,6 +38,10 @@ lookup/embnic_cache_exec.sv
 lookup/embnic_row_cache.sv
 lookup/embnic_unpack.sv
 lookup/embnic_pool.sv
+compute/embnic_grad_step.sv
+compute/embnic_grad_accumulate.sv
+compute/embnic_topk.sv
+compute/embnic_interact.sv
 operate/embnic_lifecycle.sv
 operate/embnic_epoch.sv
 operate/embnic_axi_channels.sv

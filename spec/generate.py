@@ -44,6 +44,8 @@ TEMPLATES = {
     "host/embnic/gen/registers.py": "registers.py.j2",
     "host/embnic/gen/configs.py": "configs.py.j2",
     "host/native/gen/embnic_wire.hpp": "embnic_wire.hpp.j2",
+    "hls/gen/embnic_wire.hpp": "embnic_wire.hpp.j2",
+    "hls/gen/embnic_configs.hpp": "embnic_configs.hpp.j2",
     "docs/gen/wire.md": "wire.md.j2",
     "docs/gen/registers.md": "registers.md.j2",
     "docs/gen/configs.md": "configs.md.j2",

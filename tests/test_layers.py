@@ -35,6 +35,7 @@ LAYERS = (
     ("operate",),
     ("card_tables",),
     ("driver",),
+    ("compute",),
     ("backends", "native", "model", "model_twin", "shards"),
     ("bitstreams",),
     ("selector", "board"),

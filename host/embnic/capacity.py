@@ -31,7 +31,7 @@ __all__ = [
 
 ALIGN = 4096  # of a table in card memory
 SMALL = 64 << 20  # bytes that are taken without asking how much there is
-CARDS = ("rtl", "model", "pynq", "serial", "xrt")
+CARDS = ("rtl", "hls", "model", "pynq", "serial", "xrt")
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -150,7 +150,7 @@ def estimate_choice(tables: Iterable[Table], choice: Choice) -> Estimate:
 
 
 def _configuration(name: str, given: str) -> str:
-    chosen = given or {"rtl": "tiny", "model": "line100"}.get(name, "line100")
+    chosen = given or {"rtl": "tiny", "hls": "tiny", "model": "line100"}.get(name, "line100")
     if chosen not in CONFIGS:
         raise ConfigError(
             f"The configuration is {chosen!r}.",

@@ -89,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--bags", type=int, default=DEMO_BAGS, help="bags to send, from the start of the trace"
     )
+    demo.add_argument(
+        "--target", default="rtl", help="rtl (the simulated core) or hls (the HLS cores)"
+    )
     demo.add_argument("--config", default="line100", help=f"of the card: {', '.join(CONFIGS)}")
     demo.add_argument("--dim", type=int, default=64, help="elements of a row")
     demo.add_argument("--pooling", default="sum", help="sum, mean or max")
@@ -199,8 +202,8 @@ def _demo(given: argparse.Namespace) -> int:
             given.trace, format=given.format, lengths=lengths, seed=given.seed, table=given.table
         ).head(given.bags)
     options = DemoOptions(
-        config=given.config, dim=given.dim, pooling=given.pooling, mtu=given.mtu, seed=given.seed, out=given.out,
-        command=given.command,
+        target=given.target, config=given.config, dim=given.dim, pooling=given.pooling, mtu=given.mtu, seed=given.seed,
+        out=given.out, command=given.command,
     )  # fmt: skip
     result = run_demo(trace, options, _Bar())
     print(verdict(result.run, trace))
@@ -224,6 +227,12 @@ def verdict(run: RunRecord, trace: Trace) -> str:
         for check in run.checks
     )  # fmt: skip
     hits, misses = c["row_hits"], c["row_misses"]
+    pipeline = (
+        f"{run.beats_per_cycle:.3f} row beats per busy cycle, "
+        f"{run.cycles / max(run.bags, 1):,.1f} simulated cycles per bag"
+        if run.cycles
+        else "no cycles: C simulation"
+    )
     return "\n".join(
         [
             f"traffic    {trace.description}",
@@ -232,8 +241,7 @@ def verdict(run: RunRecord, trace: Trace) -> str:
             f"cache      {hits:,} rows hit, {misses:,} missed",
             f"wire       {c['tx_bytes']:,} reply bytes instead of {run.reply_bytes_without:,}: "
             f"{run.reply_bytes_without / max(c['tx_bytes'], 1):.2f}x fewer",
-            f"pipeline   {run.beats_per_cycle:.3f} row beats per busy cycle, "
-            f"{run.cycles / max(run.bags, 1):,.1f} simulated cycles per bag",
+            f"pipeline   {pipeline}",
             f"formats    {', '.join(f'{f.dtype} {f.fetched_bytes:,}' for f in run.formats)} bytes from card memory "
             f"for the same {min((f.bags for f in run.formats), default=0):,} bags",
             f"time       {run.seconds_total:.1f} s, {run.seconds_model:.1f} s of it simulating",

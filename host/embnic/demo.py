@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .backends.card import CardBackend
+from .backends.hls import attach_hls, open_hls_card
 from .backends.reference import ReferenceBackend
 from .backends.rtl import attach_rtl, open_card
 from .bags import Bags
@@ -44,8 +46,9 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """How to run the trace: the card's configuration, the table, the seed of the weights, where to write."""
+    """How to run the trace: target (rtl or hls) and configuration, the table, the seed, where to write."""
 
+    target: str = "rtl"
     config: str = "line100"
     dim: int = 64
     pooling: str = "sum"
@@ -87,19 +90,21 @@ def run_demo(trace: Trace, options: DemoOptions, progress: Progress) -> DemoResu
         (trace.rows, options.dim), dtype=np.float32
     )
     progress(0, len(trace), "building the card")
-    card = open_card(options.config)
-    with Engine(
-        [table], attach_rtl([table], card, config=options.config, mtu=options.mtu), fallback=False
-    ) as engine:
+    card = _open(options)
+    timed = options.target == "rtl"
+    with Engine([table], _attach([table], card, options), fallback=False) as engine:
         progress(0, len(trace), "loading the table")
         engine.load("demo", weights)
         before = dict(engine.stats().card)
-        card.record_probe(OVERLAP_CYCLES)
-        card.record_frames(True)
+        if timed:
+            card.record_probe(OVERLAP_CYCLES)
+            card.record_frames(True)
         pooled, batches = _send(engine, trace, before, progress)
         counters = _difference(dict(engine.stats().card), before)
-        probe_start, probe = card.probe()  # begins at rest: nothing is read yet
-        latency = request_latency(*card.frame_stamps())
+        probe_start, probe, latency = 0, np.zeros(0, np.uint32), np.zeros(0, np.int64)
+        if timed:
+            probe_start, probe = card.probe()  # begins at rest: nothing is read yet
+            latency = request_latency(*card.frame_stamps())
         seconds_model = float(card.model_seconds)
         build = str(card.build_name)
     checks = check(table, weights, trace, pooled, progress)
@@ -126,7 +131,7 @@ def run_demo(trace: Trace, options: DemoOptions, progress: Progress) -> DemoResu
         latency=latency,
         probe=probe[:PROBE_CYCLES],
         probe_start=probe_start,
-        overlap=overlap(table, config, probe, probe_start),
+        overlap=overlap(table, config, probe, probe_start) if timed else None,
         formats=tuple(formats),
         seconds_total=time.perf_counter() - started,
         seconds_model=seconds_model,
@@ -137,6 +142,23 @@ def run_demo(trace: Trace, options: DemoOptions, progress: Progress) -> DemoResu
     report.write_text(render_page(run), encoding="utf-8")
     perfetto.write_text(render_trace(run), encoding="utf-8")
     return DemoResult(run, report, perfetto)
+
+
+def _open(options: DemoOptions) -> Any:
+    """Return the card that the demo runs on."""
+    cards = {"rtl": open_card, "hls": open_hls_card}
+    if options.target not in cards:
+        raise ConfigError(
+            f"The demo's target is {options.target!r}.",
+            allowed=f"{', '.join(cards)}.",
+            do="Choose one of these; embnic selftest checks the others.",
+        )
+    return cards[options.target](options.config)
+
+
+def _attach(tables: list[Table], card: Any, options: DemoOptions) -> CardBackend:
+    attach = attach_hls if options.target == "hls" else attach_rtl
+    return attach(tables, card, config=options.config, mtu=options.mtu)
 
 
 def _send(
@@ -210,8 +232,8 @@ def run_formats(
         for dtype in FORMATS
     ]
     rows = weights[used] if len(used) else weights[:1]
-    card = open_card(options.config)
-    backend = attach_rtl(tables, card, config=options.config, mtu=options.mtu)
+    card = _open(options)
+    backend = _attach(tables, card, options)
     found = []
     with Engine(tables, backend, fallback=False) as engine:
         for table in tables:

@@ -38,6 +38,10 @@ def create_backend(
         from .backends.rtl import open_rtl
 
         return open_rtl(tables, configuration or "tiny", deadline=deadline, mtu=mtu)
+    if name == "hls":
+        from .backends.hls import open_hls
+
+        return open_hls(tables, configuration or "tiny", deadline=deadline, mtu=mtu)
     if name == "model":
         from .backends.model import ModelBackend
 

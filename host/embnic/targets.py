@@ -11,9 +11,9 @@
 The environment is read when an engine is opened, never at import. `EMBNIC_DISABLE` accepts `1` (disable) and `0` or
 empty (do not); anything else is refused, so that a typing error does not silently keep the card in use.
 
-A target may carry a configuration after a colon: `rtl:line100`. Plain `rtl` is `rtl:tiny`, plain
-`model` is `model:line100`. `select` takes the paths it may choose from, `select:rtl+gpu`; plain
-`select` takes those that `auto` would consider and this machine has. The CPU is always one of them.
+A target may carry a configuration after a colon: `rtl:line100`. Plain `rtl` is `rtl:tiny`, plain `hls` is `hls:tiny`,
+plain `model` is `model:line100`. `select` takes the paths it may choose from, `select:rtl+gpu`; plain `select` takes
+those that `auto` would consider and this machine has. The CPU is always one of them.
 `serial` takes the port, `serial:/dev/ttyUSB1`; `xrt` the file to load, `xrt:embnic_u55c.xclbin`.
 """
 
@@ -54,6 +54,12 @@ TARGETS: Mapping[str, Target] = {
         Target("reference", "plain loops: the meaning of every result", asked_only=True),
         Target("cpu", "native code when it was compiled, else numpy"),
         Target("rtl", "the core, simulated cycle by cycle", asked_only=True, configurations=True),
+        Target(
+            "hls",
+            "the HLS cores of the card, compiled by g++: no cycles",
+            asked_only=True,
+            configurations=True,
+        ),
         Target(
             "select",
             "per request the soonest of the others, by a cost model; 'select:gpu+cpu' names them",
@@ -179,7 +185,7 @@ def _parse(text: str, source: str) -> tuple[str, str]:
     if colon and not (target.configurations and configuration):
         raise ConfigError(
             f"{source} is {text!r}.",
-            allowed="a configuration after the colon, for rtl, model, pynq, select, xrt and serial only: 'rtl:tiny'.",
+            allowed="a configuration after the colon, for rtl, hls, model, pynq, select, xrt and serial only: 'rtl:tiny'.",
             do=f"Give {name!r} alone.",
         )
     return name, configuration

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["build_root", "cache_root", "checkout_root", "harness_root", "rtl_root"]
+__all__ = ["build_root", "cache_root", "checkout_root", "harness_root", "hls_root", "rtl_root"]
 
 _HERE = Path(__file__).resolve().parent
 
@@ -27,6 +27,12 @@ def rtl_root() -> Path:
         return Path(given).resolve()
     root = checkout_root()
     return root / "rtl" if root else _HERE / "_data" / "rtl"
+
+
+def hls_root() -> Path:
+    """Return the folder of the HLS cores: the checkout's `hls/` first, else the package's own copy."""
+    root = checkout_root()
+    return root / "hls" if root else _HERE / "_data" / "hls"
 
 
 def harness_root() -> Path:

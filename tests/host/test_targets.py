@@ -12,7 +12,7 @@ from embnic import Table
 from embnic.errors import BackendUnavailable, ConfigError
 from embnic.targets import AUTO_ORDER, TARGETS, choose
 
-TARGET_NAMES = {"reference", "cpu", "rtl", "model", "gpu", "select", "pynq", "serial", "xrt"}
+TARGET_NAMES = {"reference", "cpu", "rtl", "hls", "model", "gpu", "select", "pynq", "serial", "xrt"}
 
 
 def test_the_registry_names_every_target():

@@ -23,6 +23,7 @@ import cocotb
 import pytest
 
 from embnic_sim.bench import STALLS, Bench, load_structs
+from embnic_sim.golden import Command, golden_for, lanes_of, pack_lanes
 from embnic_sim.runner import build_and_test, expect_build_failure
 
 NAN = 0x7FC00000
@@ -246,6 +247,10 @@ class PoolBench(Bench):
         self.mean_latencies: list[int] = []
         self.saturations = self.count("evt_saturate")
         self.clipped = 0  # expected, of all bags made
+        # Vectors of the HLS core are as long as any: where running sums lie in it is nobody's business.
+        constants = {"kLanes": self.lanes, "kSlots": 64, "kVecBeats": 256}
+        self.golden = golden_for("embnic_pool", constants)
+        self.twin: dict[int, tuple[int, ...]] = {}  # what it wrote, by address
         self.feeder = self.add(Feeder(self))
         self.monitor(
             "rsp_wr_en",
@@ -261,6 +266,12 @@ class PoolBench(Bench):
         issued, expected = self.paths[kind].popleft()
         self.board.expect(expected)
         self.board.check((addr, data, done, ctx, count) if done else (addr, data, 0, 0, 0))
+        if self.golden is not None:
+            wanted = self.twin.pop(addr)
+            assert (data, done, *((ctx, count) if done else (0, 0))) == wanted, (
+                "the HLS core differs"
+            )
+            self.golden.compared += 1
         mean, late = kind
         latency = self.cycle - issued - 1 - (self.extra if late else 0)
         if mean:
@@ -270,6 +281,17 @@ class PoolBench(Bench):
             assert latency == SUM_LATENCY, (
                 f"a direct result took {latency} cycles, not {SUM_LATENCY} (late: {late})"
             )
+
+    def give_golden(self, info: dict[str, int], data: int, scale: int, bias: int) -> None:
+        """Give a beat to the HLS core, and keep what it writes."""
+        golden = self.golden
+        assert golden is not None
+        fields = [info.get(name, 0) for name in golden.fields]
+        golden.command(Command.TAKE, [*fields, *pack_lanes(data, self.lanes), scale, bias])
+        words = (self.lanes + 1) // 2
+        for addr, *beat in golden.beats(words + 4):
+            done, ctx, count = beat[words:]
+            self.twin[addr] = (lanes_of(beat[:words]), done, *((ctx, count) if done else (0, 0)))
 
     def _done(self, rsp_wr_en: int) -> None:
         assert rsp_wr_en, "bag_done comes with the last write"
@@ -536,6 +558,9 @@ class Feeder:
         self.bench.kind_of.clear()
         for path in self.bench.paths.values():
             path.clear()
+        if self.bench.golden is not None:
+            self.bench.golden.command(Command.RESET)
+            self.bench.twin.clear()
         self.turn = 0
         for pin in (self.valid, self.info, self.data, self.scale, self.bias):
             pin.write(0)
@@ -762,6 +787,8 @@ class Feeder:
         scale, bias = beat.factors or (bench.random.getrandbits(32), bench.random.getrandbits(32))
         self.scale.write(scale)
         self.bias.write(bias)
+        if bench.golden is not None:
+            bench.give_golden(info, beat.data, scale, bias)
         # Beat v of the next row comes at least this many cycles after beat v of this one.
         # A row of a pair keeps the long one, whatever its own: a product may be under way before it.
         distance = bench.loop_long if beat.late or info.get("bank") else bench.loop
@@ -914,6 +941,7 @@ async def gap_matrix(dut: Any) -> None:
             bench.feeder.bags.append(bench.random_bag(bench.random, min(bench.vec_limit, 6)))
         await bench.drain()
     assert bench.bags_done == 60 * len(STALLS)
+    assert bench.golden is None or bench.golden.compared == bench.board.compared
 
 
 @cocotb.test()
@@ -1146,6 +1174,16 @@ def test_pool(data_w: int, slots: int, max_vec64: int) -> None:
     """Four lanes with two slots, and sixteen lanes."""
     params = {"DATA_W": data_w, "SLOTS": slots, "MAX_VEC64": max_vec64}
     build_and_test("embnic_pool", "test_pool", params=params)
+
+
+def test_pool_and_the_hls_core() -> None:
+    """The HLS core writes what the RTL writes."""
+    build_and_test(
+        "embnic_pool",
+        "test_pool",
+        params={"DATA_W": 128, "SLOTS": 2, "MAX_VEC64": 8},
+        extra_env={"EMBNIC_GOLDEN": "hls"},
+    )
 
 
 def test_pool_with_the_smallest_parameters() -> None:

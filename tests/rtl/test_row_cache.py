@@ -34,6 +34,7 @@ from cache_model import (
 from test_remote_fetch import Epochs
 
 from embnic_sim.bench import STALLS, Bench, Scoreboard, load_structs
+from embnic_sim.golden import Command, golden_for, lanes_of, pack_lanes
 from embnic_sim.runner import build_and_test, expect_build_failure
 
 LATENCY = 10  # accepted operation to first beat, on a hit whose slot is quiet
@@ -143,6 +144,18 @@ class CacheBench(Bench):
         self.remote_tables: frozenset[int] = frozenset()  # held by other cards
         self.remote_number = 0  # lines asked of them
 
+        self.golden = golden_for(
+            "embnic_row_cache",
+            {
+                "kLanes": self.bytes // 4,
+                "kSlots": self.slots,
+                "kLineBeats": self.line_beats,
+                "kWays": params["WAYS"],
+                "kSets": params["SETS"],
+                "kFetches": params["FETCHES"],
+                "kInitBeats": 512,
+            },
+        )
         self.issuer = self.add(Issuer(self))
         self.board = self.scoreboard("beats")
         self.add(Ticker(self._watch, self._forget))
@@ -150,8 +163,8 @@ class CacheBench(Bench):
         self.monitor(
             "s_axis_op_tvalid", ["s_axis_op_tdata"], self._accepted, ready="s_axis_op_tready"
         )
-        self.monitor("drop_valid", ["drop_key"], lambda key: self.tags.lookup(key, False))
-        self.monitor("cfg_flush", ["cfg_flush"], lambda _: self.tags.clear())
+        self.monitor("drop_valid", ["drop_key"], self._dropped)
+        self.monitor("cfg_flush", ["cfg_flush"], self._flushed)
         self.pf_board = Scoreboard("prefetched rows")  # not every run has some: idle() sees to it
         self.monitor("pf_valid", ["pf_there", "pf_granted"], self.pf_board.check)
         self.joins, self.pf_errors = self.count("evt_join"), self.count("pf_err_valid")
@@ -176,6 +189,48 @@ class CacheBench(Bench):
         """Set what is quasi-static, while the cache is idle."""
         self.drive(cfg_cached_ways=cached_ways, cfg_admission=int(admission))
         self.tags.cached_ways, self.tags.admission = cached_ways, admission
+        self._set_golden()
+
+    def _set_golden(self) -> None:
+        if self.golden is not None:
+            self.golden.command(Command.SETTING, [self.tags.cached_ways, int(self.tags.admission)])
+
+    def _dropped(self, key: int) -> None:
+        self.tags.lookup(key, False)
+        if self.golden is not None:
+            self.golden.command(Command.DROP, [key & (1 << 56) - 1, key >> 56])
+
+    def _flushed(self, _: int) -> None:
+        self.tags.clear()
+        if self.golden is not None:
+            self.golden.command(Command.FLUSH)
+
+    def _give_golden(self, op: dict[str, int]) -> None:
+        """Let the HLS core do an operation that the model has done; keep its beats."""
+        golden = self.golden
+        assert golden is not None
+        golden.command(Command.TAKE, [op[name] for name in golden.fields])
+        asked, *words = golden.words()
+        if asked:
+            number = len(self.lengths) - 1
+            for data in self.memory.line(number, op["addr"]):
+                lanes = pack_lanes(data or 0, self.bytes // 4)
+                golden.command(Command.MEMORY, [*lanes, int(data is None)])
+            words = golden.words()
+        names = [name for name, _, _ in self.beat_t.fields]
+        step, lanes = len(names) + self.bytes // 8 + 1, len(names)
+        for at in range(0, len(words), step):
+            beat = words[at : at + step]
+            info = dict(zip(names, beat[:lanes], strict=True))
+            data = (
+                self.init_word((op["row"] + info["beat"]) % 512)
+                if info["load"]
+                else lanes_of(beat[lanes:-1])
+            )
+            error = (
+                (1, op["ctx"], self.consts["STATUS_MEMORY_ERROR"]) if beat[-1] else (0, None, None)
+            )
+            self.twin[op["slot"]].append((self.beat_t.pack(info), data, *error))
 
     async def reset(self, cycles: int = 4) -> None:
         """Also take back what is on offer to other cards."""
@@ -190,6 +245,10 @@ class CacheBench(Bench):
         self.pf_board.reset()
         self.want_pf_errors = self.pf_errors.total
         self.pf_row = (True, True)  # of the row so far: there, granted
+        self.twin: dict[int, deque[tuple[Any, ...]]] = {s: deque() for s in range(self.slots)}
+        if self.golden is not None:
+            self.golden.command(Command.RESET)
+            self._set_golden()
         self.data: dict[int, list[int | None]] = {}  # line -> beats of its last fill
         self.lengths.clear()
         self.row_hit = True
@@ -216,6 +275,12 @@ class CacheBench(Bench):
         op = self.op_t.unpack(word)
         self.accepted_at.append(self.cycle)
         key = key_of(op["tbl"], op["row"], op["seg"])
+        self._model(op, key)
+        if self.golden is not None:
+            self._give_golden(op)
+
+    def _model(self, op: dict[str, int], key: int) -> None:
+        """Do an operation and expect its beats."""
         if op["kind"] == self.invalidate:
             self.tags.lookup(key, False)
             return
@@ -326,6 +391,10 @@ class CacheBench(Bench):
         wanted = self.beats[slot].popleft()
         seen = (info, data, 1, ctx, status) if error else (info, data, 0, None, None)
         assert seen == wanted, self._difference(seen, wanted)
+        if self.golden is not None:
+            twin = self.twin[slot].popleft()
+            assert seen == twin, "the HLS core: " + self._difference(seen, twin)
+            self.golden.compared += 1
         self.board.check(0)
         self.first_beat_at.append(self.cycle)
         self.slots_seen.append(slot)
@@ -374,6 +443,9 @@ class CacheBench(Bench):
         """Compare all counts since the last reset."""
         seen = {name: self.seen[name].total - self.base[name] for name in ALL_EVENTS}
         assert seen == self.want, f"events seen {seen}, expected {self.want}"
+        if self.golden is not None:
+            twin = {name: self.golden.event(at) for at, name in enumerate(ALL_EVENTS)}
+            assert twin == self.want, f"events of the HLS core {twin}, expected {self.want}"
         assert self.inits == 0, "a bank is released after its last OP_INIT"
         assert self.pf_errors.total == self.want_pf_errors, "errors of prefetches"
 
@@ -964,6 +1036,16 @@ def test_row_cache(values: tuple[int, ...]) -> None:
     """All coroutines: the tiny configuration, four ways of 512 bits, and lines of one beat without ways."""
     build_and_test(
         "embnic_row_cache", "test_row_cache", params=dict(zip(NAMES, values, strict=True))
+    )
+
+
+def test_row_cache_and_the_hls_core() -> None:
+    """The HLS core gives the beats and the events of the RTL, slot by slot."""
+    build_and_test(
+        "embnic_row_cache",
+        "test_row_cache",
+        params=dict(zip(NAMES, (128, 64, 2, 8, 4, 32, 4, 0, 2), strict=True)),
+        extra_env={"EMBNIC_GOLDEN": "hls"},
     )
 
 

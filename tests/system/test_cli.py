@@ -60,6 +60,14 @@ def test_demo_on_a_small_trace_writes_the_report(tmp_path: Path) -> None:
     assert any(e["ph"] == "X" and e["name"] == "pool" for e in events)
 
 
+def test_the_demo_runs_on_the_hls_cores(tmp_path: Path) -> None:
+    said = embnic("demo", "--target", "hls", "--bags", 2_000, "--dim", 40, "--out", tmp_path)
+    assert "bit-equal  yes" in said
+    assert counted(tmp_path / "report.html") == (2_000, 2_000)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "simulated cycles per bag" not in page
+
+
 def test_demo_and_convert_read_a_recording(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra capture)")
     with CaptureWriter(tmp_path / "t.parquet") as writer:

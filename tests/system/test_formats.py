@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every stored format and pooling through the simulated core, in large numbers, bit for bit.
+"""Every stored format and pooling through the simulated core and the HLS cores, in large numbers, bit for bit.
 
 The bits are those of the cpu backend, which `tests/host/test_backends.py` compares with the reference; a sample of
 every batch is compared with the reference itself.
@@ -69,7 +69,7 @@ def batch(rng: np.random.Generator, tables: list[Table], bags: int, *, weighted:
     return Bags(parts)
 
 
-def run(config: str, *, rounds: int, bags: int, tables: int, largest: int) -> int:
+def run(target: str, *, rounds: int, bags: int, tables: int, largest: int) -> int:
     """Pool `rounds` batches; return how many bags were compared."""
     rng = seeded()
     some = random_tables(rng, largest)
@@ -77,7 +77,7 @@ def run(config: str, *, rounds: int, bags: int, tables: int, largest: int) -> in
     for at in range(rounds):
         chosen = [some[i] for i in rng.permutation(len(some))[:tables]]
         host = CpuBackend(chosen)
-        with embnic.open(chosen, target=f"rtl:{config}", fallback=False) as engine:
+        with embnic.open(chosen, target=target, fallback=False) as engine:
             rows = {
                 t.name: difficult_rows(rng, t, KINDS[(at + n) % 5]) for n, t in enumerate(chosen)
             }
@@ -100,12 +100,15 @@ def run(config: str, *, rounds: int, bags: int, tables: int, largest: int) -> in
     return compared
 
 
-def test_every_format_through_the_small_core():
-    assert run("tiny", rounds=12, bags=25, tables=8, largest=128) == 12 * 2 * 25 * 8
+@pytest.mark.parametrize("target", ["rtl:tiny", "hls:tiny", "hls:edge"])
+def test_every_format_through_the_small_core(target):
+    assert run(target, rounds=12, bags=25, tables=8, largest=128) == 12 * 2 * 25 * 8
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_100_000_bags_of_every_format():
-    compared = run("line100", rounds=14, bags=80, tables=len(FORMATS) * len(WAYS), largest=500)
+@pytest.mark.parametrize(
+    "target", [pytest.param("rtl:line100", marks=pytest.mark.slow), "hls:line100"]
+)
+def test_100_000_bags_of_every_format(target):
+    compared = run(target, rounds=14, bags=80, tables=len(FORMATS) * len(WAYS), largest=500)
     assert compared >= 100_000

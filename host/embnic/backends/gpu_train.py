@@ -19,12 +19,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compute import Optimizer, RowwiseAdagrad, Sgd, gradient_bound
 from ..config import Table
 from ..errors import ConfigError
 from ..gen.wire import DType, Order, Pooling
@@ -37,36 +37,6 @@ __all__ = ["Optimizer", "RowwiseAdagrad", "Sgd", "Trainer", "gradient_bound"]
 _PROBE = 256  # keys of a program that numbers them
 _WIDEST = 512  # columns of a program
 TRAINED = (DType.FP32, DType.FP16, DType.BF16)
-
-
-@dataclass(frozen=True)
-class Sgd:
-    """Subtract `rate` times the gradient."""
-
-    rate: float
-
-
-@dataclass(frozen=True)
-class RowwiseAdagrad:
-    """Subtract the gradient times `rate / (sqrt(h) + epsilon)`; `h` is a number for each row, 0 at first."""
-
-    rate: float
-    epsilon: float = 1e-8
-
-
-Optimizer = Sgd | RowwiseAdagrad
-
-
-def gradient_bound(
-    keys: int, magnitude: NDArray[np.float64], row: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return how far a row changed by `Sgd` may be from the exact one: the named bound of gradients.
-
-    `magnitude` is the sum of `rate * |gradient|` over the row's `keys` keys, `row` the row. Each product, division and
-    addition errs by half a unit of 2**-23 relative to the magnitudes.
-    """
-    unit = 2.0**-24
-    return (keys + 4) * unit * magnitude + 2 * unit * np.abs(row)
 
 
 class Trainer:

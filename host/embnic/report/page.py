@@ -6,7 +6,7 @@ from __future__ import annotations
 from html import escape
 
 from .run import RunRecord
-from .scenes import SCENES
+from .scenes import SCENES, TIMED
 
 __all__ = ["render_page"]
 
@@ -47,6 +47,7 @@ def render_page(run: RunRecord) -> str:
     sections = "".join(
         f'<section id="{name}"><h2>{escape(scene.title)}</h2>{scene.draw(run)}</section>'
         for name, scene in SCENES.items()
+        if run.cycles or name not in TIMED  # the HLS cores have no cycles
     )
     versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
     return (
@@ -69,16 +70,19 @@ def _verdict(run: RunRecord) -> str:
     wrong = sum(c.mismatches for c in run.checks)
     hits, misses = run.counters["row_hits"], run.counters["row_misses"]
     ratio = run.reply_bytes_without / max(run.counters["tx_bytes"], 1)
-    tiles = (
+    tiles: tuple[tuple[str, str], ...] = (
         (
             f"{compared - wrong:,}",
             f"of {compared:,} bags bit-equal" + ("" if run.equal else ": NOT ALL"),
         ),
         (f"{ratio:.2f}x", "fewer reply bytes"),
         (f"{hits / max(hits + misses, 1):.1%}", f"of {hits + misses:,} rows hit the cache"),
-        (f"{run.cycles / max(run.bags, 1):,.0f}", "simulated cycles per bag"),
-        (f"{run.beats_per_cycle:.2f}", "row beats per busy cycle"),
     )
+    if run.cycles:
+        tiles += (
+            (f"{run.cycles / max(run.bags, 1):,.0f}", "simulated cycles per bag"),
+            (f"{run.beats_per_cycle:.2f}", "row beats per busy cycle"),
+        )
     return (
         '<div class="verdict">'
         + "".join(f"<div><b>{v}</b>{escape(n)}</div>" for v, n in tiles)

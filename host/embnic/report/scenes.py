@@ -13,7 +13,7 @@ import numpy.typing as npt
 from . import svg
 from .run import PROBE_STAGES, RunRecord
 
-__all__ = ["SCENES", "Scene", "runs_of"]
+__all__ = ["SCENES", "TIMED", "Scene", "runs_of"]
 
 LINE_RATE = 100e9  # bits per second
 FRAME_OVERHEAD = (
@@ -266,3 +266,5 @@ SCENES: dict[str, Scene] = {
     "timeline": Scene("Inside the pipeline", _timeline),
     "line-rate": Scene("What 100 Gb/s would need", _line_rate),
 }
+# What needs a simulated clock.
+TIMED = frozenset({"cycles", "latency", "overlap", "timeline", "line-rate"})

@@ -142,6 +142,30 @@ inline constexpr unsigned kKeyTableBits = 15;
 inline constexpr unsigned kKeyLastShift = 63;  // last key of its bag in this frame
 inline constexpr unsigned kKeyLastBits = 1;
 
+// A table descriptor: 4 little-endian 64-bit words; a field lies within one of them.
+inline constexpr std::size_t kDescriptorWords = 4;
+struct DescriptorField {
+    unsigned word;
+    unsigned shift;
+    unsigned bits;
+};
+inline constexpr DescriptorField kDescriptorValid{ 0, 0, 1 };  // the table exists
+inline constexpr DescriptorField kDescriptorDtype{ 0, 1, 4 };  // storage type
+inline constexpr DescriptorField kDescriptorPooling{ 0, 5, 2 };  // pooling
+inline constexpr DescriptorField kDescriptorHasPadding{ 0, 7, 1 };  // padding_row is skipped and not counted
+inline constexpr DescriptorField kDescriptorMulThenAdd{ 0, 8, 1 };  // round weighted products, BF16 sums to even
+inline constexpr DescriptorField kDescriptorDim{ 0, 16, 16 };  // elements of a row
+inline constexpr DescriptorField kDescriptorOrder{ 0, 32, 2 };  // order of the additions
+inline constexpr DescriptorField kDescriptorTreeKLog2{ 0, 34, 4 };  // log2 of a TREE's sums, 1 to 4; else 0
+inline constexpr DescriptorField kDescriptorFixedScaleExp{ 0, 38, 8 };  // log2 of the unit of FIXED; else 0
+inline constexpr DescriptorField kDescriptorRemote{ 0, 46, 1 };  // the rows live on another card, at base there
+inline constexpr DescriptorField kDescriptorMemo{ 0, 47, 1 };  // rows are stored partial sums
+inline constexpr DescriptorField kDescriptorOwner{ 0, 48, 8 };  // which owner holds the rows
+inline constexpr DescriptorField kDescriptorGeneration{ 0, 56, 8 };  // changes whenever the table is replaced
+inline constexpr DescriptorField kDescriptorBase{ 1, 0, 64 };  // row 0, a multiple of 64; bits 39:37: log2 of its channels
+inline constexpr DescriptorField kDescriptorRows{ 2, 0, 64 };  // rows, at most 2**48 - 1
+inline constexpr DescriptorField kDescriptorPaddingRow{ 3, 0, 64 };  // the row that is skipped when has_padding
+
 // Whether a card takes the opcode as a request.
 inline constexpr bool is_request(std::uint8_t opcode) noexcept {
     switch (static_cast<Opcode>(opcode)) {
