@@ -185,7 +185,7 @@ def _parse(text: str, source: str) -> tuple[str, str]:
     if colon and not (target.configurations and configuration):
         raise ConfigError(
             f"{source} is {text!r}.",
-            allowed="a configuration after the colon, for rtl, hls, model, pynq, select, xrt and serial only: 'rtl:tiny'.",
+            allowed="a configuration, for rtl, hls, model, pynq, select, xrt and serial only, as in 'rtl:tiny'.",
             do=f"Give {name!r} alone.",
         )
     return name, configuration

@@ -22,3 +22,4 @@
     logic                m_axi_awvalid, m_axi_awready, m_axi_wlast, m_axi_wvalid, m_axi_wready, m_axi_bvalid, m_axi_bready;
     logic                m_axi_arvalid, m_axi_arready, m_axi_rlast, m_axi_rvalid, m_axi_rready;
     logic [31:0]         sts_probe;
+`include "embnic_no_remote.svh"

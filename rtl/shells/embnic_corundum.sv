@@ -163,6 +163,7 @@ module embnic_corundum
     // Core
     // -----------------------------------------------------------------------------------------------------------------
     logic [31:0] sts_probe;
+`include "embnic_no_remote.svh"
 
     embnic_core #(`EMBNIC_PARAMETERS(CFG)) u_core (
         .clk, .rst,

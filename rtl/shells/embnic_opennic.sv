@@ -205,6 +205,7 @@ module embnic_opennic
     // Core
     // -----------------------------------------------------------------------------------------------------------------
     logic [31:0] sts_probe;
+`include "embnic_no_remote.svh"
 
     embnic_core #(`EMBNIC_PARAMETERS(CFG)) u_core (
         .clk(axis_aclk), .rst,

@@ -93,6 +93,7 @@ module embnic_ecpix5
     logic                awvalid, awready, wlast, wvalid, wready, bvalid, bready;
     logic                arvalid, arready, rlast, rvalid, rready;
     logic [31:0]         probe;
+`include "embnic_no_remote.svh"
 
     embnic_core #(`EMBNIC_PARAMETERS(CFG)) u_core (
         .clk, .rst,
@@ -113,7 +114,8 @@ module embnic_ecpix5
         .m_axi_arvalid(arvalid), .m_axi_arready(arready),
         .m_axi_rid(rid), .m_axi_rdata(rdata), .m_axi_rresp(rresp), .m_axi_rlast(rlast), .m_axi_rvalid(rvalid),
         .m_axi_rready(rready),
-        .sts_probe(probe)
+        .sts_probe(probe),
+        .*
     );
 
     embnic_axi_ram #(.DATA_W(DATA_W), .BYTES(MEM_BYTES), .ID_W(ID_W)) u_memory (
