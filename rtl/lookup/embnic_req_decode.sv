@@ -150,9 +150,14 @@ module embnic_req_decode
     logic [DIM_W-1:0]   vec64_q;              // 64-byte units of a vector
     logic [VEC_W-1:0]   row64_q;              // and of a row as stored, which takes no more
     logic [LEN_W-1:0]   entry_bytes_q, payload_bytes_q;
+    logic [READ_W-1:0]  key_beats_q;          // of the entries: known a cycle after their bytes
+    logic               one_beat_q;           // one beat holds them
     logic [UNITS_W-1:0] units_q;              // of all vectors; of a MERGE those before the keys
     logic [PRE_W-1:0]   preamble_q;           // 64-byte units before the keys
     logic [15:0]        vectors, bags;        // vectors before the keys; bags of the frame
+    // What the rules say of the header and of the numbers of the first step: a cycle ahead of them.
+    logic               unsupported_q, no_dim_q, vec_large_q, counts_bad_q;
+    logic               too_large, lengths_bad;
     logic [BEAT_W-1:0]  vec_beats, row_beats;
     logic               alloc_done;
 
@@ -170,28 +175,25 @@ module embnic_req_decode
     assign vectors          = 16'(flag_accumulator) + (is_merge ? hdr.bags : '0);
     assign bags             = is_merge ? 16'd1 : hdr.bags;
 
+    assign too_large   = vec_large_q || units_q > UNITS_W'(is_merge ? INIT_UNITS : REPLY_MAX);
+    assign lengths_bad = LEN_W'(frame.payload_len) != payload_bytes_q;
+
+    // The kind asks for any fault at once; which one it is comes beside it.
     always_comb begin
         kind_d   = KIND_ANSWER;
         status_d = STATUS_OK;
         unique case (hdr.opcode)
             OPCODE_LOOKUP, OPCODE_MERGE: begin
-                kind_d = KIND_WALK;
-                if (!dtype_known(hdr.dtype) ||
-                        ((flag_weighted || flag_product) && hdr.dtype == DTYPE_FIXED) ||
-                        (flag_product && (!PRODUCTS || is_merge))) begin
+                if (!(unsupported_q || no_dim_q || too_large || counts_bad_q || lengths_bad)) kind_d = KIND_WALK;
+                if (unsupported_q) begin
                     status_d = STATUS_UNSUPPORTED;
-                end else if (hdr.dim == '0) begin
+                end else if (no_dim_q) begin
                     status_d = STATUS_BAD_REQUEST;
-                end else if (vec64_q > DIM_W'(MAX_VEC64) ||
-                             (flag_product && vec64_q > DIM_W'(MAX_VEC64 / 4)) ||
-                             units_q > UNITS_W'(is_merge ? INIT_UNITS : REPLY_MAX)) begin
+                end else if (too_large) begin
                     status_d = STATUS_TOO_LARGE;
-                end else if (hdr.bags == '0 || hdr.keys < bags ||
-                             LEN_W'(frame.payload_len) != payload_bytes_q ||
-                             ((flag_accumulator || flag_partial) && bags != 16'd1)) begin
+                end else if (counts_bad_q || lengths_bad) begin
                     status_d = STATUS_BAD_REQUEST;
                 end
-                if (status_d != STATUS_OK) kind_d = KIND_ANSWER;
             end
             OPCODE_PING: begin
                 if (frame.payload_len != '0) status_d = STATUS_BAD_REQUEST;
@@ -222,6 +224,14 @@ module embnic_req_decode
     end
 
     always_ff @(posedge clk) begin
+        unsupported_q <= !dtype_known(hdr.dtype) || ((flag_weighted || flag_product) && hdr.dtype == DTYPE_FIXED) ||
+                         (flag_product && (!PRODUCTS || is_merge));
+        no_dim_q      <= hdr.dim == '0;
+        vec_large_q   <= vec64_q > DIM_W'(MAX_VEC64) || (flag_product && vec64_q > DIM_W'(MAX_VEC64 / 4));
+        counts_bad_q  <= hdr.bags == '0 || hdr.keys < bags ||
+                         ((flag_accumulator || flag_partial) && bags != 16'd1);
+        key_beats_q   <= READ_W'((entry_bytes_q + LEN_W'(DATA_W / 8 - 1)) >> $clog2(DATA_W / 8));
+        one_beat_q    <= entry_bytes_q <= LEN_W'(DATA_W / 8);
         if (check_q == CHECK_SIZES) begin
             vec64_q       <= DIM_W'((17'(hdr.dim) + 17'd15) >> 4);
             row64_q       <= VEC_W'(row_units(hdr.dtype, hdr.dim));
@@ -270,7 +280,6 @@ module embnic_req_decode
     logic               taken_q, take;                 // the reader has this frame
     logic [KS_AW-1:0]   read_addr_q, read_addr_d;
     logic [READ_W-1:0]  read_left_q, read_left_d;
-    logic [READ_W-1:0]  key_beats;
     logic [READ_W-1:0]  read_key_beats_q;
     logic [BEAT_W-1:0]  read_vec_beats_q;
     logic [15:0]        read_vectors_q, read_vectors_d;  // to be copied, this one included
@@ -289,8 +298,6 @@ module embnic_req_decode
     logic [CREDIT_W-1:0] credit_q;
     logic               lasts_pop;
     logic               walk_active_q, walk_vectors_q;
-
-    assign key_beats = READ_W'((entry_bytes_q + LEN_W'(DATA_W / 8 - 1)) >> $clog2(DATA_W / 8));
 
     // What is counted belongs to the bag of one frame: the next frame waits until that bag is
     // dispatched.
@@ -311,7 +318,7 @@ module embnic_req_decode
             READ_IDLE: if (take) begin
                 read_d         = has_vectors ? READ_CLAIM : READ_KEYS;
                 read_addr_d    = frame.ks_addr[KS_AW-1:0];
-                read_left_d    = key_beats;
+                read_left_d    = key_beats_q;
                 read_vectors_d = vectors;
             end
             READ_CLAIM: if (!init_busy_q[bank_next]) begin
@@ -358,7 +365,7 @@ module embnic_req_decode
         read_addr_q <= read_addr_d;
         read_left_q <= read_left_d;
         if (take) begin
-            read_key_beats_q <= key_beats;
+            read_key_beats_q <= key_beats_q;
             read_vec_beats_q <= vec_beats;
         end
         read_vectors_q <= read_vectors_d;
@@ -521,6 +528,8 @@ module embnic_req_decode
     logic [POS_W-1:0]   end_pos;             // behind the bag's last entry
     logic               end_remote;          // which is of a table of another card
     logic [LEFT_W-1:0]  bag_words;
+    logic               words_carry;
+    logic [POS_W-1:0]   words_low;
     logic [15:0]        walk_count_after;
     logic [HERE_W-1:0]  start_after;
     logic [KS_AW-1:0]   preamble, keys_addr; // beats before the keys, first beat of the keys
@@ -554,7 +563,10 @@ module embnic_req_decode
         end
     end
 
-    assign bag_words   = walk_base_q + LEFT_W'(end_pos);
+    // The words of the last beat are added to the low bits; the carry chooses between upper bits that did not wait.
+    assign {words_carry, words_low} = (POS_W + 1)'(walk_base_q[POS_W-1:0]) + (POS_W + 1)'(end_pos);
+    assign bag_words   = {words_carry ? walk_base_q[LEFT_W-1:POS_W] + (LEFT_W - POS_W)'(1) : walk_base_q[LEFT_W-1:POS_W],
+                          words_low};
     assign start_after = end_pos[WORD_AW] ? {walk_beat_next_q, WORD_AW'(0)} : {walk_beat_q, end_pos[WORD_AW-1:0]};
     assign walk_over   = found && walk_full_q;
     assign walk_emit   = walk_active_q && lasts_valid && found && !walk_full_q && !walk_bad_q;
@@ -621,11 +633,11 @@ module embnic_req_decode
             walk_first_q       <= 1'b1;
             walk_count_q       <= '0;
             walk_count_next_q  <= 16'd1;
-            walk_beats_q       <= key_beats;
+            walk_beats_q       <= key_beats_q;
             walk_beat_q        <= keys_addr;
             walk_beat_next_q   <= keys_addr + KS_AW'(1);
             walk_from_q        <= '1;
-            walk_lim_q         <= (key_beats == READ_W'(1)) ? last_lim : '1;
+            walk_lim_q         <= one_beat_q ? last_lim : '1;
             walk_last_lim_q    <= last_lim;
             walk_base_q        <= '0;
             walk_start_q       <= {keys_addr, WORD_AW'(0)};

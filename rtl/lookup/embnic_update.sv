@@ -202,7 +202,8 @@ module embnic_update
 
     state_e             state_q, state_d;
     logic               beat_bad_q;           // the beat that was read last is not as it was written
-    logic               active_q, lines_q, fetch_q;  // state_q decoded: they choose what enters the cache
+    // state_q decoded: they choose what enters the cache. Found beside the next state, not from it.
+    logic               active_q, lines_q, fetch_q, active_d, lines_d, fetch_d;
     logic [1:0]         wait_q, wait_d;       // cycles in a state that waits for a RAM
     status_e            status_q, status_d;
     logic               apply_q, apply_d;     // second pass: rows are written
@@ -216,7 +217,7 @@ module embnic_update
     logic               remote_q;             // the row's table is another card's:
     logic [7:0]         owner_q, generation_q;
     desc_check_t        desc_check_q, desc_check_d;
-    status_e            desc_status;
+    status_e            desc_status, rules_d, rules_q;
     logic [15:0]        last_idx_q;
     logic               last_row;
     logic [BEAT_W-1:0]  row_beats;
@@ -249,6 +250,24 @@ module embnic_update
         end
     end
 
+    always_comb begin
+        rules_d = STATUS_OK;
+        if (!dtype_known(hdr.dtype)) begin
+            rules_d = STATUS_UNSUPPORTED;
+        end else if (hdr.dim == '0 || hdr.keys == '0 || hdr.bags != '0 ||
+                hdr.flags[FLAG_WEIGHTED] ||
+                     hdr.flags[FLAG_ACCUMULATOR] || hdr.flags[FLAG_CONTINUES] ||
+                     hdr.flags[FLAG_PARTIAL_WANTED] || hdr.flags[FLAG_PRODUCT] ||
+                     (fetches && hdr.first_bag[15:2] != '0) ||
+                     (fetches && writes && hold == HOLD_RELEASE)) begin
+            rules_d = STATUS_BAD_REQUEST;
+        end else if (vec64_q > DIM_W'(MAX_VEC64)) begin
+            rules_d = STATUS_TOO_LARGE;
+        end else if (LEN_W'(frame.payload_len) != payload_bytes_q) begin
+            rules_d = STATUS_BAD_REQUEST;
+        end
+    end
+
     // ---------------------------------------------------------------------------------------------
     // Clients
     // ---------------------------------------------------------------------------------------------
@@ -259,9 +278,11 @@ module embnic_update
     logic                  client_rd_en, client_wr_en;
     logic                  client_same_q;          // the entry that was read is the client's
     logic [63:0]           gap_q;                  // of a sequence above the contiguous ones
+    logic [33:0]           gap_high;
     logic                  gap_borrow_q;           // of its parts: the sequence is below them
     logic                  gap_known_q, gap_far_q; // at or below them; beyond the window
-    logic [5:0]            gap_bit_q;              // its place in the window
+    logic [5:0]            gap_bit_q;              // its place in the window: a cycle earlier
+    logic                  gap_seen_q;             // which is taken
     logic [6:0]            slid_q, slid_d;         // sequences that became contiguous
     logic                  slid_carry_q;
 
@@ -276,6 +297,8 @@ module embnic_update
     );
 
     assign entry_ram = client_t'(entry_data);
+    // The borrow enters below the lowest bit, so that one carry chain serves.
+    assign gap_high  = {1'b0, sequence_q[63:32], 1'b0} - {1'b0, entry_q.high[63:32], gap_borrow_q};
 
     always_ff @(posedge clk) begin
         client_same_q <= entry_ram.client == client_q;
@@ -283,12 +306,12 @@ module embnic_update
             {gap_borrow_q, gap_q[31:0]} <= 33'(sequence_q[31:0]) - 33'(entry_q.high[31:0]);
         end
         if (wait_q == 2'd1) begin
-            {gap_borrow_q, gap_q[63:32]} <= 33'(sequence_q[63:32]) - 33'(entry_q.high[63:32]) -
-                                            33'(gap_borrow_q);
+            {gap_borrow_q, gap_q[63:32]} <= gap_high[33:1];
         end
         gap_known_q  <= gap_borrow_q || gap_q == '0;
         gap_far_q    <= gap_q > 64'(SEQUENCE_WINDOW);
         gap_bit_q    <= 6'(gap_q[5:0] - 6'd1);
+        gap_seen_q   <= entry_q.window[gap_bit_q];
         slid_carry_q <= 33'(entry_q.high[31:0]) + 33'(slid_q) > 33'hFFFF_FFFF;
     end
 
@@ -513,25 +536,14 @@ module embnic_update
             end
             SIZES:  state_d = TOTALS;
             TOTALS: state_d = RULES;
-            RULES: if (wait_q == 2'd0) begin
-                wait_d = 2'd1;
-            end else begin
-                state_d = only_fetches ? KEY : HEAD;
-                if (!dtype_known(hdr.dtype)) begin
-                    status_d = STATUS_UNSUPPORTED;
-                end else if (hdr.dim == '0 || hdr.keys == '0 || hdr.bags != '0 ||
-                        hdr.flags[FLAG_WEIGHTED] ||
-                             hdr.flags[FLAG_ACCUMULATOR] || hdr.flags[FLAG_CONTINUES] ||
-                             hdr.flags[FLAG_PARTIAL_WANTED] || hdr.flags[FLAG_PRODUCT] ||
-                             (fetches && hdr.first_bag[15:2] != '0) ||
-                             (fetches && writes && hold == HOLD_RELEASE)) begin
-                    status_d = STATUS_BAD_REQUEST;
-                end else if (vec64_q > DIM_W'(MAX_VEC64)) begin
-                    status_d = STATUS_TOO_LARGE;
-                end else if (LEN_W'(frame.payload_len) != payload_bytes_q) begin
-                    status_d = STATUS_BAD_REQUEST;
+            // The bytes of all rows, of the payload, what the rules say.
+            RULES: begin
+                wait_d = wait_q + 2'd1;
+                if (wait_q == 2'd2) begin
+                    wait_d   = 2'd0;
+                    status_d = rules_q;
+                    state_d  = rules_q != STATUS_OK ? RELEASE : only_fetches ? KEY : HEAD;
                 end
-                if (status_d != STATUS_OK) state_d = RELEASE;
             end
             HEAD: begin
                 wait_d      = wait_q + 2'd1;
@@ -589,7 +601,7 @@ module embnic_update
                 wait_d = wait_q + 2'd1;
                 slid_d = '0;
                 if (wait_q == 2'd3) begin
-                    if (gap_known_q || (!gap_far_q && entry_q.window[gap_bit_q])) begin
+                    if (gap_known_q || (!gap_far_q && gap_seen_q)) begin
                         evt_update_duplicate = 1'b1;
                         state_d              = RELEASE;
                     end else if (gap_far_q) begin
@@ -727,6 +739,17 @@ module embnic_update
         if (owe_w_q && m_axi_wvalid && m_axi_wready) burst_d = burst_q - BEAT_W'(1);
     end
 
+    always_comb begin
+        active_d = state_q == WAIT ? s_axis_upd_tvalid && lookup_idle
+                                   : !(state_q == DONE && m_axis_upd_done_tready);
+        lines_d  = (state_q == STRIDE && factor_q == '0 && !only_fetches)
+                   || (state_q == LINES && !(m_axis_op_tready && last_seg));
+        fetch_d  = (state_q == STRIDE && factor_q == '0 && only_fetches)
+                   || (state_q == RESP && m_axi_bvalid && !m_axi_bresp[1] && write_left_q == '0 && fetches
+                       && status_q == STATUS_OK)
+                   || (state_q == FETCH && !(m_axis_op_tvalid && m_axis_op_tready && last_seg));
+    end
+
     always_ff @(posedge clk) begin
         wait_q       <= wait_d;
         status_q     <= status_d;
@@ -756,6 +779,7 @@ module embnic_update
             last_idx_q  <= hdr.keys - 16'd1;
         end
         payload_bytes_q <= key_bytes_q + (writes ? row_bytes_q : '0);
+        rules_q         <= rules_d;
         if (state_q == TOTALS) row_bytes_q <= (LEN_W'(hdr.keys) * LEN_W'(row64_q)) << 6;
         if (state_q == WAIT) begin
             client_q   <= '0;
@@ -786,9 +810,9 @@ module embnic_update
         end else begin
             state_q     <= state_d;
             beat_bad_q  <= ks_rd_bad && ((state_q == HEAD && wait_q == 2'd2) || (state_q == KEY && wait_q == 2'd3));
-            active_q    <= state_d != WAIT;
-            lines_q     <= state_d == LINES;
-            fetch_q     <= state_d == FETCH;
+            active_q    <= active_d;
+            lines_q     <= lines_d;
+            fetch_q     <= fetch_d;
             room_q      <= room_q - PLACES_W'(take_place) + PLACES_W'(op_credit_valid);
             evt_prefetch_row <= pf_valid && pf_granted;
             read_left_q <= read_left_d;
@@ -805,7 +829,7 @@ module embnic_update
     assign sts_active             = active_q;
 
     // Fields of the frame and of descriptors that an update does not need.
-    wire unused = &{1'b0, frame, hdr, desc, key_q.last, m_axi_bresp[0]};
+    wire unused = &{1'b0, frame, hdr, desc, key_q.last, m_axi_bresp[0], gap_high[0]};
 
     // Assertions
     `EMBNIC_STABLE(upd_stable, s_axis_upd_tvalid, s_axis_upd_tready, s_axis_upd_tdata,
@@ -836,6 +860,8 @@ module embnic_update
         "one reader of the key store at a time")
     `EMBNIC_NEVER(window_crossed, m_axi_awvalid && 32'(burst_place) + 32'(size_q) > BURST,
         "no burst leaves its window")
+    `EMBNIC_ASSERT(decoded, active_q == (state_q != WAIT) && lines_q == (state_q == LINES) && fetch_q == (state_q == FETCH),
+        "what is decoded beside the next state is what it is")
     `EMBNIC_NEVER(not_idle, sts_active && state_q != DONE && state_q != RELEASE &&
         !s_axis_upd_tvalid,
         "the frame stays while it is applied")
