@@ -629,10 +629,12 @@ async def stall_matrix(dut: Any) -> None:
 
 @cocotb.test()
 async def random_frames(dut: Any) -> None:
-    """Many batches of right and wrong frames without a reset between them."""
+    """Many batches of right and wrong frames without a reset between them; until every bank was in use at a time."""
     bench = DecodeBench(dut)
     await bench.reset()
-    for _ in range(60):
+    for turn in range(600):
+        if turn >= 60 and bench.init.most == INIT_BANKS:
+            break
         bench.sink.stall = bench.stall(bench.random.choice(["never", "never", "half", "bursty"]))
         bench.buffer.stall = bench.stall(bench.random.choice(["never", "half", "mostly"]))
         bench.random_batch(bench.random.choice([0.0, 0.3, 0.8]))
