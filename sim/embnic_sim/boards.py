@@ -73,7 +73,7 @@ def lint_board(board: str, stubs: Path) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def build(board: str, *, seed: int = 1, seconds: float = 7200.0) -> tuple[Path, Placed]:
+def build(board: str, *, seed: int = 1, seconds: float = 4 * 3600.0) -> tuple[Path, Placed]:
     """Build a board's bitstream with open tools; return the file and what place-and-route said of it.
 
     Raises SynthError when a tool fails or a clock misses its constraint.
@@ -153,6 +153,7 @@ def _synthesise(top: str, config: str, sources: Sequence[Path], folder: Path) ->
             f"write_json {here}/top.part",
         ],
         folder / "top.ys",
+        seconds=4 * 3600.0,
     )
     (folder / "top.part").rename(folder / "top.json")
 
