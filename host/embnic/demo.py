@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .backends.reference import ReferenceBackend
 from .backends.rtl import attach_rtl, open_card
 from .bags import Bags
+from .card_loss import lose_card
 from .config import Table
 from .engine import Engine
 from .errors import ConfigError
@@ -104,6 +105,7 @@ def run_demo(trace: Trace, options: DemoOptions, progress: Progress) -> DemoResu
         build = str(card.build_name)
     checks = check(table, weights, trace, pooled, progress)
     formats = run_formats(trace.head(FORMAT_BAGS), weights, options, progress)
+    loss = lose_card(options.config, seed=options.seed)
     config = CONFIGS[options.config]
     run = RunRecord(
         title="embnic: embedding traffic through the card",
@@ -128,6 +130,7 @@ def run_demo(trace: Trace, options: DemoOptions, progress: Progress) -> DemoResu
         probe_start=probe_start,
         overlap=overlap(table, config, probe, probe_start),
         formats=tuple(formats),
+        loss=loss,
         seconds_total=time.perf_counter() - started,
         seconds_model=seconds_model,
         command=options.command,
