@@ -2,7 +2,7 @@
 """Lose a card in the middle of a run, and get it back: what the demo's scene of it shows.
 
 Through PYNQ where it is installed, on its simulated device, which is unplugged and plugged in again; else on the
-simulated card itself, which is stopped and reset. The engine serves on either way: every bag is asked once, answered
+simulated card itself, whose cable is cut and joined. The engine serves on either way: every bag is asked once, answered
 once, and compared with the reference bit for bit.
 """
 
@@ -25,12 +25,35 @@ from .bitstreams import build_simulated
 from .config import Table
 from .deploy import load_card
 from .engine import Engine
+from .errors import LinkError
 from .report import Loss
 
 __all__ = ["lose_card"]
 
 ROWS, DIM, BATCHES, BAGS = 200, 24, 24, 20
 LOST_AT, BACK_AT = 8, 16  # batches
+
+
+class _Cable:
+    """The ports of a simulated card, behind a cable that can be cut."""
+
+    def __init__(self, card: Any) -> None:
+        self._card = card
+        self._whole = True
+
+    def cut(self) -> None:
+        """Let every access fail."""
+        self._whole = False
+
+    def join(self) -> None:
+        """Let accesses through again, to a card that was reset meanwhile."""
+        self._card.reset()
+        self._whole = True
+
+    def __getattr__(self, name: str) -> Any:
+        if not self._whole and name not in ("clock", "close"):
+            raise LinkError("The card is gone. Do: reattach when it is back.")
+        return getattr(self._card, name)
 
 
 def lose_card(config: str, *, seed: int = 1) -> Loss:
@@ -82,14 +105,9 @@ def _card(
 ) -> tuple[str, CardBackend, Callable[[], Any], Callable[[], Any]]:
     """Return how the card is reached, its backend, and what takes it away and brings it back."""
     if importlib.util.find_spec("pynq") is None:
-        card = open_card(config)
-        backend = attach_rtl(tables, card, config=config)
-        return (
-            "its simulator (PYNQ is not installed here)",
-            backend,
-            lambda: card.stop_after(0),
-            card.reset,
-        )
+        cable = _Cable(open_card(config))
+        backend = attach_rtl(tables, cable, config=config)
+        return "its simulator (PYNQ is not installed here)", backend, cable.cut, cable.join
     with tempfile.TemporaryDirectory() as folder:
         backend = load_card(build_simulated(config, Path(folder)), tables)
     from embnic_sim.pynq_device import active
