@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures what the AXI DMA moves through PYNQ on its simulated device: `python bench/bench_pynq.py [CONFIG]`.
+"""Measures what the AXI DMA moves through PYNQ on its simulated device, in the environment of `make test-pynq`:
 
-Run in the environment of `make test-pynq`. Frames are those of lookups, both ways; the time is processor time of the
-whole path, the simulated core included, and says nothing about a board.
+    PYTHONPATH=host:sim .venv-pynq/bin/python bench/bench_pynq.py [CONFIG]
+
+Frames are those of lookups, both ways. The time is processor time of the whole path, the simulated core included, and
+says nothing about a board.
 """
 
 from __future__ import annotations
@@ -13,9 +15,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "host"), str(ROOT / "sim")]
 
 import numpy as np
 
