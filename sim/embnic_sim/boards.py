@@ -69,7 +69,7 @@ def lint_board(board: str, stubs: Path) -> tuple[int, str]:
     command += [str(file) for file in [*waivers, *board_sources(board)]]
     with tool_environment() as env:
         done = subprocess.run(
-            command, env=env, capture_output=True, text=True, check=False, timeout=300
+            command, env=env, capture_output=True, text=True, check=False, timeout=1200
         )
     return done.returncode, done.stdout + done.stderr
 

@@ -41,7 +41,11 @@ def test_every_configuration_has_a_target_with_its_parameters() -> None:
 
 def test_fusesoc_reads_it(tmp_path: Path) -> None:
     pytest.importorskip("fusesoc", reason="FuseSoC is not installed")
-    (tmp_path / "fusesoc.conf").write_text(f"[library.embnic]\nlocation = {ROOT}\n")
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "embnic.core").write_text(TEXT)
+    (library / "rtl").symlink_to(ROOT / "rtl")
+    (tmp_path / "fusesoc.conf").write_text(f"[library.embnic]\nlocation = {library}\n")
     command = [sys.executable, "-m", "fusesoc.main", "core", "show", "embnic:smartnic:embnic_core"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -6,7 +6,7 @@ from typing import Any
 
 import cocotb
 
-from embnic_sim.bench import STALLS, Bench
+from embnic_sim.bench import STALLS, Bench, Sink
 from embnic_sim.runner import build_and_test, expect_build_failure
 
 LANES = 64
@@ -32,14 +32,9 @@ class SteerBench(Bench):
         self.came: dict[str, list[bytes]] = {"core": [], "nic": []}
         self.order: list[str] = []
         self._parts: list[bytes] = []
-        self.tx = self.add_sink()
-
-    def add_sink(self) -> Any:
-        from embnic_sim.bench import Sink
-
         pin = self.pin
-        pins = [pin(f"m_axis_tx_{name}") for name in FIELDS] + [pin("sts_tx_core")]
-        return self.add(Sink(pin("m_axis_tx_tvalid"), pin("m_axis_tx_tready"), pins, self._take))
+        pins = [*(pin(f"m_axis_tx_{name}") for name in FIELDS), pin("sts_tx_core")]
+        self.tx = self.add(Sink(pin("m_axis_tx_tvalid"), pin("m_axis_tx_tready"), pins, self._take))
 
     def _take(self, beat: tuple[int, int, int, int]) -> None:
         data, keep, last, core = beat
