@@ -64,8 +64,8 @@ def lint_board(board: str, stubs: Path) -> tuple[int, str]:
 
     command = ["verilator", "--lint-only", "-Wall", "--assert", "--timescale", "1ns/1ps"]
     command += ["--top-module", f"embnic_{board}"]
-    command += [f"-I{folder}" for folder in (*include_folders(), harness_root(), stubs)]
-    waivers = [*find_waivers(), harness_root() / "models.vlt", stubs / "stubs.vlt"]
+    command += [f"-I{folder}" for folder in (*include_folders(), harness_root() / "board", stubs)]
+    waivers = [*find_waivers(), harness_root() / "board" / "models.vlt", stubs / "stubs.vlt"]
     command += [str(file) for file in [*waivers, *board_sources(board)]]
     with tool_environment() as env:
         done = subprocess.run(
