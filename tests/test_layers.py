@@ -44,7 +44,7 @@ LAYERS = (
     ("engine_core",),
     ("engine_cache",),
     ("engine",),
-    ("report", "bench", "selftest", "deploy", "doctor", "demo", "info", "torch"),
+    ("report", "bench", "selftest", "deploy", "doctor", "card_loss", "demo", "info", "torch"),
     ("cli", "__init__", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

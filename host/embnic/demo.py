@@ -21,6 +21,7 @@ from .backends.hls import attach_hls, open_hls_card
 from .backends.reference import ReferenceBackend
 from .backends.rtl import attach_rtl, open_card
 from .bags import Bags
+from .card_loss import lose_card
 from .config import Table
 from .engine import Engine
 from .errors import ConfigError
@@ -109,6 +110,7 @@ def run_demo(trace: Trace, options: DemoOptions, progress: Progress) -> DemoResu
         build = str(card.build_name)
     checks = check(table, weights, trace, pooled, progress)
     formats = run_formats(trace.head(FORMAT_BAGS), weights, options, progress)
+    loss = lose_card(options.config, seed=options.seed)
     config = CONFIGS[options.config]
     run = RunRecord(
         title="embnic: embedding traffic through the card",
@@ -133,6 +135,7 @@ def run_demo(trace: Trace, options: DemoOptions, progress: Progress) -> DemoResu
         probe_start=probe_start,
         overlap=overlap(table, config, probe, probe_start) if timed else None,
         formats=tuple(formats),
+        loss=loss,
         seconds_total=time.perf_counter() - started,
         seconds_model=seconds_model,
         command=options.command,

@@ -22,6 +22,9 @@ DMA_VLNV = "xilinx.com:ip:axi_dma:7.1"
 CORE_ADDRESS = 0xA000_0000
 DMA_ADDRESS = 0xA001_0000
 _DMA_BYTES = 0x1_0000
+IOPLL_MHZ = (
+    1500.0  # of the processing system on the boards here; the clocks of the PL are divided from it
+)
 _ACCESS = {"ro": "read-only", "rw": "read-write", "wo": "write-only"}
 _PORT = "M_AXI_HPM0_FPD"
 
@@ -140,12 +143,15 @@ def _processing_system(modules: ElementTree.Element, clock_mhz: float) -> None:
         MODCLASS="PROCESSOR", MODTYPE="zynq_ultra_ps_e", VLNV="xilinx.com:ip:zynq_ultra_ps_e:3.5",
     )  # fmt: skip
     parameters = ElementTree.SubElement(module, "PARAMETERS")
+    divisor = int(
+        IOPLL_MHZ / clock_mhz
+    )  # PYNQ sets the clock by it: the next one that is no slower
     for clock in range(4):
         prefix = f"PSU__CRL_APB__PL{clock}_REF_CTRL__"
         for name, value in {
-            f"{prefix}DIVISOR0": "15",
+            f"{prefix}DIVISOR0": str(divisor),
             f"{prefix}DIVISOR1": "1",
-            f"{prefix}ACT_FREQMHZ": f"{clock_mhz:g}",
+            f"{prefix}ACT_FREQMHZ": f"{IOPLL_MHZ / divisor:g}",
             f"{prefix}SRCSEL": "IOPLL",
             f"PSU__FPGA_PL{clock}_ENABLE": str(int(clock == 0)),
         }.items():

@@ -3,7 +3,7 @@
 //
 // Order          as received; least significant bit first on the line.
 // Back-pressure  none towards the line: a byte is there for one cycle. s_axis_tx waits while a byte is sent.
-// Latency        a byte is there half a bit after the middle of its stop bit began to count; 2 cycles of synchroniser.
+// Latency        a byte is there in the middle of its stop bit, and 4 cycles later: synchroniser, state, output.
 // Throughput     a byte every 10 * DIVISOR cycles, both ways at once.
 // Errors         a stop bit that is 0 gives evt_framing_error instead of a byte; the line must be 1 before the next.
 // Not handled    breaks (each is one framing error), flow control.

@@ -190,6 +190,11 @@ class Source:
         self.queue.extend(words)
 
     @property
+    def fields(self) -> int:
+        """How many fields a word has."""
+        return len(self._fields)
+
+    @property
     def empty(self) -> bool:
         """Nothing queued and nothing on the pins."""
         return not self.queue and not self._busy

@@ -54,7 +54,8 @@ def board_folder(board: str) -> Path:
 
 def board_sources(board: str) -> list[Path]:
     """Return the files of a board's top and everything below it, packages first, the top last."""
-    return find_sources(f"embnic_{board}", [board_folder(board) / f"embnic_{board}.sv"])
+    folder = board_folder(board)
+    return find_sources(f"embnic_{board}", sorted([*folder.glob("*.sv"), *folder.glob("*.v")]))
 
 
 def lint_board(board: str, stubs: Path) -> tuple[int, str]:
@@ -63,17 +64,17 @@ def lint_board(board: str, stubs: Path) -> tuple[int, str]:
 
     command = ["verilator", "--lint-only", "-Wall", "--assert", "--timescale", "1ns/1ps"]
     command += ["--top-module", f"embnic_{board}"]
-    command += [f"-I{folder}" for folder in (*include_folders(), harness_root(), stubs)]
-    waivers = [*find_waivers(), harness_root() / "models.vlt", stubs / "stubs.vlt"]
+    command += [f"-I{folder}" for folder in (*include_folders(), harness_root() / "board", stubs)]
+    waivers = [*find_waivers(), harness_root() / "board" / "models.vlt", stubs / "stubs.vlt"]
     command += [str(file) for file in [*waivers, *board_sources(board)]]
     with tool_environment() as env:
         done = subprocess.run(
-            command, env=env, capture_output=True, text=True, check=False, timeout=300
+            command, env=env, capture_output=True, text=True, check=False, timeout=1200
         )
     return done.returncode, done.stdout + done.stderr
 
 
-def build(board: str, *, seed: int = 1, seconds: float = 7200.0) -> tuple[Path, Placed]:
+def build(board: str, *, seed: int = 1, seconds: float = 4 * 3600.0) -> tuple[Path, Placed]:
     """Build a board's bitstream with open tools; return the file and what place-and-route said of it.
 
     Raises SynthError when a tool fails or a clock misses its constraint.
@@ -133,13 +134,17 @@ def _synthesise(top: str, config: str, sources: Sequence[Path], folder: Path) ->
     assert root is not None
     core = _mapped_core(config).relative_to(root)
     here = folder.relative_to(root)
-    files = " ".join(str(file.resolve().relative_to(root)) for file in sources)
+    names = [str(file.resolve().relative_to(root)) for file in sources]
+    plain = " ".join(name for name in names if name.endswith(".v"))
+    files = " ".join(name for name in names if name.endswith(".sv"))
     unset = " ".join(f"-unset {name}" for name in core_parameters(config))
     yosys(
         [
             f"read_json {core}",
             "design -stash core",
-            "read_verilog -lib +/ecp5/cells_bb.v",  # the PLL is a primitive of the device
+            # Primitives of the device stand in plain Verilog: their parameters are texts, which slang does not keep.
+            "read_verilog -lib +/ecp5/cells_bb.v",
+            f"read_verilog {plain}",
             "read_slang -j 1 -D SYNTHESIS -I rtl/common -I rtl/gen --blackboxed-module embnic_core "
             f"--top {top} {files}",
             f"setparam {unset} t:embnic_core",
@@ -153,6 +158,7 @@ def _synthesise(top: str, config: str, sources: Sequence[Path], folder: Path) ->
             f"write_json {here}/top.part",
         ],
         folder / "top.ys",
+        seconds=4 * 3600.0,
     )
     (folder / "top.part").rename(folder / "top.json")
 

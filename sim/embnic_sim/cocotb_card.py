@@ -27,6 +27,8 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from cocotb.task import resume
@@ -36,7 +38,7 @@ from embnic.errors import CapacityError, ClosedError, ConfigError, DeviceFault, 
 from embnic.wire import FrameBatch
 from embnic_sim.bench import Bench, Sink, Source, Stall
 
-__all__ = ["REGISTER_TIMEOUT_CYCLES", "CocotbCard"]
+__all__ = ["REGISTER_TIMEOUT_CYCLES", "CardPins", "CocotbCard"]
 
 REGISTER_TIMEOUT_CYCLES = 4096
 _OKAY = 0
@@ -50,22 +52,47 @@ class _Access:
         self.value = 0
 
 
+@dataclass(frozen=True)
+class CardPins:
+    """Names of the pins: those of embnic_core, or of a shell's wrapper around it."""
+
+    rx: str = "s_axis_rx"
+    tx: str = "m_axis_tx"
+    axil: str = "s_axil"
+    memory: str = "m_axi"
+    data_w: int = 0  # bits of a beat; 0: the parameter DATA_W of the module
+    register_step: int = 4  # bytes of the bus between two registers
+
+
 class CocotbCard:
     """Bus, Memory and Link of the embnic_core that `bench` drives.
 
-    bench         of embnic_core; its reset is the card's.
+    bench         of embnic_core or a wrapper; its reset is the card's.
     memory_bytes  size of card memory; an access of the core outside of it fails the test.
+    memory        what stands behind a wrapper's other port of memory; its `data` are the bytes.
     """
 
-    def __init__(self, bench: Bench, *, memory_bytes: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        *,
+        memory_bytes: int = 1 << 20,
+        pins: CardPins | None = None,
+        memory: Any = None,
+    ) -> None:
+        pins = pins or CardPins()
         self._bench = bench
         self._cycle_seconds = bench.clock_ns * 1e-9
         self._ended = False
         self._next_free = 4096  # address 0 is nobody's
-        self.memory = bench.axi_memory("m_axi", memory_bytes)
-        self._step = int(bench.params["DATA_W"]) // 8
-        self.rx: Source = bench.stream_source("s_axis_rx")
-        self.tx: Sink = bench.stream_sink("m_axis_tx", self._take_beat)
+        self.memory = bench.axi_memory(pins.memory, memory_bytes) if memory is None else memory
+        self._step = (pins.data_w or int(bench.params["DATA_W"])) // 8
+        self._register_step = pins.register_step
+        self.rx: Source = bench.stream_source(pins.rx)
+        self.tx: Sink = bench.stream_sink(
+            pins.tx, self._take_beat, fields=("tdata", "tkeep", "tlast")
+        )
+        self._rx_fields = 4 if bench.has(f"{pins.rx}_tuser") else 3
         self._parts: list[bytes] = []
         self._received: deque[bytes] = deque()
         self.received = 0  # frames that left the core whole, since it was made
@@ -74,9 +101,13 @@ class CocotbCard:
         self._sources = {
             channel: bench.add(
                 Source(
-                    pin(f"s_axil_{channel}valid"),
-                    pin(f"s_axil_{channel}ready"),
-                    [pin(f"s_axil_{channel}{name}") for name in names],
+                    pin(f"{pins.axil}_{channel}valid"),
+                    pin(f"{pins.axil}_{channel}ready"),
+                    [
+                        pin(f"{pins.axil}_{channel}{name}")
+                        for name in names
+                        if bench.has(f"{pins.axil}_{channel}{name}")
+                    ],
                 )
             )
             for channel, names in {
@@ -88,9 +119,9 @@ class CocotbCard:
         self._sinks = {
             channel: bench.add(
                 Sink(
-                    pin(f"s_axil_{channel}valid"),
-                    pin(f"s_axil_{channel}ready"),
-                    [pin(f"s_axil_{channel}{name}") for name in names],
+                    pin(f"{pins.axil}_{channel}valid"),
+                    pin(f"{pins.axil}_{channel}ready"),
+                    [pin(f"{pins.axil}_{channel}{name}") for name in names],
                     answered,
                 )
             )
@@ -183,13 +214,14 @@ class CocotbCard:
         self._refuse_if_ended(doing)
         access = _Access()
         # One that timed out stays in the queue, so that a late answer goes to it and to no other.
+        place = offset // 4 * self._register_step
         if value is None:
             self._reads.append(access)
-            self._sources["ar"].send((offset, 0))
+            self._ask("ar", place, 0)
         else:
             self._writes.append(access)
-            self._sources["aw"].send((offset, 0))
-            self._sources["w"].send((value, 0xF))
+            self._ask("aw", place, 0)
+            self._ask("w", value, 0xF)
         if not self._wait(lambda: access.response is not None, REGISTER_TIMEOUT_CYCLES):
             raise DeviceTimeout(
                 doing,
@@ -201,6 +233,10 @@ class CocotbCard:
                 doing, code=access.response or 0, do="use an offset of the register map."
             )
         return access.value
+
+    def _ask(self, channel: str, *word: int) -> None:
+        source = self._sources[channel]
+        source.send(word[0] if source.fields == 1 else word)
 
     # Memory
 
@@ -268,11 +304,14 @@ class CocotbCard:
             end = (len(frame) - 1) // step * step
             tail = frame[end:]
             words = [
-                (int.from_bytes(frame[at : at + step], "little"), (1 << step) - 1, 0, 0)
+                (int.from_bytes(frame[at : at + step], "little"), (1 << step) - 1, 0, 0)[
+                    : self._rx_fields
+                ]
                 for at in range(0, end, step)
             ]
             damaged = int(bad is not None and bool(bad[number]))
-            self.rx.send(*words, (int.from_bytes(tail, "little"), (1 << len(tail)) - 1, 1, damaged))
+            last = (int.from_bytes(tail, "little"), (1 << len(tail)) - 1, 1, damaged)
+            self.rx.send(*words, last[: self._rx_fields])
 
     def recv(self, max_frames: int, timeout: float) -> FrameBatch:
         """Return up to `max_frames` frames, waiting at most `timeout` simulated seconds for the

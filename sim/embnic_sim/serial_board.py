@@ -54,12 +54,12 @@ def _commands(folder: Path, build: str) -> list[list[str]]:
     ]
     verilate += ["-CFLAGS", f"-std=c++17 -DEMBNIC_DIVISOR={DIVISOR}"]
     verilate += [f"-I{include}" for include in include_folders()]
-    verilate += [str(file) for file in (*find_waivers(), harness_root() / "models.vlt")]
+    verilate += [str(file) for file in (*find_waivers(), harness_root() / "board" / "models.vlt")]
     verilate += [
-        str(harness_root() / "EHXPLLL.sv"),
+        str(harness_root() / "board" / "EHXPLLL.sv"),
         *(str(file) for file in board_sources("ecpix5")),
     ]
-    verilate.append(str(harness_root() / "serial.cpp"))
+    verilate.append(str(harness_root() / "board" / "serial.cpp"))
     make = [
         "make",
         "-C",
@@ -76,7 +76,9 @@ def _commands(folder: Path, build: str) -> list[list[str]]:
 def _built(build: str) -> Path:
     """Return the program of the simulated board; a second use builds nothing."""
     headers = [header for folder in include_folders() for header in sorted(folder.glob("*.svh"))]
-    models = [harness_root() / name for name in ("serial.cpp", "EHXPLLL.sv", "models.vlt")]
+    models = [
+        harness_root() / "board" / name for name in ("serial.cpp", "EHXPLLL.sv", "models.vlt")
+    ]
     key = digest(
         [verilator_version(), build, str(DIVISOR), *BUILDS[build].verilator],
         [*board_sources("ecpix5"), *headers, *models, *find_waivers()],

@@ -161,6 +161,17 @@ def test_every_wait_ends_and_says_why(fault: str, bitfile: Path, device: Any) ->
     backend.close()
 
 
+def test_the_demo_s_scene_loses_the_card_through_pynq(device: Any) -> None:
+    from embnic.card_loss import lose_card
+
+    loss = lose_card("tiny", seed=SEED)
+    assert loss.through == "PYNQ"
+    assert (loss.wrong, loss.lost) == (0, 0)
+    # The batch in which the card went is shared; all before are the card's, and all from its return on.
+    assert sum(loss.cpu[: loss.lost_at]) == sum(loss.cpu[loss.back_at :]) == 0
+    assert sum(loss.card[loss.lost_at : loss.back_at]) == 0
+
+
 def test_memory_outside_what_was_allocated_is_refused(bitfile: Path) -> None:
     ports = PynqPorts(bitfile)
     base = ports.alloc(4096)

@@ -223,3 +223,15 @@ def test_the_metadata_names_every_register(configuration: str) -> None:
 def test_metadata_of_an_unknown_configuration_is_refused() -> None:
     with pytest.raises(ConfigError, match="'huge'"):
         hwh("huge")
+
+
+@pytest.mark.parametrize(("configuration", "divisor"), [("edge", 19), ("line100", 6), ("mini", 30)])
+def test_the_metadata_set_a_clock_that_is_fast_enough(configuration: str, divisor: int) -> None:
+    """PYNQ divides the PLL as the .hwh says, whatever the bitstream was built for."""
+    parameters = {
+        item.attrib["NAME"]: item.attrib["VALUE"]
+        for item in ElementTree.fromstring(hwh(configuration)).iter("PARAMETER")
+    }
+    assert parameters["PSU__CRL_APB__PL0_REF_CTRL__DIVISOR0"] == str(divisor)
+    megahertz = float(parameters["PSU__CRL_APB__PL0_REF_CTRL__ACT_FREQMHZ"])
+    assert CONFIGS[configuration].clock_mhz <= megahertz < 1.05 * CONFIGS[configuration].clock_mhz

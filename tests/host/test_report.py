@@ -21,6 +21,7 @@ from embnic.report import (
     SCENES,
     Check,
     FormatRun,
+    Loss,
     Overlap,
     RunRecord,
     render_page,
@@ -58,6 +59,26 @@ def make_run() -> RunRecord:
             rng.integers(0, 1 << 20, 400).astype(np.uint32), start=7_000, burst_beats=1, window=200
         ),
     )  # fmt: skip
+
+
+def test_the_loss_of_the_card_is_marked_and_counted() -> None:
+    loss = Loss(
+        card=(20, 20, 0, 0, 20),
+        cpu=(0, 0, 20, 19, 0),
+        asked=100,
+        wrong=2,
+        lost_at=2,
+        back_at=4,
+        through="PYNQ",
+    )
+    assert loss.lost == 1
+    page = render_page(dataclasses.replace(make_run(), loss=loss))
+    assert (
+        "reached through PYNQ, is taken away before batch 3 and comes back before batch 5" in page
+    )
+    assert "2 are wrong and 1 lost" in page.replace("\n", " ")
+    assert page.count('stroke-dasharray="4 3"') == 2
+    assert page.count(">card gone<") == 1 and page.count(">back, reattached<") == 1
 
 
 class Outside(html.parser.HTMLParser):

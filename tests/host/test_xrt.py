@@ -254,6 +254,8 @@ def test_memory_registers_and_every_call(xrt: FakeXrt, xclbin: Path) -> None:
     assert all(isinstance(ports, port) for port in (Bus, Memory, Link))
     ports.write32(0x014, 0xDEAD_BEEF)
     assert ports.read32(0x014) == 0xDEAD_BEEF
+    ports.write_window(DMA_OFFSET + 0x18, 0x1000)
+    assert xrt.dma[0]["address"] & 0xFFFF_FFFF == 0x1000
     rng = np.random.default_rng(SEED)
     base = ports.alloc(5000)
     assert base % 4096 == 0

@@ -161,6 +161,11 @@ class XrtPorts:
         with Broken(f"writing register {offset:#05x}"):
             self._core.write(offset, value)
 
+    def write_window(self, offset: int, value: int) -> None:
+        """Write a register of the kernel's window beside the core's: of the DMA or, for its set-up, of the MAC."""
+        with Broken(f"writing {offset:#x} of the kernel's window"):
+            self._kernel.write_register(offset, value)
+
     # Memory
 
     def alloc(self, nbytes: int, align: int = 4096) -> int:

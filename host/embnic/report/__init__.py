@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from .page import render_page
 from .perfetto import render_trace
-from .run import Check, FormatRun, Overlap, RunRecord
+from .run import Check, FormatRun, Loss, Overlap, RunRecord
 from .scenes import SCENES, Scene
 
 __all__ = [
     "SCENES",
     "Check",
     "FormatRun",
+    "Loss",
     "Overlap",
     "RunRecord",
     "Scene",

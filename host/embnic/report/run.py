@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["PROBE_STAGES", "Check", "FormatRun", "Overlap", "RunRecord"]
+__all__ = ["PROBE_STAGES", "Check", "FormatRun", "Loss", "Overlap", "RunRecord"]
 
 AR_BIT, R_BIT, POOL_BIT = 6, 7, 8  # of the same port, see below
 
@@ -54,6 +54,28 @@ class FormatRun:
     request_bytes: int
     reply_bytes: int
     mismatches: int
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A run that loses its card before batch ``lost_at`` and has it again from ``back_at`` on.
+
+    ``card`` and ``cpu`` are the bags of each batch that each answered, ``wrong`` those of ``asked`` that are not equal
+    bit for bit to the reference.
+    """
+
+    card: tuple[int, ...]
+    cpu: tuple[int, ...]
+    asked: int
+    wrong: int
+    lost_at: int
+    back_at: int
+    through: str
+
+    @property
+    def lost(self) -> int:
+        """Bags that nobody answered."""
+        return self.asked - sum(self.card) - sum(self.cpu)
 
 
 @dataclass(frozen=True)
@@ -133,6 +155,7 @@ class RunRecord:
     command: str
     versions: Mapping[str, str] = field(default_factory=dict)
     formats: tuple[FormatRun, ...] = ()
+    loss: Loss | None = None
     overlap: Overlap | None = None
 
     @property

@@ -255,6 +255,27 @@ def _line_rate(run: RunRecord) -> str:
     )
 
 
+def _loss(run: RunRecord) -> str:
+    loss = run.loss
+    if loss is None:
+        return "<p>Not part of this run.</p>"
+    chart = svg.area_chart(
+        [
+            ("by the card", [*map(float, loss.card)]),
+            ("by the CPU in its place", [*map(float, loss.cpu)]),
+        ],
+        x_label="batches of a small run of its own, in order",
+        y_label="bags answered",
+        label="who answered the bags while the card was away",
+        marks=[(loss.lost_at, "card gone"), (loss.back_at, "back, reattached")],
+    )
+    return chart + (
+        f"<p>The card, reached through {escape(loss.through)}, is taken away before batch {loss.lost_at + 1} and comes "
+        f"back before batch {loss.back_at + 1}. Of {loss.asked:,} bags <b>{loss.wrong:,} are wrong and {loss.lost:,} "
+        f"lost</b>: {sum(loss.card):,} by the card, {sum(loss.cpu):,} by the CPU.</p>"
+    )
+
+
 SCENES: dict[str, Scene] = {
     "equality": Scene("Is it right?", _equality),
     "wire": Scene("Bytes on the wire", _wire),
@@ -263,6 +284,7 @@ SCENES: dict[str, Scene] = {
     "latency": Scene("Request latency", _latency),
     "overlap": Scene("Hits and misses overlap", _overlap),
     "formats": Scene("Stored formats", _formats),
+    "loss": Scene("Losing the card", _loss),
     "timeline": Scene("Inside the pipeline", _timeline),
     "line-rate": Scene("What 100 Gb/s would need", _line_rate),
 }

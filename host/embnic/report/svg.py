@@ -75,9 +75,14 @@ def share_bar(parts: Sequence[tuple[str, float]], *, label: str) -> str:
 
 
 def area_chart(
-    series: Sequence[tuple[str, Sequence[float]]], *, x_label: str, y_label: str, label: str
+    series: Sequence[tuple[str, Sequence[float]]],
+    *,
+    x_label: str,
+    y_label: str,
+    label: str,
+    marks: Sequence[tuple[int, str]] = (),
 ) -> str:
-    """Draw stacked areas over equally spaced points."""
+    """Draw stacked areas over equally spaced points, and a line with a word at each marked point."""
     left, top, plot_w, plot_h = 60, 12, WIDTH - 80, 200
     points = len(series[0][1]) if series else 0
     totals = [sum(values[i] for _, values in series) for i in range(points)]
@@ -101,6 +106,10 @@ def area_chart(
         polygon = " ".join(path + back[::-1])
         out.append(f'<polygon points="{polygon}" fill="{colour}"><title>{tip}</title></polygon>')
         base = upper
+    for at, word in marks:
+        x = left + at * step
+        out.append(f'<path class="axis" stroke-dasharray="4 3" d="M{x:.1f} {top}V{top + plot_h}"/>')
+        out.append(_text(x + 4, top + plot_h - 6, word, "start"))
     out.append(f'<path class="axis" d="M{left} {top}V{top + plot_h}H{left + plot_w}"/>')
     out.append(_text(left - 8, top + 10, f"{highest:,.0f}", "end", "num"))
     out.append(_text(left - 8, top + plot_h, "0", "end", "num"))

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// 50 MHz of the board's 100 MHz: 100 / 2 * 12 = 600 MHz inside, / 12 at the output, as ecppll has it.
+//
+// In Verilog, because yosys' own reader keeps the text of a primitive's parameters, which nextpnr needs.
+`default_nettype none
+module embnic_ecpix5_pll (
+    input  wire clk100,
+    output wire clk,
+    output wire locked   // of no clock
+);
+    (* FREQUENCY_PIN_CLKI = "100", FREQUENCY_PIN_CLKOP = "50", ICP_CURRENT = "12", LPF_RESISTOR = "8",
+       MFG_ENABLE_FILTEROPAMP = "1", MFG_GMCREF_SEL = "2" *)
+    EHXPLLL #(
+        .PLLRST_ENA("DISABLED"), .INTFB_WAKE("DISABLED"), .STDBY_ENABLE("DISABLED"), .DPHASE_SOURCE("DISABLED"),
+        .OUTDIVIDER_MUXA("DIVA"), .OUTDIVIDER_MUXB("DIVB"), .OUTDIVIDER_MUXC("DIVC"), .OUTDIVIDER_MUXD("DIVD"),
+        .CLKI_DIV(2), .CLKFB_DIV(1), .CLKOP_ENABLE("ENABLED"), .CLKOP_DIV(12), .CLKOP_CPHASE(5), .CLKOP_FPHASE(0),
+        .FEEDBK_PATH("CLKOP")
+    ) u_pll (
+        .CLKI(clk100), .CLKFB(clk), .CLKOP(clk), .LOCK(locked),
+        .RST(1'b0), .STDBY(1'b0), .ENCLKOP(1'b0), .PLLWAKESYNC(1'b0),
+        .PHASESEL0(1'b0), .PHASESEL1(1'b0), .PHASEDIR(1'b1), .PHASESTEP(1'b1), .PHASELOADREG(1'b1)
+    );
+endmodule
+`default_nettype wire
