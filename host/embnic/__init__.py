@@ -21,6 +21,7 @@ import typing
 
 from .bags import Bags, TableBags
 from .batching import Batching
+from .compute import RowwiseAdagrad, Sgd
 from .config import OutOfRange, Table
 from .engine import Engine, open
 from .errors import (
@@ -67,6 +68,8 @@ __all__ = [
     "OutOfRange",
     "Overloaded",
     "Pooling",
+    "RowwiseAdagrad",
+    "Sgd",
     "Stats",
     "Table",
     "TableBags",
