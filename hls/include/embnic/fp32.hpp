@@ -174,12 +174,12 @@ inline constexpr Bits narrow(Bits a, Storage storage) {
     return magnitude(rounded) >= 0x47800000u ? (a & kSign) | kInf : rounded;  // 2**16
 }
 
-// a / b, rounded once; b is positive, not 0 and not a NaN.
+// a / b, rounded once.
 inline constexpr Bits div(Bits a, Bits b) {
-    if (is_nan(a)) return kNan;
-    const Bits sign = a & kSign;
-    if (is_inf(b)) return is_inf(a) ? kNan : sign;
-    if (is_inf(a) || is_zero(a)) return a;
+    const Bits sign = (a ^ b) & kSign;
+    if (is_nan(a) || is_nan(b) || (is_inf(a) && is_inf(b)) || (is_zero(a) && is_zero(b))) return kNan;
+    if (is_inf(a) || is_zero(b)) return sign | kInf;
+    if (is_zero(a) || is_inf(b)) return sign;
     const Parts x = parts(a), y = parts(b);
     const int lead = leading_zeros(x.man), room = leading_zeros(y.man) - 40;  // y's leading one goes to bit 23
     const std::uint64_t dividend = static_cast<std::uint64_t>(x.man) << lead;
