@@ -43,6 +43,7 @@ LAYERS = (
     ("failover", "opening", "aio"),
     ("engine_core",),
     ("engine_cache",),
+    ("engine_compute",),
     ("engine",),
     ("report", "bench", "selftest", "deploy", "doctor", "card_loss", "demo", "info", "torch"),
     ("cli", "__init__", "__main__"),

@@ -412,7 +412,7 @@ class CardOf final : public Card {
         const bool weighted = request.flags & wire::kFlagWeighted;
         if (!known) return Status::UNKNOWN_TABLE;
         const bool piece = request.flags & (wire::kFlagAccumulator | wire::kFlagContinues);
-        const bool fits = desc.tree_k <= Config::kTreeK && desc.tree_k * vec64_of(desc.dim) <= Config::kMaxVec64 && !piece;
+        const bool fits = desc.tree_k >= 2 && desc.tree_k <= Config::kTreeK && desc.tree_k * vec64_of(desc.dim) <= Config::kMaxVec64 && !piece;
         if ((desc.order == wire::Order::TREE && !fits) || desc.order == wire::Order::MEMO || desc.remote || desc.memo ||
             (merge && desc.order != wire::Order::SPLIT)) {
             return Status::UNSUPPORTED;

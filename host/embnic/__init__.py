@@ -21,6 +21,7 @@ import typing
 
 from .bags import Bags, TableBags
 from .batching import Batching
+from .compute import RowwiseAdagrad, Sgd
 from .config import OutOfRange, Table
 from .engine import Engine, open
 from .errors import (
@@ -69,6 +70,8 @@ __all__ = [
     "Overloaded",
     "Pooling",
     "ProductBags",
+    "RowwiseAdagrad",
+    "Sgd",
     "Stats",
     "Table",
     "TableBags",

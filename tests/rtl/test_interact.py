@@ -188,6 +188,7 @@ def test_interact() -> None:
     build_and_test("embnic_interact", "test_interact", params=sim_parameters(""))
 
 
+@pytest.mark.timeout(1800)
 def test_interact_of_dlrm_and_the_hls_core() -> None:
     """27 vectors of 128 with 16 lanes and 7 units; the HLS core gives every word that the RTL gives."""
     params = {"DATA_W": 512, "MAX_VECTORS": 32, "MAX_BEATS": 8, "UNITS": 7}

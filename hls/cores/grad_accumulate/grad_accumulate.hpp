@@ -106,6 +106,9 @@ class GradAccumulate {
                         out.data.lane[lane] = fp32::fma(step ^ fp32::kSign, out.data.lane[lane], weights.lane[lane]);
                     }
                 }
+                for (unsigned lane = 0; lane < kLanes; lane++) {
+                    if (beat * kLanes + lane >= cfg.dim) out.data.lane[lane] = 0;  // padding, whatever the step
+                }
                 m_axis_row.write(out);
             }
         }

@@ -108,11 +108,41 @@ inline constexpr Bits fma(Bits a, Bits b, Bits c) {
     return p > q ? round_pack(sign, p - q, exp) : round_pack(addend_sign, q - p, exp);
 }
 
-// a * b, rounded once.
-inline constexpr Bits mul(Bits a, Bits b) { return fma(a, b, (a ^ b) & kSign); }
+// a * b, rounded once. Normal factors and products need no more than a multiplication.
+inline constexpr Bits mul(Bits a, Bits b) {
+    const Bits sign = (a ^ b) & kSign;
+    const int x_exp = static_cast<int>(a >> 23 & 255), y_exp = static_cast<int>(b >> 23 & 255);
+    if (x_exp == 0 || x_exp == 255 || y_exp == 0 || y_exp == 255) return fma(a, b, sign);
+    const std::uint64_t product = static_cast<std::uint64_t>((a & 0x7FFFFFu) | 0x800000u) * ((b & 0x7FFFFFu) | 0x800000u);
+    const int top = static_cast<int>(product >> 47);
+    const int exp = x_exp + y_exp - 127 + top;
+    if (exp < 1) return fma(a, b, sign);
+    if (exp > 254) return sign | kInf;
+    const std::uint32_t man = static_cast<std::uint32_t>(product >> (23 + top));
+    const std::uint64_t rest = product & ((std::uint64_t{1} << (23 + top)) - 1), half = std::uint64_t{1} << (22 + top);
+    const std::uint32_t up = rest + (man & 1) > half;
+    return sign | ((static_cast<std::uint32_t>(exp - 1) << 23) + man + up);
+}
 
-// a + b.
-inline constexpr Bits add(Bits a, Bits b) { return fma(kOne, a, b); }
+// a + b, rounded once. Normal terms need no more than a shift and an addition.
+inline constexpr Bits add(Bits a, Bits b) {
+    const Bits big = magnitude(a) < magnitude(b) ? b : a, small = magnitude(a) < magnitude(b) ? a : b;
+    const int big_exp = static_cast<int>(big >> 23 & 255), small_exp = static_cast<int>(small >> 23 & 255);
+    if (big_exp == 255 || small_exp == 0) return fma(kOne, a, b);
+    const int apart = big_exp - small_exp;
+    if (apart > 26) return big;  // below a quarter of the unit, also of the one below a power of two
+    const std::uint64_t x = static_cast<std::uint64_t>((big & 0x7FFFFFu) | 0x800000u) << 26;
+    const std::uint64_t y = static_cast<std::uint64_t>((small & 0x7FFFFFu) | 0x800000u) << (26 - apart);
+    const std::uint64_t mask = std::uint64_t{0} - ((a ^ b) >> 31);  // all ones: subtract
+    const std::uint64_t sum = x + ((y ^ mask) - mask);
+    if (sum == 0) return 0;
+    const int top = 63 - leading_zeros(sum), exp = big_exp + top - 49, drop = top - 23;
+    if (exp < 1 || exp > 254 || drop < 1) return round_pack(big & kSign, sum, big_exp - 176);
+    const std::uint32_t man = static_cast<std::uint32_t>(sum >> drop);
+    const std::uint64_t rest = sum & ((std::uint64_t{1} << drop) - 1), half = std::uint64_t{1} << (drop - 1);
+    const std::uint32_t up = rest + (man & 1) > half;
+    return (big & kSign) | ((static_cast<std::uint32_t>(exp - 1) << 23) + man + up);
+}
 
 // a > b, ordered: false when either is a NaN; +0 and -0 are equal.
 inline constexpr bool greater(Bits a, Bits b) {
@@ -144,12 +174,12 @@ inline constexpr Bits narrow(Bits a, Storage storage) {
     return magnitude(rounded) >= 0x47800000u ? (a & kSign) | kInf : rounded;  // 2**16
 }
 
-// a / b, rounded once; b is positive, not 0 and not a NaN.
+// a / b, rounded once.
 inline constexpr Bits div(Bits a, Bits b) {
-    if (is_nan(a)) return kNan;
-    const Bits sign = a & kSign;
-    if (is_inf(b)) return is_inf(a) ? kNan : sign;
-    if (is_inf(a) || is_zero(a)) return a;
+    const Bits sign = (a ^ b) & kSign;
+    if (is_nan(a) || is_nan(b) || (is_inf(a) && is_inf(b)) || (is_zero(a) && is_zero(b))) return kNan;
+    if (is_inf(a) || is_zero(b)) return sign | kInf;
+    if (is_zero(a) || is_inf(b)) return sign;
     const Parts x = parts(a), y = parts(b);
     const int lead = leading_zeros(x.man), room = leading_zeros(y.man) - 40;  // y's leading one goes to bit 23
     const std::uint64_t dividend = static_cast<std::uint64_t>(x.man) << lead;

@@ -6,7 +6,7 @@ The package that compiles them is imported when a card is opened, never before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..config import Table
@@ -16,7 +16,25 @@ from ..gen.configs import CONFIGS
 from .card import CardBackend
 from .rtl import rtl_timing
 
-__all__ = ["attach_hls", "open_hls", "open_hls_card"]
+__all__ = ["HlsBackend", "attach_hls", "open_hls", "open_hls_card"]
+
+
+class HlsBackend(CardBackend):
+    """A card of HLS cores; `kernels` are those beyond pooling."""
+
+    def __init__(
+        self,
+        tables: Iterable[Table],
+        driver: Driver,
+        *,
+        name: str = "hls",
+        release: Callable[[], None] | None = None,
+    ) -> None:
+        """Attach to the card and define the tables; their rows are undefined until `load`."""
+        from embnic_sim.hls_kernels import HlsKernels
+
+        super().__init__(tables, driver, name=name, release=release)
+        self.kernels = HlsKernels()
 
 
 def open_hls_card(config: str) -> Any:
@@ -57,7 +75,7 @@ def attach_hls(
     try:
         timing = rtl_timing(config, deadline)
         driver = Driver(card, card, card, timing=timing, mtu=mtu, config=config)
-        return CardBackend(tables, driver, name="hls", release=card.close)
+        return HlsBackend(tables, driver, release=card.close)
     except BaseException:
         card.close()
         raise

@@ -348,6 +348,10 @@ class ReferenceBackend(OnHost):
         """Overwrite rows: `ids` [n], `rows` [n, dim]; a repeated id keeps its last row."""
         self._host.update(table, ids, rows)
 
+    def rows(self, table: str) -> NDArray[Any]:
+        """Return the stored rows of a table, [rows, columns]: a view, do not change it."""
+        return self._host.rows(table)
+
     def lookup(
         self, bags: Bags, out: Mapping[str, NDArray[Any]] | None = None
     ) -> dict[str, NDArray[Any]]:
