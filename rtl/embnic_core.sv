@@ -949,7 +949,9 @@ module embnic_core
 
     always_ff @(posedge clk) begin
         sts_probe <= {
-            11'b0,
+            9'b0,
+            s_axis_remote_tvalid && s_axis_remote_tready && s_axis_remote_tlast, // 22 line of another card complete
+            m_axis_remote_tvalid && m_axis_remote_tready,                        // 21 line asked of another card
             sts_reset_busy || hold,              // 20 a soft reset or a barrier is under way
             sts_flush_busy,                      // 19 tags are being cleared
             mem_bvalid && mem_bready,        // 18 write response

@@ -35,6 +35,8 @@ from rig import (
     BEAT,
     DONE,
     OP,
+    REMOTE_ASK,
+    REMOTE_DONE,
     REPLY,
     ROOT,
     RX,
@@ -49,7 +51,7 @@ from rig import (
 from embnic.config import Table
 from embnic.gen.configs import CONFIGS, CoreConfig
 from embnic.traffic import BagLengths, Trace, read_bags, read_rows
-from embnic_sim.card import DramModel
+from embnic_sim.card import DramModel, PeerModel
 
 TRACES = ROOT.parent / "shared" / "traces"
 BEATS = (1, 2, 4, 8, 16)  # 64-byte units of a row: its bus beats in line100
@@ -386,7 +388,7 @@ def dram_limit(bench: Bench, dram: DramModel, addresses: NDArray[np.uint64], nby
 def part_overlap(bench: Bench) -> Iterator[Row]:
     """Hits while misses wait: memory takes 8,000 cycles, and as many misses come as it can hold.
 
-    A sixteenth of the fetch limit is a bag of misses; in the time of memory they come once round. The
+    A bag of misses takes all places of its slot; in the time of memory they come once round. The
     latency is long so that the beats of the misses themselves take a small part of the pool, and
     shorter than what a window of requests keeps the pool busy with, so that replies, which leave in
     the order of requests, are not the limit.
@@ -433,6 +435,82 @@ def part_overlap(bench: Bench) -> Iterator[Row]:
         f"{both.counters['row_misses'] - cold} hot rows missed; {both.waits()}",
         compared=alone.compared + both.compared,
     )
+
+
+def part_remote(bench: Bench) -> Iterator[Row]:
+    """Rows of other cards, read once, beside hits and beside misses of card memory.
+
+    As many remote rows are offered as the places of their slots hold in the owners' latency; the rest of the pool's
+    cycles are for local rows of another table. Replies leave in the order of requests, so both together must fit what
+    a window of requests holds.
+    """
+    if not bench.config.remote_fetches:
+        return
+    places = bench.config.remote_fetches
+    for kind, latency, dim in (("hits", (8000, 8000), 64), ("misses", (8000, 8000), 64)):
+        periods, row_beats = 8, dim * 32 // bench.config.data_w
+        local = round((latency[1] - places) / row_beats) * periods // 20
+        hot = bench.lines // 16 if kind == "hits" else 20 * local
+        tables = [
+            Table("local", rows=hot, dim=dim, pooling="sum"),
+            Table("remote", rows=places * periods, dim=16, pooling="sum", owner=1),
+        ]
+        rng = rng_of(bench.seed, "remote", kind)
+        rows = rng.integers(0, hot, 20 * local) if kind == "hits" else rng.permutation(hot)
+        locals_ = bags_of(rows, [20] * local)
+        remotes = bags_of(rng.permutation(places * periods), [20] * (places * periods // 20))
+        with bench.rig(tables, peer=PeerModel(*latency)) as rig:
+            rig.load(rng)
+            if kind == "hits":
+                rig.run({"local": bags_of(np.arange(hot), [1] * hot)})
+            alone = rig.run({"local": locals_}, stall=STALL)
+            rig.empty()
+            if kind == "hits":
+                rig.run({"local": bags_of(np.arange(hot), [1] * hot)})
+            both = rig.run({"local": locals_, "remote": remotes}, stall=STALL)
+        flying = remote_outstanding(both)
+        busy = flying >= 1024
+        beats = (both.probe >> np.uint32(BEAT) & np.uint32(1)).astype(bool)
+        pooled = float(beats[busy].mean()) if busy.any() else 0.0
+        remote_rate = float(
+            (both.probe >> np.uint32(REMOTE_DONE) & np.uint32(1))[busy].mean() if busy.any() else 0
+        )
+        yield Row(
+            "remote",
+            f"local {kind} while >= 1,024 remote lines are outstanding",
+            (pooled - remote_rate) / (alone.pool_rate - remote_rate),
+            "",
+            0.9,
+            note=f"share of what the remote rows leave of {alone.pool_rate:.3f} beats/cycle; remote {remote_rate:.3f}; "
+            f"in {busy.mean():.0%} of the cycles, at most {flying.max()}; {both.waits()}",
+            compared=alone.compared + both.compared,
+        )
+    for name, latency in (("2,000 cycles", (2000, 2000)), ("500 to 2,000 cycles", (500, 2000))):
+        count = 16 * places
+        rng = rng_of(bench.seed, "remote", name)
+        with bench.rig(
+            [Table("remote", rows=count, dim=16, pooling="sum", owner=1)], peer=PeerModel(*latency)
+        ) as rig:
+            rig.load(rng)
+            run = rig.run({"remote": bags_of(rng.permutation(count), [20] * (count // 20))})
+        flying = remote_outstanding(run)
+        asked = np.flatnonzero(run.probe >> np.uint32(REMOTE_ASK) & np.uint32(1))
+        steady = flying[asked[len(asked) // 8] : asked[-1]]
+        yield Row(
+            "remote",
+            f"remote lines outstanding, owners at {name}",
+            float(steady.mean()),
+            "lines",
+            1024.0 if latency[0] == latency[1] else None,
+            note=f"at most {flying.max()}; {run.rate(REMOTE_DONE):.3f} lines/cycle; {run.waits()}",
+            compared=run.compared,
+        )
+
+
+def remote_outstanding(run: Run) -> NDArray[np.int64]:
+    """Return how many lines were asked of other cards and not here, by cycle."""
+    asked = np.cumsum(run.probe >> np.uint32(REMOTE_ASK) & np.uint32(1), dtype=np.int64)
+    return asked - np.cumsum(run.probe >> np.uint32(REMOTE_DONE) & np.uint32(1), dtype=np.int64)
 
 
 def interleaved(many: NDArray[np.int64], few: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -526,6 +604,7 @@ PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "latency": part_latency,
     "misses": part_misses,
     "overlap": part_overlap,
+    "remote": part_remote,
     "formats": part_formats,
     "traces": part_traces,
 }

@@ -30,7 +30,7 @@ from embnic.exchange import Exchange, Pending, Window
 from embnic.framing import FrameLimits
 from embnic.lookup import LookupPlanner
 from embnic.stats import LinkCounters
-from embnic_sim.card import DramModel, SimCard
+from embnic_sim.card import DramModel, PeerModel, SimCard
 
 __all__ = ["RX", "Rig", "Run", "bags_of", "rng_of"]
 
@@ -38,6 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Bits of sts_probe (rtl/embnic_core.sv).
 RX, ACCEPT, ADMIT, BAG, OP, MISS, AR, R, BEAT, EMPTY, FETCH, HAZARD, DONE, REPLY, TX = range(15)
+REMOTE_ASK, REMOTE_DONE = 21, 22
 MOST_PROBED = 4_000_000  # cycles; a longer run is probed in its beginning only
 EDGE = 0.05  # of the beats at each end of a run that its steady part leaves out
 
@@ -137,11 +138,12 @@ class Rig:
         seed: int,
         mtu: int = 1500,
         dram: DramModel | None = None,
+        peer: PeerModel | None = None,
         frame_vec64: int | None = None,
     ) -> None:
         named = list(tables)
         self.tables = {table.name: table for table in named}
-        self.card = SimCard(config, seed=seed, dram=dram, line_gbps=0)
+        self.card = SimCard(config, seed=seed, dram=dram, peer=peer, line_gbps=0)
         self._backend = attach_rtl(
             named, self.card, config=config, timing=rtl_timing(config), mtu=mtu
         )
@@ -181,6 +183,10 @@ class Rig:
         bags = Bags.from_torch(every, include_last_offset=True)
         for _ in range(2):
             self._backend.lookup(bags)
+
+    def empty(self) -> None:
+        """Empty the cache."""
+        self._backend.configure_cache()
 
     def address(self, name: str, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
         """Return where rows lie within their table's memory."""

@@ -107,7 +107,8 @@ def broken_identities(counters: Mapping[str, int]) -> list[str]:
     """Return the conservation laws that the counters of an idle card break, one sentence each.
 
     Every frame received is accepted or dropped for one reason; every accepted request is answered once, or was thrown
-    away by a soft reset; every key is null, padding, refused, a hit or a miss, or was thrown away so.
+    away by a soft reset; every key is null, padding, refused, a hit or a miss, or was thrown away so. Until the first
+    soft reset every line asked of another card is answered, or given up because it is late or broken.
     """
     drops = sum(value for name, value in counters.items() if name.startswith("drop_"))
     laws = {
@@ -125,6 +126,8 @@ def broken_identities(counters: Mapping[str, int]) -> list[str]:
             0,
         ),
     }
+    if not counters["soft_resets"]:
+        laws["remote_fetches"] = (("remote_answers", "remote_timeouts", "remote_broken"), 0)
     broken = []
     for whole, (names, more) in laws.items():
         parts = sum(counters[name] for name in names) + more
