@@ -43,6 +43,7 @@ __all__ = [
     "WORKLOAD_SEED",
     "Outcome",
     "Survivor",
+    "entry_for",
     "explained",
     "judge",
     "learn",
@@ -68,23 +69,28 @@ FAST_MEMORY = DramModel(
 class Survivor:
     """Why mutants of a line cannot be seen: those of these modes, at this port and these bits of it.
 
-    No number is part of it, neither of the mutant nor of the line: both move with every change of the RTL. Empty
-    `modes` and `bits` mean any.
+    No number is part of it, neither of the mutant nor of the line: both move with every change of the RTL. An empty
+    `signal`, and empty `modes`, `bits` and `controls`, mean any.
     """
 
     file: str
     text: str
     why: str
     port: str
+    signal: str = ""
     modes: tuple[str, ...] = ()
     bits: tuple[int, ...] = ()
+    controls: tuple[int, ...] = ()
 
     def covers(self, mutant: Mutant) -> bool:
         """Return whether this says why `mutant` survives."""
         return (
-            (self.file, self.text, self.port) == (mutant.file, mutant.text, mutant.port)
+            (self.file, self.port) == (mutant.file, mutant.port)
+            and self.text in mutant.texts
+            and self.signal in ("", mutant.signal)
             and (not self.modes or mutant.mode in self.modes)
             and (not self.bits or mutant.bit in self.bits)
+            and (not self.controls or mutant.control in self.controls)
         )
 
 
@@ -198,7 +204,7 @@ def load_survivors() -> list[Survivor]:
     assert root is not None, "survivors need a checkout"
     text = (root / "docs" / "testplan" / "survivors.toml").read_text(encoding="utf-8")
     entries = tomllib.loads(text).get("survivor", [])
-    lists = ("modes", "bits")
+    lists = ("modes", "bits", "controls")
     return [
         Survivor(**{name: tuple(value) if name in lists else value for name, value in one.items()})
         for one in entries
@@ -218,6 +224,16 @@ def score(
     open_ones = [one for one in left if explained(one.mutant, survivors) is None]
     killed = len(outcomes) - len(left)
     return killed / max(killed + len(open_ones), 1), open_ones
+
+
+def entry_for(mutant: Mutant) -> str:
+    """Return an entry of survivors.toml for a mutant, whose reason is to be filled in."""
+    quoted = {"file": mutant.file, "text": mutant.texts[-1], "signal": mutant.signal}
+    lines = ["[[survivor]]", *(f"{name} = {json.dumps(text)}" for name, text in quoted.items())]
+    lines += [f'port = "{mutant.port}"', f'modes = ["{mutant.mode}"]', f"bits = [{mutant.bit}]"]
+    if mutant.control >= 0:
+        lines.append(f"controls = [{mutant.control}]")
+    return "\n".join([*lines, 'why = ""', ""])
 
 
 def main() -> int:
@@ -257,10 +273,7 @@ def main() -> int:
     for one in sorted(open_ones, key=lambda one: (one.mutant.file, one.mutant.line)):
         m = one.mutant
         print(f"UNEXPLAINED {m.number} {m.file}:{m.line} {m.what}")
-        print(
-            f"[[survivor]]\nfile = {json.dumps(m.file)}\ntext = {json.dumps(m.text)}\n"
-            f'port = "{m.port}"\nmodes = ["{m.mode}"]\nbits = [{m.bit}]\nwhy = ""\n'
-        )
+        print(entry_for(m))
     return 1 if open_ones else 0
 
 

@@ -117,10 +117,15 @@ class Limits(Traffic):
                 )
                 values = {"bags": 1, "keys": 1, "dim": dim, "dtype": dtype}
                 self.add(phase, self.frame(Opcode.LOOKUP, payload, **values))
+        table = TABLES[0]  # the first of these tables, as far as an UPDATE can tell
+        for bit in range(6, 40, 2):
+            ids = np.array([1 << bit | int(self.rng.integers(1 << bit))])
+            rows = self.stored(table, 1)
+            self.add(phase, self.stamped(Opcode.UPDATE, table, ids, self.stamp(), rows))
         return phase
 
     def odd_descriptors(self, name: str) -> Phase:
-        """Descriptors that no lookup can be served from, and keys of tables that are not there."""
+        """Descriptors that no lookup can be served from, and one that it can; keys of tables that are not there."""
         phase = Phase(name)
         plain = {"valid": 1, "dim": 16, "rows": 50, "base": 1 << 16}
         odd = (
@@ -128,21 +133,23 @@ class Limits(Traffic):
             {"order": 1, "tree_k_log2": 4},
             {"order": 3},
             {"dtype": 9},
-            {"remote": 1},
-            {"memo": 1},
+            {"valid": 0, "order": 1, "tree_k_log2": 2},
+            {"order": 1, "tree_k_log2": 1},
             {"order": 1, "tree_k_log2": 2, "dim": 33},
             {"dim": 16 * CONFIG.max_vec64 + 1},
         )
         for number, values in enumerate(odd):
             phase.descriptors[number] = plain | values
             dim, dtype = (plain | values)["dim"], values.get("dtype", 0)
-            for row in (0, 49):
-                payload = struct.pack("<Q", 1 << KEY_LAST_SHIFT | number << KEY_TABLE_SHIFT | row)
-                given = {"bags": 1, "keys": 1, "dim": dim, "dtype": dtype}
+            for first in (0, 47):
+                names = [number << KEY_TABLE_SHIFT | first + at for at in range(3)]
+                payload = struct.pack("<3Q", *names[:2], names[2] | 1 << KEY_LAST_SHIFT)
+                given = {"bags": 1, "keys": 3, "dim": dim, "dtype": dtype}
                 self.add(phase, self.frame(Opcode.LOOKUP, payload, **given))
         for bit in range(3, 15):
-            payload = struct.pack("<Q", 1 << KEY_LAST_SHIFT | 1 << KEY_TABLE_SHIFT + bit)
-            self.add(phase, self.frame(Opcode.LOOKUP, payload, bags=1, keys=1, dim=16))
+            name = 1 << KEY_TABLE_SHIFT + bit | 5 << KEY_TABLE_SHIFT
+            payload = struct.pack("<3Q", name, name | 1, name | 2 | 1 << KEY_LAST_SHIFT)
+            self.add(phase, self.frame(Opcode.LOOKUP, payload, bags=1, keys=3, dim=16))
         return phase
 
     def sequences(self, name: str) -> Phase:

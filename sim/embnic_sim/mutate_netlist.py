@@ -49,15 +49,21 @@ _CLOCK_PORTS = frozenset(("CLK", "RD_CLK", "WR_CLK"))
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change. `file` below rtl/ and `text`, a line of it, say where it comes from."""
+    """One change. `file` below rtl/ and `texts`, lines of it, say where it comes from, the statement last.
+
+    `signal` is the name of what is changed where it has one, `bit` the bit of the cell's port, `control` that of the
+    same port which decides (modes cnot0 and cnot1), else -1.
+    """
 
     number: int
     mode: str
     port: str
     bit: int
+    control: int
+    signal: str
     file: str
     line: int
-    text: str
+    texts: tuple[str, ...]
     what: str  # the whole of it, for people
 
 
@@ -191,12 +197,17 @@ def parse_mutants(text: str) -> tuple[Mutant, ...]:
     for number, command in enumerate(text.splitlines(), start=1):
         options = _options(command)
         places = _PLACE.findall(command)
-        file, line = next((p for p in places if p[0].split("/")[0] in _FOLDERS), places[0])
+        ours = [place for place in places if place[0].split("/")[0] in _FOLDERS] or places
+        file = ours[0][0]
         if file not in sources:
             sources[file] = (root / "rtl" / file).read_text(encoding="utf-8").splitlines()
+        # A register's declaration says more than the statement of all registers; of others the statement does.
+        lines = sorted({int(line) for name, line in ours if name == file})
+        cell, wire = options["cell"], options.get("wire", "")
+        stored = cell.startswith("$driver$")
         what = " ".join(
             options[name] if name != "portbit" else f"[{options[name]}]"
-            for name in ("mode", "cell", "port", "portbit", "wire")
+            for name in ("mode", "cell", "port", "portbit", "ctrlbit", "wire")
             if name in options
         )
         mutants.append(
@@ -205,9 +216,11 @@ def parse_mutants(text: str) -> tuple[Mutant, ...]:
                 options["mode"],
                 options["port"],
                 int(options["portbit"]),
+                int(options.get("ctrlbit", -1)),
+                cell.removeprefix("$driver$") if stored else wire,
                 file,
-                int(line),
-                sources[file][int(line) - 1].strip(),
+                lines[0] if stored else lines[-1],
+                tuple(sources[file][line - 1].strip() for line in lines),
                 what,
             )
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from embnic_sim.mutate import (
     WORKLOAD_SEED,
     Outcome,
     Survivor,
+    entry_for,
     explained,
     judge,
     learn,
@@ -32,10 +34,26 @@ from embnic_sim.mutate_play import Look
 from embnic_sim.mutate_workload import Workload
 from embnic_sim.paths import rtl_root
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 SAMPLE = 100
 LEAST_SCORE = 0.95
 
-MUTANT = Mutant(9, "inv", "Y", 3, "net/embnic_tx_frame.sv", 7, "a = b;", "inv $add Y [3]")
+MUTANT = Mutant(
+    number=9,
+    mode="inv",
+    port="Y",
+    bit=3,
+    control=-1,
+    signal="u_tx_frame.a",
+    file="net/embnic_tx_frame.sv",
+    line=7,
+    texts=("logic [7:0] a;", "a = b;"),
+    what="inv $add Y [3]",
+)
 
 
 def outcome(killed_by: str, mutant: Mutant = MUTANT) -> Outcome:
@@ -59,8 +77,8 @@ def right(library: Library, workload: Workload) -> list[list[Look]]:
 
 
 def test_the_score_leaves_equivalent_mutants_out() -> None:
-    entry = Survivor(MUTANT.file, MUTANT.text, "because", "Y")
-    other = replace(MUTANT, text="c = d;")
+    entry = Survivor(MUTANT.file, "a = b;", "because", "Y")
+    other = replace(MUTANT, texts=("c = d;",))
     outcomes = [outcome("content"), outcome("conduct"), outcome(""), outcome("", other)]
     reached, left = score(outcomes, [entry])
     assert reached == pytest.approx(2 / 3)
@@ -69,15 +87,40 @@ def test_the_score_leaves_equivalent_mutants_out() -> None:
 
 
 def test_an_explanation_is_of_a_place_and_a_kind_and_of_no_number() -> None:
-    entry = Survivor(MUTANT.file, MUTANT.text, "because", "Y", modes=("inv", "const1"), bits=(2, 3))
+    entry = Survivor(
+        MUTANT.file,
+        "a = b;",
+        "because",
+        "Y",
+        signal="u_tx_frame.a",
+        modes=("inv", "cnot1"),
+        bits=(2, 3),
+        controls=(-1, 8),
+    )
     assert explained(replace(MUTANT, number=1, line=700), [entry]) is entry
-    assert explained(replace(MUTANT, mode="const0"), [entry]) is None
-    assert explained(replace(MUTANT, port="A"), [entry]) is None
-    assert explained(replace(MUTANT, bit=1), [entry]) is None
-    assert explained(replace(MUTANT, text="c = d;"), [entry]) is None
-    assert explained(replace(MUTANT, file="net/embnic_rx_frame.sv"), [entry]) is None
-    assert explained(replace(MUTANT, bit=1), [replace(entry, bits=())]) is not None
-    assert explained(replace(MUTANT, mode="const0"), [replace(entry, modes=())]) is not None
+    assert explained(replace(MUTANT, mode="cnot1", control=8, bit=2), [entry]) is entry
+    others = (
+        {"mode": "const0"},
+        {"port": "A"},
+        {"bit": 1},
+        {"control": 9},
+        {"signal": "u_tx_frame.b"},
+        {"texts": ("c = d;",)},
+        {"file": "net/embnic_rx_frame.sv"},
+    )
+    for change in others:
+        assert explained(replace(MUTANT, **change), [entry]) is None, change
+    wide = Survivor(MUTANT.file, "logic [7:0] a;", "because", "Y")
+    for change in others[:1] + others[2:5]:
+        assert explained(replace(MUTANT, **change), [wide]) is wide, change
+
+
+def test_the_entry_to_be_filled_in_covers_its_mutant() -> None:
+    for mutant in (MUTANT, replace(MUTANT, mode="cnot0", control=4)):
+        (entry,) = tomllib.loads(entry_for(mutant))["survivor"]
+        lists = {name: tuple(entry.pop(name, ())) for name in ("modes", "bits", "controls")}
+        assert explained(mutant, [Survivor(**entry, **lists)]) is not None
+        assert explained(replace(mutant, bit=4), [Survivor(**entry, **lists)]) is None
 
 
 def test_a_mutant_names_the_line_it_comes_from() -> None:
@@ -88,8 +131,8 @@ def test_a_mutant_names_the_line_it_comes_from() -> None:
         f"-src rtl/common/embnic_fifo.sv:4.1-4.9 -src rtl/net/embnic_rx_frame.sv:{at}.5-{at}.20\n"
     )
     assert (mutant.file, mutant.line) == ("net/embnic_rx_frame.sv", at)
-    assert (mutant.mode, mutant.port, mutant.bit) == ("cnot1", "B", 6)
-    assert mutant.text == "assign s_axis_rx_tready = 1'b1;"
+    assert (mutant.mode, mutant.port, mutant.bit, mutant.control) == ("cnot1", "B", 6, 20)
+    assert mutant.texts == ("assign s_axis_rx_tready = 1'b1;",) and mutant.signal == ""
 
 
 def test_a_constant_set_to_itself_is_no_mutant() -> None:
