@@ -64,7 +64,9 @@ def lose_card(config: str, *, seed: int = 1) -> Loss:
     reference = ReferenceBackend([table])
     reference.load("item", rows)
     through, backend, unplug, plug = _card(config, [table])
-    card, cpu, wrong = [], [], 0
+    card: list[int] = []
+    cpu: list[int] = []
+    wrong = 0
     quiet = logging.getLogger("embnic")
     level = quiet.level
     quiet.setLevel(logging.ERROR)  # the loss is meant

@@ -4,6 +4,7 @@
 from typing import Any
 
 import cocotb
+import pytest
 from shell_bench import PARAMETERS, ShellBench, on_host, send
 
 from embnic_sim.bench import Sink, Source
@@ -91,6 +92,8 @@ async def beside_a_nic(dut: Any) -> None:
     assert all(board.compared >= 36 for board in boards)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_corundum() -> None:
     """All coroutines."""
     build_and_test("embnic_corundum", "test_corundum", params=PARAMETERS)

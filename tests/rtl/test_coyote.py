@@ -5,6 +5,7 @@ from collections import deque
 from typing import Any
 
 import cocotb
+import pytest
 from shell_bench import PARAMETERS, ShellBench, on_host
 
 from embnic_sim.bench import Bench, Sink, Source
@@ -108,6 +109,8 @@ async def lookups_and_updates(dut: Any) -> None:
     assert memory.bursts >= 12
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_coyote() -> None:
     """All coroutines."""
     build_and_test("embnic_coyote", "test_coyote", params=PARAMETERS)

@@ -101,9 +101,10 @@ async def reset_in_traffic(dut: Any) -> None:
         bench.to_host.enabled = bench.to_mac.enabled = True
         frame = bench.frame(b"M")
         bench.mac.send(*((*beat, 0) for beat in bench.beats(frame)))
-        beats = bench.beats(bench.frame(b"\x02\x00\x00\x00\x00\x02"))
-        bench.tx.send(*beats)
-        bench.to_mac.expect(*beats)
+        for head, board in ((b"\x02\x00\x00\x00\x00\x02", bench.to_mac), (HOST, bench.to_host)):
+            beats = bench.beats(bench.frame(head))
+            bench.tx.send(*beats)
+            board.expect(*beats)
         await bench.drain()
         assert bench.frames == [(frame, 0)]
 

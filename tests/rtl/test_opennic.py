@@ -4,6 +4,7 @@
 from typing import Any
 
 import cocotb
+import pytest
 from cocotb.clock import Clock
 from shell_bench import PARAMETERS, ShellBench, on_host, send
 
@@ -127,6 +128,8 @@ async def beside_the_queues(dut: Any) -> None:
     assert all(board.compared >= 36 for board in boards)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_opennic() -> None:
     """All coroutines."""
     build_and_test("embnic_opennic", "test_opennic", params=PARAMETERS)
