@@ -12,7 +12,12 @@ from embnic_sim.toolchain import config_parameters, module_parameters
 __all__ = ["main"]
 
 # Modules that no part of the core contains.
-BOARD_MODULES = ("embnic_async_fifo",)
+BOARD_MODULES = (
+    "embnic_async_fifo",
+    "embnic_grad_accumulate",
+    "embnic_interact",
+    "embnic_topk",
+)
 
 
 def main() -> int:
