@@ -83,7 +83,7 @@ test-all: ## every test, the long ones too
 	@$(BIN)/python -m pytest tests -n $(WORKERS) -q -rs $(ARGS)
 	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then $(MAKE) --no-print-directory test-pynq-old; fi
 
-sim: $(VENV)/.test ## one bench: make sim M=embnic_pool CFG=tiny SEED=1 WAVES=1
+sim: $(VENV)/.test ## one bench: make sim M=embnic_pool CFG=tiny SEED=1 WAVES=1 [GOLDEN=hls]
 	@$(BIN)/python -m embnic_sim.run --module $(M) --config $(or $(CFG),tiny) --seed $(or $(SEED),1) $(if $(filter 1,$(WAVES)),--waves)
 
 lint: $(VENV)/.test ## generated files, Python style and types, Verilog lint of every configuration
@@ -112,7 +112,7 @@ formal: $(VENV)/.test ## the formal proofs with their covers and broken twins: m
 	@$(BIN)/python -m embnic_sim.formal $(ARGS)
 
 bench: $(VENV)/.test ## the published figures
-	@for b in bench/bench_*.py bench/host/bench_*.py bench/rtl/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+	@for b in bench/bench_*.py bench/host/bench_*.py bench/rtl/bench_*.py bench/hls/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
 clean: ## remove what was built, keep the environment
 	@rm -rf build sim_build

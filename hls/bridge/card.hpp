@@ -214,9 +214,9 @@ class CardOf final : public Card {
     void lookup(const Request& request) {
         const bool merge = static_cast<Opcode>(request.opcode) == Opcode::MERGE;
         const Status header = check(request, merge);
+        count.requests++;
         if (header != Status::OK) return error(request, header);
         if (quiesce) return busy(request);
-        count.requests++;
         const std::uint8_t* entries = request.payload;
         std::vector<Vector> vectors;  // the accumulator first, if there is one
         std::uint32_t held = 0;

@@ -173,9 +173,9 @@ module embnic_interact
     } end_t;
 
     end_t end_in, end_out;
+    logic bad_q2;  // the sample begun in the last cycle is refused: it has no steps
     assign end_in = '{valid: last_step || bad_q2, bad: bad_q2, bank: result_bank_q};
 
-    logic bad_q2;  // the sample begun in the last cycle is refused: it has no steps
     embnic_delay #(.WIDTH($bits(end_t)), .CYCLES(RESULT), .RESET(1'b1)) u_end (
         .clk, .rst, .in(end_in), .out({end_out})
     );

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HLS cores without a simulator: arithmetic, layouts, 100,000 cases of each kernel, sanitizers over fuzz."""
+"""The HLS cores without a simulator: arithmetic, layouts, 100,000 cases of each kernel, sanitizers on random frames."""
 
 from __future__ import annotations
 

@@ -323,6 +323,7 @@ async def no_stall_on_a_zipf_stream(dut: Any) -> None:
         )
         keys = [names[at] for at in drawn]
         again = sum(a == b for a, b in itertools.pairwise(keys))
+        await bench.until(lambda: bool(bench.read("s_axis_grad_tready")))  # names are cleared
         waited, start = bench.waits.total, bench.cycle
         bench.batch(keys)
         await bench.until(lambda: bench.grads.empty)

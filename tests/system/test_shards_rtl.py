@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from cases import FORMATS, difficult_rows, random_bags, same_bits, seeded, table_of
 
+from embnic.backends.card import CardBackend
+from embnic.backends.hls import open_hls
 from embnic.backends.reference import ReferenceBackend
 from embnic.backends.rtl import attach_rtl
 from embnic.bags import Bags
@@ -33,7 +35,18 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_shards_of_every_format_on_one_card():
+def open_card(target: str, tables: list[Table]) -> CardBackend:
+    """Return the small card: the simulated core, or the HLS cores."""
+    if target == "hls":
+        return open_hls(tables, "tiny")
+    return attach_rtl(tables, SimCard("tiny"), config="tiny")
+
+
+BOTH = pytest.mark.parametrize("target", ["rtl", "hls"])
+
+
+@BOTH
+def test_shards_of_every_format_on_one_card(target):
     rng = seeded()
     saturations = compared = 0
     for number, dtype in enumerate(FORMATS):
@@ -44,7 +57,7 @@ def test_shards_of_every_format_on_one_card():
             weighted = "wide" if way == WAYS[0] and table.fixed_scale_exp is None else None
             bags = random_bags(rng, table, 12, longest=12, weighted=weighted)[table.name]
             card, host = (
-                attach_rtl(shards.tables, SimCard("tiny"), config="tiny"),
+                open_card(target, shards.tables),
                 ReferenceBackend(shards.tables),
             )
             found = []
@@ -59,7 +72,8 @@ def test_shards_of_every_format_on_one_card():
     assert compared == 12 * (5 + sum(len(WAYS[n % 2 :: 2]) for n in range(1, len(FORMATS))))
 
 
-def test_long_bags_and_many_partials():
+@BOTH
+def test_long_bags_and_many_partials(target):
     """Keys and partials over several frames, of which four bags have some in the core at a time."""
     rng = seeded()
     tables = [
@@ -68,7 +82,7 @@ def test_long_bags_and_many_partials():
             "i", rows=40, dim=33, pooling="sum", dtype="fixed", fixed_scale_exp=-8, order="split"
         ),
     ]
-    card, host = attach_rtl(tables, SimCard("tiny"), config="tiny"), ReferenceBackend(tables)
+    card, host = open_card(target, tables), ReferenceBackend(tables)
     rows = {
         "t": rng.standard_normal((40, 100), dtype=np.float32),
         "i": rng.integers(-(1 << 31), 1 << 31, (40, 33)).astype(np.int32),

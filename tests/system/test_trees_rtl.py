@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from cases import FORMATS, difficult_rows, random_bags, same_bits, seeded, table_of
 
+from embnic.backends.card import CardBackend
+from embnic.backends.hls import open_hls
 from embnic.backends.reference import pool_bag
 from embnic.backends.rtl import attach_rtl
 from embnic.bags import Bags
@@ -33,13 +35,24 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def open_card(target: str, tables: list[Table]) -> CardBackend:
+    """Return the small card: the simulated core, or the HLS cores."""
+    if target == "hls":
+        return open_hls(tables, "tiny")
+    return attach_rtl(tables, SimCard("tiny"), config="tiny")
+
+
+BOTH = pytest.mark.parametrize("target", ["rtl", "hls"])
+
+
 def named(name: str, table: Table) -> Table:
     """Return the table under another name."""
     fields = {key: getattr(table, key) for key in Table.__dataclass_fields__}
     return Table(**{**fields, "name": name})
 
 
-def test_trees_of_every_format_and_size():
+@BOTH
+def test_trees_of_every_format_and_size(target):
     """Each format with each way and k, dims up to what leaves room, bags of 0 to 40 keys, some with padding."""
     rng = seeded()
     compared = saturations = 0
@@ -52,7 +65,7 @@ def test_trees_of_every_format_and_size():
             tree = {"order": "tree", "tree_k": k}
             tables.append(named(f"t{number}", table_of(dtype, rows=30, dim=dim, **way, **tree)))
         with_rows = {t.name: difficult_rows(rng, t, KINDS[n % 3]) for n, t in enumerate(tables)}
-        card = attach_rtl(tables, SimCard("tiny"), config="tiny")
+        card = open_card(target, tables)
         for name, rows in with_rows.items():
             card.load(name, rows)
         for weighted in (None, "wide"):
@@ -75,9 +88,10 @@ def test_trees_of_every_format_and_size():
     assert saturations > 0
 
 
-def test_more_running_sums_than_fit_are_refused():
+@BOTH
+def test_more_running_sums_than_fit_are_refused(target):
     for k, dim, most in ((16, 4, 8), (8, 17, 4), (2, 80, 1)):
         tree = Table("t", rows=4, dim=dim, pooling="sum", order="tree", tree_k=k)
         with pytest.raises(ConfigError, match=f"tree_k {k} with dim {dim}") as refused:
-            attach_rtl([tree], SimCard("tiny"), config="tiny")
+            open_card(target, [tree])
         assert (f"up to {most}" if most > 1 else "smaller dims") in str(refused.value)
