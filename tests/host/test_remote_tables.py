@@ -140,7 +140,7 @@ def test_the_model_fetches_remote_rows_beside_its_memory(engine):
     assert far - near > 400, "another card is farther away"
     counts = card.counters()
     assert (counts["fetches"], counts["remote_fetches"]) == (4, 2)
-    assert counts["remote_beats"] == counts["fetch_beats"] == 6
+    assert counts["remote_beats"] == counts["fetch_beats"] == 8
     assert run(1, [1]) <= near, "it is kept like any other"
     # Many bags at once: as many lines as there are places are asked for together.
     rows = rng.permutation(30).tolist()

