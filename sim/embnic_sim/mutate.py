@@ -156,7 +156,7 @@ def judge(
     with ProcessPoolExecutor(
         jobs, initializer=_Judge.begin, initargs=(library, workload, right)
     ) as pool:
-        yield from pool.map(_Judge.one, mutants, chunksize=4)
+        yield from pool.map(_Judge.one, mutants)
 
 
 class _Judge:
