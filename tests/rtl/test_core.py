@@ -257,7 +257,7 @@ def spoil(rng: random.Random, good: bytes) -> tuple[str, bytes, bool]:
     elif reason == "version":
         frame[VERSION_AT] ^= 1 << rng.randrange(8)
     elif reason == "header":
-        frame[FLAGS_AT] |= rng.choice((0x40, 0x80, 0xC0))
+        frame[FLAGS_AT] |= rng.choice((0x80, 0xC0))
     elif reason == "crc":
         frame[rng.choice((FLAGS_AT + 3, len(frame) - 1, rng.randrange(50, len(frame))))] ^= (
             1 << rng.randrange(8)
