@@ -123,6 +123,7 @@ module embnic_cache_sched
 
     // What the choice needs to know of a slot's oldest operation, as of the cycle: the registers of head_d. An
     // operation waits for a line while `asked` and `come` of its place differ: entering sets `asked`, its line `come`.
+    // There are two copies of `come`; a reset clears both, so that they agree.
     // They lie in small RAMs, a slot each, which are read at the place that is the oldest in the next cycle; what is
     // written to that place meanwhile goes round them.
     logic [SLOTS-1:0][POS_W:0] head_d;
@@ -147,6 +148,8 @@ module embnic_cache_sched
     logic            line_asked;    // of the line that has come
     logic            e1_asked, e1_wait, line_valid_q, e2_miss_q, e2_wait_q;
     logic [ID_W-1:0] e1_place, line_place_q;
+    logic            come_clearing_q, come_wr, come_data;
+    logic [ID_W-1:0] come_clear_q, come_place;
 
     assign e1_place = {e1_slot_q, e1_pos_q[POS_W-1:0]};
     assign e1_asked = come_before ^ e1_q.miss;
@@ -156,9 +159,22 @@ module embnic_cache_sched
         line_place_q <= line_place;
         e2_miss_q    <= e1_q.miss;
         e2_wait_q    <= e1_wait;
-        if (rst) line_valid_q <= 1'b0;
-        else line_valid_q <= line_valid;
+        if (rst) begin
+            line_valid_q    <= 1'b0;
+            come_clearing_q <= 1'b1;
+            come_clear_q    <= '0;
+        end else begin
+            line_valid_q <= line_valid;
+            if (come_clearing_q) begin
+                come_clear_q    <= come_clear_q + 1'b1;
+                come_clearing_q <= come_clear_q != '1;
+            end
+        end
     end
+
+    assign come_wr    = come_clearing_q || line_valid_q;
+    assign come_place = come_clearing_q ? come_clear_q : line_place_q;
+    assign come_data  = !come_clearing_q && line_asked;
 
     embnic_ram_1r1w #(.WIDTH(1), .DEPTH(DEPTH), .STYLE(1)) u_asked_line (
         .clk,
@@ -167,7 +183,7 @@ module embnic_cache_sched
     );
     embnic_ram_1r1w #(.WIDTH(1), .DEPTH(DEPTH), .STYLE(1)) u_come_enter (
         .clk,
-        .wr_en(line_valid_q), .wr_addr(line_place_q), .wr_data(line_asked),
+        .wr_en(come_wr), .wr_addr(come_place), .wr_data(come_data),
         .rd_en(1'b1), .rd_addr(enter_place), .rd_data(come_before)
     );
 
@@ -181,8 +197,7 @@ module embnic_cache_sched
         );
         embnic_ram_1r1w #(.WIDTH(1), .DEPTH(PLACES), .STYLE(1)) u_come (
             .clk,
-            .wr_en(line_valid_q && line_place_q[ID_W-1:POS_W] == slot_t'(s)), .wr_addr(line_place_q[POS_W-1:0]),
-            .wr_data(line_asked),
+            .wr_en(come_wr && come_place[ID_W-1:POS_W] == slot_t'(s)), .wr_addr(come_place[POS_W-1:0]), .wr_data(come_data),
             .rd_en(1'b1), .rd_addr(head_d[s][POS_W-1:0]), .rd_data(come)
         );
 
@@ -286,6 +301,10 @@ module embnic_cache_sched
     assign p2_row  = has_line(p2_q.load, p2_q.flush, p2_q.miss, p2_q.fill);
     assign p2_pass = p2_valid_q && (check_pass || !p2_row);
 
+    logic order_clearing;
+
+    assign sts_clearing = order_clearing || come_clearing_q;
+
     embnic_cache_order #(.LINES(LINES), .PLACES(DEPTH)) u_order (
         .clk, .rst,
         .issue_valid      (enter_valid && has_line(enter.load, enter.flush, enter.miss, enter.fill)),
@@ -302,7 +321,7 @@ module embnic_cache_sched
         .filled_valid, .filled_line, .filled_fills,
         .wake_read_valid, .wake_read_line, .wake_read_count,
         .wake_fill_valid, .wake_fill_line, .wake_fill_count,
-        .sts_clearing
+        .sts_clearing(order_clearing)
     );
 
     lookup_t p3_q;
