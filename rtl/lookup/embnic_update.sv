@@ -762,7 +762,7 @@ module embnic_update
         row_unit_q   <= row_unit_d;
         slid_q       <= slid_d;
         desc_check_q <= desc_check_d;
-        if (state_q == DESC) {remote_q, owner_q, generation_q} <= {desc.remote, desc.owner, desc.generation};
+        if (state_q == DESC) {remote_q, owner_q, generation_q} <= desc.remote ? {1'b1, desc.owner, desc.generation} : '0;
         addend_q     <= addend_d;
         factor_q     <= factor_d;
         seg_q        <= seg_d;

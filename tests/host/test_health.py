@@ -103,6 +103,8 @@ def test_counters_that_add_up_break_nothing():
             ("abandoned", "rx_accepted 10"),
             ("keys_padding", "keys 9 is not"),
             ("row_hits", "keys 9"),
+            ("remote_answers", "remote_fetches 0 is not"),
+            ("remote_fetches", "remote_fetches 1 is not"),
         ),
     ],
 )

@@ -142,13 +142,14 @@ def test_the_model_fetches_remote_rows_beside_its_memory(engine):
     assert (counts["fetches"], counts["remote_fetches"]) == (4, 2)
     assert counts["remote_beats"] == counts["fetch_beats"] == 8
     assert run(1, [1]) <= near, "it is kept like any other"
-    # Many bags at once: as many lines as there are places are asked for together.
+    # Many bags at once: as many lines as their slots have places are asked for together.
     rows = rng.permutation(30).tolist()
     keys = (np.array(rows, np.uint64) | np.uint64(1 << 48)) | last
     before = card.counters()["cycles"]
     card.run(Requests(keys, np.array([0, 30]), np.array([2]), np.array([0])))
     cycles = card.counters()["cycles"] - before
-    assert 700 * 3 < cycles < 700 * 6, "two lines a row, sixteen places"
+    # Two lines a row, eight places a slot; one of the two slots may wait for the next local bag.
+    assert 700 * 3 < cycles < 700 * 10
 
 
 def test_both_engines_of_the_model_agree_on_mixed_bags():

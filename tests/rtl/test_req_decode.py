@@ -157,6 +157,9 @@ class DecodeBench(Bench):
         self.stalls = self.count("evt_stall_alloc")
         self.quiesced = False
         self.drive(cfg_quiesce=0, cfg_hold=0)
+        # All tables are another card's, or none: which of them is seen to by the card's tests.
+        self.remote = self.random.getrandbits(1)
+        self.drive(tables_remote=((1 << int(self.params.get("TABLES", 8))) - 1) * self.remote)
         self.frames: deque[Frame] = deque()
         self.updating: deque[Frame] = deque()
         self.update_result: dict[str, int] | None = None
@@ -348,6 +351,7 @@ class DecodeBench(Bench):
             fields = {
                 "ctx": ctx,
                 "first": int(sent == 0),
+                "remote": self.remote,
                 "word": (frame.word + start * step) % words,
                 "keys": last - start,
                 "weighted": step - 1,

@@ -221,7 +221,8 @@ def test_an_answer_that_comes_too_late_is_thrown_away(mixed: Mixed) -> None:
     mixed.card.configure_peer(PeerModel(9000, 9000))
     bags = [(REMOTE, [row]) for row in range(8)] + [(LOCAL, [row]) for row in range(8)]
     frames = [mixed.request([bag], number) for number, bag in enumerate(bags)]
-    replies = exchange(mixed.card, frames)
+    # Eight frames find room while nothing is answered.
+    replies = exchange(mixed.card, frames[:8]) + exchange(mixed.card, frames[8:])
     for (table, rows), reply in zip(bags, replies, strict=True):
         mixed.check(reply, [(table, rows)], set(range(8)))
     mixed.card.configure_peer(PeerModel(20, 60))
@@ -256,14 +257,15 @@ def test_local_bags_pass_those_that_wait_for_other_cards(mixed: Mixed) -> None:
     card.write32(REGISTERS["REMOTE_TIMEOUT"].offset, 16)
     card.configure_peer(PeerModel(3000, 3000))
     waiting = [(REMOTE, [row]) for row in range(ROWS)]
-    card.send(embnic_batch([mixed.request(waiting[:30], 1), mixed.request([(LOCAL, [5])], 2)]))
+    card.send(embnic_batch([mixed.request(waiting[:11], 1), mixed.request([(LOCAL, [5])], 2)]))
     card.step(1500)
     # Both requests are in; what is left of the first waits for its owners, the second only for its turn to be answered.
     counts = counters(card)
-    assert counts["row_hits"] + counts["row_misses"] < 31 and card.read32(waiting_offset()) == 16
+    assert counts["row_hits"] + counts["row_misses"] < 12
+    assert 8 <= card.read32(waiting_offset()) <= 16, "one slot at least is full of them"
     assert counts["line_misses"] - counts["remote_fetches"] == 2, "the local row was looked up"
     replies = exchange(card, [], replies=2)
-    mixed.check(replies[0], waiting[:30], set())
+    mixed.check(replies[0], waiting[:11], set())
     mixed.check(replies[1], [(LOCAL, [5])], set())
 
 
