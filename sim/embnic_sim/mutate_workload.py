@@ -164,7 +164,7 @@ class Workload(Limits):
         silent.expected.clear()
         yield silent
         deaf = self._phase(
-            "deaf memory", lookups=8, tables=(0, 4), of=ORDERS, timeout=1, deaf=4_000
+            "deaf memory", lookups=8, updates=2, tables=(0, 4), of=ORDERS, timeout=1, deaf=4_000
         )
         deaf.expected.clear()
         yield deaf
