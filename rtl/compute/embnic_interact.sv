@@ -11,7 +11,7 @@
 //                ceil((cfg_vectors - 1) / 2) distances; the next one is received, and the one before
 //                sent, meanwhile. 27 vectors of 128 with 16 lanes and 7 units: 432 cycles, twice the time
 //                of its beats.
-// Area           UNITS * LANES products of two DSPs each: 224 for 7 units of 16 lanes.
+// Area           UNITS * LANES products of two DSPs each, and one DSP more: 225 for 7 units of 16 lanes.
 // Errors         a sample with another number of beats than cfg_vectors * cfg_beats is refused: one word
 //                with tuser and tlast, and evt_refused.
 // Not handled    cfg_vectors outside 2 .. MAX_VECTORS, cfg_beats outside 1 .. MAX_BEATS.
