@@ -15,7 +15,7 @@
 // Throughput     one gradient beat per cycle, whatever the rows, when BANKS * cfg_beats >= LOOP (9): two
 //                gradients of one row meet the same sum only BANKS gradients apart. Else a beat waits where it
 //                must (evt_wait). Then log2(BANKS) passes of a cycle a row, and cfg_beats more for each pair of
-//                sums; for GRAD_ADAGRAD a pass of max(rows, LOOP) cycles a beat and 36 cycles a row; and one beat
+//                sums; for GRAD_ADAGRAD a pass of max(rows, LOOP) cycles a beat and about 41 cycles a row; and one beat
 //                of a row per cycle.
 // Errors         a gradient for which no place is left (all WAYS of its set hold other rows) refuses the whole
 //                batch: no row leaves, m_axis_done counts the gradients refused. So does a batch that ends

@@ -5,7 +5,7 @@
 // Order          rows 0 .. rows - 1, once for each start.
 // Back-pressure  any cycle, all sides; nothing is lost.
 // Latency        about 110 cycles from start to the first step.
-// Throughput     a row every 41 cycles: mean, root and step of three rows are made at a time.
+// Throughput     a row every 41 cycles or so: mean, root and step of three rows are made at a time.
 // Not handled    a start while rows are under way.
 `default_nettype none
 `include "embnic_assert.svh"

@@ -203,7 +203,7 @@ def test_interact_of_dlrm_and_the_hls_core() -> None:
         ({"DATA_W": 48}, "DATA_W must be a power of two, 64 to 512"),
         ({"MAX_VECTORS": 6}, "MAX_VECTORS must be a power of two, 4 to 64"),
         ({"MAX_BEATS": 3}, "MAX_BEATS must be a power of two, 2 to 64"),
-        ({"UNITS": 0}, "UNITS must be 1 to 32"),
+        ({"UNITS": 33}, "UNITS must be 1 to 32"),
     ],
 )
 def test_illegal_parameters_do_not_build(params: dict[str, int], message: str) -> None:
