@@ -177,7 +177,8 @@ class SerialPorts:
                 )
             parts.append(part)
         whole = np.frombuffer(b"".join(parts), np.uint8)
-        return whole[addr - first : addr - first + nbytes].copy()
+        wanted: NDArray[np.uint8] = whole[addr - first : addr - first + nbytes].copy()
+        return wanted
 
     def write(self, addr: int, data: NDArray[np.uint8]) -> None:
         """Write `data` at `addr`; the card has it when this returns."""
