@@ -23,7 +23,7 @@ from embnic.backends.pynq import open_pynq
 from embnic.bitstreams import build_simulated
 from embnic.engine import Engine
 
-ROWS, DIM, BAGS, ROUNDS = 2000, 32, 32, 96
+ROWS, DIM, BAGS, ROUNDS = 2000, 32, 16, 64
 
 
 def main() -> int:
