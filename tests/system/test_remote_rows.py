@@ -207,7 +207,7 @@ def test_a_row_without_an_answer_is_an_error_of_its_bags_alone(mixed: Mixed, how
         (mixed.card.owners.lose if how == "lost" else mixed.card.owners.fail)(at, STRIDE)
     errors = traffic(mixed, rng, 80, bad)
     counts = counters(mixed.card)
-    assert errors > 10 and counts["errors"] == errors
+    assert errors > 3 and counts["errors"] == errors
     assert (counts["remote_timeouts"] > 0) == (how == "lost")
     # They are answered again: nothing of before is left.
     mixed.card.owners.lose(0, 0)
