@@ -354,6 +354,7 @@ module embnic_core
     logic               upd_active;
     logic               hold, alloc_work, decode_work;
     logic               evt_request, evt_stall_alloc;
+    logic [TABLES-1:0]  tables_remote;  // which tables are another card's
 
     embnic_req_decode #(
         .DATA_W(DATA_W), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64), .INIT_UNITS(INIT_UNITS), .RSP_BEATS(RSP_BEATS),
@@ -395,7 +396,6 @@ module embnic_core
     logic              desc_rd_en, iss_desc_rd_en, upd_desc_rd_en;
     logic [TBL_AW-1:0] desc_rd_addr, iss_desc_rd_addr, upd_desc_rd_addr;
     descriptor_t       desc_rd_data;
-    logic [TABLES-1:0] tables_remote;
 
     embnic_table_ram #(.TABLES(TABLES)) u_table_ram (
         .clk, .rst,

@@ -220,6 +220,7 @@ module embnic_bag_issue
     logic [SLOTS-1:0]  busy_d, fresh_d;
     logic              accept, accept_local, free_valid_q, next_free_valid, next_free;
     logic [IDX_W-1:0]  accept_idx, free_idx_q, next_free_idx;
+    logic [SLOTS-1:0]  quiet_q;    // all places of the slot are free, and no key is left
     logic [SLOTS-1:0]  free_req;
     // A bag of a remote table.
     bag_t              bag_in, remote_bag;
@@ -343,7 +344,6 @@ module embnic_bag_issue
     // must do with twice as many.
     logic [SLOTS-1:0][PLACES_W-1:0] places_q, places_d, lines_q;
     logic [SLOTS-1:0]               room_q, room_d;
-    logic [SLOTS-1:0]               quiet_q;        // all places of the slot are free, and no key is left
     logic                           back_valid_q;   // a key that made no operation gives its places back
     logic [IDX_W-1:0]               back_slot_q;
     logic [PLACES_W-1:0]            back_lines_q;
