@@ -196,7 +196,7 @@ class CardOf final : public Card {
         const std::uint64_t units = std::uint64_t{request.bags} * vec64;
         const std::uint64_t held = units + (merge && accumulator ? vec64 : 0);
         if (request.dtype > static_cast<std::uint8_t>(DType::FIXED) ||
-            (weighted && request.dtype == static_cast<std::uint8_t>(DType::FIXED))) {
+            (weighted && request.dtype == static_cast<std::uint8_t>(DType::FIXED)) || (request.flags & wire::kFlagProduct)) {
             return Status::UNSUPPORTED;
         }
         if (request.dim == 0) return Status::BAD_REQUEST;
@@ -577,7 +577,7 @@ class CardOf final : public Card {
     static Status check_change(const Request& request, bool prefetch, bool fill, bool writes) {
         if (request.dtype > static_cast<std::uint8_t>(DType::FIXED)) return Status::UNSUPPORTED;
         const unsigned forbidden =
-            wire::kFlagWeighted | wire::kFlagAccumulator | wire::kFlagContinues | wire::kFlagPartialWanted;
+            wire::kFlagWeighted | wire::kFlagAccumulator | wire::kFlagContinues | wire::kFlagPartialWanted | wire::kFlagProduct;
         const bool holds = prefetch || fill;
         if (request.dim == 0 || request.keys == 0 || request.bags != 0 || (request.flags & forbidden) ||
             (holds && request.first_bag > 3) ||

@@ -57,25 +57,26 @@ void write_lanes(Words& words, const Lanes<kLanes>& data) {
 template <typename B, typename Visit>
 void beat_fields(B& b, Visit&& visit) {
     visit(b.dtype), visit(b.sub), visit(b.header), visit(b.bare), visit(b.slot), visit(b.ctx), visit(b.beat), visit(b.bank);
-    visit(b.combine), visit(b.fetch), visit(b.first), visit(b.load), visit(b.flush), visit(b.last), visit(b.done), visit(b.dim);
+    visit(b.combine), visit(b.product), visit(b.fetch), visit(b.first), visit(b.load), visit(b.flush), visit(b.last), visit(b.done), visit(b.dim);
     visit(b.pooling), visit(b.partial), visit(b.mul_then_add), visit(b.weight), visit(b.count), visit(b.rsp_addr);
 }
 
 inline constexpr const char* kBeatFields =
-    "dtype sub header bare slot ctx beat bank combine fetch first load flush last done dim pooling partial mul_then_add weight "
+    "dtype sub header bare slot ctx beat bank combine product fetch first load flush last done dim pooling partial mul_then_add weight "
     "count rsp_addr";
 
 template <typename O, typename Visit>
 void op_fields(O& o, Visit&& visit) {
-    visit(o.kind), visit(o.slot), visit(o.ctx), visit(o.tbl), visit(o.row), visit(o.seg), visit(o.addr), visit(o.dtype);
-    visit(o.fetch_beats), visit(o.header), visit(o.chunk), visit(o.beats), visit(o.beat_base), visit(o.bank), visit(o.combine);
+    visit(o.kind), visit(o.slot), visit(o.ctx), visit(o.tbl), visit(o.row), visit(o.seg), visit(o.addr), visit(o.remote);
+    visit(o.owner), visit(o.generation), visit(o.dtype), visit(o.fetch_beats), visit(o.header), visit(o.chunk);
+    visit(o.beats), visit(o.beat_base), visit(o.bank), visit(o.combine), visit(o.product);
     visit(o.first), visit(o.spaced), visit(o.last), visit(o.first_seg), visit(o.last_seg), visit(o.dim), visit(o.pooling);
     visit(o.partial), visit(o.mul_then_add), visit(o.weight), visit(o.count), visit(o.rsp_addr);
 }
 
 inline constexpr const char* kOpFields =
-    "kind slot ctx tbl row seg addr dtype fetch_beats header chunk beats beat_base bank combine first spaced last first_seg "
-    "last_seg dim pooling partial mul_then_add weight count rsp_addr";
+    "kind slot ctx tbl row seg addr remote owner generation dtype fetch_beats header chunk beats beat_base bank combine product "
+    "first spaced last first_seg last_seg dim pooling partial mul_then_add weight count rsp_addr";
 
 // Commands of Golden::command, by core.
 enum class Command : std::uint32_t { RESET, SETTING, TAKE, MEMORY, FLUSH, DROP };

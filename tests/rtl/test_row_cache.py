@@ -1041,7 +1041,7 @@ def test_row_cache_and_the_hls_core() -> None:
     build_and_test(
         "embnic_row_cache",
         "test_row_cache",
-        params=dict(zip(NAMES, (128, 64, 2, 8, 4, 32, 4, 0, 2), strict=True)),
+        params=dict(zip(NAMES, (128, 64, 2, 8, 4, 32, 4, 0, 2, 0), strict=True)),
         extra_env={"EMBNIC_GOLDEN": "hls"},
     )
 

@@ -56,7 +56,8 @@ class Pool {
     unsigned recent_[kLoop] = {};     // what was written, the latest first; kDepth: nothing
     bool recent_long_[kLoop] = {};
     bool started_ = false;
-    Beat combine_{};                  // waits for the fetch behind it
+    Beat combine_{};                  // waits for the fetch behind it: a combine, or a row of a product
+    Data combine_data_{};
     unsigned combine_addr_ = 0;
 
     static constexpr unsigned log2_beats() {
@@ -145,6 +146,14 @@ class Pool {
         return fixed ? saturated(acc, other, counts) : fp32::add(other, acc);
     }
 
+    // What becomes of an accumulator with the one that the beat behind it names: a product of the two, of a row and that one
+    // added to it, or their sum, in which the weight is that of a pair.
+    std::uint32_t fetched(const Beat& info, std::uint32_t x, std::uint32_t acc, std::uint32_t other) {
+        if (info.product) return info.combine ? fp32::mul(acc, other) : fp32::add(fp32::mul(x, other), acc);
+        if (is_sum(info) && info.dtype != DType::FIXED) return fp32::fma(info.weight, other, acc);
+        return merged(info, acc, other, true);
+    }
+
     static fp32::Storage storage(const Beat& info) {
         if (info.dtype == DType::FP16) return fp32::Storage::FP16;
         if (info.dtype != DType::BF16) return fp32::Storage::FP32;
@@ -153,14 +162,15 @@ class Pool {
 
     void take(const VectorBeat<kLanes>& next, Stream<ResponseBeat<kLanes>>& rsp_wr) {
         const Beat& given = next.info;
-        if (!in_range(given) || (given.combine && given.fetch)) {
+        if (!in_range(given) || ((given.combine || given.product) && given.fetch)) {
             evt_refused++;
             age(kDepth, false);
             return;
         }
         const unsigned source = address(given);
-        if (given.combine) {
+        if (given.combine || given.product) {
             combine_ = given;
+            combine_data_ = next.data;
             combine_addr_ = source;
             age(kDepth, false);
             return;
@@ -183,7 +193,7 @@ class Pool {
             const std::uint32_t acc = reads ? before.lane[lane] : 0, x = next.data.lane[lane];
             std::uint32_t result = acc;
             if (given.fetch) {
-                result = merged(info, acc, acc_[source].lane[lane], true);
+                result = fetched(info, combine_data_.lane[lane], acc, acc_[source].lane[lane]);
             } else if (info.load) {
                 result = info.first ? x : merged(info, acc, x, true);
             } else if (!info.flush) {
@@ -202,7 +212,7 @@ class Pool {
             age(kDepth, false);
         } else {
             acc_[addr] = value;
-            age(addr, quantised || given.fetch);
+            age(addr, quantised || given.fetch || (info.pooling == Pooling::NONE && info.bank != 0));
         }
     }
 };

@@ -405,11 +405,12 @@ class RowCache {
             if (row) data = line.data[place];
             if (op.kind == OpKind::INIT) data = init_ram[(op.row + info.beat) % Config::kInitBeats];
             out.write({{info, data}, row && line.bad[place]});
-            if (!op.combine) continue;
+            if (!op.combine && !op.product) continue;
             Beat other = info;
-            other.combine = other.last = other.done = false;
+            other.combine = other.product = other.first = other.last = other.done = other.header = false;
+            other.sub = 0;
             other.fetch = true;
-            other.bank = static_cast<std::uint8_t>(op.row & 15);
+            other.bank = row ? kPairFirstBank : static_cast<std::uint8_t>(op.row & 15);
             out.write({{other, Data{}}, false});
         }
     }
@@ -421,6 +422,7 @@ class RowCache {
         info.ctx = op.ctx;
         info.bank = op.bank;
         info.combine = op.kind == OpKind::FLUSH && op.combine;
+        info.product = op.product;
         info.first = op.first;
         info.load = op.kind == OpKind::INIT;
         info.flush = op.kind == OpKind::FLUSH && !op.combine;

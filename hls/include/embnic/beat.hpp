@@ -18,6 +18,7 @@ using wire::Pooling;
 
 inline constexpr unsigned kAccLoopCycles = 12;  // ACC_LOOP_CYCLES of embnic_pkg
 inline constexpr unsigned kIntExtraCycles = 7;  // INT_EXTRA_CYCLES
+inline constexpr std::uint8_t kPairFirstBank = 1;  // PAIR_FIRST_BANK
 
 template <unsigned kLanes>
 struct Lanes {
@@ -35,6 +36,9 @@ struct Op {
     std::uint64_t row{};
     std::uint8_t seg{};
     std::uint64_t addr{};
+    bool remote{};  // lines of other cards come as those of memory do
+    std::uint8_t owner{};
+    std::uint8_t generation{};
     DType dtype{};
     std::uint16_t fetch_beats{};
     bool header{};
@@ -43,6 +47,7 @@ struct Op {
     std::uint16_t beat_base{};
     std::uint8_t bank{};
     bool combine{};
+    bool product{};
     bool first{};
     bool spaced{};
     bool last{};
@@ -68,6 +73,7 @@ struct Beat {
     std::uint16_t beat{};
     std::uint8_t bank{};
     bool combine{};
+    bool product{};
     bool fetch{};
     bool first{};
     bool load{};
