@@ -134,7 +134,7 @@ module embnic_pool_fv
     localparam int unsigned DIVIDE_BIT = DONE_BIT + 1;
     localparam int unsigned EMIT_BIT   = DIVIDE_BIT + 1;
     localparam int unsigned SUM_BIT    = EMIT_BIT + 2;
-    localparam int unsigned LONG_BIT   = 5;                // the highest of how bits are kept
+    localparam int unsigned LONG_BIT   = 7;                // the highest of how bits are kept
     localparam int unsigned META_W     = SUM_BIT + 1 + $clog2(512 / 32);  // the accumulator's address is above
     localparam int unsigned ADDEND     = FMA_C_DELAY;
     localparam int unsigned KEEP       = ADDEND + 1;
