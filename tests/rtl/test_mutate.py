@@ -167,6 +167,7 @@ def test_the_netlist_does_what_the_rtl_does(workload: Workload, right: list[list
             assert look.conduct == same.conduct, f"{phase.name}, look {at}"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_sample_of_mutants_is_killed(
     library: Library, workload: Workload, right: list[list[Look]]
