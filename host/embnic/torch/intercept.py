@@ -18,8 +18,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from functools import partial, update_wrapper
+from functools import partial
 from types import FrameType, MappingProxyType, TracebackType
 from typing import Any, TypeVar
 
@@ -32,6 +31,7 @@ from .batched import BatchedCall, Views, batched_reader
 from .calls import PARSERS, Call, Listener, is_other_lookup, is_plain, op_name
 from .functional import bags_of, fused, serve
 from .mirror import DTYPES, MODES, Mirror, Use
+from .patches import Patches
 from .quantised import QuantisedTables, quantised_dim
 
 __all__ = ["REASONS", "Interception", "intercept"]
@@ -120,7 +120,7 @@ class Interception:
         self._readers: dict[Any, Callable[..., BatchedCall] | None] = {}  # of FBGEMM's operators
         self._others: dict[Any, bool] = {}  # operators that none reads: is it a lookup?
         self._threads = threading.local()
-        self._patches = _Patches(self)
+        self._patches = Patches(self)
 
     # -- the block ----------------------------------------------------------------------------------------------------
 
@@ -385,78 +385,6 @@ class _Mode(Listener):
     def see(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer an operator."""
         return self._owner.answer(self, func, args, kwargs)
-
-
-# -- all threads ------------------------------------------------------------------------------------------------------
-
-
-class _Patches:
-    """Exchange torch's functional lookups for ones that listen in whichever thread calls them."""
-
-    NAMES = ("embedding_bag", "embedding")
-    _lock = threading.RLock()
-
-    def __init__(self, owner: Interception) -> None:
-        self._owner = owner
-        self._depth = 0
-
-    @property
-    def active(self) -> bool:
-        """Tell whether a block with these is entered."""
-        return self._depth > 0
-
-    def add(self) -> None:
-        """Exchange them; a second call counts."""
-        with self._lock:
-            self._depth += 1
-            if self._depth == 1:
-                for name in self.NAMES:
-                    before = getattr(torch.nn.functional, name)
-                    setattr(torch.nn.functional, name, self._listening(before))
-
-    def remove(self) -> None:
-        """Put back what was there, also when others were put over it since."""
-        with self._lock:
-            self._depth -= 1
-            if self._depth:
-                return
-            for name in self.NAMES:
-                now = getattr(torch.nn.functional, name)
-                while isinstance(now, _Listening) and not now.patches.active:
-                    now = now.before
-                setattr(torch.nn.functional, name, now)
-
-    def _listening(self, before: Callable[..., Any]) -> Callable[..., Any]:
-        return _Listening(self._owner, self, before)
-
-
-class _Listening:
-    """Stand for one of torch's functions: call what was there `before`, listening."""
-
-    def __init__(self, owner: Interception, patches: _Patches, before: Callable[..., Any]) -> None:
-        update_wrapper(self, before)  # first: it copies the attributes of another one of these
-        self.owner = owner
-        self.patches = patches
-        self.before = before
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function, listening to the blocks that are entered; the last that began is asked first.
-
-        A thread that is inside such a block listens already, to its own blocks only.
-        """
-        owners: list[Interception] = []
-        function: Callable[..., Any] = self
-        while isinstance(function, _Listening):
-            if function.patches.active:
-                owners.append(function.owner)
-            function = function.before
-        if any(owner.listens for owner in owners):
-            owners.clear()
-        with ExitStack() as stack:
-            for owner in reversed(owners):
-                owner.begin()
-                stack.callback(owner.end)
-            return function(*args, **kwargs)
 
 
 # -- operands ---------------------------------------------------------------------------------------------------------
