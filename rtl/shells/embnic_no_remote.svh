@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connects the remote port of embnic_core where nobody asks other cards, for tops that use `.*`: requests are taken and
-// never answered, so a row of a remote table is a memory error when its time is over. CFG is in scope.
+// never answered, so a row of a remote table is REMOTE_ERROR when its time is over. CFG is in scope.
     logic [$bits(embnic_pkg::remote_line_t)-1:0] m_axis_remote_tdata;
     logic                                        m_axis_remote_tvalid, m_axis_remote_tready;
     logic [CFG.data_w-1:0]                       s_axis_remote_tdata;
