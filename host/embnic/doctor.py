@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .bitstreams import read_index, verify
+from .bitstreams import UNBUILT, read_index, verify
 from .board import index_path
 from .errors import EmbnicError
 from .gpu_probe import gpu_missing
@@ -152,6 +152,10 @@ def _bitstreams() -> list[Finding]:
     findings = []
     try:
         for entry in read_index(index):
+            if entry.status == UNBUILT:
+                do = f"if that is your board: bitstreams/boards/{entry.board}/README.md"
+                findings.append(Finding(f"bitstream {entry.name}", "missing", "never built", do))
+                continue
             try:
                 verify(entry)
                 findings.append(

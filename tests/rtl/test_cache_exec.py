@@ -252,8 +252,9 @@ class ExecBench(Bench):
                 op |= {"product": 1, "pooling": self.consts["POOLING_SUM"]}
             if kind in ("load", "flush", "combine"):
                 op |= {"header": 0, "chunk": 0}
-            op["wait_slot"] = int(not op["first"])
             op["silent"] = int(row and not op.get("product") and rng.random() < self.silent_rate)
+            # A silent row between two that are seen waits: whether its `first` ended the bag before cannot be seen.
+            op["wait_slot"] = int(not op["first"] or op["silent"])
             self.ops.send(self.lookup_t.pack(op))
             self.wanted_ends += 1
             self._expect(op, kind, line)
