@@ -117,7 +117,8 @@ class DramModel:
 class PeerModel:
     """How the owners of remote rows answer, in cycles of the card's clock.
 
-    Each line is answered whole, `latency_min` to `latency_max` cycles after its request: answers overtake each other.
+    Each line is answered `latency_min` to `latency_max` cycles after its request, so answers overtake each other; whole, unless
+    `mixed` says otherwise.
     """
 
     latency_min: int = 500
@@ -125,10 +126,12 @@ class PeerModel:
     loss: float = 0.0  # probability that a request or its answer is lost
     twice: float = 0.0  # that an answer comes twice
     stall: float = 0.0  # that a request is not taken in a cycle, or a cycle carries no beat
+    broken: float = 0.0  # that an answer has a beat too few or too many
+    mixed: float = 0.0  # that, behind a beat, another answer that is due goes on
     seed: int = 1
 
     def __post_init__(self) -> None:
-        odds = (self.loss, self.twice, self.stall)
+        odds = (self.loss, self.twice, self.stall, self.broken, self.mixed)
         if not 0 <= self.latency_min <= self.latency_max or not all(0 <= p <= 1 for p in odds):
             raise ConfigError(
                 f"{self}.",
@@ -203,6 +206,8 @@ class _PeerConfig(ctypes.Structure):
         ("loss", ctypes.c_double),
         ("twice", ctypes.c_double),
         ("stall", ctypes.c_double),
+        ("broken", ctypes.c_double),
+        ("mixed", ctypes.c_double),
         ("seed", ctypes.c_uint64),
     ]
 
@@ -299,7 +304,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "decisions": (_U64, (_POINTER, _POINTER)),
     "trace": (_I32, (_POINTER, ctypes.c_char_p)),
 }
-_ABI = 4
+_ABI = 5
 _STOPPED_BY_MODEL = 2
 
 
@@ -726,7 +731,7 @@ class SimCard:
         self._call("keep_digest", int(on))
 
     def digest(self) -> int:
-        """Return a digest of all outputs to MAC and memory and of sts_probe, cycle by cycle."""
+        """Return a digest of all outputs to MAC, memory and other cards and of sts_probe, cycle by cycle."""
         return int(self._call("digest"))
 
     def probe_counts(self) -> NDArray[np.uint64]:

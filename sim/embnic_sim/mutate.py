@@ -15,6 +15,7 @@ killed / (all - equivalent).
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import resource
@@ -28,9 +29,9 @@ from itertools import zip_longest
 
 from embnic_sim.card import DramModel, SimCard
 from embnic_sim.card_build import BuiltCard
-from embnic_sim.mutate_frames import MEMORY
 from embnic_sim.mutate_netlist import Library, Mutant, build_mutants
 from embnic_sim.mutate_play import Look, Player, check
+from embnic_sim.mutate_tables import MEMORY
 from embnic_sim.mutate_workload import Workload
 from embnic_sim.paths import checkout_root
 
@@ -43,6 +44,7 @@ __all__ = [
     "WORKLOAD_SEED",
     "Outcome",
     "Survivor",
+    "Verdicts",
     "entry_for",
     "explained",
     "judge",
@@ -52,6 +54,7 @@ __all__ = [
 ]
 
 WORKLOAD_SEED = 7
+SET_UP = "set-up"  # the phase of a mutant that ends before the first
 # Near memory, so that what waits for it takes fewer cycles; it still reorders and refreshes.
 FAST_MEMORY = DramModel(
     size=MEMORY,
@@ -148,15 +151,76 @@ def judge(
     *,
     jobs: int = 1,
 ) -> Iterator[Outcome]:
-    """Run every mutant until it differs from `right`, and yield how it ended, in their order."""
+    """Run every mutant until it differs from `right`, and yield how it ended, in their order.
+
+    What earlier runs found is taken from `Verdicts` where it still holds.
+    """
+    verdicts = Verdicts(library, workload, right)
+    asked = [mutant for mutant in mutants if verdicts.of(mutant) is None]
     if jobs == 1:
-        for mutant in mutants:
-            yield _judge(library, mutant, workload, right)
+        found = (_judge(library, mutant, workload, right) for mutant in asked)
+        yield from _in_order(mutants, found, verdicts)
         return
     with ProcessPoolExecutor(
         jobs, initializer=_Judge.begin, initargs=(library, workload, right)
     ) as pool:
-        yield from pool.map(_Judge.one, mutants)
+        yield from _in_order(mutants, pool.map(_Judge.one, asked), verdicts)
+
+
+def _in_order(
+    mutants: Sequence[Mutant], found: Iterator[Outcome], verdicts: Verdicts
+) -> Iterator[Outcome]:
+    """Yield how each of `mutants` ended: as `verdicts` has it, else the next of those `found`, which is kept."""
+    for mutant in mutants:
+        known = verdicts.of(mutant)
+        if known is None:
+            known = next(found)
+            verdicts.add(known)
+        yield known
+
+
+class Verdicts:
+    """How mutants of a library ended, in a file beside it: an interrupted run goes on where it stopped.
+
+    A mutant that was killed in a phase is killed as long as the phases up to it are the same and show the same; one
+    that survived has survived those phases only. So each verdict carries a hash of what the card was given and showed
+    up to the end of its phase, or to the end of the workload.
+    """
+
+    def __init__(
+        self, library: Library, workload: Workload, right: Sequence[Sequence[Look]]
+    ) -> None:
+        self._path = library.built.library.parent.parent / "verdicts.jsonl"
+        state = hashlib.sha256()
+        self._until = {"": "", SET_UP: SET_UP}
+        for phase, looks in zip(workload.phases, right, strict=True):
+            # The looks say what the tables held and how the registers were set.
+            state.update(repr((phase.frames, phase.bad, phase.cycles, looks)).encode())
+            self._until[phase.name] = state.hexdigest()[:16]
+        self._until[""] = state.hexdigest()[:16]
+        self._known: dict[int, tuple[str, str]] = {}
+        if self._path.is_file():
+            for line in self._path.read_text(encoding="utf-8").splitlines():
+                made = json.loads(line)
+                if self._until.get(made["phase"].partition(":")[0]) == made["until"]:
+                    self._known[made["number"]] = made["killed_by"], made["phase"]
+
+    def forget(self) -> None:
+        """Empty the file."""
+        self._path.unlink(missing_ok=True)
+
+    def of(self, mutant: Mutant) -> Outcome | None:
+        """Return how a mutant ended; None: that is not known."""
+        known = self._known.get(mutant.number)
+        return None if known is None else Outcome(mutant, *known)
+
+    def add(self, outcome: Outcome) -> None:
+        """Keep how a mutant ended."""
+        until = self._until[outcome.phase.partition(":")[0]]
+        made = {"number": outcome.mutant.number, "killed_by": outcome.killed_by}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(made | {"phase": outcome.phase, "until": until}) + "\n")
+        self._known[outcome.mutant.number] = outcome.killed_by, outcome.phase
 
 
 class _Judge:
@@ -177,7 +241,7 @@ class _Judge:
 def _judge(
     library: Library, mutant: Mutant, workload: Workload, right: Sequence[Sequence[Look]]
 ) -> Outcome:
-    phase_name = "set-up"
+    phase_name = SET_UP
     try:
         with MutantCard(library, mutant.number) as card:
             player = Player(card, workload)
@@ -243,10 +307,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, nargs="+", help="numbers of mutants")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--anew", action="store_true", help="forget the verdicts of earlier runs")
     given = parser.parse_args()
     library = build_mutants()
     workload = Workload(WORKLOAD_SEED)
     right = learn(library, workload)
+    if given.anew:
+        Verdicts(library, workload, right).forget()
     chosen = list(library.mutants)
     if given.only is not None:
         chosen = [mutant for mutant in chosen if mutant.number in given.only]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the traffic of embnic_sim.mutate_workload is made of: tables, frames, and what the reference answers."""
+"""What the traffic of embnic_sim.mutate_workload is made of: frames, and what the reference answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 import embnic
 from embnic.backends.reference import Partial, accumulate, finish, merge, unpooled
-from embnic.gen.configs import CONFIGS
 from embnic.gen.wire import (
     KEY_LAST_SHIFT,
     KEY_TABLE_SHIFT,
@@ -28,43 +27,12 @@ from embnic.gen.wire import (
 )
 from embnic.rows import pack, to_storage
 from embnic.wire import Endpoint, Route, encode, new_headers
-from embnic_sim.channels import LINEAR_BITS
+from embnic_sim.card import PeerModel
+from embnic_sim.mutate_tables import CONFIG, SETS, SPREAD, TABLES
 
-__all__ = ["CONFIG", "MEMORY", "ORDERS", "SETS", "TABLES", "Expected", "Phase", "Traffic"]
+__all__ = ["Expected", "Phase", "Traffic", "number_of"]
 
-CONFIG = CONFIGS["tiny"]
-# Two sets of tables: the card holds eight descriptors, one of which stays invalid.
-TABLES = (
-    embnic.Table("sum", rows=60, dim=16, pooling="sum"),
-    embnic.Table("mean", rows=40, dim=20, pooling="mean", padding_idx=3),
-    embnic.Table("max", rows=12, dim=16 * CONFIG.max_vec64, pooling="max", padding_idx=0),
-    embnic.Table("odd", rows=20, dim=33, dtype="int8", pooling="sum", padding_idx=1),
-    embnic.Table("one", rows=5, dim=1, dtype="fixed", fixed_scale_exp=-8, pooling="max"),
-    embnic.Table("wide", rows=30, dim=64, dtype="fp16", pooling="sum"),
-    embnic.Table("many", rows=500, dim=16, dtype="int4", pooling="mean"),
-)
-ORDERS = (
-    embnic.Table("tree4", rows=30, dim=16, pooling="sum", order="tree", tree_k=4),
-    embnic.Table("tree2", rows=20, dim=49, pooling="mean", padding_idx=3, order="tree", tree_k=2),
-    embnic.Table("tree8", rows=25, dim=13, dtype="int8", pooling="sum", order="tree", tree_k=8),
-    embnic.Table(
-        "counts",
-        rows=20,
-        dim=10,
-        dtype="fixed",
-        fixed_scale_exp=-4,
-        pooling="sum",
-        order="tree",
-        tree_k=4,
-    ),
-    embnic.Table("parts", rows=30, dim=20, pooling="mean", padding_idx=2, order="split"),
-    embnic.Table("halves", rows=20, dim=33, dtype="bf16", pooling="sum", order="split"),
-    embnic.Table("greatest", rows=20, dim=16, dtype="int8", pooling="max", order="split"),
-    embnic.Table("rows", rows=20, dim=40, dtype="int4", pooling="none"),
-)
-SETS = (TABLES, ORDERS)
-MEMORY = 1 << 20  # bytes of card memory
-SPREAD = (CONFIG.channels.bit_length() - 1) << LINEAR_BITS | MEMORY // 2
+PROMPT = PeerModel(20, 60)
 
 
 @dataclass(frozen=True)
@@ -101,6 +69,13 @@ class Phase:
     faults: tuple[int, int] = (0, 0)  # address range in which memory answers with an error
     mutes: tuple[int, int] = (0, 0)  # and in which it answers at the end of the phase only
     deaf: int = 0  # cycles from the beginning in which memory takes nothing
+    peer: PeerModel = PROMPT  # how the owners of remote rows answer
+    remote_timeout: int = 16  # of their answers, in units of 1,024 cycles
+    remote_faults: tuple[int, int] = (
+        0,
+        0,
+    )  # address range of theirs that they answer with an error
+    remote_lost: tuple[int, int] = (0, 0)  # and that they do not answer
     inject: tuple[int, ...] = ()  # memories of INJECT that get a wrong bit, one a window
     reset_after: int = 0  # cycles after which a soft reset is asked for, with everything under way
     flush: bool = False
@@ -121,6 +96,11 @@ class Phase:
         return [slice(*edge) for edge in pairwise([*cuts, len(self.frames)])]
 
 
+def number_of(table: embnic.Table) -> int:
+    """Return the number that a table has on the card, in its set."""
+    return next(tables.index(table) for tables in SETS if table in tables)
+
+
 class Traffic:
     """Frames drawn from a seed, and the tables as the reference has them behind each."""
 
@@ -129,11 +109,13 @@ class Traffic:
         self.base: dict[str, int] = {}
         self.initial: dict[str, NDArray[Any]] = {}  # stored rows
         place = 4096
-        for number, table in enumerate((*TABLES, *ORDERS)):
+        for number, table in enumerate(table for tables in SETS for table in tables):
             # Rows that cross 4 KB, lines that do not begin at a row.
             place += 64 * (number + 1)
-            # Those of other orders are spread over both channels, beyond what the others take of the first.
-            self.base[table.name] = place if table in TABLES else SPREAD + place
+            # Those behind the first set are spread over both channels, beyond what it takes of the first. Owners have a
+            # memory of their own.
+            spread = table not in TABLES and not table.remote
+            self.base[table.name] = place + SPREAD * spread
             place += table.nbytes
             self.initial[table.name] = self.stored(table, table.rows)
         self.rows = {name: rows.copy() for name, rows in self.initial.items()}
@@ -268,11 +250,14 @@ class Traffic:
         payload: bytes,
         wanted: list[Partial],
         values: dict[str, int],
+        answered: embnic.Table | None = None,
     ) -> None:
+        """Add a request of rows of `table`, whose answer is as one of `answered`, and what it is."""
         partial = bool(values["flags"] & (Flag.CONTINUES | Flag.PARTIAL_WANTED))
         made = self.frame(opcode, payload, dim=table.dim, dtype=int(table.dtype), **values)
         self.add(phase, made)
-        phase.expected.append(Expected(self._request_id(), self._answer(table, wanted, partial)))
+        vectors = self._answer(answered or table, wanted, partial)
+        phase.expected.append(Expected(self._request_id(), vectors))
 
     def _carried(self, table: embnic.Table) -> tuple[bytes, Partial]:
         """Return a partial of `table` with 0 to 2 keys, and its count block and vector."""
@@ -293,7 +278,7 @@ class Traffic:
         lone: bool = False,
     ) -> tuple[bytes, int]:
         """Return the entries of a bag, null keys strewn among them unless it is a `lone` one, and their number."""
-        number = next(tables.index(table) for tables in SETS if table in tables)
+        number = number_of(table)
         nulls = (self.rng.random(len(ids) + 1) < 0.1) & (not lone)
         entries: list[tuple[int, float]] = []
         for at, row in enumerate(ids.tolist()):
@@ -328,11 +313,17 @@ class Traffic:
         ids %= table.rows
         hold = holds[int(self.rng.integers(len(holds)))] if holds else Hold.NONE
         kind = self.rng.random()
-        if kind < 0.2:
+        if table.remote and holds and kind < 0.5:  # its owner writes it, not this card: refused
+            opcode, values = (
+                (Opcode.UPDATE, {}) if kind < 0.3 else (Opcode.FILL, {"first_bag": int(hold)})
+            )
+            rows, stamp = self.stored(table, len(ids)), (0xC11E_0000_0000_0001, 1 << 20)
+            self.add(phase, self.stamped(opcode, table, ids, stamp, rows, **values))
+        elif kind < 0.2 or (table.remote and not holds):
             self.add(phase, self.stamped(Opcode.INVALIDATE, table, ids, self.stamp()))
         elif not holds:
             self.update_rows(phase, table, ids)
-        elif kind < 0.4 and hold is not Hold.RELEASE:
+        elif kind < 0.4 and hold is not Hold.RELEASE and not table.remote:
             self.update_rows(phase, table, ids, Opcode.FILL, first_bag=int(hold))
         else:
             values = {"keys": len(ids), "dim": table.dim, "dtype": int(table.dtype)}
@@ -356,7 +347,7 @@ class Traffic:
             self.rows[table.name][row] = data
 
     def _names(self, table: embnic.Table, ids: NDArray[np.int64]) -> bytes:
-        number = next(tables.index(table) for tables in SETS if table in tables)
+        number = number_of(table)
         words = [struct.pack("<Q", number << KEY_TABLE_SHIFT | row) for row in ids.tolist()]
         return b"".join(words)
 

@@ -19,7 +19,8 @@ from embnic.gen.wire import (
     Opcode,
 )
 from embnic.wire import crc32c
-from embnic_sim.mutate_frames import CONFIG, ORDERS, TABLES, Phase, Traffic
+from embnic_sim.mutate_frames import Phase, Traffic
+from embnic_sim.mutate_tables import CONFIG, ORDERS, TABLES
 
 __all__ = ["Limits"]
 
@@ -91,8 +92,8 @@ class Limits(Traffic):
                 self.bag(phase, table, ids, None)
         return phase
 
-    def far_rows(self, name: str) -> Phase:
-        """Rows of all magnitudes: memory has none of them, but is asked for the right ones."""
+    def far_rows(self, name: str, *, remote: bool = False) -> Phase:
+        """Rows of all magnitudes: memory, or the owner, has none of them, but is asked for the right ones."""
         phase = Phase(name, window=8)
         formats = ((0, 16, 0), (0, 128, 0), (3, 33, 0), (7, 20, 0), (5, 70, 0), (1, 100, 2))
         for number, (dtype, dim, pooling) in enumerate(formats):
@@ -108,6 +109,13 @@ class Limits(Traffic):
                 "rows": rows,
                 "padding_row": padding,
             }
+            if remote:
+                owner, generation = self.rng.integers(0, 256, 2).tolist()
+                phase.descriptors[number] |= {
+                    "remote": 1,
+                    "owner": owner,
+                    "generation": generation,
+                }
             keys = [padding, rows - 1, rows, rows + 1]
             keys += [padding ^ 1 << bit for bit in range(0, 48, 3)]
             keys += [int(self.rng.integers(1 << bit)) for bit in range(4, 49, 2)]
@@ -117,6 +125,8 @@ class Limits(Traffic):
                 )
                 values = {"bags": 1, "keys": 1, "dim": dim, "dtype": dtype}
                 self.add(phase, self.frame(Opcode.LOOKUP, payload, **values))
+        if remote:
+            return phase
         table = TABLES[0]  # the first of these tables, as far as an UPDATE can tell
         for bit in range(6, 40, 2):
             ids = np.array([1 << bit | int(self.rng.integers(1 << bit))])

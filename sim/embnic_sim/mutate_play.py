@@ -5,7 +5,7 @@ A *look* is taken at the end of each window, which lasts as many cycles as the u
 at the end of each phase. Its two halves:
 
     content   the frames that came out, the state, the counters of work, the error log, the tables in card memory
-    conduct   the cycle, and a digest of every output to MAC and memory in every cycle
+    conduct   the cycle, and a digest of every output to MAC, memory and other cards in every cycle
 
 Two cards do the same when all their looks are equal.
 """
@@ -26,7 +26,8 @@ from embnic.registers import Registers
 from embnic.rows import pack
 from embnic.wire import FrameBatch, decode
 from embnic_sim.card import SimCard
-from embnic_sim.mutate_frames import CONFIG, SETS, Phase
+from embnic_sim.mutate_frames import Phase
+from embnic_sim.mutate_tables import CONFIG, SETS
 from embnic_sim.mutate_workload import Workload
 
 __all__ = ["Look", "Player", "check"]
@@ -34,6 +35,7 @@ __all__ = ["Look", "Player", "check"]
 LIMIT_CYCLES = 30_000  # a window of the unmutated card is over by then
 LINGER_CYCLES = 60  # for what should not have come
 POLL_CYCLES = 50
+GENERATION = 0x5C  # of remote tables
 LATE_CYCLES = 300  # for answers of memory that were kept back
 # What a counter says about time and not about work.
 TIMING_COUNTERS = frozenset(
@@ -67,7 +69,8 @@ class Player:
         """Write all rows into card memory."""
         for table in (table for tables in SETS for table in tables):
             rows = pack(table, self.workload.initial[table.name])
-            self.card.write(self.workload.base[table.name], rows.reshape(-1))
+            memory = self.card.owners if table.remote else self.card
+            memory.write(self.workload.base[table.name], rows.reshape(-1))
 
     def looks(self, phase: Phase) -> Iterator[Look]:
         """Play a phase; an exception of the card is a look, and the last."""
@@ -98,6 +101,14 @@ class Player:
             card.fail_memory(phase.faults[0], phase.faults[1] - phase.faults[0])
         if phase.mutes[0] != phase.mutes[1]:
             card.mute_memory(phase.mutes[0], phase.mutes[1] - phase.mutes[0])
+        card.configure_peer(phase.peer)
+        for act, (first, end) in (
+            (card.owners.fail, phase.remote_faults),
+            (card.owners.lose, phase.remote_lost),
+        ):
+            act(0, 0)
+            if first != end:
+                act(first, end - first)
         if phase.descriptors:
             self._tables = ()
             for number, values in phase.descriptors.items():
@@ -108,6 +119,7 @@ class Player:
         self._write("UDP_PORT", phase.udp_port)
         self._write("CACHE", phase.cached_ways | phase.admission << 4)
         self._write("MEMORY_TIMEOUT", phase.timeout)
+        self._write("REMOTE_TIMEOUT", phase.remote_timeout)
         self._write("CONTROL", phase.enable | phase.quiesce << 3)
         if phase.flush:
             self.registers.CONTROL.write_fields(flush=1)
@@ -131,6 +143,9 @@ class Player:
                 "base": self.workload.base[table.name],
                 "rows": table.rows,
                 "padding_row": table.padding_idx or 0,
+                "remote": int(table.remote),
+                "owner": table.owner or 0,
+                "generation": GENERATION * table.remote,
             }
             self._commit(number, values)
         if len(tables) < CONFIG.tables:
@@ -202,7 +217,7 @@ class Player:
             content.append([counts[name] for name in counts if name not in TIMING_COUNTERS])
             conduct = [counts[name] for name in sorted(TIMING_COUNTERS)]
             content.append(registers.MEMORY_OWED.read())
-        for table in (table for tables in SETS for table in tables):
+        for table in (table for tables in SETS for table in tables if not table.remote):
             content.append(card.read(self.workload.base[table.name], table.nbytes).tobytes())
         conduct += [card.cycle, card.digest()]
         return Look(tuple(content), tuple(conduct))

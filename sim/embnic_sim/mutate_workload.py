@@ -8,19 +8,18 @@ unmutated card with the reference, so that what mutants are compared with is its
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-import embnic
-from embnic.gen.wire import Hold, Opcode
-from embnic_sim.mutate_frames import ORDERS, TABLES, Phase
-from embnic_sim.mutate_limits import Limits
+from embnic.gen.wire import Hold
+from embnic_sim.mutate_frames import Phase
+from embnic_sim.mutate_remote import Remotes
+from embnic_sim.mutate_tables import ORDERS, PAIRS, TABLES
 
 __all__ = ["Workload"]
 
 
-class Workload(Limits):
+class Workload(Remotes):
     """The phases, drawn from a seed."""
 
     def __init__(self, seed: int) -> None:
@@ -75,9 +74,44 @@ class Workload(Limits):
         )
         yield self.long_frames("long frames")
         yield self.hot_lines("lines read often")
+        yield from self._multiplied()
+        yield from self.remote_phases()
         yield from self._wrong()
         yield from self._ordered()
         yield from self._late()
+
+    def _multiplied(self) -> Iterator[Phase]:
+        """Yield phases of pairs of rows."""
+        yield self._phase("pairs", lookups=4, products=20, tables=range(8), of=PAIRS)
+        yield self.bad_pairs("pairs to refuse")
+        yield self._phase(
+            "pairs beside rows",
+            lookups=12,
+            products=16,
+            updates=4,
+            tables=(7, 0, 2, 7),
+            of=PAIRS,
+            longest=8,
+            tx_stall=0.3,
+            memory_stall=0.4,
+            line_gbps=0.0,
+            window=16,
+            count=True,
+        )
+        yield self.long_pairs("long bags of pairs")
+        yield self.failing_pairs("pairs in error")
+        wrong = self._phase(
+            "wrong bits of pairs",
+            lookups=2,
+            products=16,
+            tables=(0,),
+            of=PAIRS,
+            inject=(2, 1, 6, 3, 2, 5),
+            window=3,
+        )
+        wrong.expected.clear()
+        yield wrong
+        yield self.odd_pairs("tables that are not multiplied")
 
     def _wrong(self) -> Iterator[Phase]:
         """Yield phases of memory errors, wrong bits, resets, a card that is not to answer, and floods."""
@@ -174,39 +208,6 @@ class Workload(Limits):
             "at the end", lookups=10, pings=1, tables=(1, 2, 7), of=ORDERS, count=True
         )
         yield last
-
-    def _phase(
-        self,
-        name: str,
-        *,
-        lookups: int,
-        tables: Any,
-        updates: int = 0,
-        merges: int = 0,
-        pings: int = 0,
-        longest: int = 6,
-        holds: tuple[Hold, ...] = (),
-        of: tuple[embnic.Table, ...] = TABLES,
-        **settings: Any,
-    ) -> Phase:
-        phase = Phase(name, tables=of, **settings)
-        chosen = [of[number] for number in tables]
-        kinds = ["lookup"] * lookups + ["update"] * updates + ["merge"] * merges + ["ping"] * pings
-        for at in self.rng.permutation(len(kinds)).tolist():
-            table = chosen[int(self.rng.integers(len(chosen)))]
-            if kinds[at] == "lookup":
-                self.lookup(phase, table, longest)
-            elif kinds[at] == "update":
-                self.update(phase, table, holds)
-            elif kinds[at] == "merge":
-                self.merged(phase, table, longest)
-            else:
-                self.add(phase, self.frame(Opcode.PING))
-        if phase.reset_after:
-            # What was lost is not known here: the tables are written again, nothing is expected. Clients stay known.
-            phase.expected.clear()
-            self.rows = {name: rows.copy() for name, rows in self.initial.items()}
-        return phase
 
     def _failing(self, name: str, *, lookups: int, updates: int) -> Phase:
         table = TABLES[5]

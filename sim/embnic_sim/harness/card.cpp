@@ -52,6 +52,7 @@ constexpr unsigned BEAT_BYTES = EMBNIC_DATA_W / 8;
 // No burst leaves an aligned window of so many bytes.
 constexpr uint64_t BURST_WINDOW = EMBNIC_MAX_BURST * BEAT_BYTES < 4096 ? EMBNIC_MAX_BURST * BEAT_BYTES : 4096;
 constexpr unsigned CHANNELS = EMBNIC_CHANNELS;
+constexpr unsigned REMOTE_LINE_BYTES = 24;  // remote_line_t of embnic_pkg
 constexpr uint64_t WIRE_OVERHEAD = 24;  // preamble, frame check sequence and gap of Ethernet, bytes
 constexpr unsigned PROBE_BITS = 32;
 constexpr unsigned ADDR_W = 40;
@@ -667,7 +668,7 @@ private:
         if (remote_ready_ && top_->m_axis_remote_tvalid) {
             peer_.ask(cycle_, RemoteLine::from(reinterpret_cast<const uint8_t*>(&top_->m_axis_remote_tdata)));
         }
-        if (top_->s_axis_remote_tvalid && top_->s_axis_remote_tready) peer_.taken(BEAT_BYTES);
+        if (top_->s_axis_remote_tvalid && top_->s_axis_remote_tready) peer_.taken(cycle_, BEAT_BYTES);
     }
 
     // ---- observation ------------------------------------------------------------------------------------------------
@@ -700,7 +701,9 @@ private:
     void note_outputs() {
         const auto bit = [](auto port, unsigned at) { return uint64_t(port) << at; };
         note(top_->sts_probe | bit(top_->m_axis_tx_tvalid, 32) | bit(top_->m_axi_arvalid, 36) |
-             bit(top_->m_axi_awvalid, 44) | bit(top_->m_axi_wvalid, 52));
+             bit(top_->m_axi_awvalid, 44) | bit(top_->m_axi_wvalid, 52) | bit(top_->m_axis_remote_tvalid, 60) |
+             bit(top_->s_axis_remote_tvalid && top_->s_axis_remote_tready, 61));
+        if (top_->m_axis_remote_tvalid) note_port(top_->m_axis_remote_tdata, REMOTE_LINE_BYTES);
         if (top_->m_axis_tx_tvalid) {
             note(bit(top_->m_axis_tx_tkeep, 0));
             note(bit(top_->m_axis_tx_tlast, 0));
@@ -814,7 +817,7 @@ using embnic::FrameStamp;
 
 extern "C" {
 
-uint32_t embnic_card_abi() { return 4; }
+uint32_t embnic_card_abi() { return 5; }
 
 // Chooses a mutant of a core that was built with mutants (sim/embnic_sim/mutate.py); 0 is the core as it is.
 // Returns whether this build has mutants.
@@ -930,8 +933,8 @@ const char* embnic_card_message(void* card) { return static_cast<Card*>(card)->m
 void embnic_card_stats(void* card, embnic::HarnessStats* out) { *out = static_cast<Card*>(card)->stats(); }
 uint64_t embnic_card_cycle(void* card) { return static_cast<Card*>(card)->cycle(); }
 
-// Two cards driven alike have the same digest as long as all their outputs to MAC and memory and sts_probe were the same in
-// every cycle since both were told to keep one.
+// Two cards driven alike have the same digest as long as all their outputs to MAC, memory and other cards and sts_probe were
+// the same in every cycle since both were told to keep one.
 void embnic_card_keep_digest(void* card, int32_t keep) { static_cast<Card*>(card)->digest_on_ = keep != 0; }
 uint64_t embnic_card_digest(void* card) { return static_cast<Card*>(card)->digest(); }
 

@@ -21,6 +21,8 @@ struct PeerConfig {
     double loss;           // probability that a request or its answer is lost
     double twice;          // probability that an answer comes twice
     double stall;          // probability that a request is not taken, or that a cycle carries no beat
+    double broken;         // probability that an answer has a beat too few or too many
+    double mixed;          // probability that, behind a beat, another answer that is due goes on
     uint64_t seed;
 };
 
@@ -48,7 +50,7 @@ public:
         uint64_t requests, answers, lost, most_waiting, waiting_sum;
     };
 
-    explicit Peer(uint64_t size) : memory(size), random_(1) { configure({size, 250, 250, 0.0, 0.0, 0.0, 1}); }
+    explicit Peer(uint64_t size) : memory(size), random_(1) { configure({size, 250, 250, 0.0, 0.0, 0.0, 0.0, 0.0, 1}); }
 
     void configure(const PeerConfig& config) {
         cfg_ = config;
@@ -92,10 +94,11 @@ public:
     bool last() const { return left_ == 1; }
     bool error() const { return error_; }
 
-    void taken(unsigned bytes) {
+    void taken(uint64_t now, unsigned bytes) {
         offered_ = false;
         line_.addr += bytes;
         if (--left_ == 0) stats_.answers++;
+        else if (chance(cfg_.mixed)) set_aside(now);
     }
 
     PagedMemory memory;
@@ -111,9 +114,21 @@ private:
     bool chance(double probability) {
         return probability > 0.0 && double(random_() >> 11) * 0x1.0p-53 < probability;
     }
-    void put(uint64_t now, const RemoteLine& line) {
+    void put(uint64_t now, RemoteLine line) {
         const uint64_t spread = cfg_.latency_max > cfg_.latency_min ? cfg_.latency_max - cfg_.latency_min : 0;
+        if (chance(cfg_.broken)) line.beats += line.beats == 1 || random_() % 2 ? 1 : -1;
         waiting_.emplace(now + cfg_.latency_min + (spread > 0 ? random_() % (spread + 1) : 0), line);
+    }
+
+    // Lets the rest of an answer wait behind the next that is due. Two answers of one tag do not mix.
+    void set_aside(uint64_t now) {
+        if (waiting_.empty() || waiting_.begin()->first > now) return;
+        for (const auto& entry : waiting_) {
+            if (entry.second.tag == line_.tag) return;
+        }
+        line_.beats = uint32_t(left_);
+        waiting_.emplace(waiting_.begin()->first, line_);
+        left_ = 0;
     }
 
     PeerConfig cfg_{};
