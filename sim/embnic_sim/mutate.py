@@ -26,9 +26,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
 
 from embnic_sim.card import DramModel, SimCard
 from embnic_sim.card_build import BuiltCard
+from embnic_sim.mutate_frames import Phase
 from embnic_sim.mutate_netlist import Library, Mutant, build_mutants
 from embnic_sim.mutate_play import Look, Player, check
 from embnic_sim.mutate_tables import MEMORY
@@ -151,32 +153,15 @@ def judge(
     *,
     jobs: int = 1,
 ) -> Iterator[Outcome]:
-    """Run every mutant until it differs from `right`, and yield how it ended, in their order.
-
-    What earlier runs found is taken from `Verdicts` where it still holds.
-    """
-    verdicts = Verdicts(library, workload, right)
-    asked = [mutant for mutant in mutants if verdicts.of(mutant) is None]
+    """Run every mutant until it differs from `right`, and yield how it ended, in their order."""
     if jobs == 1:
-        found = (_judge(library, mutant, workload, right) for mutant in asked)
-        yield from _in_order(mutants, found, verdicts)
+        for mutant in mutants:
+            yield _judge(library, mutant, workload, right)
         return
     with ProcessPoolExecutor(
         jobs, initializer=_Judge.begin, initargs=(library, workload, right)
     ) as pool:
-        yield from _in_order(mutants, pool.map(_Judge.one, asked), verdicts)
-
-
-def _in_order(
-    mutants: Sequence[Mutant], found: Iterator[Outcome], verdicts: Verdicts
-) -> Iterator[Outcome]:
-    """Yield how each of `mutants` ended: as `verdicts` has it, else the next of those `found`, which is kept."""
-    for mutant in mutants:
-        known = verdicts.of(mutant)
-        if known is None:
-            known = next(found)
-            verdicts.add(known)
-        yield known
+        yield from pool.map(_Judge.one, mutants)
 
 
 class Verdicts:
@@ -188,12 +173,12 @@ class Verdicts:
     """
 
     def __init__(
-        self, library: Library, workload: Workload, right: Sequence[Sequence[Look]]
+        self, path: Path, phases: Sequence[Phase], right: Sequence[Sequence[Look]]
     ) -> None:
-        self._path = library.built.library.parent.parent / "verdicts.jsonl"
+        self._path = path
         state = hashlib.sha256()
         self._until = {"": "", SET_UP: SET_UP}
-        for phase, looks in zip(workload.phases, right, strict=True):
+        for phase, looks in zip(phases, right, strict=True):
             # The looks say what the tables held and how the registers were set.
             state.update(repr((phase.frames, phase.bad, phase.cycles, looks)).encode())
             self._until[phase.name] = state.hexdigest()[:16]
@@ -206,8 +191,9 @@ class Verdicts:
                     self._known[made["number"]] = made["killed_by"], made["phase"]
 
     def forget(self) -> None:
-        """Empty the file."""
+        """Forget all, the file included."""
         self._path.unlink(missing_ok=True)
+        self._known.clear()
 
     def of(self, mutant: Mutant) -> Outcome | None:
         """Return how a mutant ended; None: that is not known."""
@@ -312,8 +298,9 @@ def main() -> int:
     library = build_mutants()
     workload = Workload(WORKLOAD_SEED)
     right = learn(library, workload)
+    verdicts = Verdicts(library.built.library.parents[1] / "verdicts.jsonl", workload.phases, right)
     if given.anew:
-        Verdicts(library, workload, right).forget()
+        verdicts.forget()
     chosen = list(library.mutants)
     if given.only is not None:
         chosen = [mutant for mutant in chosen if mutant.number in given.only]
@@ -321,9 +308,14 @@ def main() -> int:
         chosen = random.Random(given.seed).sample(chosen, min(given.count, len(chosen)))
         print(f"{len(chosen)} of {len(library.mutants):,} mutants, seed {given.seed}")
     started, before = time.monotonic(), _processor_seconds()
-    outcomes = []
-    for one in judge(library, chosen, workload, right, jobs=given.jobs):
+    outcomes = [one for one in map(verdicts.of, chosen) if one is not None]
+    known = {one.mutant.number for one in outcomes}
+    if known:
+        print(f"{len(known):,} of them are known from earlier runs")
+    asked = [mutant for mutant in chosen if mutant.number not in known]
+    for one in judge(library, asked, workload, right, jobs=given.jobs):
         outcomes.append(one)
+        verdicts.add(one)
         if not one.killed_by:
             print(f"survives: {one.mutant.number} {one.mutant.what}", flush=True)
     seconds, used = time.monotonic() - started, _processor_seconds() - before
@@ -331,7 +323,7 @@ def main() -> int:
     reached, open_ones = score(outcomes, survivors)
     by = Counter(one.killed_by or "nothing" for one in outcomes)
     print(
-        f"{len(outcomes):,} mutants in {seconds:.0f} s ({used:.0f} of the processors): killed "
+        f"{len(outcomes):,} mutants, {len(asked):,} judged in {seconds:.0f} s ({used:.0f} of the processors): killed "
         f"{by['content']:,} by content and {by['conduct']:,} by conduct first; {by['nothing']:,} "
         f"survive, {by['nothing'] - len(open_ones):,} of them equivalent; score {100 * reached:.1f} %"
     )

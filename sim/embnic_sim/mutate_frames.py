@@ -68,7 +68,8 @@ class Phase:
     timeout: int = 16  # of card memory, in units of 1,024 cycles
     faults: tuple[int, int] = (0, 0)  # address range in which memory answers with an error
     mutes: tuple[int, int] = (0, 0)  # and in which it answers at the end of the phase only
-    deaf: int = 0  # cycles from the beginning in which memory takes nothing
+    deaf: int = 0  # cycles in which memory takes nothing
+    deaf_from: tuple[int, ...] = (0,)  # when these begin, in each of the first windows
     peer: PeerModel = PROMPT  # how the owners of remote rows answer
     remote_timeout: int = 16  # of their answers, in units of 1,024 cycles
     remote_faults: tuple[int, int] = (
@@ -263,7 +264,7 @@ class Traffic:
         """Return a partial of `table` with 0 to 2 keys, and its count block and vector."""
         count = int(self.rng.integers(0, 3))
         if self.rng.random() < 0.3:
-            count = int(self.rng.integers(1 << 29) >> self.rng.choice([0, 0, 9, 18]))
+            count = int(self.rng.integers(1 << 30) >> self.rng.choice([0, 0, 9, 18]))
         acc = self.stored(table, 1)[0] if table.dtype is DType.FIXED else self.values(table.dim)
         padded = np.zeros(table.vec64 * 16, acc.dtype)
         padded[: table.dim] = acc

@@ -132,6 +132,37 @@ class Limits(Traffic):
             ids = np.array([1 << bit | int(self.rng.integers(1 << bit))])
             rows = self.stored(table, 1)
             self.add(phase, self.stamped(Opcode.UPDATE, table, ids, self.stamp(), rows))
+        for bit in (
+            *range(8, 27, 3),
+            28,
+            29,
+            30,
+        ):  # as far as there is memory: written and read again
+            ids = np.array([1 << bit | int(self.rng.integers(1 << bit - 1))])
+            rows, stamp = self.stored(table, 1), self.stamp()
+            made = self.stamped(Opcode.FILL, table, ids, stamp, rows, first_bag=Hold.LOCK)
+            self.add(phase, made)
+        return phase
+
+    def silent_writes(self, name: str) -> Phase:
+        """Updates of rows whose writes are answered at the end only, and updates behind them."""
+        table = ORDERS[5]
+        first = self.base[table.name] + 4 * table.stride_bytes
+        phase = Phase(
+            name, tables=ORDERS, mutes=(first, first + table.stride_bytes), timeout=1, count=True
+        )
+        for ids in ([1, 2], [3, 4], [5], [4]):
+            self.update_rows(phase, table, np.array(ids))
+            self.lookup(phase, table, 3)
+        phase.expected.clear()
+        return phase
+
+    def interrupted_writes(self, name: str) -> Phase:
+        """Updates in the middle of which memory takes nothing any more."""
+        table = ORDERS[5]
+        phase = Phase(name, tables=ORDERS, deaf=3_300, deaf_from=(90, 97, 104), timeout=1, window=1)
+        for row in (6, 7, 8, 9):
+            self.update_rows(phase, table, np.array([row, row + 1]))
         return phase
 
     def odd_descriptors(self, name: str) -> Phase:

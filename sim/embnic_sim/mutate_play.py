@@ -180,7 +180,8 @@ class Player:
         batch = FrameBatch.from_list(phase.frames[window])
         card.send(batch, bad=np.array(phase.bad[window]))
         started = card.cycle
-        if phase.deaf and at == 0:
+        if phase.deaf and at < len(phase.deaf_from):
+            card.step(phase.deaf_from[at])
             card.deafen_memory(True)
             card.step(phase.deaf)
             card.deafen_memory(False)

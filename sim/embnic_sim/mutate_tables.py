@@ -74,5 +74,5 @@ REMOTES = (
     embnic.Table("here", rows=60, dim=128, pooling="sum"),
 )
 SETS = (TABLES, ORDERS, PAIRS, REMOTES)
-MEMORY = 1 << 20  # bytes of card memory
+MEMORY = 1 << 36  # bytes of card memory: so many that rows far beyond a table can be written, too
 SPREAD = (CONFIG.channels.bit_length() - 1) << LINEAR_BITS | MEMORY // 2

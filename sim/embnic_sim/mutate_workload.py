@@ -202,6 +202,8 @@ class Workload(Remotes):
         )
         deaf.expected.clear()
         yield deaf
+        yield self.silent_writes("silent writes")
+        yield self.interrupted_writes("interrupted writes")
         yield self.far_rows("far rows")
         yield self.odd_descriptors("descriptors to refuse")
         last = self._phase(

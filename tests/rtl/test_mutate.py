@@ -7,6 +7,7 @@ import os
 import random
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from embnic_sim.mutate import (
     WORKLOAD_SEED,
     Outcome,
     Survivor,
+    Verdicts,
     entry_for,
     explained,
     judge,
@@ -21,6 +23,7 @@ from embnic_sim.mutate import (
     load_survivors,
     score,
 )
+from embnic_sim.mutate_frames import Phase
 from embnic_sim.mutate_netlist import (
     LIST_SEED,
     MUTANTS,
@@ -154,6 +157,32 @@ def test_every_explanation_names_a_line_that_stands_in_the_rtl() -> None:
         assert len(entry.why) > 20, entry
         lines = (rtl_root() / entry.file).read_text(encoding="utf-8").splitlines()
         assert entry.text in [line.strip() for line in lines], entry
+
+
+def test_verdicts_hold_while_the_phases_up_to_theirs_are_the_same(tmp_path: Path) -> None:
+    def verdicts(*looks: str) -> Verdicts:
+        phases = [Phase(name, frames=[name.encode()], bad=[False]) for name in ("a", "b", "c")]
+        right = [[Look((look,), (0,))] for look in looks]
+        return Verdicts(tmp_path / "verdicts.jsonl", phases, right)
+
+    found = [
+        Outcome(replace(MUTANT, number=number), killed_by, phase)
+        for number, (killed_by, phase) in enumerate(
+            [("content", "set-up: DeviceFault"), ("content", "a"), ("conduct", "b"), ("", "")]
+        )
+    ]
+    first = verdicts("1", "2", "3")
+    for one in found:
+        assert first.of(one.mutant) is None
+        first.add(one)
+    for looks, held in (("123", 4), ("124", 3), ("143", 2), ("423", 1)):
+        again = verdicts(*looks)
+        kept = [again.of(one.mutant) for one in found]
+        assert kept == [*found[:held], *[None] * (4 - held)], looks
+    first.add(replace(found[3], killed_by="conduct", phase="c"))  # a later verdict counts
+    assert verdicts("1", "2", "3").of(found[3].mutant).phase == "c"
+    first.forget()
+    assert verdicts("1", "2", "3").of(found[0].mutant) is None
 
 
 @pytest.mark.slow
