@@ -2,7 +2,8 @@
 """Breaks the RTL in listed ways and checks that a test fails each time.
 
     python -m embnic_sim.breakages                 all of docs/testplan/breakages.toml
-    python -m embnic_sim.breakages --only NAME     one of them
+    python -m embnic_sim.breakages --only NAME ..  some of them
+    python -m embnic_sim.breakages --file PART ..  those of files with such a part in their name
     python -m embnic_sim.breakages --changed-only  where the tests were seen to pass on the RTL as it is
 
 Each entry names a file below rtl/, the text to replace (it must stand there exactly once), what to put instead, and the
@@ -111,16 +112,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description="Break the RTL in listed ways; a test must fail each time."
     )
-    parser.add_argument("--only", help="name of one breakage")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="names of breakages")
+    parser.add_argument("--file", nargs="+", metavar="PART", help="parts of names of files")
     parser.add_argument(
         "--changed-only",
         action="store_true",
         help="do not run the tests on the unchanged RTL first",
     )
     given = parser.parse_args()
-    chosen = [b for b in load_breakages() if given.only in (None, b.name)]
+    chosen = [
+        b
+        for b in load_breakages()
+        if (given.only is None or b.name in given.only)
+        and (given.file is None or any(part in b.file for part in given.file))
+    ]
     if not chosen:
-        print(f"no breakage is named {given.only!r}", file=sys.stderr)
+        print("no breakage is so named", file=sys.stderr)
         return 2
     if not given.changed_only:
         for test in sorted({b.test for b in chosen}):
