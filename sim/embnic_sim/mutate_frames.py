@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import embnic
+from embnic.arithmetic import canonical, storage_count
 from embnic.backends.reference import Partial, accumulate, finish, merge, unpooled
 from embnic.gen.wire import (
     KEY_LAST_SHIFT,
@@ -298,13 +299,16 @@ class Traffic:
     def _answer(
         self, table: embnic.Table, wanted: list[Partial], partial: bool
     ) -> NDArray[np.uint32]:
-        # The card answers sums in fp32 and integers as they are; the host rounds and scales.
+        # The card answers sums in fp32 and integers as they are; the host rounds and scales. A mean is divided.
         raw = partial or table.dtype in (DType.FP16, DType.BF16, DType.FIXED)
         vectors = np.zeros((len(wanted), table.vec64 * 16), np.uint32)
         for at, (acc, count) in enumerate(wanted):
             if partial or count:
                 as_it_is = raw or table.pooling is Pooling.NONE
                 values = acc if as_it_is else finish(table, acc, count)
+                if not partial and table.pooling is Pooling.MEAN and table.dtype is DType.FP16:
+                    total = acc.astype(np.float16).astype(np.float32)
+                    values = canonical(total / storage_count(np.array([count]), table.dtype))
                 vectors[at, : table.dim] = values.view(np.uint32)
         return vectors.reshape(-1)
 

@@ -119,7 +119,7 @@ class Limits(Traffic):
             keys = [padding, rows - 1, rows, rows + 1]
             keys += [padding ^ 1 << bit for bit in range(0, 48, 3)]
             keys += [int(self.rng.integers(1 << bit)) for bit in range(4, 49, 2)]
-            for key in keys:
+            for key in keys[:: 1 + remote]:
                 payload = struct.pack(
                     "<Q", 1 << KEY_LAST_SHIFT | number << KEY_TABLE_SHIFT | key % NULL_ROW
                 )
@@ -160,8 +160,8 @@ class Limits(Traffic):
     def interrupted_writes(self, name: str) -> Phase:
         """Updates in the middle of which memory takes nothing any more."""
         table = ORDERS[5]
-        phase = Phase(name, tables=ORDERS, deaf=3_300, deaf_from=(90, 97, 104), timeout=1, window=1)
-        for row in (6, 7, 8, 9):
+        phase = Phase(name, tables=ORDERS, deaf=3_300, deaf_from=(90, 97), timeout=1, window=1)
+        for row in (6, 7, 8):
             self.update_rows(phase, table, np.array([row, row + 1]))
         return phase
 

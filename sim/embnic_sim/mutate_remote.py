@@ -25,12 +25,11 @@ class Remotes(Pairs):
         yield self._remote("rows of other cards", 20, range(8), peer=NEAR, memory_stall=0.2)
         yield self._remote(
             "theirs beside ours",
-            24,
+            20,
             (0, 7, 3, 7),
             peer=PeerModel(60, 60),
             line_gbps=0.0,
             longest=9,
-            window=16,
             count=True,
         )
         yield self._remote(
@@ -41,12 +40,11 @@ class Remotes(Pairs):
         )
         yield self._remote(
             "owners far away",
-            16,
+            9,
             (0, 1, 3, 7),
-            peer=PeerModel(400, 900, mixed=0.5, stall=0.3),
+            peer=PeerModel(200, 500, mixed=0.5, stall=0.3),
             line_gbps=0.0,
             longest=12,
-            window=16,
         )
         yield from self._unanswered()
 
@@ -58,12 +56,10 @@ class Remotes(Pairs):
         first = self.base[table.name] + 4 * table.stride_bytes
         some = (first, first + 9 * table.stride_bytes)
         yield self._unsure("owners in error", 10, (0, 7), remote_faults=some, count=True)
+        yield self._unsure("answers lost", 10, (0, 3, 7), remote_lost=some, remote_timeout=1)
+        peer = PeerModel(20, 60, loss=0.15, twice=0.2, stall=0.2)
         yield self._unsure(
-            "answers lost", 10, (0, 3, 7), remote_lost=some, remote_timeout=1, window=10
-        )
-        peer = PeerModel(20, 60, loss=0.3, twice=0.2, stall=0.2)
-        yield self._unsure(
-            "many answers lost", 12, (2, 0, 7), peer=peer, remote_timeout=1, window=12, count=True
+            "many answers lost", 5, (0, 3, 7), peer=peer, remote_timeout=1, count=True
         )
         yield self._unsure(
             "owners that take nothing",
@@ -74,7 +70,7 @@ class Remotes(Pairs):
             window=8,
         )
         late = PeerModel(1_500, 3_200, twice=0.3)
-        yield self._unsure("answers too late", 10, (0, 1, 7), peer=late, remote_timeout=1)
+        yield self._unsure("answers too late", 5, (0, 1, 7), peer=late, remote_timeout=1)
         yield self._unsure("wrong bits of theirs", 12, (0, 1, 7), inject=(3, 2, 5, 3), window=3)
         yield self._remote(
             "reset with answers to come",

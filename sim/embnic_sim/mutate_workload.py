@@ -95,7 +95,6 @@ class Workload(Remotes):
             tx_stall=0.3,
             memory_stall=0.4,
             line_gbps=0.0,
-            window=16,
             count=True,
         )
         yield self.long_pairs("long bags of pairs")
