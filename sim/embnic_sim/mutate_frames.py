@@ -307,8 +307,10 @@ class Traffic:
                 as_it_is = raw or table.pooling is Pooling.NONE
                 values = acc if as_it_is else finish(table, acc, count)
                 if not partial and table.pooling is Pooling.MEAN and table.dtype is DType.FP16:
-                    total = acc.astype(np.float16).astype(np.float32)
-                    values = canonical(total / storage_count(np.array([count]), table.dtype))
+                    with np.errstate(all="ignore"):
+                        total = acc.astype(np.float16).astype(np.float32)
+                        values = total / storage_count(np.array([count]), table.dtype)
+                    values = canonical(values)
                 vectors[at, : table.dim] = values.view(np.uint32)
         return vectors.reshape(-1)
 
