@@ -251,6 +251,28 @@ def test_random_loss_is_an_error_and_nothing_hangs(mixed: Mixed) -> None:
     assert traffic(mixed, rng, 24) == 0
 
 
+@pytest.mark.parametrize("how", ["broken", "mixed"])
+def test_answers_of_another_length_are_errors_and_mixed_ones_are_not(
+    mixed: Mixed, how: str
+) -> None:
+    rng = seeded()
+    odds = {"broken": {"broken": 0.1}, "mixed": {"mixed": 0.6, "twice": 0.1}}[how]
+    mixed.card.configure_peer(PeerModel(20, 60, seed=int(rng.integers(999)), **odds))
+    errors = 0
+    for number in range(60):
+        rows = rng.integers(0, ROWS, 6).tolist()
+        bags = [(REMOTE, rows), (LOCAL, rows)]
+        (reply,) = exchange(mixed.card, [mixed.request(bags, number)])
+        refused = header(reply)["opcode"] == ERROR
+        errors += refused
+        mixed.check(reply, bags, set(rows) if refused else set())
+    counts = counters(mixed.card)
+    assert counts["errors"] == errors and (errors > 0) == (how == "broken")
+    assert (counts["remote_broken"] > 0) == (how == "broken") and not counts["remote_timeouts"]
+    mixed.card.configure_peer(PeerModel(20, 200))
+    assert traffic(mixed, rng, 24) == 0
+
+
 def test_local_bags_pass_those_that_wait_for_other_cards(mixed: Mixed) -> None:
     """With more bags of silent owners than there are places, bags of local tables are pooled at once."""
     card = mixed.card
