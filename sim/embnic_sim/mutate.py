@@ -47,6 +47,7 @@ __all__ = [
     "Outcome",
     "Survivor",
     "Verdicts",
+    "draw",
     "entry_for",
     "explained",
     "judge",
@@ -123,6 +124,11 @@ class MutantCard(SimCard):
         """Reset with the mutant chosen."""
         self._call("mutant", self._number)
         super().reset()
+
+
+def draw(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
+    """Return `count` mutants drawn by a seed, or all; of one seed, more begin with fewer."""
+    return random.Random(seed).sample(list(mutants), len(mutants))[:count]
 
 
 # ---- judging them -------------------------------------------------------------------------------
@@ -305,7 +311,7 @@ def main() -> int:
     if given.only is not None:
         chosen = [mutant for mutant in chosen if mutant.number in given.only]
     elif given.count:
-        chosen = random.Random(given.seed).sample(chosen, min(given.count, len(chosen)))
+        chosen = draw(chosen, given.count, given.seed)
         print(f"{len(chosen)} of {len(library.mutants):,} mutants, seed {given.seed}")
     started, before = time.monotonic(), _processor_seconds()
     outcomes = [one for one in map(verdicts.of, chosen) if one is not None]

@@ -92,6 +92,17 @@ class Limits(Traffic):
                 self.bag(phase, table, ids, None)
         return phase
 
+    def filtered(self, name: str) -> Phase:
+        """Rows of which some come often, through the filter: so many that its counts are halved several times."""
+        phase = Phase(name, admission=1, flush=True, count=True)
+        for at in range(12):
+            table = TABLES[0] if at % 3 else TABLES[5]
+            ids = self.rng.integers(0, table.rows, 55 if at % 3 else 20)
+            often = self.rng.random(len(ids)) < 0.5
+            ids[often] = (ids[often] + at) % 5
+            self.bag(phase, table, ids, None)
+        return phase
+
     def far_rows(self, name: str, *, remote: bool = False) -> Phase:
         """Rows of all magnitudes: memory, or the owner, has none of them, but is asked for the right ones."""
         phase = Phase(name, window=8)

@@ -209,6 +209,7 @@ class Workload(Remotes):
             "at the end", lookups=10, pings=1, tables=(1, 2, 7), of=ORDERS, count=True
         )
         yield last
+        yield self.filtered("filtered for long")
 
     def _failing(self, name: str, *, lookups: int, updates: int) -> Phase:
         table = TABLES[5]
