@@ -210,6 +210,20 @@ class Workload(Remotes):
         )
         yield last
         yield self.filtered("filtered for long")
+        waiting = self._phase(
+            "deaf to many reads",
+            lookups=8,
+            tables=(1, 5),
+            of=ORDERS,
+            timeout=1,
+            deaf=5_000,
+            longest=12,
+            flush=True,
+            line_gbps=0.0,
+            count=True,
+        )
+        waiting.expected.clear()
+        yield waiting
 
     def _failing(self, name: str, *, lookups: int, updates: int) -> Phase:
         table = TABLES[5]
