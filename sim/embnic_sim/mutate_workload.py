@@ -224,6 +224,9 @@ class Workload(Remotes):
         )
         waiting.expected.clear()
         yield waiting
+        for units in (12, 233):
+            name = f"replies of {units} units"
+            yield self._phase(name, lookups=9, tables=(2, 5, 1), reply_units=units)
 
     def _failing(self, name: str, *, lookups: int, updates: int) -> Phase:
         table = TABLES[5]
