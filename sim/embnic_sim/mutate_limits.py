@@ -155,6 +155,21 @@ class Limits(Traffic):
             self.add(phase, made)
         return phase
 
+    def near_rows(self, name: str) -> Phase:
+        """Rows of many lines that differ from one row in one bit, or in their table: no line is taken for another's."""
+        phase = Phase(name, line_gbps=0.0, count=True)
+        dim = 16 * CONFIG.max_vec64
+        row = int(self.rng.integers(1 << 47))
+        for number in (0, 1, 2, 4):
+            base = number << 20
+            phase.descriptors[number] = {"valid": 1, "dim": dim, "rows": NULL_ROW, "base": base}
+        others = [(0, row ^ 1 << bit) for bit in range(48)] + [(1, row), (2, row), (4, row)]
+        for number, other in others:
+            names = [row, number << KEY_TABLE_SHIFT | other]
+            payload = struct.pack("<2Q", *(1 << KEY_LAST_SHIFT | key for key in names))
+            self.add(phase, self.frame(Opcode.LOOKUP, payload, bags=2, keys=2, dim=dim))
+        return phase
+
     def silent_writes(self, name: str) -> Phase:
         """Updates of rows whose writes are answered at the end only, and updates behind them."""
         table = ORDERS[5]

@@ -227,6 +227,7 @@ class Workload(Remotes):
         for units in (12, 233):
             name = f"replies of {units} units"
             yield self._phase(name, lookups=9, tables=(2, 5, 1), reply_units=units)
+        yield self.near_rows("near rows")
 
     def _failing(self, name: str, *, lookups: int, updates: int) -> Phase:
         table = TABLES[5]
