@@ -177,9 +177,12 @@ class FakeXrt:
             return
         base, register = self._channel(offset)
         channel = self.dma[base]
-        if register == 0:
-            channel["control"] = 0 if value & 4 else value
-            channel["status"] = 1 if value & 4 or not value & 1 else channel["status"] & ~1
+        if register == 0 and value & 4:  # of either channel, it resets both
+            for each in self.dma.values():
+                each.update(control=0, status=1, waiting=0)
+        elif register == 0:
+            channel["control"] = value
+            channel["status"] = channel["status"] & ~1 if value & 1 else 1
         elif register == 0x18:
             channel["address"] = channel.get("address", 0) >> 32 << 32 | value
         elif register == 0x1C:
@@ -188,6 +191,7 @@ class FakeXrt:
             assert HBM <= channel["address"] < HBM + self.memory.size, (
                 "the DMA is given a device address"
             )
+            assert not channel["status"] & 1, "a transfer is begun while the channel is halted"
             channel.update(length=value, waiting=1, status=channel["status"] & ~2)
             if base == 0 and not self.hung:
                 at = channel["address"] - HBM

@@ -68,9 +68,12 @@ class _Channel:
         self._mmio, self._base, self._name = mmio, base, name
 
     def reset(self) -> None:
-        """Stop whatever is under way and start anew."""
+        """Stop whatever is under way, in the other direction too: a reset is of the whole DMA (PG021)."""
         self._write(_CONTROL, _RESET)
         self._until(lambda: not self._read(_CONTROL) & _RESET, "to come out of reset")
+
+    def run(self) -> None:
+        """Let transfers begin."""
         self._write(_CONTROL, _RUN)
         self._until(lambda: not self._read(_STATUS) & _HALTED, "to start")
 
@@ -143,7 +146,8 @@ class DmaLink:
     def reset(self) -> None:
         """Stop whatever is under way and wait for frames again."""
         self._send_channel.reset()
-        self._recv_channel.reset()
+        for channel in (self._send_channel, self._recv_channel):
+            channel.run()
         self._listen()
 
     def send(self, frames: FrameBatch) -> None:
