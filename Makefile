@@ -63,7 +63,7 @@ $(PYNQ_VENV)/.ready: pyproject.toml
 test-pynq: ## the PYNQ backend on a simulated device (pynq has an environment of its own)
 	@.ci/preflight test $(PYTHON)
 	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
-	    $(MAKE) --no-print-directory $(PYNQ_VENV)/.ready && $(PYNQ_VENV)/bin/python -m pytest tests/board -q -rfEs $(ARGS); \
+	    $(MAKE) --no-print-directory $(PYNQ_VENV)/.ready && $(PYNQ_VENV)/bin/python -m pytest tests/board -m "not slow" -q -rfEs $(ARGS); \
 	else echo "skipped: pynq has no wheels for Python 3.13 and newer"; fi
 
 # The PYNQ of images with Python 3.10 (3.0.1) and the one between (3.1.2): parsers, registers, memory, self-test.

@@ -168,6 +168,14 @@ def _bitstreams() -> list[Finding]:
                 do = f"if that is your board: bitstreams/boards/{entry.board}/README.md"
                 findings.append(Finding(f"bitstream {entry.name}", "missing", "never built", do))
                 continue
+            absent = [name for name in entry.files if not (entry.folder / name).is_file()]
+            if absent:
+                do = f"embnic bitstreams fetch {entry.name}" if entry.origin else (
+                    f"if that is your board: bitstreams/boards/{entry.board}/README.md"
+                )  # fmt: skip
+                found = f"{entry.status}, but {', '.join(absent)} not here"
+                findings.append(Finding(f"bitstream {entry.name}", "missing", found, do))
+                continue
             try:
                 verify(entry)
                 findings.append(
