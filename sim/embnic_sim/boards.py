@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -149,17 +150,22 @@ def _synthesise(top: str, config: str, sources: Sequence[Path], folder: Path) ->
     names = [str(file.resolve().relative_to(root)) for file in sources]
     plain = " ".join(name for name in names if name.endswith(".v"))
     files = " ".join(name for name in names if name.endswith(".sv"))
-    includes = " ".join(f"-I {folder.resolve().relative_to(root)}" for folder in include_folders())
-    unset = " ".join(f"-unset {name}" for name in core_parameters(config))
+    includes = " ".join(f"-I {each.resolve().relative_to(root)}" for each in include_folders())
+    read = [
+        # Primitives of the device stand in plain Verilog: their parameters are texts, which slang does not keep.
+        "read_verilog -lib +/ecp5/cells_bb.v",
+        f"read_verilog {plain}",
+        f"read_slang -j 1 -D SYNTHESIS {includes} --blackboxed-module embnic_core --top {top} {files}",
+    ]
+    # The mapped core has no parameters left; slang gives the cell the module's own, localparams among them.
+    yosys([*read, f"dump -o {here}/core.cell t:embnic_core"], folder / "cell.ys")
+    named = re.findall(r"^\s*parameter .*?\\(\w+) ", (folder / "core.cell").read_text(), re.M)
     yosys(
         [
             f"read_json {core}",
             "design -stash core",
-            # Primitives of the device stand in plain Verilog: their parameters are texts, which slang does not keep.
-            "read_verilog -lib +/ecp5/cells_bb.v",
-            f"read_verilog {plain}",
-            f"read_slang -j 1 -D SYNTHESIS {includes} --blackboxed-module embnic_core --top {top} {files}",
-            f"setparam {unset} t:embnic_core",
+            *read,
+            f"setparam {' '.join(f'-unset {name}' for name in named)} t:embnic_core",
             f"synth_ecp5 -top {top}",
             "delete =embnic_core",
             "design -copy-from core -as embnic_core embnic_core",

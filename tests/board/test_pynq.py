@@ -43,6 +43,7 @@ SEED = int(os.environ.get("EMBNIC_SEED", "0")) or int(time.time())
 def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     print(f"EMBNIC_SEED={SEED}")
     monkeypatch.setenv("EMBNIC_PYNQ_DEVICE", "embnic_sim.pynq_device")
+    monkeypatch.setenv("EMBNIC_PATIENCE", "120")  # of a busy machine
 
 
 @pytest.fixture
@@ -129,7 +130,10 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_lost_board_costs_no_answer(fault: str, bitfile: Path, device: Any) -> None:
+def test_a_lost_board_costs_no_answer(
+    fault: str, bitfile: Path, device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMBNIC_PATIENCE", "5")
     rng = np.random.default_rng(SEED)
     engine, reference, _ = loaded(bitfile)
     with engine:
@@ -154,7 +158,10 @@ def test_a_lost_board_costs_no_answer(fault: str, bitfile: Path, device: Any) ->
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_every_wait_ends_and_says_why(fault: str, bitfile: Path, device: Any) -> None:
+def test_every_wait_ends_and_says_why(
+    fault: str, bitfile: Path, device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMBNIC_PATIENCE", "5")
     backend = open_pynq(tables(), bitfile, config="tiny")
     backend.load("t", np.zeros((200, 24), np.float32))
     getattr(device, fault)()
@@ -166,9 +173,9 @@ def test_every_wait_ends_and_says_why(fault: str, bitfile: Path, device: Any) ->
     backend.close()
 
 
-DEADLINE = 0.2  # seconds of a call in the trials
-CHANNEL = 0.1  # seconds that they give the DMA to move
-SLACK = 5.0  # seconds of a busy machine, and of the CPU that answers in the card's place
+DEADLINE = 1.5  # seconds of a call in the trials
+CHANNEL = 0.2  # seconds that they give the DMA to move
+SLACK = 10.0  # seconds of a busy machine, and of the CPU that answers in the card's place
 
 
 @dataclass

@@ -20,6 +20,7 @@ import pytest
 from fakes import FakeCard
 
 import embnic
+from embnic.backends.axi_dma import board_timing
 from embnic.backends.reference import ReferenceBackend
 from embnic.backends.xrt import DMA_OFFSET, KERNEL, UNIT, XrtPorts, open_xrt
 from embnic.engine import Engine
@@ -366,3 +367,15 @@ def test_every_refusal_says_what_to_do(
     monkeypatch.setitem(sys.modules, "pyxrt", None)
     with pytest.raises(BackendUnavailable, match=r"setup\.sh"):
         XrtPorts(xclbin)
+
+
+def test_how_long_a_silent_card_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EMBNIC_PATIENCE", raising=False)
+    assert (board_timing().retry, board_timing().patience) == (0.5, 5.0)
+    assert board_timing(0.2).patience == board_timing(0.2).deadline == 0.2
+    monkeypatch.setenv("EMBNIC_PATIENCE", "60")
+    assert (board_timing().retry, board_timing().patience) == (6.0, 60.0)
+    for wrong in ("0", "-1", "nan", "long"):
+        monkeypatch.setenv("EMBNIC_PATIENCE", wrong)
+        with pytest.raises(ConfigError, match="EMBNIC_PATIENCE"):
+            board_timing()

@@ -172,7 +172,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
     "mini": CoreConfig(
         name="mini",
         config_id=4,
-        clock_mhz=50.0,
+        clock_mhz=30.0,
         data_w=128,
         slots=4,
         max_vec64=4,
