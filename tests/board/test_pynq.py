@@ -173,9 +173,10 @@ def test_every_wait_ends_and_says_why(
     backend.close()
 
 
-DEADLINE = 1.5  # seconds of a call in the trials
-CHANNEL = 0.2  # seconds that they give the DMA to move
-SLACK = 10.0  # seconds of a busy machine, and of the CPU that answers in the card's place
+# Seconds of this process in the trials, so that a busy machine changes nothing.
+DEADLINE = 0.5  # of a call
+CHANNEL = 0.1  # that the DMA has to move
+SLACK = 1.0  # of the CPU that answers in the card's place
 
 
 @dataclass
@@ -198,9 +199,9 @@ class Trials:
         """Look bags up and compare them."""
         lists = {"t": [rng.integers(0, 200, n).tolist() for n in rng.integers(0, 9, bags)]}
         asked = embnic.Bags.from_lists(lists)
-        started = time.monotonic()
+        started = time.process_time()
         found = engine.lookup(asked)
-        self.longest = max(self.longest, time.monotonic() - started)
+        self.longest = max(self.longest, time.process_time() - started)
         expected = reference.lookup(asked)["t"]
         self.bags += bags
         if "t" not in found or found["t"].shape != expected.shape:
@@ -231,9 +232,7 @@ def trial(tally: Trials, seed: int, fault: str, bitfile: Path, device: Any) -> N
                 target.update("t", ids, rows)
         lost = engine.state == "fallback"
         tally.died[fault if lost else "not reached"] += 1
-        if not fault.startswith(
-            "cut"
-        ):  # what stopped in the middle of a frame is well after a reset of the DMA
+        if not fault.startswith("cut"):  # after half a frame, a reset of the DMA is enough
             device.plug()
         engine.reattach()
         device.strike(lambda: None, 1 << 60)
@@ -251,6 +250,7 @@ def trial(tally: Trials, seed: int, fault: str, bitfile: Path, device: Any) -> N
 
 def run_trials(trials: int, bitfile: Path, device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(axi_dma, "ANSWER_SECONDS", CHANNEL)
+    monkeypatch.setattr(PynqPorts, "clock", lambda self: time.process_time())
     logging.getLogger("embnic").setLevel(logging.ERROR)  # the losses are meant
     tally = Trials()
     for number in range(trials):
@@ -278,28 +278,6 @@ def test_1000_boards_lost_at_random_moments_cost_no_answer(
     bitfile: Path, device: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_trials(1000, bitfile, device, monkeypatch)
-
-
-def test_another_bitstream_loaded_meanwhile_is_noticed(
-    tmp_path: Path, bitfile: Path, device: Any
-) -> None:
-    """Somebody programs the board anew: the CPU serves, reattach refuses, and the right bitstream serves again."""
-    tally, rng = Trials(), np.random.default_rng(SEED)
-    engine, reference, _ = loaded(bitfile)
-    other = build_simulated("edge", tmp_path).bitfile
-    with engine:
-        tally.lookup(rng, engine, reference)
-        PynqPorts(other).close()
-        tally.lookup(rng, engine, reference)
-        with pytest.raises(ContractMismatch, match="configuration id"):
-            engine.reattach()
-        tally.lookup(rng, engine, reference)
-        assert engine.stats().bags_by_card == 12
-        PynqPorts(bitfile).close()
-        engine.reattach()
-        tally.lookup(rng, engine, reference)
-        assert engine.stats().bags_by_card == 24
-    assert (tally.wrong, tally.lost, tally.bags) == (0, 0, 48)
 
 
 def test_the_demo_s_scene_loses_the_card_through_pynq(device: Any) -> None:
@@ -335,6 +313,7 @@ def test_a_missing_file_says_which(suffix: str, bitfile: Path) -> None:
         PynqPorts(bitfile)
 
 
+@pytest.mark.timeout(1800)  # it may build the simulated card
 def test_the_example_runs_on_the_simulated_board(tmp_path: Path) -> None:
     """10,240 bags; the example has no line about simulation."""
     example = ROOT / "examples" / "05_on_a_board.py"
@@ -357,3 +336,26 @@ def test_the_example_runs_on_the_simulated_board(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "10,240 of 10,240 bags bit-equal" in done.stdout
     assert "10,240 bags by the card, 0 by the CPU" in done.stdout
+
+
+@pytest.mark.timeout(1800)  # it may build the simulated card
+def test_another_bitstream_loaded_meanwhile_is_noticed(
+    tmp_path: Path, bitfile: Path, device: Any
+) -> None:
+    """Somebody programs the board anew: the CPU serves, reattach refuses, and the right bitstream serves again."""
+    tally, rng = Trials(), np.random.default_rng(SEED)
+    engine, reference, _ = loaded(bitfile)
+    other = build_simulated("edge", tmp_path).bitfile
+    with engine:
+        tally.lookup(rng, engine, reference)
+        PynqPorts(other).close()
+        tally.lookup(rng, engine, reference)
+        with pytest.raises(ContractMismatch, match="configuration id"):
+            engine.reattach()
+        tally.lookup(rng, engine, reference)
+        assert engine.stats().bags_by_card == 12
+        PynqPorts(bitfile).close()
+        engine.reattach()
+        tally.lookup(rng, engine, reference)
+        assert engine.stats().bags_by_card == 24
+    assert (tally.wrong, tally.lost, tally.bags) == (0, 0, 48)
