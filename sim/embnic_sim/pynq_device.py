@@ -35,7 +35,6 @@ from embnic_sim.card import SimCard
 __all__ = ["SimulatedDevice", "active"]
 
 POLL_CYCLES = 256  # of the core, for each look at the receive channel
-SETTLE_CYCLES = 8192  # before a reset: memory answers what was asked, as the interconnect that is reset too forgets it
 
 _CONTROL, _STATUS, _ADDRESS, _ADDRESS_HIGH, _LENGTH = 0x00, 0x04, 0x18, 0x1C, 0x28
 _HALTED, _IDLE, _DECODE_ERROR, _DONE = 0x1, 0x2, 0x40, 0x1000
@@ -148,7 +147,6 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # pynq has no types
         self._send.reset()
         self._recv.reset()
         if self.card is not None:
-            self.card.step(SETTLE_CYCLES)
             self.card.reset()
 
     # What PYNQ asks for
