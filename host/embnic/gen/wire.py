@@ -55,7 +55,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0xDA2062D8
+CONTRACT_HASH: Final = 0xD9118B15
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
@@ -93,6 +93,9 @@ class Opcode(IntEnum):
     INVALIDATE = 9  # request: drop rows from the cache; answered by ACK or ERROR
     PREFETCH = 10  # request: bring rows into the cache, hold or release them; answered by ACK
     MERGE = 11  # request: a bag's keys and partials to be merged with them; answered by REPLY, PARTIAL or ERROR
+    ACCUMULATE = 12  # request: gradients of rows, summed by row on the card; answered by REPLY or ERROR
+    TOPK = 13  # request: scores, of which the best are kept; answered by REPLY or ERROR
+    INTERACT = 14  # request: the vectors of samples, multiplied with each other; answered by REPLY or ERROR
     ERROR = 15  # reply: the request was refused; see the status
 
 
@@ -125,6 +128,7 @@ class Status(IntEnum):
     SEQUENCE_WINDOW = 10  # the sequence number is too far ahead
     BUSY = 11  # try again later: the card is quiesced
     REMOTE_ERROR = 12  # the card that holds a row answered with an error, or not in time
+    JOB_GONE = 13  # the card does not have the job that this piece belongs to: begin it again
 
 
 class Pooling(IntEnum):
@@ -192,6 +196,9 @@ ACCEPTED_REQUESTS: Final = (
     Opcode.INVALIDATE,
     Opcode.PREFETCH,
     Opcode.MERGE,
+    Opcode.ACCUMULATE,
+    Opcode.TOPK,
+    Opcode.INTERACT,
 )
 
 # When several reasons hold, the first of this list is counted.
