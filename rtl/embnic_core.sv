@@ -677,11 +677,12 @@ module embnic_core
             .clk, .rst,
             .wr_en(ks_wr_en), .wr_addr(ks_wr_addr[KS_AW-1:0]), .wr_data(ks_wr_data),
             .rd_en(ksc_rd_en), .rd_addr(ksc_rd_addr[KS_AW-1:0]), .rd_data(ksc_rd_data), .rd_bad(ksc_rd_bad),
-            .inject(1'b0), .inject_place, .evt_injected(evt_injected_c)
+            .inject(inject[6]), .inject_place, .evt_injected(evt_injected_c)  // as B, and counted with it
         );
 
         embnic_compute #(
-            .DATA_W(DATA_W), .KS_BEATS(KS_BEATS), .RSP_BEATS(RSP_BEATS), .MAX_VEC64(MAX_VEC64), .RAM_STYLE(CACHE_STYLE)
+            .DATA_W(DATA_W), .KS_BEATS(KS_BEATS), .RSP_BEATS(RSP_BEATS), .MAX_VEC64(MAX_VEC64), .RAM_STYLE(CACHE_STYLE),
+            .UNITS((DATA_W == 512) ? 7 : 1)
         ) u_compute (
             .clk, .rst(dp_rst),
             .s_axis_frame_tdata (compute_frame),

@@ -143,6 +143,10 @@ class Exchange:
         self._flying_bytes = 0
         self._answered_serial = 0
 
+    def clock(self) -> float:
+        """Return the device's time, in seconds."""
+        return self._link.clock()
+
     def next_ids(self, count: int) -> NDArray[np.uint32]:
         """Return `count` request ids that are not in use."""
         first = next(self._ids)

@@ -28,6 +28,7 @@ module embnic_compute
     parameter int unsigned RSP_BEATS  = 512,  // reply buffer, beats; power of two; half for a reply
     parameter int unsigned MAX_VEC64  = 8,    // longest vector of the card in 64-byte units
     parameter int unsigned RAM_STYLE  = 0,    // of the sums of gradients, see embnic_ram_1r1w
+    parameter int unsigned UNITS      = 1,    // distances that embnic_interact does at a time
     parameter int unsigned STALE_LOG2 = 18    // see embnic_compute_jobs
 ) (
     input  wire logic                      clk,
@@ -313,8 +314,9 @@ module embnic_compute
     end
 
     // The kernels are reset for two cycles, and out of it before anything goes to them: nothing of the job is left.
-    logic kernel_rst_q;
-    always_ff @(posedge clk) kernel_rst_q <= rst || (state_q == ABORT && !abort_beat_q[1]);
+    logic kernel_rst, kernel_clear_q;
+    assign kernel_rst = rst || kernel_clear_q;
+    always_ff @(posedge clk) kernel_clear_q <= !rst && state_q == ABORT && !abort_beat_q[1];
 
     // -----------------------------------------------------------------------------------------------------------------
     // ACCUMULATE: keys wait in a RAM until their gradients come
@@ -363,7 +365,7 @@ module embnic_compute
         .DATA_W(DATA_W), .MAX_BEATS(GRAD_BEATS), .SETS(SETS), .WAYS(WAYS), .RAM_STYLE(RAM_STYLE)
     ) u_accumulate (
         .clk,
-        .rst                (kernel_rst_q),
+        .rst                (kernel_rst),
         .s_axis_grad_tdata  (beat.data),
         .s_axis_grad_tuser  (grad_key),
         .s_axis_grad_tvalid (grad_valid),
@@ -425,7 +427,7 @@ module embnic_compute
 
     embnic_topk #(.K(COMPUTE_K), .ID_W(32)) u_topk (
         .clk,
-        .rst                (kernel_rst_q),
+        .rst                (kernel_rst),
         .s_axis_score_tdata (beat.data[32*32'(score_lane_q)+:32]),
         .s_axis_score_tuser (place_q),
         .s_axis_score_tvalid(score_valid),
@@ -483,7 +485,7 @@ module embnic_compute
 
     embnic_skid #(.WIDTH(513)) u_vectors (
         .clk,
-        .rst          (kernel_rst_q),
+        .rst          (kernel_rst),
         .s_axis_tdata ({vec_in_last, vec_in}),
         .s_axis_tvalid(vec_in_valid),
         .s_axis_tready(vec_skid_ready),
@@ -493,10 +495,10 @@ module embnic_compute
     );
 
     embnic_interact #(
-        .DATA_W(512), .MAX_VECTORS(COMPUTE_VECTORS), .MAX_BEATS(COMPUTE_VEC64), .UNITS((DATA_W == 512) ? 7 : 1)
+        .DATA_W(512), .MAX_VECTORS(COMPUTE_VECTORS), .MAX_BEATS(COMPUTE_VEC64), .UNITS(UNITS)
     ) u_interact (
         .clk,
-        .rst               (kernel_rst_q),
+        .rst               (kernel_rst),
         .s_axis_vec_tdata  (vec_data),
         .s_axis_vec_tvalid (vec_valid),
         .s_axis_vec_tready (vec_ready),
@@ -559,8 +561,8 @@ module embnic_compute
             out_last_q <= row_valid ? row_last : pack_last;
         end
         if (rst) out_valid_q <= 1'b0;
-        else if (out_free) out_valid_q <= !kernel_rst_q && (row_valid || pack_pad_q || (word_valid && pack_end));
-        if (kernel_rst_q) begin
+        else if (out_free) out_valid_q <= !kernel_rst && (row_valid || pack_pad_q || (word_valid && pack_end));
+        if (kernel_rst) begin
             best_half_q <= 1'b0;
             pack_q      <= '0;
             pack_lane_q <= '0;

@@ -50,7 +50,7 @@ module embnic_csr_map
     input  wire logic [31:0]  cap_remote_fetches, // Row fetches outstanding at other cards; 0: no remote tables.
     input  wire logic [31:0]  cap_merge_units,   // 64-byte units of partials, its accumulator included, that one request may carry.
     input  wire logic [31:0]  cap_tree_k,        // Most running sums of a table of order TREE, and at most CAP_MAX_VEC64 / vec64 of them; 0: none.
-    input  wire logic [31:0]  cap_features,      // What was built. Bit 0: the frame generator and its checker; 1: parity of the memories; 2: PRODUCT frames; 3: ACCUMULATE, TOPK, INTERACT.
+    input  wire logic [31:0]  cap_features,      // Built: bit 0 frame generator, checker; 1 parity of memories; 2 PRODUCT; 3 ACCUMULATE, TOPK, INTERACT.
     input  wire logic [31:0]  cap_buckets,       // Buckets of each latency histogram.
     input  wire logic [31:0]  cap_error_log,     // Entries that the error log keeps.
     // control

@@ -177,11 +177,11 @@ package embnic_csr_pkg;
 
     typedef struct {
         logic [31:0] next;
-    } capability_reg_desc_c05dc024__value__in_t;
+    } capability_reg_desc_26f0fba6__value__in_t;
 
     typedef struct {
-        capability_reg_desc_c05dc024__value__in_t value;
-    } capability_reg_desc_c05dc024__in_t;
+        capability_reg_desc_26f0fba6__value__in_t value;
+    } capability_reg_desc_26f0fba6__in_t;
 
     typedef struct {
         logic [31:0] next;
@@ -1850,7 +1850,7 @@ package embnic_csr_pkg;
         capability_reg_desc_883121fb__in_t CAP_REMOTE_FETCHES;
         capability_reg_desc_22855810__in_t CAP_MERGE_UNITS;
         capability_reg_desc_4dcd487a__in_t CAP_TREE_K;
-        capability_reg_desc_c05dc024__in_t CAP_FEATURES;
+        capability_reg_desc_26f0fba6__in_t CAP_FEATURES;
         capability_reg_desc_71bd2ec5__in_t CAP_BUCKETS;
         capability_reg_desc_01b7ca06__in_t CAP_ERROR_LOG;
         embnic_csr__STATUS__in_t STATUS;

@@ -72,6 +72,9 @@ OPCODES = {
     9: "INVALIDATE",
     10: "PREFETCH",
     11: "MERGE",
+    12: "ACCUMULATE",
+    13: "TOPK",
+    14: "INTERACT",
     15: "ERROR",
 }
 DTYPES = {
@@ -99,6 +102,8 @@ STATUSES = dict(
             "CLIENTS_FULL",
             "SEQUENCE_WINDOW",
             "BUSY",
+            "REMOTE_ERROR",
+            "JOB_GONE",
         )
     )
 )

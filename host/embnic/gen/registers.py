@@ -295,7 +295,7 @@ REGISTERS: Final[dict[str, Register]] = {
             "value": RegisterField(0, 32, None, False),
         },
     ),
-    # What was built. Bit 0: the frame generator and its checker; 1: parity of the memories; 2: PRODUCT frames; 3: ACCUMULATE, TOPK, INTERACT.
+    # Built: bit 0 frame generator, checker; 1 parity of memories; 2 PRODUCT; 3 ACCUMULATE, TOPK, INTERACT.
     "CAP_FEATURES": Register(
         0x070,
         "ro",

@@ -12,6 +12,10 @@ __all__ = [
     "ACCEPTED_REQUESTS",
     "BLOCK_BYTES",
     "BitField",
+    "COMPUTE_K",
+    "COMPUTE_KEYS",
+    "COMPUTE_VEC64",
+    "COMPUTE_VECTORS",
     "CONTRACT_HASH",
     "CRC_BYTES",
     "CRC_CHECK",
@@ -55,7 +59,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0xD9118B15
+CONTRACT_HASH: Final = 0x28CC752F
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
@@ -68,6 +72,10 @@ SEQUENCE_BYTES: Final = 16  # u64 client, u64 sequence
 SEQUENCE_WINDOW: Final = 64  # sequences beyond the highest contiguous one that may arrive early
 FRAME_OVERHEAD: Final = 68  # bytes of a frame that are not payload
 MAX_FRAME_BYTES: Final = 16384  # longest frame, Ethernet header to CRC
+COMPUTE_VEC64: Final = 8  # longest vector of ACCUMULATE and INTERACT, 64-byte units
+COMPUTE_VECTORS: Final = 32  # most vectors of a sample of INTERACT
+COMPUTE_K: Final = 16  # most that TOPK keeps
+COMPUTE_KEYS: Final = 256  # most gradients of a frame
 
 # CRC32C
 # Castagnoli, reflected, over our header and payload
