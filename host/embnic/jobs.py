@@ -3,9 +3,9 @@
 
 What is asked is a job of one frame or several, its pieces. The card keeps what the pieces before gave, takes them in
 order, and answers the last one with vectors; so a job lives on one card and ends with it. Frames that are lost are sent
-again: a piece that comes twice is taken once, one that comes too early is refused and sent again. A card that does not
-have the job any more (its answer was lost, another client's job took its place, it was reset) gets all of it again as a
-new job.
+again: a piece that comes twice is taken once, one that comes too early is refused and sent again; the answer to the
+last piece stands for those to all. A card that does not have the job any more (its answer was lost, another client's
+job took its place, it was reset) gets all of it again as a new job.
 
 A row of gradients is named by its place among the rows of its job, not by its id: so the card's sets, which are chosen
 by the low bits of the name, fill evenly, and a job of as many rows as the card holds finds a place for each.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -83,10 +83,14 @@ class JobPiece(Pending):
         *,
         job: Job,
         out: NDArray[np.uint8] | None,
+        before: Iterable[int] = (),
     ) -> None:
-        """Take the frame; `out` uint8 [bags * units, 64] is filled by the answers of a last piece."""
+        """Take the frame; `out` uint8 [bags * units, 64] is filled by the answers of a last piece.
+
+        `before` are the request ids of the pieces before a last one: the card took them, or it could not answer this.
+        """
         super().__init__(frame, request_id, size)
-        self._job, self._out = job, out
+        self._job, self._out, self._before = job, out, before
         self._seen = np.zeros(0 if out is None else len(out), np.bool_)
 
     def accept(self, reply: Reply) -> bool | None:
@@ -115,6 +119,10 @@ class JobPiece(Pending):
         if status == Status.JOB_GONE:
             raise JobGone
         super().refuse(status)
+
+    def settles(self) -> Iterable[int]:
+        """Return the pieces before: their answers may be lost."""
+        return self._before
 
     def describe(self) -> str:
         """Name the job."""
@@ -156,9 +164,8 @@ class JobSession:
     def _pieces(self, exchange: Exchange, job: Job, out: NDArray[np.uint8]) -> Iterator[JobPiece]:
         """Return a request for each piece of a job that has a number of its own."""
         number, last = next(self._numbers), len(job.pieces) - 1
-        for at, (request_id, piece) in enumerate(
-            zip(exchange.next_ids(len(job.pieces)).tolist(), job.pieces, strict=True)
-        ):
+        ids = exchange.next_ids(len(job.pieces)).tolist()
+        for at, (request_id, piece) in enumerate(zip(ids, job.pieces, strict=True)):
             headers = new_headers(1, job.opcode)
             headers["request_id"] = request_id
             headers["flags"] = 0 if at == last else Flag.CONTINUES
@@ -175,6 +182,7 @@ class JobSession:
                 frame.nbytes - FRAME_OVERHEAD,
                 job=job,
                 out=out if at == last else None,
+                before=ids[:-1] if at == last else (),
             )
 
 

@@ -121,6 +121,14 @@ def test_vectors_go_where_their_header_says_in_any_order_and_once():
     assert piece.complete and out[:, 0].tolist() == [1, 2, 5, 5, 3, 3]
 
 
+def test_the_answer_to_the_last_piece_stands_for_those_to_all():
+    line = Line(lambda piece: [])
+    pieces = list(
+        JobSession(DEFAULT_ROUTE)._pieces(line, two_pieces(), np.zeros((1, 64), np.uint8))
+    )
+    assert [list(piece.settles()) for piece in pieces] == [[], [pieces[0].request_id]]
+
+
 def test_answers_that_make_no_sense_are_not_taken():
     job = Job(
         Opcode.INTERACT, [Piece(6, np.zeros(64, np.uint8))], dim=16, bags=2, units=1, first_bag=9

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from test_engine_rtl import seeded, values
@@ -313,7 +315,7 @@ def test_one_clients_job_keeps_others_out_until_it_is_stale(client):
     assert best(client.scores([4], piece=1)) == [(0, 5.0), (2, 4.0)]
     assert best(other.scores([1, 2])) == [(1, 2.0), (0, 1.0)]
     client.scores([5, 1], more=True, job=2)
-    client.card.recv(1, STALE / client.card.clock_hz)
+    client.card.step(STALE)
     assert other.gradients([1], job=2)[:2] == REPLIED
     assert client.scores([4], piece=1, job=2)[1] is Status.JOB_GONE
     assert counters(client)["compute_abandoned"] == 1
@@ -442,7 +444,8 @@ def test_bad_links_cost_time_and_no_result():
     rng = seeded()
     card = SimCard("tiny", build="checked", seed=int(rng.integers(1 << 30)))
     link = BadLink(card, rng)
-    driver = Driver(card, card, link, timing=rtl_timing("tiny"), config="tiny", mtu=900)
+    patient = replace(rtl_timing("tiny"), patience=0.1)  # a job is begun again and again
+    driver = Driver(card, card, link, timing=patient, config="tiny", mtu=900)
     with embnic.Engine(
         [ITEM], CardBackend([ITEM], driver, release=card.close), fallback=False
     ) as engine:
