@@ -242,6 +242,59 @@ def test_the_tap_of_fbgemm_is_read(tmp_path):
         assert bags[name[1]].values.tolist() == [5, 6, 7]
 
 
+def test_fbgemms_tables_are_recorded_without_a_tap(tmp_path):
+    """Training and inference tables, sums and means, a table that two features share, weights."""
+    ops = "fbgemm_gpu.split_table_batched_embeddings_ops_"
+    missing = {"reason": "fbgemm_gpu is not installed", "exc_type": ImportError}
+    tbe = pytest.importorskip(f"{ops}training", **missing)
+    nbit = pytest.importorskip(f"{ops}inference", **missing)
+    from fbgemm_gpu.split_embedding_configs import SparseType
+    from fbgemm_gpu.split_table_batched_embeddings_ops_common import PoolingMode
+
+    host, cpu = tbe.EmbeddingLocation.HOST, tbe.ComputeDevice.CPU
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.train_tables = tbe.SplitTableBatchedEmbeddingBagsCodegen(
+                [(100, 8, host, cpu), (50, 4, host, cpu)],
+                feature_table_map=[0, 1, 0],
+                pooling_mode=PoolingMode.MEAN,
+            )
+            self.serve_tables = nbit.IntNBitTableBatchedEmbeddingBagsCodegen(
+                [("a", 70, 16, SparseType.INT8, host), ("b", 64, 12, SparseType.FP16, host)],
+                device="cpu",
+                indices_dtype=torch.int64,
+                output_dtype=SparseType.FP32,
+            )
+            self.serve_tables.fill_random_weights()
+
+        def forward(self, ids: torch.Tensor, offsets: torch.Tensor, scales: torch.Tensor) -> None:
+            self.train_tables(ids, offsets)
+            self.serve_tables(ids[:4], offsets[:5], scales[:4])
+
+    model = Model()
+    ids, offsets = torch.arange(1, 8), torch.tensor([0, 1, 2, 4, 4, 5, 7])
+    scales = torch.linspace(0.5, 2.0, 7)
+    with embnic.capture(model, tmp_path / "t", salt=False):
+        model(ids, offsets, scales)
+    capture = read_capture(tmp_path / "t")
+    shapes = {(t.rows, t.dim, t.dtype, t.pooling) for t in capture.tables.values()}
+    assert shapes == {
+        (100, 8, "fp32", "mean"), (50, 4, "fp32", "mean"),
+        (70, 16, "int8_front", "sum"), (64, 12, "fp16", "sum"),
+    }  # fmt: skip
+    first, second, served, last = (capture.table(name) for name in capture.tables)
+    assert first.values.tolist() == [1, 2, 5, 6, 7], "the first feature and the third"
+    assert first.offsets.tolist() == [0, 1, 2, 3, 5]
+    assert second.values.tolist() == [3, 4]
+    assert second.weights is None
+    assert served.values.tolist() == [1, 2]
+    assert last.values.tolist() == [3, 4]
+    assert last.weights is not None
+    assert last.weights.tolist() == scales[2:4].tolist()
+
+
 class _Info:
     """What FBGEMM tells of a row-wise shard."""
 

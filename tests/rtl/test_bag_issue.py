@@ -49,11 +49,15 @@ class Bag:
 
 
 class Places:
-    """Stands for the cache: holds each operation for a while, then gives its slot a place back."""
+    """Stands for the cache: holds each operation for a while, then gives its slot a place back.
+
+    `held` are slots, and whether it is an operation of a bag of a remote table; with `owners_silent` these stay.
+    """
 
     def __init__(self, bench: "IssueBench") -> None:
-        self.bench, self.held = bench, deque[int]()
+        self.bench, self.held = bench, deque[tuple[int, bool]]()
         self.stall: Any = lambda: True
+        self.owners_silent = False
         self.most = 0
 
     def reset(self) -> None:
@@ -61,22 +65,23 @@ class Places:
         self.held.clear()
         self.bench.drive(op_credit_valid=0)
 
-    def take(self, slot: int) -> None:
+    def take(self, slot: int, remote: bool) -> None:
         """An operation came."""
-        self.held.append(slot)
-        number = self.held.count(slot)
+        self.held.append((slot, remote))
+        number = sum(held == slot for held, _ in self.held)
         self.most = max(self.most, number)
         places = int(self.bench.params["PLACES"])
         assert number <= places, f"slot {slot} has {number} operations in the cache"
 
     def tick(self) -> None:
         """One clock edge."""
-        go = bool(self.held) and self.stall()
+        ready = [at for at, (_, far) in enumerate(self.held) if not (far and self.owners_silent)]
+        go = bool(ready) and self.stall()
         self.bench.drive(op_credit_valid=int(go))
         if go:
-            number = self.bench.random.randrange(min(4, len(self.held)))
-            self.bench.drive(op_credit_slot=self.held[number])
-            del self.held[number]
+            at = self.bench.random.choice(ready[:4])
+            self.bench.drive(op_credit_slot=self.held[at][0])
+            del self.held[at]
 
 
 class IssueBench(Bench):
@@ -113,6 +118,8 @@ class IssueBench(Bench):
         self.expected_counts: Counter[str] = Counter()
         self.open: dict[tuple[int, int], deque[dict[str, int]]] = {}
         self.bag_of_slot: dict[int, tuple[int, int]] = {}
+        self.remote_bags: set[tuple[int, int]] = set()  # names of those that are open
+        self.remote_slots = int(self.params["REMOTE_SLOTS"])
         self.in_row: tuple[int, int] | None = None
         self.errors: Counter[tuple[int, int]] = Counter()
         self.expected_errors: Counter[tuple[int, int]] = Counter()
@@ -125,6 +132,7 @@ class IssueBench(Bench):
         """What a reset forgets."""
         self.open.clear()
         self.bag_of_slot.clear()
+        self.remote_bags.clear()
         self.in_row = None
         self.errors.clear()
         self.expected_errors.clear()
@@ -183,6 +191,7 @@ class IssueBench(Bench):
         }
         given["vec_beats"] = (dim + 15) // 16 * self.bpw
         given["row_beats"] = row_units(given["dtype"], dim) * self.bpw
+        given["remote"] = self.descriptors.get(entries[-1].table, {}).get("remote", 0)
         return Bag(entries, {**given, "keys": len(entries)})
 
     def put(self, bag: Bag) -> None:
@@ -197,7 +206,10 @@ class IssueBench(Bench):
             if step == 2:
                 self.words[(self.next_word + 1) % len(self.words)] = entry.weight
             self.next_word += step
-        self.open[bag.fields["ctx"], bag.fields["rsp_addr"]] = deque(bag.ops)
+        name = bag.fields["ctx"], bag.fields["rsp_addr"]
+        self.open[name] = deque(bag.ops)
+        if self.remote_slots and bag.fields["remote"]:
+            self.remote_bags.add(name)
         self.board.expect(*[0] * len(bag.ops))
         self.source.send(self.bag_t.pack(bag.fields))
 
@@ -209,7 +221,9 @@ class IssueBench(Bench):
             return UNKNOWN_TABLE
         pooling = desc.get("pooling", SUM)
         request_pooling = self.poolings.setdefault(bag.fields["ctx"], pooling)
-        if desc.get("order", 0) == MEMO or desc.get("remote") or desc.get("memo"):
+        if desc.get("order", 0) == MEMO or desc.get("memo"):
+            return UNSUPPORTED
+        if desc.get("remote") and (not self.remote_slots or bag.fields.get("product")):
             return UNSUPPORTED
         if desc.get("order", 0) == TREE and not self.tree_fits(desc, bag):
             return UNSUPPORTED
@@ -385,6 +399,9 @@ class IssueBench(Bench):
                 "weight": entry.weight if fields.get("weighted") else ONE,
                 "mul_then_add": desc.get("mul_then_add", 0),
                 "pooling": desc.get("pooling", SUM),
+                "remote": desc.get("remote", 0),
+                "owner": desc.get("owner", 0),
+                "generation": desc.get("generation", 0),
             }
             where = {"first": int(not something), "last": last}
             if desc.get("order") == TREE:
@@ -472,11 +489,15 @@ class IssueBench(Bench):
         assert name in self.open, f"operation of bag {name} that is not open: {op}"
         assert self.in_row in (None, name), f"bag {name} cuts into a row of bag {self.in_row}"
         self.in_row = None if op["last_seg"] else name
-        assert self.bag_of_slot.setdefault(op["slot"], name) == name, (
-            f"slot {op['slot']} has two bags"
-        )
+        slot, remote = op["slot"], name in self.remote_bags
+        if slot not in self.bag_of_slot:
+            self.bag_of_slot[slot] = name
+            assert not remote or slot < self.remote_slots, f"slot {slot} is for local bags"
+            waits = not remote and (slot, True) in self.places.held
+            assert not waits, f"slot {slot} waits for another card"
+        assert self.bag_of_slot[slot] == name, f"slot {slot} has two bags"
         wanted = self.open[name].popleft()
-        self.places.take(op["slot"])
+        self.places.take(slot, remote)
         skip = self.meaningless(op)
         differ = {
             k: (v, wanted.get(k, 0))
@@ -486,6 +507,7 @@ class IssueBench(Bench):
         assert not differ, f"operation of bag {name} differs (seen, expected): {differ}"
         if op["last"] and op["last_seg"]:
             assert not self.open.pop(name), f"bag {name} ended early"
+            self.remote_bags.discard(name)
             del self.bag_of_slot[op["slot"]]
             self.seen_slots.append(op["slot"])
         self.board.check(0)
@@ -556,6 +578,10 @@ class IssueBench(Bench):
             self.add_table(5, order=TREE, tree_k_log2=log2, pooling=pooling, **padding)
             self.add_table(2, order=SPLIT, rows=90, padding_row=3, mul_then_add=1)
             self.add_table(high, pooling=MAX, rows=50)
+        for table in self.descriptors.values():
+            if self.remote_slots and self.random.random() < 0.3:
+                owner = {name: self.random.getrandbits(8) for name in ("owner", "generation")}
+                table.update(remote=1, **owner)
 
     def random_entries(self, table: int, number: int, trouble: float) -> list[Entry]:
         """Keys of one table, some null, padding, out of range or of another table."""
@@ -692,7 +718,7 @@ async def every_refusal(dut: Any) -> None:
             BAD_REQUEST,
         ),
         ({"memo": 1}, {}, Entry(1, 0), UNSUPPORTED),
-        ({"remote": 1}, {}, Entry(1, 0), UNSUPPORTED),
+        ({"remote": 1}, {}, Entry(1, 0), 0 if bench.remote_slots else UNSUPPORTED),
         ({"dim": 15}, {}, Entry(1, 0), TABLE_MISMATCH),
         ({"dtype": 1}, {}, Entry(1, 0), TABLE_MISMATCH),
         ({}, {"dtype": 2}, Entry(1, 0), TABLE_MISMATCH),
@@ -705,6 +731,8 @@ async def every_refusal(dut: Any) -> None:
         ({"valid": 0}, {}, Entry(1, NULL_ROW), UNKNOWN_TABLE),
         ({}, {}, Entry(1, 0), 0),
     ]
+    if int(bench.params["PRODUCTS"]):
+        cases.append(({"remote": 1}, {"product": 1}, Entry(1, 0), UNSUPPORTED))
     for table, fields, entry, status in cases:
         bench.descriptors.clear()
         bench.add_table(1, **table)
@@ -998,6 +1026,38 @@ async def places(dut: Any) -> None:
 
 
 @cocotb.test()
+async def bags_of_other_cards(dut: Any) -> None:
+    """Owners that are silent hold the slots that are theirs, and no bag of a local table."""
+    bench = IssueBench(dut)
+    if not bench.remote_slots:
+        return
+    await bench.reset()
+    bench.add_table(0, rows=100)
+    bench.add_table(1, rows=100, remote=1, owner=7, generation=200)
+    places, far = int(bench.params["PLACES"]), bench.remote_slots + 2
+    for turn in range(4):
+        bench.places.owners_silent = True
+        kinds = [1] * far + [0] * 40
+        bench.random.shuffle(kinds)
+        for number, table in enumerate(kinds):
+            keys = places + 3 if table else bench.random.randrange(1, 5)
+            entries = [Entry(table, bench.random.randrange(100)) for _ in range(keys)]
+            bench.send(entries, ctx=number)
+        await bench.until(lambda: set(bench.open) == bench.remote_bags)  # all local ones came out
+        await bench.cycles(4 * places * bench.remote_slots)
+        assert len(bench.remote_bags) == far
+        held = Counter(slot for slot, remote in bench.places.held if remote)
+        # One of their slots may be kept for the next local bag.
+        assert bench.remote_slots - 1 <= len(held) <= bench.remote_slots
+        assert set(held.values()) == {places}, held
+        if turn == 3:  # a reset takes bags that wait for other cards with it
+            await bench.reset()
+            bench.send([Entry(1, 5), Entry(1, 6)])
+        bench.places.owners_silent = False
+        await bench.settle()
+
+
+@cocotb.test()
 async def reset_in_traffic(dut: Any) -> None:
     """After a reset at any moment nothing of the traffic before is left."""
     bench = IssueBench(dut)
@@ -1023,6 +1083,8 @@ SETS = [
         "TREE_K": 8,
         "PLACES": 32,
         "PRODUCTS": 1,
+        "REMOTE_SLOTS": 2,
+        "REMOTE_BAGS": 256,
     },
     {
         "DATA_W": 512,
@@ -1034,6 +1096,8 @@ SETS = [
         "TREE_K": 16,
         "PLACES": 16,
         "PRODUCTS": 1,
+        "REMOTE_SLOTS": 20,
+        "REMOTE_BAGS": 256,
     },
     {
         "DATA_W": 128,
@@ -1045,6 +1109,8 @@ SETS = [
         "TREE_K": 0,
         "PLACES": 16,
         "PRODUCTS": 0,
+        "REMOTE_SLOTS": 0,
+        "REMOTE_BAGS": 2,
     },
 ]
 
@@ -1070,6 +1136,7 @@ def test_bag_issue(params: dict[str, int]) -> None:
         ("TREE_K", 3, "TREE_K must be 0, 2, 4, 8 or 16"),
         ("MAX_VEC64", 6, "MAX_VEC64 must be a power of two"),
         ("MAX_VEC64", 128, "MAX_VEC64 must be a power of two"),
+        ("REMOTE_SLOTS", 32, "REMOTE_SLOTS must be less than SLOTS"),
     ],
 )
 def test_illegal_parameters_do_not_build(name: str, value: int, message: str) -> None:

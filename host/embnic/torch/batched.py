@@ -25,13 +25,14 @@ import torch
 
 from ..gen.wire import DType
 from .calls import Call, is_plain, op_name
+from .mirror import MODES
 from .quantised import row_bytes
 
 __all__ = ["BatchedCall", "Views", "batched_reader"]
 
 _TRAINING = "fbgemm::split_embedding_codegen_forward_{}_pt2_wrapper"
 _INFERENCE = "fbgemm::int_nbit_split_embedding_codegen_lookup_function"
-_SUM, _MEAN = range(2)  # FBGEMM's numbers of its poolings
+_POOLINGS = {0: "sum", 1: "mean"}  # FBGEMM's numbers of its poolings
 _OUTPUTS = {0: torch.float32, 1: torch.float16}  # FBGEMM's numbers of types (SparseType.as_int)
 _QUANTISED = {2: DType.INT8_FRONT, 3: DType.INT4}
 _BATCH_SIZES = ("B_offsets", "vbe_output_offsets_feature_rank", "vbe_B_offsets_rank_per_feature")
@@ -41,7 +42,8 @@ _BATCH_SIZES = ("B_offsets", "vbe_output_offsets_feature_rank", "vbe_B_offsets_r
 class BatchedCall:
     """A lookup of several tables: a `Call` each, whose answers [B, D] lie beside each other in the output.
 
-    `changes` says that rows may change without notice; `obstacle` names what no engine does, if anything.
+    `changes` says that rows may change without notice; `obstacle` names what no engine does, if anything. `parts` is
+    empty when the call cannot even be read.
     """
 
     weight: torch.Tensor
@@ -103,26 +105,24 @@ def batched_reader(func: Any) -> Callable[..., BatchedCall] | None:
 
 def _training(views: Views, given: Mapping[str, Any]) -> BatchedCall:
     flat = given["host_weights"]
-    obstacle = _refused(given, flat)
-    if not obstacle and _OUTPUTS.get(given["output_dtype"]) is not flat.dtype:
-        obstacle = "dtype"
-    if obstacle:
+    if obstacle := _unreadable(given, flat):
         return BatchedCall(flat, (), obstacle=obstacle)
     tables = [
         views.table(flat, _Part(first, (end - first) // dim, dim, dim, flat.dtype))
         for first, end, dim in _places(given, flat)
     ]
-    return BatchedCall(flat, _split(given, tables, [None] * len(tables)), changes=True)
+    obstacle = _refused(given)
+    if not obstacle and _OUTPUTS.get(given["output_dtype"]) is not flat.dtype:
+        obstacle = "dtype"
+    return BatchedCall(flat, _split(given, tables, [None] * len(tables)), True, obstacle)
 
 
 def _inference(views: Views, given: Mapping[str, Any]) -> BatchedCall:
     flat = given["dev_weights"]
     kinds = given["weights_tys"].tolist()
-    output = _OUTPUTS.get(given["output_dtype"])
-    obstacle = _refused(given, flat) or ("layout" if given["uvm_weights"].numel() else "")
-    for kind in kinds:
-        fits = output is torch.float32 if kind in _QUANTISED else _OUTPUTS.get(kind, kind) is output
-        obstacle = obstacle or ("" if fits else "dtype")
+    obstacle = _unreadable(given, flat) or ("layout" if given["uvm_weights"].numel() else "")
+    if not obstacle and any(kind not in _QUANTISED and kind not in _OUTPUTS for kind in kinds):
+        obstacle = "dtype"
     if obstacle:
         return BatchedCall(flat, (), obstacle=obstacle)
     step = given["row_alignment"] or 1
@@ -136,21 +136,31 @@ def _inference(views: Views, given: Mapping[str, Any]) -> BatchedCall:
             views.table(flat, _Part(first, (end - first) // stride, stride, used, stored))
         )
         types.append(dtype)
-    return BatchedCall(flat, _split(given, tables, types))
+    obstacle = _refused(given)
+    output = _OUTPUTS.get(given["output_dtype"])
+    for kind in kinds:
+        fits = output is (torch.float32 if kind in _QUANTISED else _OUTPUTS[kind])
+        obstacle = obstacle or ("" if fits else "dtype")
+    return BatchedCall(flat, _split(given, tables, types), obstacle=obstacle)
 
 
-def _refused(given: Mapping[str, Any], flat: torch.Tensor) -> str:
-    """Return why no engine answers such a call, or an empty string."""
+def _unreadable(given: Mapping[str, Any], flat: torch.Tensor) -> str:
+    """Return why the tables and bags of such a call are not in its operands, or an empty string."""
     tensors = [flat, given["indices"], given["offsets"], given["indice_weights"]]
     if not all(is_plain(tensor) for tensor in tensors if tensor is not None):
         return "layout"
     if any(tensor.device.type != "cpu" for tensor in tensors if tensor is not None):
         return "device"
-    if given["pooling_mode"] == _MEAN:
-        return "mean"
-    if given["pooling_mode"] != _SUM or any(given.get(name) is not None for name in _BATCH_SIZES):
+    if given["pooling_mode"] not in _POOLINGS or any(
+        given.get(name) is not None for name in _BATCH_SIZES
+    ):
         return "operator"
     return ""
+
+
+def _refused(given: Mapping[str, Any]) -> str:
+    """Return why no engine answers such a call, or an empty string."""
+    return "" if _POOLINGS[given["pooling_mode"]] == "sum" else _POOLINGS[given["pooling_mode"]]
 
 
 def _places(given: Mapping[str, Any], flat: torch.Tensor) -> list[tuple[int, int, int]]:
@@ -179,6 +189,7 @@ def _split(
                 table,
                 indices[first:last],
                 ends - first,
+                mode=MODES.index(_POOLINGS[given["pooling_mode"]]),
                 per_sample_weights=None if scales is None else scales[first:last],
                 include_last_offset=True,
                 dtype=dtype,

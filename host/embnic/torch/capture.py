@@ -2,7 +2,8 @@
 """Record the rows that a model looks up, without a change to the model (`docs/capture.md`).
 
 A `TorchDispatchMode` is entered for each call of the model, in whichever thread calls it, and notes the operands of
-lookups after torch has answered them. FBGEMM's tables are recorded through the tap that they offer.
+lookups after torch has answered them, FBGEMM's table-batched ones on the CPU among them. FBGEMM's tables on other
+devices are recorded through the tap that they offer.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from ..bags import TableBags
 from ..capture_file import CapturedTable, Header
 from ..capture_writer import DEFAULT_MAX_BYTES, CaptureOptions, CaptureWriter
 from ..errors import BackendUnavailable, ConfigError, EmbnicError
+from .batched import BatchedCall, Views, batched_reader
 from .calls import PARSERS, Call, Listener, is_plain
 from .mirror import DTYPES
 from .modules import EmbeddingBag
@@ -91,6 +94,8 @@ class Recording:
         self._hooks: list[Any] = []
         self._threads = threading.local()
         self._tapped: list[str] = []
+        self._views = Views()
+        self._readers: dict[Any, Callable[..., BatchedCall] | None] = {}
 
     def __enter__(self) -> Recording:
         """Create the file and begin to record."""
@@ -175,12 +180,26 @@ class Recording:
             mode.__exit__(None, None, None)
             self._guarded(mode.batch, None)
 
-    def record(self, batch: int, call: Call) -> None:
-        """Note one lookup that torch has answered."""
+    def record(self, batch: int, func: Any, args: Any, kwargs: Any) -> None:
+        """Note what an operator has looked up, if it is one that looks rows up."""
         assert self._writer is not None
-        if self._writer.wants(batch) and _has_values(call):
-            table = _table(self._names.of(call.weight), call)
-            self._guarded(batch, (table, _bags(call)))
+        if not self._writer.wants(batch):
+            return
+        if func in PARSERS:
+            call = PARSERS[func](*args, **kwargs)
+            if _has_values(call):
+                self._guarded(batch, (_table(self._names.of(call.weight), call), _bags(call)))
+            return
+        if func not in self._readers:
+            self._readers[func] = batched_reader(func)
+        reader = self._readers[func]
+        if reader is None or self._tapped:  # what has a tap is not recorded twice
+            return
+        batched = reader(self._views, *args, **kwargs)
+        places = sorted({part.weight.data_ptr() for part in batched.parts})
+        for part in batched.parts:
+            name = f"{self._names.of(batched.weight)}@{places.index(part.weight.data_ptr())}"
+            self._guarded(batch, (_table(name, part), _bags(part)))
 
     def record_tapped(self, lookups: list[tuple[CapturedTable, TableBags]]) -> None:
         """Note one forward of a tapped module, as a batch."""
@@ -221,9 +240,7 @@ class _Mode(Listener):
     def see(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Let torch answer, then note what was asked."""
         answer = func(*args, **kwargs)
-        parser = PARSERS.get(func)
-        if parser is not None:
-            self._recording.record(self.batch, parser(*args, **kwargs))
+        self._recording.record(self.batch, func, args, kwargs)
         return answer
 
 
