@@ -8,7 +8,7 @@
 
 namespace embnic::wire {
 
-inline constexpr std::uint32_t kContractHash = 0x28CC752Fu;
+inline constexpr std::uint32_t kContractHash = 0x0C68E535u;
 
 inline constexpr std::uint16_t kMagic = 0xEB1Cu;
 inline constexpr std::uint8_t kVersion = 1u;
@@ -38,9 +38,9 @@ enum class Opcode : std::uint8_t {
     INVALIDATE = 9,  // request: drop rows from the cache; answered by ACK or ERROR
     PREFETCH = 10,  // request: bring rows into the cache, hold or release them; answered by ACK
     MERGE = 11,  // request: a bag's keys and partials to be merged with them; answered by REPLY, PARTIAL or ERROR
-    ACCUMULATE = 12,  // request: gradients of rows, summed by row on the card; answered by REPLY or ERROR
-    TOPK = 13,  // request: scores, of which the best are kept; answered by REPLY or ERROR
-    INTERACT = 14,  // request: the vectors of samples, multiplied with each other; answered by REPLY or ERROR
+    ACCUMULATE = 12,  // request: gradients, summed by row; answered by REPLY or ERROR
+    TOPK = 13,  // request: scores, the best are kept; answered by REPLY or ERROR
+    INTERACT = 14,  // request: dot products of samples' vectors; answered by REPLY or ERROR
     ERROR = 15,  // reply: the request was refused; see the status
 };
 

@@ -34,6 +34,7 @@ module embnic_compute_jobs
     localparam int unsigned STALE_W = STALE_LOG2 + 1;
 
     logic               open_q;
+    logic               known_q;         // a job was taken since reset: client_q, job_q
     logic [63:0]        client_q, job_q;
     logic [31:0]        next_q;          // piece that comes next
     logic [5:0]         vectors_q;
@@ -72,7 +73,8 @@ module embnic_compute_jobs
             end
         end else if (first_q) begin
             if (!open_q) begin
-                verdict = VERDICT_TAKE;
+                // Of several frames, and from before: its frame was late.
+                if (!(known_q && same_client_q && !piece_last && (same_job_q || older_q))) verdict = VERDICT_TAKE;
             end else if (same_client_q ? !older_q : waited_q[STALE_W-1]) begin
                 verdict = VERDICT_ABORT;
             end else if (!same_client_q) begin
@@ -95,6 +97,8 @@ module embnic_compute_jobs
         end
         if (takes) waited_q <= '0;
         else if (!waited_q[STALE_W-1]) waited_q <= waited_q + STALE_W'(1);
+        if (rst) known_q <= 1'b0;
+        else if (takes) known_q <= 1'b1;
         if (rst) open_q <= 1'b0;
         else if (takes) open_q <= 1'b1;
         else if (give_up || finish || (judge && verdict == VERDICT_BREAK)) open_q <= 1'b0;
@@ -105,6 +109,7 @@ module embnic_compute_jobs
     `EMBNIC_NEVER(nobody, (give_up || finish) && !open_q, "what ends was under way")
     `EMBNIC_KNOWN(open_known, open_q, "whether there is a job is known after reset")
     `EMBNIC_COVER(taken_over, judge && verdict == VERDICT_ABORT, "a job is given up for another one")
+    `EMBNIC_COVER(late, judge && !open_q && first_q && verdict == VERDICT_REFUSE, "the first piece of a job that has ended")
     `EMBNIC_COVER(early, judge && status == STATUS_SEQUENCE_WINDOW && verdict == VERDICT_REFUSE, "a piece comes too early")
 endmodule
 `default_nettype wire

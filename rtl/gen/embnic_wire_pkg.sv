@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'h28CC752F;
+    localparam logic [31:0] CONTRACT_HASH = 32'h0C68E535;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -43,9 +43,9 @@ package embnic_wire_pkg;
         OPCODE_INVALIDATE = 8'd9,   // request: drop rows from the cache; answered by ACK or ERROR
         OPCODE_PREFETCH   = 8'd10,  // request: bring rows into the cache, hold or release them; answered by ACK
         OPCODE_MERGE      = 8'd11,  // request: a bag's keys and partials to be merged with them; answered by REPLY, PARTIAL or ERROR
-        OPCODE_ACCUMULATE = 8'd12,  // request: gradients of rows, summed by row on the card; answered by REPLY or ERROR
-        OPCODE_TOPK       = 8'd13,  // request: scores, of which the best are kept; answered by REPLY or ERROR
-        OPCODE_INTERACT   = 8'd14,  // request: the vectors of samples, multiplied with each other; answered by REPLY or ERROR
+        OPCODE_ACCUMULATE = 8'd12,  // request: gradients, summed by row; answered by REPLY or ERROR
+        OPCODE_TOPK       = 8'd13,  // request: scores, the best are kept; answered by REPLY or ERROR
+        OPCODE_INTERACT   = 8'd14,  // request: dot products of samples' vectors; answered by REPLY or ERROR
         OPCODE_ERROR      = 8'd15   // reply: the request was refused; see the status
     } opcode_e;
 

@@ -147,6 +147,7 @@ class ComputeBench(Bench):
     def forget(self) -> None:
         """Begin anew, as after a reset."""
         self.job: Job | None = None
+        self.last = (0, 0)  # client and number of the last job
         self.ks_addr = 0
         self.expected: list[tuple[int, list[np.ndarray] | None, int]] = []  # status, vectors, units
         self.open: list[tuple[int, int, tuple[int, list[np.ndarray] | None, int]]] = []
@@ -227,9 +228,12 @@ class ComputeBench(Bench):
                 return BUSY, False
             if job is not None and number < job.number:
                 return JOB_GONE, False
+            if job is None and not last and client == self.last[0] and number <= self.last[1]:
+                return JOB_GONE, False
             self.wanted["abandoned"] += job is not None
             self.job = Job(client, number, kind, 0, [], [])
         assert self.job is not None
+        self.last = (client, number)
         self.job.pieces += 1
         self.wanted["frame"] += 1
         return OK, True

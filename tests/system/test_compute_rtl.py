@@ -281,6 +281,7 @@ def test_pieces_are_taken_in_order_and_once(client):
     assert client.scores([7, 2], more=True, piece=1) == (*REPLIED, b"")
     assert best(client.scores([6], piece=2), 2) == [(2, 7.0), (4, 6.0)]
     assert client.scores([6], piece=2)[1] is Status.JOB_GONE
+    assert client.scores([5, 1], more=True)[1] is Status.JOB_GONE  # a late copy
     taken = counters(client)
     assert (taken["compute_frames"], taken["compute_jobs"]) == (3, 1)
 

@@ -59,7 +59,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0x28CC752F
+CONTRACT_HASH: Final = 0x0C68E535
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
@@ -101,11 +101,9 @@ class Opcode(IntEnum):
     INVALIDATE = 9  # request: drop rows from the cache; answered by ACK or ERROR
     PREFETCH = 10  # request: bring rows into the cache, hold or release them; answered by ACK
     MERGE = 11  # request: a bag's keys and partials to be merged with them; answered by REPLY, PARTIAL or ERROR
-    ACCUMULATE = (
-        12  # request: gradients of rows, summed by row on the card; answered by REPLY or ERROR
-    )
-    TOPK = 13  # request: scores, of which the best are kept; answered by REPLY or ERROR
-    INTERACT = 14  # request: the vectors of samples, multiplied with each other; answered by REPLY or ERROR
+    ACCUMULATE = 12  # request: gradients, summed by row; answered by REPLY or ERROR
+    TOPK = 13  # request: scores, the best are kept; answered by REPLY or ERROR
+    INTERACT = 14  # request: dot products of samples' vectors; answered by REPLY or ERROR
     ERROR = 15  # reply: the request was refused; see the status
 
 
