@@ -554,7 +554,8 @@ async def wrong_beats(dut: Any) -> None:
     for turn in range(30):
         bench.piece(ACCUMULATE, [1, 2, 1, 2], rows, last=False, block=(1, 2 * turn + 1, 0))
         await bench.settle()
-        bench.wrong.left = wrong = bench.random.randrange(1, 9)
+        # Block, names and four gradients are six units.
+        bench.wrong.left = wrong = bench.random.randint(1, min(8, 6 * bench.bpw))
         bench.piece(ACCUMULATE, [1, 2, 1, 2], rows, last=True, block=(1, 2 * turn + 1, 1), bags=2)
         _, _, units = bench.expected[-1]
         bench.expected[-1] = (MEMORY_ERROR, None, units)
