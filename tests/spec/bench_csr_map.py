@@ -135,7 +135,7 @@ async def identity_and_capabilities(dut: Any) -> None:
         assert await bench.read32(offset) == value, name
         await bench.write32(offset, value ^ 0xFFFFFFFF)
         assert await bench.read32(offset) == value, name
-    assert len(caps) == 18
+    assert len(caps) >= 18
 
 
 @cocotb.test()

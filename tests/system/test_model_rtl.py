@@ -39,6 +39,7 @@ CYCLES = 0.05  # of the core's cycles
 COMBINED = 0.08  # the same, when all bags are of order tree, or of pairs
 SHORT = 0.06  # the same of a short run through `tiny`
 HITS = 0.02  # of the lookups: the order of bags drifts where places are short, and `tiny` has few
+PAIR_HITS = 0.03  # the same of bags of pairs, whose rows of two tables come by turns
 TRACES = Path(__file__).resolve().parents[3] / "shared" / "traces"
 
 
@@ -273,7 +274,7 @@ def test_products_take_the_models_decisions_and_cycles(config):
         assert (
             counters["exec_beats"] == found["exec_beats"] + bare
         )  # headers, which no model counts
-        assert abs(counters["line_hits"] - found["line_hits"]) <= HITS * len(its.keys)
+        assert abs(counters["line_hits"] - found["line_hits"]) <= PAIR_HITS * len(its.keys)
         assert abs(found["cycles"] / cycles - 1) <= COMBINED
 
 
