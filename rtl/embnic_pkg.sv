@@ -88,6 +88,13 @@ package embnic_pkg;
         logic [63:0]         seq;
     } update_done_t;
 
+    // What embnic_compute says of a frame's header: refused, or how much room its reply takes.
+    typedef struct packed {
+        status_e             status;
+        logic [BEAT_W-1:0]   vec_beats; // bus beats of one vector
+        logic [15:0]         bags;      // vectors at most
+    } plan_t;
+
     // A complete reply, ready to be sent.
     typedef struct packed {
         reply_t              reply;

@@ -13,6 +13,7 @@ struct Tiny {
     static constexpr unsigned MAX_VEC64 = 8;
     static constexpr unsigned TREE_K = 8;
     static constexpr unsigned PRODUCTS = 1;
+    static constexpr unsigned COMPUTE = 1;
     static constexpr unsigned LINE_BYTES = 64;
     static constexpr unsigned WAYS = 2;
     static constexpr unsigned SETS = 8;
@@ -42,6 +43,7 @@ struct Edge {
     static constexpr unsigned MAX_VEC64 = 16;
     static constexpr unsigned TREE_K = 0;
     static constexpr unsigned PRODUCTS = 0;
+    static constexpr unsigned COMPUTE = 0;
     static constexpr unsigned LINE_BYTES = 256;
     static constexpr unsigned WAYS = 4;
     static constexpr unsigned SETS = 128;
@@ -71,6 +73,7 @@ struct Line100 {
     static constexpr unsigned MAX_VEC64 = 64;
     static constexpr unsigned TREE_K = 16;
     static constexpr unsigned PRODUCTS = 1;
+    static constexpr unsigned COMPUTE = 0;
     static constexpr unsigned LINE_BYTES = 256;
     static constexpr unsigned WAYS = 4;
     static constexpr unsigned SETS = 1024;
@@ -100,6 +103,7 @@ struct Mini {
     static constexpr unsigned MAX_VEC64 = 4;
     static constexpr unsigned TREE_K = 0;
     static constexpr unsigned PRODUCTS = 0;
+    static constexpr unsigned COMPUTE = 0;
     static constexpr unsigned LINE_BYTES = 64;
     static constexpr unsigned WAYS = 2;
     static constexpr unsigned SETS = 64;

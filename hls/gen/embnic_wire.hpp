@@ -8,7 +8,7 @@
 
 namespace embnic::wire {
 
-inline constexpr std::uint32_t kContractHash = 0xDA2062D8u;
+inline constexpr std::uint32_t kContractHash = 0x0C68E535u;
 
 inline constexpr std::uint16_t kMagic = 0xEB1Cu;
 inline constexpr std::uint8_t kVersion = 1u;
@@ -38,6 +38,9 @@ enum class Opcode : std::uint8_t {
     INVALIDATE = 9,  // request: drop rows from the cache; answered by ACK or ERROR
     PREFETCH = 10,  // request: bring rows into the cache, hold or release them; answered by ACK
     MERGE = 11,  // request: a bag's keys and partials to be merged with them; answered by REPLY, PARTIAL or ERROR
+    ACCUMULATE = 12,  // request: gradients, summed by row; answered by REPLY or ERROR
+    TOPK = 13,  // request: scores, the best are kept; answered by REPLY or ERROR
+    INTERACT = 14,  // request: dot products of samples' vectors; answered by REPLY or ERROR
     ERROR = 15,  // reply: the request was refused; see the status
 };
 
@@ -68,6 +71,7 @@ enum class Status : std::uint8_t {
     SEQUENCE_WINDOW = 10,  // the sequence number is too far ahead
     BUSY = 11,  // try again later: the card is quiesced
     REMOTE_ERROR = 12,  // the card that holds a row answered with an error, or not in time
+    JOB_GONE = 13,  // the card does not have the job that this piece belongs to: begin it again
 };
 
 // How the rows of a bag become one vector.
@@ -177,6 +181,9 @@ inline constexpr bool is_request(std::uint8_t opcode) noexcept {
     case Opcode::INVALIDATE:
     case Opcode::PREFETCH:
     case Opcode::MERGE:
+    case Opcode::ACCUMULATE:
+    case Opcode::TOPK:
+    case Opcode::INTERACT:
         return true;
     default:
         return false;

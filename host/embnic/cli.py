@@ -370,14 +370,38 @@ def _bitstreams(given: argparse.Namespace) -> int:
 
 
 def _build(given: argparse.Namespace, folder: Path) -> int:
-    if not given.simulated or given.name:
+    if given.name:
+        return _build_board(given.name)
+    if not given.simulated:
         raise ConfigError(
-            f"{given.name or 'A bitstream'} cannot be built by this command.",
-            allowed="--simulated.",
-            do="embnic bitstreams build --simulated CONFIG; bitstreams/boards says how boards are built.",
+            "Nothing to build is named.",
+            allowed="--simulated CONFIG, or a board that open tools build.",
+            do="embnic bitstreams build --simulated edge, or embnic bitstreams build ecpix5.",
         )
     made = build_simulated(given.simulated, folder)
     print(f"{made.bitfile} and its .hwh, entered in {folder / 'index.toml'}")
+    return 0
+
+
+def _build_board(board: str) -> int:
+    try:
+        from embnic_sim.boards import OPEN_BOARDS, describe, make_bitstream
+        from embnic_sim.synth import SynthError
+    except ImportError as error:
+        raise ConfigError(
+            f"Bitstreams cannot be built here ({error}).",
+            do="work in a checkout, with pip install -e '.[pnr]'.",
+        ) from error
+    if board not in OPEN_BOARDS:
+        raise ConfigError(
+            f"{board!r} cannot be built by this command.",
+            allowed=f"boards that open tools build: {', '.join(OPEN_BOARDS)}; or --simulated CONFIG.",
+            do="bitstreams/boards/BOARD/README.md says how each is built.",
+        )
+    try:
+        print(describe(*make_bitstream(board)))
+    except SynthError as error:
+        raise ConfigError(f"{board} was not built: {error}.", do="See above.") from error
     return 0
 
 

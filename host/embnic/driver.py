@@ -55,6 +55,7 @@ from .gen.wire import (
     Pooling,
     Status,
 )
+from .jobs import Job, JobSession
 from .lookup import LookupPlanner, PartialResult, Partials, Sink
 from .operate import Capabilities
 from .ports import Bus, Link, Memory
@@ -114,6 +115,7 @@ class Driver(CardTables):
         self._config = config
         self.dtypes, self._orders = dtypes, orders
         self._updates = UpdateSession(route)
+        self._jobs = JobSession(route)
         self._cache_setting = (
             1,
             False,
@@ -415,6 +417,13 @@ class Driver(CardTables):
                 )
             except ClientsFull:
                 self._clients_full = True
+
+    # -- the kernels beyond pooling -----------------------------------------------------------------------------------
+
+    def run_jobs(self, jobs: list[Job]) -> list[NDArray[np.uint8]]:
+        """Return what jobs of one frame each, or one of any number, are answered with; see `JobSession.run`."""
+        with self._errors("a kernel beyond pooling"):
+            return self._jobs.run(_attached(self._exchange), jobs, self._timing)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

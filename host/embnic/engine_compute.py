@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compute beside lookups: gradients summed by row, the best of scored rows, DLRM's interaction.
 
-What each result means is `embnic.compute`'s; the bits are the same on every target. Who computes: the HLS cores on the
-target `hls`, their twin in numpy elsewhere. The RTL modules (`rtl/compute`) are verified by themselves and not part of
-the core yet, so a card is not asked. What does not fit a core goes to the twin, counted as `kernel_too_large` in
-`stats().fallback_total`.
+What each result means is `embnic.compute`'s; the bits are the same on every target. Who computes: the card where it has
+the kernels (CAP_FEATURES bit 3), the HLS cores on the target `hls`, their twin in numpy elsewhere and when the card is
+lost. Rows are changed by their gradients on the host, and reach the card as an update. What does not fit a kernel goes
+to the twin, counted as `kernel_too_large` in `stats().fallback_total`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ from .gen.wire import DType
 __all__ = ["ComputeEngine"]
 
 _TWIN = ReferenceKernels()
+_T = TypeVar("_T")
 
 
 class ComputeEngine(CacheEngine):
@@ -66,10 +67,11 @@ class ComputeEngine(CacheEngine):
             numbers, values = check_gradients(ids, grads, rows=table.rows, dim=table.dim)
             if not len(numbers):
                 return RowGradients(numbers, values)
-            found = self._kernels.accumulate(numbers, values)
-            if found is None:
-                self._counts.fallback("kernel_too_large")
-                found = _TWIN.accumulate(numbers, values)
+            found = self._compute(
+                "accumulate",
+                lambda kernels: kernels.accumulate(numbers, values),
+                lambda: _TWIN.accumulate(numbers, values),
+            )
             if optimizer is not None:
                 self._train(table, found, optimizer)
                 self._counts.event("updates")
@@ -84,20 +86,34 @@ class ComputeEngine(CacheEngine):
         values = check_scores(scores, k)
         if not len(values):
             return _TWIN.topk(values, k)
-        found = self._kernels.topk(values, k)
-        if found is None:
-            self._counts.fallback("kernel_too_large")
-            found = _TWIN.topk(values, k)
-        return found
+        return self._compute(
+            "topk", lambda kernels: kernels.topk(values, k), lambda: _TWIN.topk(values, k)
+        )
 
     def interact(self, vectors: Any) -> Floats:
         """Return the dot products of each sample's vectors float32 [B, V, D]: of (1, 0), (2, 0), (2, 1) and so on."""
         self._check_open("interact")
         values = check_vectors(vectors)
-        found = self._kernels.interact(values)
+        return self._compute(
+            "interact", lambda kernels: kernels.interact(values), lambda: _TWIN.interact(values)
+        )
+
+    def _compute(
+        self, call: str, action: Callable[[Kernels], _T | None], twin: Callable[[], _T]
+    ) -> _T:
+        """Let the target's kernels compute, or the twin what they do not: it does not fit, or the card is lost."""
+        served = self._on_card
+        if served is None or not served.card.driver.capabilities.compute:
+            found = action(self._kernels)
+        else:
+            with self._alone():  # a card's driver is synchronous
+                self._check_open(call)
+                found = served.compute(call, action)
+                if found is None and served.lost is not None:
+                    return twin()
         if found is None:
             self._counts.fallback("kernel_too_large")
-            found = _TWIN.interact(values)
+            found = twin()
         return found
 
     @property

@@ -124,6 +124,10 @@ class Pending:
         """Return the requests that had to wait for this one's answer."""
         return ()
 
+    def settles(self) -> Iterable[int]:
+        """Return the ids of other requests that need no answer any more when this one has its own."""
+        return ()
+
     def describe(self) -> str:
         """Return what this request asks for, for messages."""
         return "a request"
@@ -142,6 +146,10 @@ class Exchange:
         self._flying: dict[int, Pending] = {}
         self._flying_bytes = 0
         self._answered_serial = 0
+
+    def clock(self) -> float:
+        """Return the device's time, in seconds."""
+        return self._link.clock()
 
     def next_ids(self, count: int) -> NDArray[np.uint32]:
         """Return `count` request ids that are not in use."""
@@ -278,9 +286,16 @@ class Exchange:
         elif not new:
             self.counters.duplicates += 1
         if item.complete:
-            del self._flying[item.request_id]
-            self._flying_bytes -= self._window.taken(item.size)
             self._answered_serial = max(self._answered_serial, item.serial)
-            self.counters.answered += 1
+            self._land(item.request_id)
+            for other in item.settles():
+                self._land(other)
             queue.extendleft(item.follow())
         return bool(new)
+
+    def _land(self, request_id: int) -> None:
+        """Take a request as answered, if it is still in flight."""
+        item = self._flying.pop(request_id, None)
+        if item is not None:
+            self._flying_bytes -= self._window.taken(item.size)
+            self.counters.answered += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from .backends.base import BagsAt, Staged, output_arrays
 from .backends.card import CardBackend
 from .backends.cpu import CpuBackend
 from .bags import Bags, TableBags
+from .compute import Kernels
 from .config import OutOfRange, Table
 from .errors import LOST, ConfigError, LinkError
 from .framing import select
@@ -27,6 +28,7 @@ from .serving import Alone, Counts, staged
 __all__ = ["CardServer"]
 
 _log = logging.getLogger("embnic.engine")
+_T = TypeVar("_T")
 
 
 class CardServer:
@@ -151,6 +153,16 @@ class CardServer:
         if "bag_too_long" not in self._logged:
             self._logged.add("bag_too_long")
             _log.warning("%s; the CPU answers them (logged once)", text)
+
+    def compute(self, call: str, action: Callable[[Kernels], _T | None]) -> _T | None:
+        """Let the card's kernels compute; None: it is lost, and the CPU may do it, or it does not fit them."""
+        if not self.serves(call):
+            return None
+        try:
+            return action(self.card.kernels)
+        except LOST as error:
+            self._lose(error)
+            return None
 
     # -- rows ---------------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from .stats import LinkCounters
 __all__ = ["Capabilities", "Generated", "Operations"]
 
 WAITS_PER_POLL = 16  # a poll waits this part of the retry time between two looks
-GENERATOR, PRODUCTS = 1, 4  # bits of CAP_FEATURES
+GENERATOR, PRODUCTS, COMPUTE = 1, 4, 8  # bits of CAP_FEATURES
 GENERATED_KEYS = 64  # keys of a generated frame, at most
 GENERATED_WINDOW = 4  # generated frames in flight
 
@@ -59,6 +59,11 @@ class Capabilities:
     def products(self) -> bool:
         """Return whether the card multiplies rows of two tables."""
         return bool(self.features & PRODUCTS)
+
+    @property
+    def compute(self) -> bool:
+        """Return whether the card has the kernels beyond pooling."""
+        return bool(self.features & COMPUTE)
 
 
 @dataclass(frozen=True)

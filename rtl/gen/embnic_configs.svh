@@ -11,6 +11,7 @@
     .MAX_VEC64(CFG.max_vec64), \
     .TREE_K(CFG.tree_k), \
     .PRODUCTS(CFG.products), \
+    .COMPUTE(CFG.compute), \
     .LINE_BYTES(CFG.line_bytes), \
     .WAYS(CFG.ways), \
     .SETS(CFG.sets), \

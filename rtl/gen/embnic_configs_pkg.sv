@@ -10,6 +10,7 @@ package embnic_configs_pkg;
         int unsigned max_vec64;
         int unsigned tree_k;
         int unsigned products;
+        int unsigned compute;
         int unsigned line_bytes;
         int unsigned ways;
         int unsigned sets;
@@ -39,6 +40,7 @@ package embnic_configs_pkg;
         max_vec64: 8,
         tree_k: 8,
         products: 1,
+        compute: 1,
         line_bytes: 64,
         ways: 2,
         sets: 8,
@@ -68,6 +70,7 @@ package embnic_configs_pkg;
         max_vec64: 16,
         tree_k: 0,
         products: 0,
+        compute: 0,
         line_bytes: 256,
         ways: 4,
         sets: 128,
@@ -97,6 +100,7 @@ package embnic_configs_pkg;
         max_vec64: 64,
         tree_k: 16,
         products: 1,
+        compute: 0,
         line_bytes: 256,
         ways: 4,
         sets: 1024,
@@ -126,6 +130,7 @@ package embnic_configs_pkg;
         max_vec64: 4,
         tree_k: 0,
         products: 0,
+        compute: 0,
         line_bytes: 64,
         ways: 2,
         sets: 64,

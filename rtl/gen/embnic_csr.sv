@@ -583,6 +583,18 @@ module embnic_csr (
             logic LO;
             logic HI;
         } REMOTE_STRAYS;
+        struct {
+            logic LO;
+            logic HI;
+        } COMPUTE_FRAMES;
+        struct {
+            logic LO;
+            logic HI;
+        } COMPUTE_JOBS;
+        struct {
+            logic LO;
+            logic HI;
+        } COMPUTE_ABANDONED;
     } decoded_reg_strb_t;
     decoded_reg_strb_t decoded_reg_strb;
     logic decoded_err;
@@ -985,6 +997,18 @@ module embnic_csr (
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h330);
         decoded_reg_strb.REMOTE_STRAYS.HI = cpuif_req_masked & (cpuif_addr == 12'h334) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h334);
+        decoded_reg_strb.COMPUTE_FRAMES.LO = cpuif_req_masked & (cpuif_addr == 12'h338) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h338);
+        decoded_reg_strb.COMPUTE_FRAMES.HI = cpuif_req_masked & (cpuif_addr == 12'h33c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h33c);
+        decoded_reg_strb.COMPUTE_JOBS.LO = cpuif_req_masked & (cpuif_addr == 12'h340) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h340);
+        decoded_reg_strb.COMPUTE_JOBS.HI = cpuif_req_masked & (cpuif_addr == 12'h344) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h344);
+        decoded_reg_strb.COMPUTE_ABANDONED.LO = cpuif_req_masked & (cpuif_addr == 12'h348) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h348);
+        decoded_reg_strb.COMPUTE_ABANDONED.HI = cpuif_req_masked & (cpuif_addr == 12'h34c) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 12'h34c);
         decoded_err = ~is_valid_addr & decoded_req;
     end
 
@@ -2660,6 +2684,24 @@ module embnic_csr (
         end
         if(ad_low(rd_mux_addr) == ad_low(12'h334)) begin
             readback_data_var[ad_hi(12'h334)][31:0] = hwif_in.REMOTE_STRAYS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h338)) begin
+            readback_data_var[ad_hi(12'h338)][31:0] = hwif_in.COMPUTE_FRAMES.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h33c)) begin
+            readback_data_var[ad_hi(12'h33c)][31:0] = hwif_in.COMPUTE_FRAMES.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h340)) begin
+            readback_data_var[ad_hi(12'h340)][31:0] = hwif_in.COMPUTE_JOBS.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h344)) begin
+            readback_data_var[ad_hi(12'h344)][31:0] = hwif_in.COMPUTE_JOBS.HI.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h348)) begin
+            readback_data_var[ad_hi(12'h348)][31:0] = hwif_in.COMPUTE_ABANDONED.LO.value.next;
+        end
+        if(ad_low(rd_mux_addr) == ad_low(12'h34c)) begin
+            readback_data_var[ad_hi(12'h34c)][31:0] = hwif_in.COMPUTE_ABANDONED.HI.value.next;
         end
         readback_data_rt_c = readback_data_var;
     end

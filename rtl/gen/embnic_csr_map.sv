@@ -50,7 +50,7 @@ module embnic_csr_map
     input  wire logic [31:0]  cap_remote_fetches, // Row fetches outstanding at other cards; 0: no remote tables.
     input  wire logic [31:0]  cap_merge_units,   // 64-byte units of partials, its accumulator included, that one request may carry.
     input  wire logic [31:0]  cap_tree_k,        // Most running sums of a table of order TREE, and at most CAP_MAX_VEC64 / vec64 of them; 0: none.
-    input  wire logic [31:0]  cap_features,      // What was built. Bit 0: the frame generator and its checker; 1: parity of the memories; 2: PRODUCT frames.
+    input  wire logic [31:0]  cap_features,      // Built: bit 0 frame generator, checker; 1 parity of memories; 2 PRODUCT; 3 ACCUMULATE, TOPK, INTERACT.
     input  wire logic [31:0]  cap_buckets,       // Buckets of each latency histogram.
     input  wire logic [31:0]  cap_error_log,     // Entries that the error log keeps.
     // control
@@ -302,6 +302,12 @@ module embnic_csr_map
     assign hwif_in.REMOTE_BROKEN.HI.value.next = counters[CNT_REMOTE_BROKEN][63:32];
     assign hwif_in.REMOTE_STRAYS.LO.value.next = counters[CNT_REMOTE_STRAYS][31:0];
     assign hwif_in.REMOTE_STRAYS.HI.value.next = counters[CNT_REMOTE_STRAYS][63:32];
+    assign hwif_in.COMPUTE_FRAMES.LO.value.next = counters[CNT_COMPUTE_FRAMES][31:0];
+    assign hwif_in.COMPUTE_FRAMES.HI.value.next = counters[CNT_COMPUTE_FRAMES][63:32];
+    assign hwif_in.COMPUTE_JOBS.LO.value.next = counters[CNT_COMPUTE_JOBS][31:0];
+    assign hwif_in.COMPUTE_JOBS.HI.value.next = counters[CNT_COMPUTE_JOBS][63:32];
+    assign hwif_in.COMPUTE_ABANDONED.LO.value.next = counters[CNT_COMPUTE_ABANDONED][31:0];
+    assign hwif_in.COMPUTE_ABANDONED.HI.value.next = counters[CNT_COMPUTE_ABANDONED][63:32];
 
     // What the registers set
     assign cfg_enable        = hwif_out.CONTROL.enable.value;

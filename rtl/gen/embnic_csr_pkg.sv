@@ -5,7 +5,7 @@ package embnic_csr_pkg;
 
     localparam EMBNIC_CSR_DATA_WIDTH = 32;
     localparam EMBNIC_CSR_MIN_ADDR_WIDTH = 12;
-    localparam EMBNIC_CSR_SIZE = 'h338;
+    localparam EMBNIC_CSR_SIZE = 'h350;
 
     typedef struct {
         logic [31:0] next;
@@ -177,11 +177,11 @@ package embnic_csr_pkg;
 
     typedef struct {
         logic [31:0] next;
-    } capability_reg_desc_4fe185a4__value__in_t;
+    } capability_reg_desc_26f0fba6__value__in_t;
 
     typedef struct {
-        capability_reg_desc_4fe185a4__value__in_t value;
-    } capability_reg_desc_4fe185a4__in_t;
+        capability_reg_desc_26f0fba6__value__in_t value;
+    } capability_reg_desc_26f0fba6__in_t;
 
     typedef struct {
         logic [31:0] next;
@@ -1766,6 +1766,69 @@ package embnic_csr_pkg;
     } counter_rf_desc_852ea014__in_t;
 
     typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_4b5aa252__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_4b5aa252__LO__value__in_t value;
+    } counter_rf_desc_4b5aa252__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_4b5aa252__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_4b5aa252__HI__value__in_t value;
+    } counter_rf_desc_4b5aa252__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_4b5aa252__LO__in_t LO;
+        counter_rf_desc_4b5aa252__HI__in_t HI;
+    } counter_rf_desc_4b5aa252__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_d008ea6f__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_d008ea6f__LO__value__in_t value;
+    } counter_rf_desc_d008ea6f__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_d008ea6f__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_d008ea6f__HI__value__in_t value;
+    } counter_rf_desc_d008ea6f__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_d008ea6f__LO__in_t LO;
+        counter_rf_desc_d008ea6f__HI__in_t HI;
+    } counter_rf_desc_d008ea6f__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_94bd1098__LO__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_94bd1098__LO__value__in_t value;
+    } counter_rf_desc_94bd1098__LO__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } counter_rf_desc_94bd1098__HI__value__in_t;
+
+    typedef struct {
+        counter_rf_desc_94bd1098__HI__value__in_t value;
+    } counter_rf_desc_94bd1098__HI__in_t;
+
+    typedef struct {
+        counter_rf_desc_94bd1098__LO__in_t LO;
+        counter_rf_desc_94bd1098__HI__in_t HI;
+    } counter_rf_desc_94bd1098__in_t;
+
+    typedef struct {
         embnic_csr__CONTRACT_HASH__in_t CONTRACT_HASH;
         embnic_csr__CONFIG_ID__in_t CONFIG_ID;
         embnic_csr__GIT_HASH__in_t GIT_HASH;
@@ -1787,7 +1850,7 @@ package embnic_csr_pkg;
         capability_reg_desc_883121fb__in_t CAP_REMOTE_FETCHES;
         capability_reg_desc_22855810__in_t CAP_MERGE_UNITS;
         capability_reg_desc_4dcd487a__in_t CAP_TREE_K;
-        capability_reg_desc_4fe185a4__in_t CAP_FEATURES;
+        capability_reg_desc_26f0fba6__in_t CAP_FEATURES;
         capability_reg_desc_71bd2ec5__in_t CAP_BUCKETS;
         capability_reg_desc_01b7ca06__in_t CAP_ERROR_LOG;
         embnic_csr__STATUS__in_t STATUS;
@@ -1866,6 +1929,9 @@ package embnic_csr_pkg;
         counter_rf_desc_e5903445__in_t REMOTE_TIMEOUTS;
         counter_rf_desc_22e1a607__in_t REMOTE_BROKEN;
         counter_rf_desc_852ea014__in_t REMOTE_STRAYS;
+        counter_rf_desc_4b5aa252__in_t COMPUTE_FRAMES;
+        counter_rf_desc_d008ea6f__in_t COMPUTE_JOBS;
+        counter_rf_desc_94bd1098__in_t COMPUTE_ABANDONED;
     } embnic_csr__in_t;
 
     typedef struct {

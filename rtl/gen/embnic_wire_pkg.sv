@@ -3,7 +3,7 @@
 // Generated from spec/wire.toml and spec/registers.rdl by spec/generate.py. Do not edit.
 `default_nettype none
 package embnic_wire_pkg;
-    localparam logic [31:0] CONTRACT_HASH = 32'hDA2062D8;
+    localparam logic [31:0] CONTRACT_HASH = 32'h0C68E535;
 
     localparam logic [15:0] WIRE_MAGIC         = 16'hEB1C;
     localparam logic [7:0]  WIRE_VERSION       = 8'd1;
@@ -18,6 +18,10 @@ package embnic_wire_pkg;
     localparam int unsigned SEQUENCE_WINDOW    = 64;
     localparam int unsigned FRAME_OVERHEAD     = 68;
     localparam int unsigned MAX_FRAME_BYTES    = 16384;
+    localparam int unsigned COMPUTE_VEC64      = 8;
+    localparam int unsigned COMPUTE_VECTORS    = 32;
+    localparam int unsigned COMPUTE_K          = 16;
+    localparam int unsigned COMPUTE_KEYS       = 256;
 
     // CRC32C: Castagnoli, reflected, over our header and payload; 4 bytes little-endian directly after the payload.
     localparam int unsigned CRC_BYTES  = 4;
@@ -39,6 +43,9 @@ package embnic_wire_pkg;
         OPCODE_INVALIDATE = 8'd9,   // request: drop rows from the cache; answered by ACK or ERROR
         OPCODE_PREFETCH   = 8'd10,  // request: bring rows into the cache, hold or release them; answered by ACK
         OPCODE_MERGE      = 8'd11,  // request: a bag's keys and partials to be merged with them; answered by REPLY, PARTIAL or ERROR
+        OPCODE_ACCUMULATE = 8'd12,  // request: gradients, summed by row; answered by REPLY or ERROR
+        OPCODE_TOPK       = 8'd13,  // request: scores, the best are kept; answered by REPLY or ERROR
+        OPCODE_INTERACT   = 8'd14,  // request: dot products of samples' vectors; answered by REPLY or ERROR
         OPCODE_ERROR      = 8'd15   // reply: the request was refused; see the status
     } opcode_e;
 
@@ -68,7 +75,8 @@ package embnic_wire_pkg;
         STATUS_CLIENTS_FULL    = 4'd9,   // no room to remember another updating client
         STATUS_SEQUENCE_WINDOW = 4'd10,  // the sequence number is too far ahead
         STATUS_BUSY            = 4'd11,  // try again later: the card is quiesced
-        STATUS_REMOTE_ERROR    = 4'd12   // the card that holds a row answered with an error, or not in time
+        STATUS_REMOTE_ERROR    = 4'd12,  // the card that holds a row answered with an error, or not in time
+        STATUS_JOB_GONE        = 4'd13   // the card does not have the job that this piece belongs to: begin it again
     } status_e;
 
     // How the rows of a bag become one vector.
@@ -129,7 +137,7 @@ package embnic_wire_pkg;
         status_e      status;      // zero in a request
         logic [15:0]  tenant;      // tenant
         logic [31:0]  request_id;  // chosen by the requester, copied to the reply
-        logic [15:0]  first_bag;   // number of the frame's first bag within its request; in PREFETCH and FILL a Hold
+        logic [15:0]  first_bag;   // number of the frame's first bag within its request; in PREFETCH and FILL a Hold; in INTERACT the vectors of a sample
         logic [15:0]  bags;        // bags, or vectors of a reply, in this frame; in MERGE partials
         logic [15:0]  keys;        // entries; in REPLY and PARTIAL first_beat: the 64-byte unit at which a cut vector's piece starts
         logic [15:0]  dim;         // elements of a vector
@@ -255,7 +263,7 @@ package embnic_wire_pkg;
     endfunction
 
     // The 64-bit counters, in register order: the index into the counter vectors of embnic_core.
-    localparam int unsigned COUNTERS_N = 71;
+    localparam int unsigned COUNTERS_N = 74;
     typedef enum int unsigned {
         CNT_CYCLES            = 0,  // clock cycles since reset
         CNT_RX_FRAMES         = 1,  // frames received
@@ -327,7 +335,10 @@ package embnic_wire_pkg;
         CNT_REMOTE_BEATS      = 67, // bus beats of lines of other cards
         CNT_REMOTE_TIMEOUTS   = 68, // of REMOTE_FETCHES: not answered in time, REMOTE_ERROR
         CNT_REMOTE_BROKEN     = 69, // of REMOTE_FETCHES: answered with too few or too many beats, REMOTE_ERROR
-        CNT_REMOTE_STRAYS     = 70  // answers that nobody waited for, late, twice or from before a reset: thrown away
+        CNT_REMOTE_STRAYS     = 70, // answers that nobody waited for, late, twice or from before a reset: thrown away
+        CNT_COMPUTE_FRAMES    = 71, // pieces of ACCUMULATE, TOPK and INTERACT jobs that were taken, once each
+        CNT_COMPUTE_JOBS      = 72, // jobs whose last piece was worked out, refused ones included
+        CNT_COMPUTE_ABANDONED = 73  // jobs that ended before their last piece was worked out, those of a soft reset left out
     } counter_e;
 endpackage
 `default_nettype wire

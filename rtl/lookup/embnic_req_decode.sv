@@ -18,6 +18,8 @@
 //                and requests with a fault in the header are answered as ever. cfg_hold lets no
 //                request begin that would be executed, and with it every frame behind such a one
 //                waits.
+// Compute        ACCUMULATE, TOPK and INTERACT go to embnic_compute, which plans their reply; without COMPUTE they are
+//                answered UNSUPPORTED.
 // Not handled    unknown dtypes, weights for FIXED rows, ROWS: ERROR UNSUPPORTED. PRODUCT with FIXED rows, in
 //                a MERGE, or without PRODUCTS, too.
 //
@@ -39,6 +41,7 @@ module embnic_req_decode
     parameter int unsigned RSP_BEATS = 512,  // reply buffer, beats; power of two; half for a reply
     parameter int unsigned TABLES    = 8,    // table descriptors; power of two
     parameter bit          PRODUCTS  = 1'b1, // take frames whose keys are pairs
+    parameter bit          COMPUTE   = 1'b1, // hand on ACCUMULATE, TOPK and INTERACT
     localparam int unsigned TBL_AW   = $clog2(TABLES)
 ) (
     input  wire logic                            clk,
@@ -73,6 +76,12 @@ module embnic_req_decode
     input  wire logic [$bits(update_done_t)-1:0] s_axis_upd_done_tdata,  // update_done_t
     input  wire logic                            s_axis_upd_done_tvalid,
     output      logic                            s_axis_upd_done_tready,
+    output      logic [$bits(frame_t)-1:0]       m_axis_compute_tdata,   // frame_t: to embnic_compute
+    output      logic                            m_axis_compute_tvalid,
+    input  wire logic                            m_axis_compute_tready,
+    input  wire logic [$bits(plan_t)-1:0]        s_axis_plan_tdata,      // plan_t: what it says of the frame
+    input  wire logic                            s_axis_plan_tvalid,
+    output      logic                            s_axis_plan_tready,     // its reply is allocated
     input  wire logic [TABLES-1:0]               tables_remote,       // tables whose rows live on another card
     input  wire logic                            cfg_quiesce,         // answer BUSY
     input  wire logic                            cfg_hold,            // begin nothing
@@ -131,13 +140,15 @@ module embnic_req_decode
         CHECK_PARTIALS, // of a MERGE: the same with its partials
         CHECK_RULES,    // everything compared
         CHECKED,        // reply allocated, or handed to embnic_update
-        UPDATING        // with embnic_update
+        UPDATING,       // with embnic_update
+        PLANNING        // with embnic_compute, until its reply is allocated
     } check_e;
 
     typedef enum logic [1:0] {
         KIND_WALK   = 2'd0,  // a LOOKUP or MERGE without a fault in its header
         KIND_ANSWER = 2'd1,  // answered without a walk
-        KIND_UPDATE = 2'd2   // UPDATE, FILL, INVALIDATE, PREFETCH
+        KIND_UPDATE = 2'd2,  // UPDATE, FILL, INVALIDATE, PREFETCH
+        KIND_COMPUTE = 2'd3  // ACCUMULATE, TOPK, INTERACT
     } kind_e;
 
     frame_t             frame;
@@ -199,6 +210,10 @@ module embnic_req_decode
                 if (frame.payload_len != '0) status_d = STATUS_BAD_REQUEST;
             end
             OPCODE_UPDATE, OPCODE_FILL, OPCODE_INVALIDATE, OPCODE_PREFETCH: kind_d = KIND_UPDATE;
+            OPCODE_ACCUMULATE, OPCODE_TOPK, OPCODE_INTERACT: begin
+                if (COMPUTE) kind_d = KIND_COMPUTE;
+                else         status_d = STATUS_UNSUPPORTED;
+            end
             default: status_d = STATUS_UNSUPPORTED;
         endcase
         if (cfg_quiesce && kind_d != KIND_ANSWER) begin
@@ -217,8 +232,9 @@ module embnic_req_decode
             CHECKED: begin
                 if (alloc_done) check_d = CHECK_SIZES;
                 if (m_axis_upd_tvalid && m_axis_upd_tready) check_d = UPDATING;
+                if (m_axis_compute_tvalid && m_axis_compute_tready) check_d = PLANNING;
             end
-            UPDATING: if (alloc_done) check_d = CHECK_SIZES;
+            UPDATING, PLANNING: if (alloc_done) check_d = CHECK_SIZES;
             default:  check_d = CHECK_SIZES;
         endcase
     end
@@ -442,13 +458,17 @@ module embnic_req_decode
     // Allocation of the reply; a LOOKUP or MERGE goes to the walker with it
     // ---------------------------------------------------------------------------------------------
     update_done_t upd_done;
+    plan_t        plan;
     reply_t       reply;
     logic         walk_start;
 
     assign upd_done          = update_done_t'(s_axis_upd_done_tdata);
+    assign plan              = plan_t'(s_axis_plan_tdata);
     assign m_axis_upd_tdata  = s_axis_frame_tdata;
     assign m_axis_upd_tvalid = check_q == CHECKED && kind_q == KIND_UPDATE && !walk_active_q &&
         !m_axis_bag_tvalid;
+    assign m_axis_compute_tdata  = s_axis_frame_tdata;
+    assign m_axis_compute_tvalid = check_q == CHECKED && kind_q == KIND_COMPUTE;
 
     always_comb begin
         alloc_valid = 1'b0;
@@ -457,10 +477,12 @@ module embnic_req_decode
         end
         if (check_q == CHECKED && kind_q == KIND_ANSWER) alloc_valid = 1'b1;
         if (check_q == UPDATING) alloc_valid = s_axis_upd_done_tvalid;
+        if (check_q == PLANNING) alloc_valid = s_axis_plan_tvalid;
     end
 
     assign s_axis_frame_tready    = alloc_done;
     assign s_axis_upd_done_tready = check_q == UPDATING && alloc_ready;
+    assign s_axis_plan_tready     = check_q == PLANNING && alloc_ready;
     assign walk_start             = alloc_done && check_q == CHECKED && kind_q == KIND_WALK;
 
     always_comb begin
@@ -479,6 +501,12 @@ module embnic_req_decode
             reply.client = upd_done.client;
             reply.seq    = upd_done.seq;
             reply.opcode = upd_done.status == STATUS_OK ? OPCODE_ACK : OPCODE_ERROR;
+        end else if (kind_q == KIND_COMPUTE) begin
+            reply.status      = plan.status;
+            reply.opcode      = plan.status == STATUS_OK ? OPCODE_REPLY : OPCODE_ERROR;
+            reply.vec_beats   = plan.vec_beats;
+            reply.bags        = plan.status == STATUS_OK ? plan.bags : '0;
+            reply.dispatching = plan.status == STATUS_OK;
         end else if (kind_q == KIND_WALK) begin
             reply.opcode      = flag_partial ? OPCODE_PARTIAL : OPCODE_REPLY;
             reply.vec_beats   = vec_beats;
@@ -491,7 +519,8 @@ module embnic_req_decode
 
     assign alloc_info      = reply;
     assign alloc_work      = kind_q != KIND_ANSWER;
-    assign sts_work        = (check_q == CHECKED && kind_q != KIND_ANSWER) || check_q == UPDATING || walk_active_q ||
+    assign sts_work        = (check_q == CHECKED && kind_q != KIND_ANSWER) || check_q == UPDATING || check_q == PLANNING ||
+        walk_active_q ||
         m_axis_bag_tvalid;
     assign evt_request     = alloc_done && (hdr.opcode == OPCODE_LOOKUP || is_merge);
     assign evt_stall_alloc = alloc_valid && !alloc_ready;
@@ -700,6 +729,10 @@ module embnic_req_decode
         "a bag offered holds until it is taken")
     `EMBNIC_STABLE(upd_stable, m_axis_upd_tvalid, m_axis_upd_tready, m_axis_upd_tdata,
         "an update offered holds until it is taken")
+    `EMBNIC_STABLE(compute_stable, m_axis_compute_tvalid, m_axis_compute_tready, m_axis_compute_tdata,
+        "a frame handed on holds until it is taken")
+    `EMBNIC_STABLE(plan_stable, s_axis_plan_tvalid, s_axis_plan_tready, s_axis_plan_tdata,
+        "a plan offered holds until it is taken")
     `EMBNIC_KNOWN(frame_ready_known, s_axis_frame_tready, "tready is known after reset")
     `EMBNIC_KNOWN(bag_valid_known, m_axis_bag_tvalid, "tvalid is known after reset")
     `EMBNIC_NEVER(ahead_overflow, tag_q2 == TAG_KEYS && !lasts_ready,

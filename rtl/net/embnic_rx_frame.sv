@@ -259,7 +259,7 @@ module embnic_rx_frame
         good_d.tag     = !has_tag;
         unique case (hdr.opcode)
             OPCODE_PING, OPCODE_LOOKUP, OPCODE_ROWS, OPCODE_UPDATE, OPCODE_FILL, OPCODE_INVALIDATE, OPCODE_PREFETCH,
-            OPCODE_MERGE:
+            OPCODE_MERGE, OPCODE_ACCUMULATE, OPCODE_TOPK, OPCODE_INTERACT:
                 good_d.header = (hdr.flags & FLAGS_RESERVED) == '0;
             default: good_d.header = 1'b0;
         endcase

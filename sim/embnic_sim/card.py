@@ -619,8 +619,9 @@ class SimCard:
         return int(self._call("cycle"))
 
     def reset(self) -> None:
-        """Hold the core's reset for some cycles; frames under way are lost, card memory keeps its
-        contents.
+        """Hold the reset of core and memory controller for some cycles.
+
+        Frames, reads and writes under way are lost; card memory keeps its contents.
         """
         with self._model_time():
             self._call("reset", RESET_CYCLES)

@@ -23,9 +23,7 @@ BOARD_MODULES = (
     "embnic_opennic",
     "embnic_corundum",
     "embnic_coyote",
-    "embnic_grad_accumulate",
-    "embnic_interact",
-    "embnic_topk",
+    "embnic_compute",
 )
 
 

@@ -300,7 +300,7 @@ class Limits(Traffic):
             yield ping(version=(44, b"\x02")), False
             yield ping(version=(44, b"\x00")), False
         elif reason is DropReason.HEADER:
-            for opcode in (0, 3, 4, 7, 11, 14, 15, 16, 33, 0x82):
+            for opcode in (0, 3, 4, 7, 11, 15, 16, 17, 33, 0x82):
                 yield self.frame(opcode), False
             yield self.frame(Opcode.PING, flags=0x80), False
             yield self.frame(Opcode.PING, flags=0xC0), False

@@ -8,12 +8,15 @@ Behind PYNQ's device interface lie a `SimCard` and a model of the AXI DMA's regi
 not coherent. The core's clock advances while registers are accessed: polling is what makes time pass.
 
 Faults for tests: `device.unplug()` (all reads are ones, writes go nowhere, as on a bus without the device),
-`device.hang()` (the DMA never finishes), `device.fail_dma()` (it reports a decode error), `device.plug()`.
+`device.hang()` (the DMA never finishes), `device.fail_dma()` (it reports a decode error), `device.cut_sent()` and
+`device.cut_received()` (one transfer stops in the middle of a frame; a reset of the DMA begins with the rest of it),
+`device.plug()`. `device.strike(fault, accesses)` lets one come later.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +54,7 @@ class _Channel:
     def write(self, offset: int, value: int) -> bool:
         """Take a register write; return whether it begins a transfer."""
         if offset == _CONTROL:
-            if value & 0x4:
-                self.reset()
-            else:
+            if not value & 0x4:  # a reset is the device's: it stops both channels
                 self.control = value
                 self.status = self.status & ~_HALTED if value & 1 else self.status | _HALTED
         elif offset == _STATUS:
@@ -105,8 +106,17 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # pynq has no types
         self.card: SimCard | None = None
         self._send, self._recv = _Channel(), _Channel()
         self._gone = self._hung = self._failing = False
+        self._cut_sent = self._cut_received = False
+        self._sent_half = np.empty(0, np.uint8)  # of a frame that the core has not whole
+        self._rest = np.empty(0, np.uint8)  # of a frame that the host has not whole
+        self._strike: tuple[Callable[[], None], int] | None = None
+        self.accesses = 0  # of registers
 
     # Faults
+
+    def strike(self, fault: Callable[[], None], accesses: int) -> None:
+        """Let a fault come with one of the next accesses to registers, the next one being 1."""
+        self._strike = (fault, self.accesses + accesses)
 
     def unplug(self) -> None:
         """Take the device off the bus."""
@@ -120,9 +130,20 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # pynq has no types
         """Let the next transfers end in a decode error."""
         self._failing = True
 
+    def cut_sent(self) -> None:
+        """Let the next frame to the core stop in its middle; the DMA hangs until it is reset."""
+        self._cut_sent = True
+
+    def cut_received(self) -> None:
+        """Let the next frame of the core stop in its middle; the DMA hangs until it is reset."""
+        self._cut_received = True
+
     def plug(self) -> None:
         """Put the device back, reset as after power-up; card memory is kept."""
         self._gone = self._hung = self._failing = False
+        self._cut_sent = self._cut_received = False
+        self._strike = None
+        self._sent_half = self._rest = np.empty(0, np.uint8)
         self._send.reset()
         self._recv.reset()
         if self.card is not None:
@@ -192,7 +213,14 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # pynq has no types
 
     # The fabric
 
+    def _access(self) -> None:
+        self.accesses += 1
+        if self._strike is not None and self.accesses >= self._strike[1]:
+            fault, self._strike = self._strike[0], None
+            fault()
+
     def _read(self, address: int) -> int:
+        self._access()
         if self._gone:
             return 0xFFFF_FFFF
         if CORE_ADDRESS <= address < CORE_ADDRESS + ADDRESS_BYTES:
@@ -203,13 +231,17 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # pynq has no types
         return channel.read(offset)
 
     def _write(self, address: int, value: int) -> None:
+        self._access()
         if self._gone:
             return
         if CORE_ADDRESS <= address < CORE_ADDRESS + ADDRESS_BYTES:
             self._card().write32(address - CORE_ADDRESS, value)
             return
         channel, offset = self._channel(address)
-        if channel.write(offset, value) and channel is self._send:
+        if offset == _CONTROL and value & 0x4:
+            self._send.reset()
+            self._recv.reset()
+        elif channel.write(offset, value) and channel is self._send:
             self._transmit()
 
     def _transmit(self) -> None:
@@ -217,8 +249,12 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # pynq has no types
             self._send.fail()
         elif not self._hung:
             card, size = self._card(), self._send.length
-            data = card.read(self._send.address, size)
-            card.send(FrameBatch(data, np.array([0, size], np.int64)))
+            data = np.concatenate([self._sent_half, card.read(self._send.address, size)])
+            if self._cut_sent:
+                self._cut_sent, self._sent_half = False, data[: data.size // 2]
+                return
+            self._sent_half = np.empty(0, np.uint8)
+            card.send(FrameBatch(data, np.array([0, data.size], np.int64)))
             self._send.finish(size)
 
     def _receive(self) -> None:
@@ -227,11 +263,20 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # pynq has no types
         if self._failing:
             self._recv.fail()
             return
-        card = self._card()
-        frames = card.recv(1, POLL_CYCLES / card.clock_hz)
-        if len(frames.offsets) > 1:
-            card.write(self._recv.address, frames.data)
-            self._recv.finish(frames.data.size)
+        card, data = self._card(), self._rest
+        self._rest = np.empty(0, np.uint8)
+        if not data.size:
+            frames = card.recv(1, POLL_CYCLES / card.clock_hz)
+            if len(frames.offsets) < 2:
+                return
+            data = frames.data
+        if self._cut_received:
+            self._cut_received, self._rest = False, data[data.size // 2 :]
+            card.write(self._recv.address, data[: data.size // 2])
+            self._recv.waiting = False
+            return
+        card.write(self._recv.address, data)
+        self._recv.finish(data.size)
 
     def _channel(self, address: int) -> tuple[_Channel, int]:
         offset = address - DMA_ADDRESS

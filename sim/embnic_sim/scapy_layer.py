@@ -72,6 +72,9 @@ OPCODES = {
     9: "INVALIDATE",
     10: "PREFETCH",
     11: "MERGE",
+    12: "ACCUMULATE",
+    13: "TOPK",
+    14: "INTERACT",
     15: "ERROR",
 }
 DTYPES = {
@@ -99,6 +102,8 @@ STATUSES = dict(
             "CLIENTS_FULL",
             "SEQUENCE_WINDOW",
             "BUSY",
+            "REMOTE_ERROR",
+            "JOB_GONE",
         )
     )
 )
@@ -262,6 +267,48 @@ class Rows(_Body):
     ]
 
 
+_PIECE: list[Any] = [
+    LELongField("client", 0),
+    LELongField("job", 1),
+    LEIntField("piece", 0),
+    StrFixedLenField("block_zeros", bytes(44), 44),
+]
+
+
+def _keys(body: Packet) -> int:
+    return int(_header(body).getfieldval("keys"))
+
+
+class Gradients(_Body):
+    """ACCUMULATE: a piece of a job; names of rows, zeros up to 64 bytes, gradients."""
+
+    name = "gradients"
+    fields_desc: ClassVar[list[Any]] = [
+        *_PIECE,
+        PacketListField("entries", [], Key, count_from=_keys),
+        StrLenField("zeros", b"", length_from=lambda body: -8 * _keys(body) % 64),
+        PacketListField("rows", [], Unit),
+    ]
+
+
+class Scores(_Body):
+    """TOPK: a piece of a job; fp32 scores, zeros up to 8 bytes."""
+
+    name = "scores"
+    fields_desc: ClassVar[list[Any]] = [
+        *_PIECE,
+        FieldListField("scores", [], Field("score", 0.0, "<f"), count_from=_keys),
+        StrLenField("zeros", b"", length_from=lambda body: -4 * _keys(body) % 8),
+    ]
+
+
+class Samples(_Body):
+    """INTERACT: a piece of a job; vectors in units."""
+
+    name = "samples"
+    fields_desc: ClassVar[list[Any]] = [*_PIECE, PacketListField("vectors", [], Unit)]
+
+
 class Vectors(_Body):
     """REPLY: vectors, or a piece of one, in units."""
 
@@ -302,6 +349,9 @@ BODIES: dict[int, type[Packet]] = {
     9: Rows,
     10: Keys,
     11: Merge,
+    12: Gradients,
+    13: Scores,
+    14: Samples,
 }
 
 

@@ -6,13 +6,15 @@ Runs in an environment with pynq (`make test-pynq`), which needs numpy < 2.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ import pytest
 pytest.importorskip("pynq", reason="pynq is not installed here: make test-pynq")
 
 import embnic
+from embnic.backends import axi_dma
 from embnic.backends.pynq import PynqPorts, import_pynq, open_pynq
 from embnic.backends.reference import ReferenceBackend
 from embnic.bitstreams import build_simulated, verify, write_index
@@ -40,6 +43,7 @@ SEED = int(os.environ.get("EMBNIC_SEED", "0")) or int(time.time())
 def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     print(f"EMBNIC_SEED={SEED}")
     monkeypatch.setenv("EMBNIC_PYNQ_DEVICE", "embnic_sim.pynq_device")
+    monkeypatch.setenv("EMBNIC_PATIENCE", "120")  # of a busy machine
 
 
 @pytest.fixture
@@ -120,11 +124,16 @@ FAULTS = {
     "unplug": "all ones|contract|magic|No answer|drained",
     "hang": "DMA",
     "fail_dma": "decode error",
+    "cut_sent": "DMA",
+    "cut_received": "No answer|without",
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_lost_board_costs_no_answer(fault: str, bitfile: Path, device: Any) -> None:
+def test_a_lost_board_costs_no_answer(
+    fault: str, bitfile: Path, device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMBNIC_PATIENCE", "5")
     rng = np.random.default_rng(SEED)
     engine, reference, _ = loaded(bitfile)
     with engine:
@@ -149,7 +158,10 @@ def test_a_lost_board_costs_no_answer(fault: str, bitfile: Path, device: Any) ->
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_every_wait_ends_and_says_why(fault: str, bitfile: Path, device: Any) -> None:
+def test_every_wait_ends_and_says_why(
+    fault: str, bitfile: Path, device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMBNIC_PATIENCE", "5")
     backend = open_pynq(tables(), bitfile, config="tiny")
     backend.load("t", np.zeros((200, 24), np.float32))
     getattr(device, fault)()
@@ -159,6 +171,113 @@ def test_every_wait_ends_and_says_why(fault: str, bitfile: Path, device: Any) ->
     assert time.monotonic() - started < 20
     assert "Do:" in str(caught.value)
     backend.close()
+
+
+# Seconds of this process in the trials, so that a busy machine changes nothing.
+DEADLINE = 0.5  # of a call
+CHANNEL = 0.1  # that the DMA has to move
+SLACK = 1.0  # of the CPU that answers in the card's place
+
+
+@dataclass
+class Trials:
+    """What happened over all trials."""
+
+    trials: int = 0
+    bags: int = 0
+    wrong: int = 0
+    lost: int = 0
+    by_card: int = 0
+    by_cpu: int = 0
+    longest: float = 0.0
+    died: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def lookup(
+        self, rng: np.random.Generator, engine: Engine, reference: ReferenceBackend, bags: int = 12
+    ) -> None:
+        """Look bags up and compare them."""
+        lists = {"t": [rng.integers(0, 200, n).tolist() for n in rng.integers(0, 9, bags)]}
+        asked = embnic.Bags.from_lists(lists)
+        started = time.process_time()
+        found = engine.lookup(asked)
+        self.longest = max(self.longest, time.process_time() - started)
+        expected = reference.lookup(asked)["t"]
+        self.bags += bags
+        if "t" not in found or found["t"].shape != expected.shape:
+            self.lost += bags
+        else:
+            differ = found["t"].view(np.uint32) != expected.view(np.uint32)
+            self.wrong += int(differ.any(axis=1).sum())
+
+
+def trial(tally: Trials, seed: int, fault: str, bitfile: Path, device: Any) -> None:
+    """Lose the board at a random access to a register, with lookups and updates going on; then get it back."""
+    rng = np.random.default_rng(seed)
+    backend = open_pynq(tables(), bitfile, config="tiny", deadline=DEADLINE)
+    reference = ReferenceBackend(tables())
+    before = tally.bags
+    with Engine(tables(), backend) as engine:
+        rows = rng.standard_normal((200, 24), dtype=np.float32)
+        for target in (engine, reference):
+            target.load("t", rows)
+        first = device.accesses
+        tally.lookup(rng, engine, reference)
+        device.strike(getattr(device, fault), int(rng.integers(1, 4 * (device.accesses - first))))
+        for _ in range(3):
+            tally.lookup(rng, engine, reference)
+            ids = rng.choice(200, 5, replace=False)
+            rows = rng.standard_normal((5, 24), dtype=np.float32)
+            for target in (engine, reference):
+                target.update("t", ids, rows)
+        lost = engine.state == "fallback"
+        tally.died[fault if lost else "not reached"] += 1
+        if not fault.startswith("cut"):  # after half a frame, a reset of the DMA is enough
+            device.plug()
+        engine.reattach()
+        device.strike(lambda: None, 1 << 60)
+        answered = engine.stats().bags_by_card
+        tally.lookup(rng, engine, reference)
+        stats = engine.stats()
+        assert stats.bags_by_card == answered + 12, "a card that is back serves again"
+    device.plug()
+    tally.trials += 1
+    tally.by_card += stats.bags_by_card
+    tally.by_cpu += stats.bags_by_cpu
+    tally.reasons.update(stats.fallback_total)
+    tally.lost += abs(tally.bags - before - stats.bags)
+
+
+def run_trials(trials: int, bitfile: Path, device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(axi_dma, "ANSWER_SECONDS", CHANNEL)
+    monkeypatch.setattr(PynqPorts, "clock", lambda self: time.process_time())
+    logging.getLogger("embnic").setLevel(logging.ERROR)  # the losses are meant
+    tally = Trials()
+    for number in range(trials):
+        trial(tally, SEED + number, list(FAULTS)[number % len(FAULTS)], bitfile, device)
+        assert (tally.wrong, tally.lost) == (0, 0), (
+            f"EMBNIC_SEED={SEED + number}, alone: {list(FAULTS)[number % len(FAULTS)]}: {tally}"
+        )
+    print(f"EMBNIC_SEED={SEED}: {tally}")
+    assert tally.bags == tally.by_card + tally.by_cpu == 60 * trials
+    assert tally.longest < DEADLINE + 3 * CHANNEL + SLACK
+    assert tally.died["not reached"] < 0.4 * trials
+    assert all(tally.died[fault] >= 0.3 * trials / len(FAULTS) for fault in FAULTS), tally.died
+    assert sum(tally.reasons.values()) == trials - tally.died["not reached"]
+
+
+def test_boards_lost_at_random_moments_cost_no_answer(
+    bitfile: Path, device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_trials(50, bitfile, device, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_1000_boards_lost_at_random_moments_cost_no_answer(
+    bitfile: Path, device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_trials(1000, bitfile, device, monkeypatch)
 
 
 def test_the_demo_s_scene_loses_the_card_through_pynq(device: Any) -> None:
@@ -194,6 +313,7 @@ def test_a_missing_file_says_which(suffix: str, bitfile: Path) -> None:
         PynqPorts(bitfile)
 
 
+@pytest.mark.timeout(1800)  # it may build the simulated card
 def test_the_example_runs_on_the_simulated_board(tmp_path: Path) -> None:
     """10,240 bags; the example has no line about simulation."""
     example = ROOT / "examples" / "05_on_a_board.py"
@@ -216,3 +336,26 @@ def test_the_example_runs_on_the_simulated_board(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "10,240 of 10,240 bags bit-equal" in done.stdout
     assert "10,240 bags by the card, 0 by the CPU" in done.stdout
+
+
+@pytest.mark.timeout(1800)  # it may build the simulated card
+def test_another_bitstream_loaded_meanwhile_is_noticed(
+    tmp_path: Path, bitfile: Path, device: Any
+) -> None:
+    """Somebody programs the board anew: the CPU serves, reattach refuses, and the right bitstream serves again."""
+    tally, rng = Trials(), np.random.default_rng(SEED)
+    engine, reference, _ = loaded(bitfile)
+    other = build_simulated("edge", tmp_path).bitfile
+    with engine:
+        tally.lookup(rng, engine, reference)
+        PynqPorts(other).close()
+        tally.lookup(rng, engine, reference)
+        with pytest.raises(ContractMismatch, match="configuration id"):
+            engine.reattach()
+        tally.lookup(rng, engine, reference)
+        assert engine.stats().bags_by_card == 12
+        PynqPorts(bitfile).close()
+        engine.reattach()
+        tally.lookup(rng, engine, reference)
+        assert engine.stats().bags_by_card == 24
+    assert (tally.wrong, tally.lost, tally.bags) == (0, 0, 48)

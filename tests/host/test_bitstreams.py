@@ -225,7 +225,7 @@ def test_metadata_of_an_unknown_configuration_is_refused() -> None:
         hwh("huge")
 
 
-@pytest.mark.parametrize(("configuration", "divisor"), [("edge", 19), ("line100", 6), ("mini", 30)])
+@pytest.mark.parametrize(("configuration", "divisor"), [("edge", 19), ("line100", 6), ("mini", 50)])
 def test_the_metadata_set_a_clock_that_is_fast_enough(configuration: str, divisor: int) -> None:
     """PYNQ divides the PLL as the .hwh says, whatever the bitstream was built for."""
     parameters = {

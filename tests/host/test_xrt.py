@@ -20,6 +20,7 @@ import pytest
 from fakes import FakeCard
 
 import embnic
+from embnic.backends.axi_dma import board_timing
 from embnic.backends.reference import ReferenceBackend
 from embnic.backends.xrt import DMA_OFFSET, KERNEL, UNIT, XrtPorts, open_xrt
 from embnic.engine import Engine
@@ -177,9 +178,12 @@ class FakeXrt:
             return
         base, register = self._channel(offset)
         channel = self.dma[base]
-        if register == 0:
-            channel["control"] = 0 if value & 4 else value
-            channel["status"] = 1 if value & 4 or not value & 1 else channel["status"] & ~1
+        if register == 0 and value & 4:  # of either channel, it resets both
+            for each in self.dma.values():
+                each.update(control=0, status=1, waiting=0)
+        elif register == 0:
+            channel["control"] = value
+            channel["status"] = channel["status"] & ~1 if value & 1 else 1
         elif register == 0x18:
             channel["address"] = channel.get("address", 0) >> 32 << 32 | value
         elif register == 0x1C:
@@ -188,6 +192,7 @@ class FakeXrt:
             assert HBM <= channel["address"] < HBM + self.memory.size, (
                 "the DMA is given a device address"
             )
+            assert not channel["status"] & 1, "a transfer is begun while the channel is halted"
             channel.update(length=value, waiting=1, status=channel["status"] & ~2)
             if base == 0 and not self.hung:
                 at = channel["address"] - HBM
@@ -362,3 +367,15 @@ def test_every_refusal_says_what_to_do(
     monkeypatch.setitem(sys.modules, "pyxrt", None)
     with pytest.raises(BackendUnavailable, match=r"setup\.sh"):
         XrtPorts(xclbin)
+
+
+def test_how_long_a_silent_card_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EMBNIC_PATIENCE", raising=False)
+    assert (board_timing().retry, board_timing().patience) == (0.5, 5.0)
+    assert board_timing(0.2).patience == board_timing(0.2).deadline == 0.2
+    monkeypatch.setenv("EMBNIC_PATIENCE", "60")
+    assert (board_timing().retry, board_timing().patience) == (6.0, 60.0)
+    for wrong in ("0", "-1", "nan", "long"):
+        monkeypatch.setenv("EMBNIC_PATIENCE", wrong)
+        with pytest.raises(ConfigError, match="EMBNIC_PATIENCE"):
+            board_timing()

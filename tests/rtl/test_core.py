@@ -492,6 +492,7 @@ def test_core() -> None:
         ({"CTXS": 128}, "SLOTS and CTXS must not exceed 64"),
         ({"ECC": 2}, "ECC must be 0 or 1"),
         ({"PRODUCTS": 2}, "PRODUCTS must be 0 or 1"),
+        ({"COMPUTE": 2}, "COMPUTE must be 0 or 1"),
         ({"CHANNELS": 3}, "CHANNELS must be a power of two, 1 to 32"),
     ],
 )

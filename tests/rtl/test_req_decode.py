@@ -21,6 +21,7 @@ from embnic_sim.runner import build_and_test, expect_build_failure
 PING, LOOKUP, REPLY, PARTIAL, ROWS, UPDATE, ACK, FILL = range(1, 9)
 INVALIDATE, PREFETCH, MERGE, ERROR = 9, 10, 11, 15
 INIT_BANKS = 4
+COMPUTES = (12, 13, 14)  # ACCUMULATE, TOPK, INTERACT: all that embnic_compute executes
 UPDATES = (UPDATE, FILL, INVALIDATE, PREFETCH)  # all that embnic_update executes
 OK, BAD_REQUEST, TOO_LARGE, UNSUPPORTED, BUSY = 0, 1, 5, 6, 11
 WEIGHTED, ACCUMULATOR, CONTINUES, FINAL, PARTIAL_WANTED, PRODUCT = 1, 4, 8, 16, 32, 64
@@ -127,7 +128,7 @@ class DecodeBench(Bench):
         self.frame_t, self.reply_t, self.bag_t = (
             structs[n] for n in ("frame_t", "reply_t", "bag_t")
         )
-        self.done_t = structs["update_done_t"]
+        self.done_t, self.plan_t = structs["update_done_t"], structs["plan_t"]
         self.width = int(self.params["DATA_W"])
         self.bpw = 512 // self.width
         self.ks_beats, self.rsp_beats = int(self.params["KS_BEATS"]), int(self.params["RSP_BEATS"])
@@ -149,6 +150,8 @@ class DecodeBench(Bench):
         self.sink = self.stream_sink("m_axis_bag", self.take_bag)
         self.upd_sink = self.stream_sink("m_axis_upd", self.take_update)
         self.upd_done = self.stream_source("s_axis_upd_done")
+        self.compute_sink = self.stream_sink("m_axis_compute", self.take_compute)
+        self.plans = self.stream_source("s_axis_plan")
         self.ram_read_port("ks_rd", self.store)
         self.ram_write_port("init_wr", self.init_ram)
         self.monitor("ks_rd_en", ["ks_rd_addr"], self.watch_read)
@@ -163,6 +166,7 @@ class DecodeBench(Bench):
         self.frames: deque[Frame] = deque()
         self.updating: deque[Frame] = deque()
         self.update_result: dict[str, int] | None = None
+        self.plan: dict[str, int] | None = None
         self.accumulators: deque[tuple[int, bytes]] = deque()
         self.statuses: Counter[int] = Counter()
         self.expected_requests = 0
@@ -173,7 +177,7 @@ class DecodeBench(Bench):
         await super().reset(cycles)
         for queue in (self.frames, self.updating, self.accumulators):
             queue.clear()
-        self.update_result = None
+        self.update_result = self.plan = None
         self.expected_requests = self.requests.total
         self.ks_used = self.bank = 0
         self.bag_cycles.clear()
@@ -325,10 +329,22 @@ class DecodeBench(Bench):
             status = self.update_result["status"]
             reply |= self.update_result | {"opcode": ERROR if status else ACK}
             self.update_result = None
+        elif opcode in COMPUTES and int(self.params["COMPUTE"]):
+            status = BUSY
+            if not self.quiesced:
+                assert self.plan is not None, (
+                    "a frame of embnic_compute was answered before its plan"
+                )
+                status = self.plan["status"]
+                if not status:
+                    reply |= self.plan | {"opcode": REPLY, "dispatching": 1}
+                reply["vec_beats"] = self.plan["vec_beats"]
+                self.plan = None
         else:
             status = UNSUPPORTED
         self.statuses[status] += 1
         executed = (status == OK and opcode in (LOOKUP, MERGE)) or opcode in UPDATES
+        executed |= opcode in COMPUTES and bool(int(self.params["COMPUTE"]))
         assert bool(self.read("alloc_work")) == (executed and not self.quiesced)
         self.replies.expected.popleft()
         self.replies.expected.appendleft(self.reply_t.pack({**reply, "status": status}))
@@ -406,6 +422,19 @@ class DecodeBench(Bench):
         self.update_result = result
         self.upd_done.send(self.done_t.pack(result))
 
+    def take_compute(self, word: int) -> None:
+        """A frame for embnic_compute must be the oldest one, unchanged; give its plan after a while."""
+        frame = self.frames[0]
+        assert frame.hdr["opcode"] in COMPUTES and int(self.params["COMPUTE"])
+        assert word == self.frame_t.pack(frame.fields), "a frame changed"
+        assert self.plan is None, "a second frame before the plan was taken"
+        self.plan = {
+            "status": self.random.choice([0, 0, 1, 5]),
+            "vec_beats": self.random.randrange(1, 100),
+            "bags": self.random.randrange(20),
+        }
+        self.plans.send(self.plan_t.pack(self.plan))
+
     def watch_read(self, addr: int) -> None:
         """While an update owns the key store, nothing may be read."""
         assert self.update_result is None, f"key store beat {addr} read during an update"
@@ -427,7 +456,9 @@ class DecodeBench(Bench):
             return Frame({"opcode": PING}, rng.randbytes(8 * rng.randrange(2)) if trouble else b"")
         if kind < 0.12:
             return Frame({"opcode": rng.choice(UPDATES)}, rng.randbytes(8 * rng.randrange(12)))
-        if kind < 0.15:
+        if kind < 0.18:
+            return Frame({"opcode": rng.choice(COMPUTES)}, rng.randbytes(8 * rng.randrange(12)))
+        if kind < 0.21:
             return Frame(
                 {"opcode": ROWS, "bags": 1, "keys": 1},
                 rng.randbytes(8),
@@ -761,6 +792,7 @@ SETS = [
         "INIT_UNITS": 16,
         "RSP_BEATS": 512,
         "PRODUCTS": 1,
+        "COMPUTE": 1,
     },
     {
         "DATA_W": 512,
@@ -769,6 +801,7 @@ SETS = [
         "INIT_UNITS": 128,
         "RSP_BEATS": 2048,
         "PRODUCTS": 1,
+        "COMPUTE": 1,
     },
     {
         "DATA_W": 128,
@@ -777,6 +810,7 @@ SETS = [
         "INIT_UNITS": 1,
         "RSP_BEATS": 64,
         "PRODUCTS": 0,
+        "COMPUTE": 0,
     },
 ]
 

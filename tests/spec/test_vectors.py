@@ -156,6 +156,8 @@ def generic_payload(vector: golden.Vector) -> np.ndarray:
     payload, parts = vector.payload, []
     if "block" in payload:
         parts.append(block(payload["block"]))
+    if "job" in payload:
+        parts.append(np.frombuffer(struct.pack("<QQI44x", *payload["job"]), np.uint8))
     if "client" in payload:
         parts.append(stamps(vector).astype("<u8").reshape(-1).view(np.uint8))
     if "vectors" in payload:
@@ -164,8 +166,11 @@ def generic_payload(vector: golden.Vector) -> np.ndarray:
         parts.append(partials(vector).reshape(-1))
     if "entries" in payload:
         parts.append(entries(vector).payload())
-    if "client" in payload:
+    if "client" in payload or "rows" in payload:
         parts.append(np.zeros(-sum(map(len, parts)) % 64, np.uint8))
+    if "scores" in payload:
+        scores = np.array(payload["scores"], "<f4").view(np.uint8)
+        parts += [scores, np.zeros(-len(scores) % 8, np.uint8)]
     if "rows" in payload:
         parts.append(floats(payload["rows"]).reshape(-1))
     return np.concatenate(parts) if parts else np.zeros(0, np.uint8)
@@ -223,6 +228,10 @@ def scapy_packet(layer: ModuleType, vector: golden.Vector) -> Any:
     }
     if "block" in payload:
         fields["count"] = payload["block"]
+    if "job" in payload:
+        fields |= dict(zip(("client", "job", "piece"), payload["job"], strict=True))
+    if "scores" in payload:
+        fields |= {"scores": payload["scores"], "zeros": bytes(-4 * len(payload["scores"]) % 8)}
     pieces = [unit for values in payload.get("vectors", []) for unit in layer.units(values)]
     if pieces:
         fields["accumulator" if body_class is layer.Keys else "vectors"] = pieces
@@ -230,6 +239,9 @@ def scapy_packet(layer: ModuleType, vector: golden.Vector) -> Any:
         fields["partials"] = partial_units(layer, payload)
     if "entries" in payload:
         fields["entries"] = [scapy_key(layer, *entry) for entry in payload["entries"]]
+    if body_class is layer.Gradients:
+        fields["zeros"] = bytes(-8 * len(payload["entries"]) % 64)
+        fields["rows"] = [unit for row in payload["rows"] for unit in layer.units(row)]
     if body_class is layer.Rows:
         fields["zeros"] = layer.padding(len(payload["entries"]))
         fields["rows"] = [unit for row in payload.get("rows", []) for unit in layer.units(row)]
@@ -280,6 +292,11 @@ def check_scapy_body(layer: ModuleType, found: Any, payload: dict[str, Any]) -> 
     if wanted:
         units = body.accumulator if isinstance(body, layer.Keys) else body.vectors
         assert layer.flatten(units) == wanted
+    if "job" in payload:
+        assert [body.client, body.job, body.piece] == payload["job"]
+        assert body.block_zeros == bytes(44)
+    if "scores" in payload:
+        assert body.scores == payload["scores"]
     if "client" in payload:
         assert (body.client, body.sequence) == (payload["client"], payload["sequence"])
     if "partials" in payload:

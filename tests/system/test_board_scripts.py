@@ -19,6 +19,7 @@ import pytest
 from embnic.backends.xrt import DMA_OFFSET, KERNEL
 from embnic.bitstreams import STATUSES, read_index
 from embnic.gen.configs import CONFIGS
+from embnic.gen.wire import CONTRACT_HASH
 from embnic.hwh import CORE_ADDRESS, DMA_ADDRESS
 from embnic_sim.boards import BOARDS, OPEN_BOARDS, board_folder, lint_board
 
@@ -281,5 +282,6 @@ def test_every_board_has_its_place_in_the_registry() -> None:
         assert (board_folder(entry.board) / "README.md").is_file()
         assert entry.status in (board_folder(entry.board) / "README.md").read_text()
         if entry.status == "calls checked, never built":
+            assert entry.contract == CONTRACT_HASH, "what a build would be of: spec/ changed"
             assert not entry.files
             assert entry.worst_slack_ns is None

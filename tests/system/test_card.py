@@ -421,6 +421,24 @@ def test_memory_timing_follows_the_knobs() -> None:
     assert cycles(slow) - cycles(quick) == 400
 
 
+def test_a_reset_takes_what_memory_owes_with_it() -> None:
+    """Reads asked for before a reset are not answered after it, when their IDs are of other lines."""
+    bags = [[row, row + 1, row + 2] for row in range(0, 30, 3)]
+    with SimCard("tiny", build="checked", dram=DramModel(base_latency=400)) as card:
+        for cycles in range(60, 900, 120):
+            prepare(card)
+            card.send(FrameBatch.from_list([lookup(bags)]))
+            card.step(cycles)
+            card.reset()
+            prepare(card)
+            (reply,) = exchange(card, [lookup(bags)])
+            vectors = np.frombuffer(reply[64:-4], dtype="<f4").reshape(len(bags), STRIDE // 4)
+            for vector, bag in zip(vectors, bags, strict=True):
+                np.testing.assert_array_equal(vector[:DIM], pooled(bag))
+            assert counters(card)["memory_late"] == 0
+            card.reset()
+
+
 def test_probe_window(card: SimCard) -> None:
     card.record_probe(100, skip=10)
     start, words = card.probe()

@@ -2,7 +2,7 @@
 // Top of the LambdaConcept ECPIX-5 (85F): the core as configuration mini, 256 KB of block RAM as its card memory, and
 // the board's USB serial port as the only way in: frames, registers and memory (embnic_uart_slip).
 //
-// Clocks         clk100, the board's oscillator; a PLL makes 50 MHz of it for everything.
+// Clocks         clk100, the board's oscillator; a PLL makes 30 MHz of it for everything.
 // Reset          the PLL's lock and 16 cycles; there is no button.
 // Throughput     that of the line, 2 Mbaud: 200 KB/s each way.
 // Not handled    the board's DDR3 and Gigabit Ethernet, which need a PHY each.
@@ -11,7 +11,7 @@
 module embnic_ecpix5
     import embnic_pkg::ADDR_W;
 #(
-    parameter int unsigned DIVISOR   = 25,     // cycles of 50 MHz a bit: 2 Mbaud
+    parameter int unsigned DIVISOR   = 15,     // cycles of 30 MHz a bit: 2 Mbaud
     parameter int unsigned MEM_BYTES = 262144  // card memory
 ) (
     input  wire logic clk100,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// 50 MHz of the board's 100 MHz: 100 / 2 * 12 = 600 MHz inside, / 12 at the output, as ecppll has it.
+// 30 MHz of the board's 100 MHz: 100 / 10 * 3 * 20 = 600 MHz inside, / 20 at the output.
 //
 // In Verilog, because yosys' own reader keeps the text of a primitive's parameters, which nextpnr needs.
 `default_nettype none
@@ -8,12 +8,12 @@ module embnic_ecpix5_pll (
     output wire clk,
     output wire locked   // of no clock
 );
-    (* FREQUENCY_PIN_CLKI = "100", FREQUENCY_PIN_CLKOP = "50", ICP_CURRENT = "12", LPF_RESISTOR = "8",
+    (* FREQUENCY_PIN_CLKI = "100", FREQUENCY_PIN_CLKOP = "30", ICP_CURRENT = "12", LPF_RESISTOR = "8",
        MFG_ENABLE_FILTEROPAMP = "1", MFG_GMCREF_SEL = "2" *)
     EHXPLLL #(
         .PLLRST_ENA("DISABLED"), .INTFB_WAKE("DISABLED"), .STDBY_ENABLE("DISABLED"), .DPHASE_SOURCE("DISABLED"),
         .OUTDIVIDER_MUXA("DIVA"), .OUTDIVIDER_MUXB("DIVB"), .OUTDIVIDER_MUXC("DIVC"), .OUTDIVIDER_MUXD("DIVD"),
-        .CLKI_DIV(2), .CLKFB_DIV(1), .CLKOP_ENABLE("ENABLED"), .CLKOP_DIV(12), .CLKOP_CPHASE(5), .CLKOP_FPHASE(0),
+        .CLKI_DIV(10), .CLKFB_DIV(3), .CLKOP_ENABLE("ENABLED"), .CLKOP_DIV(20), .CLKOP_CPHASE(9), .CLKOP_FPHASE(0),
         .FEEDBK_PATH("CLKOP")
     ) u_pll (
         .CLKI(clk100), .CLKFB(clk), .CLKOP(clk), .LOCK(locked),

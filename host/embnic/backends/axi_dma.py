@@ -8,6 +8,7 @@ register held.
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DeviceFault, DeviceTimeout, LinkError
+from ..errors import ConfigError, DeviceFault, DeviceTimeout, LinkError
 from ..exchange import Timing
 from ..wire import FrameBatch
 
@@ -38,10 +39,26 @@ _GONE = 0xFFFF_FFFF  # what a bus reads whose device is not there
 
 
 def board_timing(deadline: float | None = None) -> Timing:
-    """Return how long to wait for a board, in seconds."""
+    """Return how long to wait for a board, in seconds.
+
+    It counts as lost when it is silent for 5 seconds; EMBNIC_PATIENCE sets another time.
+    """
+    text = os.environ.get("EMBNIC_PATIENCE", "") or "5"
+    try:
+        patience = float(text)
+        if not 0 < patience < 1e6:
+            raise ValueError
+    except ValueError as error:
+        raise ConfigError(
+            f"EMBNIC_PATIENCE is {text!r}.", allowed="seconds, above 0.", do="Correct it."
+        ) from error
     if deadline is None:
-        return Timing(retry=0.5, patience=5.0)
-    return Timing(retry=min(0.5, deadline / 4), patience=min(5.0, deadline), deadline=deadline)
+        return Timing(retry=patience / 10, patience=patience)
+    return Timing(
+        retry=min(patience / 10, deadline / 4),
+        patience=min(patience, deadline),
+        deadline=deadline,
+    )
 
 
 class FrameBuffer(Protocol):
@@ -68,9 +85,12 @@ class _Channel:
         self._mmio, self._base, self._name = mmio, base, name
 
     def reset(self) -> None:
-        """Stop whatever is under way and start anew."""
+        """Stop whatever is under way, in the other direction too: a reset is of the whole DMA (PG021)."""
         self._write(_CONTROL, _RESET)
         self._until(lambda: not self._read(_CONTROL) & _RESET, "to come out of reset")
+
+    def run(self) -> None:
+        """Let transfers begin."""
         self._write(_CONTROL, _RUN)
         self._until(lambda: not self._read(_STATUS) & _HALTED, "to start")
 
@@ -114,14 +134,15 @@ class _Channel:
         return self._read(_LENGTH)
 
     def _until(self, what: Callable[[], bool], doing: str) -> None:
-        started = time.monotonic()
+        until, late = time.monotonic() + ANSWER_SECONDS, False
         while not what():
-            if time.monotonic() - started > ANSWER_SECONDS:
+            if late:  # it was looked at once more: this process may have slept meanwhile
                 raise DeviceTimeout(
                     f"waiting for the {self._name} DMA {doing} (status {self._read(_STATUS):#x})",
                     waited=ANSWER_SECONDS,
                     do="reattach, or load the bitstream again.",
                 )
+            late = time.monotonic() > until
 
     def _read(self, offset: int) -> int:
         return int(self._mmio.read(self._base + offset))
@@ -143,7 +164,8 @@ class DmaLink:
     def reset(self) -> None:
         """Stop whatever is under way and wait for frames again."""
         self._send_channel.reset()
-        self._recv_channel.reset()
+        for channel in (self._send_channel, self._recv_channel):
+            channel.run()
         self._listen()
 
     def send(self, frames: FrameBatch) -> None:

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from ..arithmetic import narrow
 from ..bags import Bags
+from ..compute import Kernels, ReferenceKernels
 from ..config import Table, tables_by_name
 from ..driver import Driver, PartialResult
 from ..errors import ClosedError, ConfigError, DeviceError, LinkError
 from ..gen.wire import DType, Hold, Pooling
 from ..health import Histogram
+from ..jobs import CardKernels
 from ..lookup import Partials
 from ..products import ProductBags
 from ..residency import Prefetched
@@ -59,6 +61,9 @@ class CardBackend:
             max_tree_k=driver.capabilities.tree_k,
             remote=driver.takes_remote,
             tree_vec64=driver.capabilities.max_vec64,
+        )
+        self.kernels: Kernels = (
+            CardKernels(driver) if driver.capabilities.compute else ReferenceKernels()
         )
         for table in self.tables.values():
             self.capabilities.check(table, name)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Serve lookups on an FPGA board through PYNQ: the only module that imports `pynq`.
 
-The overlay holds the core (`embnic.hwh`), whose registers and whose frames this module reaches by MMIO and by an AXI
-DMA in simple mode (Xilinx PG021): a transfer is a frame. Card memory is what `pynq.allocate` gives: the board's DRAM,
-which the core reads by its own AXI port. Nothing here knows whether the device is a board; a module that defines
+The overlay holds the core (`embnic.hwh`), whose registers PYNQ's driver of it reaches by MMIO, and whose frames an AXI
+DMA carries in simple mode (Xilinx PG021): a transfer is a frame. Card memory is what `pynq.allocate` gives: the board's
+DRAM, which the core reads by its own AXI port. Nothing here knows whether the device is a board; a module that defines
 another `pynq.Device` (a PCIe card, a simulated one) is imported first when `EMBNIC_PYNQ_DEVICE` names it.
 
 PYNQ's own DMA driver waits without end for a channel that does not start or finish. Here every wait has a deadline and
@@ -12,6 +12,7 @@ says what the status register held. Time is wall-clock time.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import time
@@ -61,6 +62,19 @@ def import_pynq() -> ModuleType:
     return pynq
 
 
+@functools.cache
+def _core_driver(pynq: ModuleType) -> Any:
+    """Return the driver that PYNQ binds to the core wherever an overlay holds it: `overlay.embnic_0` is one."""
+    base: Any = pynq.DefaultIP
+
+    class EmbnicCore(base):  # type: ignore[misc]  # pynq has no types
+        """The core's registers: `read`, `write`, and by name in `register_map`."""
+
+        bindto = (CORE_VLNV,)
+
+    return EmbnicCore
+
+
 class _Contiguous:
     """A buffer of `pynq.allocate` for the DMA."""
 
@@ -100,6 +114,7 @@ class PynqPorts:
                     do="embnic bitstreams list shows what is known; embnic bitstreams fetch or build makes them.",
                 )
         self._device = device
+        driver = _core_driver(self._pynq)
         try:
             self._overlay = self._pynq.Overlay(str(bitfile.resolve()), device=device)
         except RuntimeError as error:
@@ -108,7 +123,14 @@ class PynqPorts:
                 reason=f"PYNQ cannot load {bitfile.name} ({error}).",
                 remedy="run on a board with PYNQ; embnic doctor says what is missing.",
             ) from error
-        self._core = self._map(CORE_VLNV)
+        name, _ = self._find(CORE_VLNV)
+        self._core = functools.reduce(getattr, name.split("/"), self._overlay)
+        if not isinstance(self._core, driver):
+            raise ContractMismatch(
+                f"driver of {name} in the overlay",
+                device=type(self._core).__name__,
+                package=driver.__name__,
+            )
         self._buffers: list[Any] = []
         self._regions: dict[int, Any] = {}
         self._bases: NDArray[np.int64] = np.empty(0, np.int64)
@@ -223,15 +245,21 @@ class PynqPorts:
         return time.monotonic()
 
     def _map(self, vlnv: str) -> Any:
+        _, ip = self._find(vlnv)
+        return self._pynq.MMIO(ip["phys_addr"], ip["addr_range"], device=self._device)
+
+    def _find(self, vlnv: str) -> tuple[str, Any]:
         kind = vlnv.rpartition(":")[0]
         found = [
-            ip for ip in self._overlay.ip_dict.values() if ip.get("type", "").startswith(kind + ":")
+            (name, ip)
+            for name, ip in self._overlay.ip_dict.items()
+            if ip.get("type", "").startswith(kind + ":")
         ]
         if len(found) != 1:
             raise ContractMismatch(
                 f"IP {kind} in the overlay", device=f"{len(found)} of it", package="one"
             )
-        return self._pynq.MMIO(found[0]["phys_addr"], found[0]["addr_range"], device=self._device)
+        return found[0]
 
 
 class PynqBackend(CardBackend):

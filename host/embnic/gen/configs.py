@@ -21,6 +21,7 @@ class CoreConfig:
     max_vec64: int
     tree_k: int
     products: int
+    compute: int
     line_bytes: int
     ways: int
     sets: int
@@ -50,6 +51,7 @@ class CoreConfig:
             "MAX_VEC64": self.max_vec64,
             "TREE_K": self.tree_k,
             "PRODUCTS": self.products,
+            "COMPUTE": self.compute,
             "LINE_BYTES": self.line_bytes,
             "WAYS": self.ways,
             "SETS": self.sets,
@@ -88,6 +90,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         max_vec64=8,
         tree_k=8,
         products=1,
+        compute=1,
         line_bytes=64,
         ways=2,
         sets=8,
@@ -118,6 +121,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         max_vec64=16,
         tree_k=0,
         products=0,
+        compute=0,
         line_bytes=256,
         ways=4,
         sets=128,
@@ -148,6 +152,7 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
         max_vec64=64,
         tree_k=16,
         products=1,
+        compute=0,
         line_bytes=256,
         ways=4,
         sets=1024,
@@ -172,12 +177,13 @@ CONFIGS: Final[dict[str, CoreConfig]] = {
     "mini": CoreConfig(
         name="mini",
         config_id=4,
-        clock_mhz=50.0,
+        clock_mhz=30.0,
         data_w=128,
         slots=4,
         max_vec64=4,
         tree_k=0,
         products=0,
+        compute=0,
         line_bytes=64,
         ways=2,
         sets=64,

@@ -295,7 +295,7 @@ REGISTERS: Final[dict[str, Register]] = {
             "value": RegisterField(0, 32, None, False),
         },
     ),
-    # What was built. Bit 0: the frame generator and its checker; 1: parity of the memories; 2: PRODUCT frames.
+    # Built: bit 0 frame generator, checker; 1 parity of memories; 2 PRODUCT; 3 ACCUMULATE, TOPK, INTERACT.
     "CAP_FEATURES": Register(
         0x070,
         "ro",
@@ -647,4 +647,10 @@ COUNTERS: Final[tuple[Counter, ...]] = (
     Counter("remote_broken", 0x328),
     # answers that nobody waited for, late, twice or from before a reset: thrown away
     Counter("remote_strays", 0x330),
+    # pieces of ACCUMULATE, TOPK and INTERACT jobs that were taken, once each
+    Counter("compute_frames", 0x338),
+    # jobs whose last piece was worked out, refused ones included
+    Counter("compute_jobs", 0x340),
+    # jobs that ended before their last piece was worked out, those of a soft reset left out
+    Counter("compute_abandoned", 0x348),
 )

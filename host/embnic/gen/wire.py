@@ -12,6 +12,10 @@ __all__ = [
     "ACCEPTED_REQUESTS",
     "BLOCK_BYTES",
     "BitField",
+    "COMPUTE_K",
+    "COMPUTE_KEYS",
+    "COMPUTE_VEC64",
+    "COMPUTE_VECTORS",
     "CONTRACT_HASH",
     "CRC_BYTES",
     "CRC_CHECK",
@@ -55,7 +59,7 @@ __all__ = [
     "WIRE_VERSION",
 ]
 
-CONTRACT_HASH: Final = 0xDA2062D8
+CONTRACT_HASH: Final = 0x0C68E535
 
 MAGIC: Final = 0xEB1C
 WIRE_VERSION: Final = 1
@@ -68,6 +72,10 @@ SEQUENCE_BYTES: Final = 16  # u64 client, u64 sequence
 SEQUENCE_WINDOW: Final = 64  # sequences beyond the highest contiguous one that may arrive early
 FRAME_OVERHEAD: Final = 68  # bytes of a frame that are not payload
 MAX_FRAME_BYTES: Final = 16384  # longest frame, Ethernet header to CRC
+COMPUTE_VEC64: Final = 8  # longest vector of ACCUMULATE and INTERACT, 64-byte units
+COMPUTE_VECTORS: Final = 32  # most vectors of a sample of INTERACT
+COMPUTE_K: Final = 16  # most that TOPK keeps
+COMPUTE_KEYS: Final = 256  # most gradients of a frame
 
 # CRC32C
 # Castagnoli, reflected, over our header and payload
@@ -93,6 +101,9 @@ class Opcode(IntEnum):
     INVALIDATE = 9  # request: drop rows from the cache; answered by ACK or ERROR
     PREFETCH = 10  # request: bring rows into the cache, hold or release them; answered by ACK
     MERGE = 11  # request: a bag's keys and partials to be merged with them; answered by REPLY, PARTIAL or ERROR
+    ACCUMULATE = 12  # request: gradients, summed by row; answered by REPLY or ERROR
+    TOPK = 13  # request: scores, the best are kept; answered by REPLY or ERROR
+    INTERACT = 14  # request: dot products of samples' vectors; answered by REPLY or ERROR
     ERROR = 15  # reply: the request was refused; see the status
 
 
@@ -125,6 +136,7 @@ class Status(IntEnum):
     SEQUENCE_WINDOW = 10  # the sequence number is too far ahead
     BUSY = 11  # try again later: the card is quiesced
     REMOTE_ERROR = 12  # the card that holds a row answered with an error, or not in time
+    JOB_GONE = 13  # the card does not have the job that this piece belongs to: begin it again
 
 
 class Pooling(IntEnum):
@@ -192,6 +204,9 @@ ACCEPTED_REQUESTS: Final = (
     Opcode.INVALIDATE,
     Opcode.PREFETCH,
     Opcode.MERGE,
+    Opcode.ACCUMULATE,
+    Opcode.TOPK,
+    Opcode.INTERACT,
 )
 
 # When several reasons hold, the first of this list is counted.

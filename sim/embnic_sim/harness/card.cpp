@@ -148,9 +148,11 @@ public:
         top_->final();
     }
 
+    // Resets the core, and what lies between it and the bytes of memory: neither knows of a transfer from before.
     void reset(uint64_t cycles) {
         rx_.clear(), tx_.clear();
         rx_offset_ = 0;
+        for (auto& channel : channels_) channel.forget();
         clear_inputs();
         top_->rst = 1;
         for (uint64_t i = 0; i < cycles; i++) tick();
@@ -356,6 +358,13 @@ private:
         bool busy() const {
             return !dram.idle() || read.active || r_valid || !aw.empty() || !w.empty() || !b.empty() || b_valid ||
                    !muted_reads.empty() || !muted_writes.empty();
+        }
+        void forget() {
+            dram.forget();
+            r_valid = b_valid = false;
+            read = {};
+            aw.clear(), w.clear(), b.clear();
+            muted_reads.clear(), muted_writes.clear();
         }
     };
 

@@ -164,6 +164,7 @@ public:
         return access(now, addr, bytes) + cfg_.write_latency;
     }
 
+    void forget() { reads_.clear(); }  // reads that were asked for are not answered
     bool idle() const { return reads_.empty(); }
     size_t outstanding() const { return reads_.size(); }
     const Stats& stats() const { return stats_; }
