@@ -117,8 +117,8 @@ class DramModel:
 class PeerModel:
     """How the owners of remote rows answer, in cycles of the card's clock.
 
-    Each line is answered `latency_min` to `latency_max` cycles after its request: answers overtake each other. Each comes
-    whole, unless `mixed` says otherwise.
+    Each line is answered `latency_min` to `latency_max` cycles after its request: answers overtake each other. Each
+    comes whole, unless `mixed` says otherwise.
     """
 
     latency_min: int = 500
