@@ -43,7 +43,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-SOME, SAMPLE = 40, 100
 LEAST_SCORE = 0.95
 
 MUTANT = Mutant(
@@ -220,16 +219,8 @@ def check_sample(
     assert reached >= least, f"score {reached:.3f} of {count}"
 
 
-@pytest.mark.timeout(3600)
-def test_some_mutants_are_killed(
-    library: Library, workload: Workload, right: list[list[Look]]
-) -> None:
-    """The same ones in every run, so that what fails is the change that was made."""
-    check_sample(library, workload, right, SOME, int(os.environ.get("EMBNIC_SEED") or 1))
-
-
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_a_sample_of_mutants_is_killed(
     library: Library, workload: Workload, right: list[list[Look]]
 ) -> None:
