@@ -43,6 +43,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+SAMPLE = 100
 LEAST_SCORE = 0.95
 
 MUTANT = Mutant(
