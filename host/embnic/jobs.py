@@ -205,9 +205,9 @@ class CardKernels:
         if not vec64 or per_frame < 1 or most < 1:
             return None
         unique, first, places = np.unique(ids, return_index=True, return_inverse=True)
-        rank = np.empty(len(unique), np.int64)
-        rank[np.argsort(first, kind="stable")] = np.arange(len(unique))
-        rows, row_of = unique[np.argsort(first, kind="stable")], rank[places]
+        order, rank = np.argsort(first), np.empty(len(unique), np.int64)
+        rank[order] = np.arange(len(unique))
+        rows, row_of = unique[order], rank[places]
         padded = _padded(grads, vec64)
         sums = np.empty((len(rows), dim), np.float32)
         for start in range(0, len(rows), most):

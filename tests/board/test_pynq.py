@@ -12,9 +12,8 @@ import re
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("pynq", reason="pynq is not installed here: make test-pynq")
+
+from lost_cards import Tally
 
 import embnic
 from embnic.backends import axi_dma
@@ -180,35 +181,17 @@ SLACK = 1.0  # of the CPU that answers in the card's place
 
 
 @dataclass
-class Trials:
-    """What happened over all trials."""
+class Trials(Tally):
+    """What happened over all trials, and the longest call in seconds of this process."""
 
-    trials: int = 0
-    bags: int = 0
-    wrong: int = 0
-    lost: int = 0
-    by_card: int = 0
-    by_cpu: int = 0
     longest: float = 0.0
-    died: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
 
-    def lookup(
-        self, rng: np.random.Generator, engine: Engine, reference: ReferenceBackend, bags: int = 12
-    ) -> None:
-        """Look bags up and compare them."""
-        lists = {"t": [rng.integers(0, 200, n).tolist() for n in rng.integers(0, 9, bags)]}
-        asked = embnic.Bags.from_lists(lists)
+    def lookup(self, rng: np.random.Generator, engine: Engine, reference: ReferenceBackend) -> None:
+        """Look twelve bags up and compare them."""
+        lists = {"t": [rng.integers(0, 200, n).tolist() for n in rng.integers(0, 9, 12)]}
         started = time.process_time()
-        found = engine.lookup(asked)
+        self.compare(engine, reference, embnic.Bags.from_lists(lists))
         self.longest = max(self.longest, time.process_time() - started)
-        expected = reference.lookup(asked)["t"]
-        self.bags += bags
-        if "t" not in found or found["t"].shape != expected.shape:
-            self.lost += bags
-        else:
-            differ = found["t"].view(np.uint32) != expected.view(np.uint32)
-            self.wrong += int(differ.any(axis=1).sum())
 
 
 def trial(tally: Trials, seed: int, fault: str, bitfile: Path, device: Any) -> None:
@@ -231,22 +214,15 @@ def trial(tally: Trials, seed: int, fault: str, bitfile: Path, device: Any) -> N
             for target in (engine, reference):
                 target.update("t", ids, rows)
         lost = engine.state == "fallback"
-        tally.died[fault if lost else "not reached"] += 1
         # After half a frame a reset of the DMA is enough; a fault that has not come is taken back.
         if not (lost and fault.startswith("cut")):
             device.plug()
         engine.reattach()
-        device.strike(lambda: None, 1 << 60)
         answered = engine.stats().bags_by_card
         tally.lookup(rng, engine, reference)
-        stats = engine.stats()
-        assert stats.bags_by_card == answered + 12, "a card that is back serves again"
+        assert engine.stats().bags_by_card == answered + 12, "a card that is back serves again"
+        tally.end(engine, fault if lost else "not reached", before)
     device.plug()
-    tally.trials += 1
-    tally.by_card += stats.bags_by_card
-    tally.by_cpu += stats.bags_by_cpu
-    tally.reasons.update(stats.fallback_total)
-    tally.lost += abs(tally.bags - before - stats.bags)
 
 
 def run_trials(trials: int, bitfile: Path, device: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import os
 import random
-from collections import Counter
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from lost_cards import Tally
 
 import embnic
 from embnic.backends.reference import ReferenceBackend
@@ -43,26 +42,6 @@ OCCURRENCES = {
 CALLS = 4
 
 
-@dataclass
-class Tally:
-    """What happened over all trials."""
-
-    trials: int = 0
-    bags: int = 0
-    wrong: int = 0
-    lost: int = 0
-    by_card: int = 0
-    by_cpu: int = 0
-    stopped: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.trials} trials, {self.bags} bags ({self.by_card} by the card, {self.by_cpu} by the cpu), "
-            f"{self.wrong} wrong, {self.lost} lost; died in {dict(self.stopped)}; reasons {dict(self.reasons)}"
-        )
-
-
 def some_bags(rng: np.random.Generator) -> embnic.Bags:
     lists = {
         table.name: [
@@ -75,19 +54,6 @@ def some_bags(rng: np.random.Generator) -> embnic.Bags:
             0, 120, 400
         ).tolist()  # continued over frames
     return embnic.Bags.from_lists(lists)
-
-
-def compare(
-    tally: Tally, engine: embnic.Engine, reference: ReferenceBackend, bags: embnic.Bags
-) -> None:
-    pooled, expected = engine.lookup(bags), reference.lookup(bags)
-    tally.bags += bags.bags_total
-    for name in bags:
-        if name not in pooled or pooled[name].shape != expected[name].shape:
-            tally.lost += len(bags[name])
-        else:
-            differ = pooled[name].view(np.uint32) != expected[name].view(np.uint32)
-            tally.wrong += int(differ.any(axis=1).sum())
 
 
 def trial(tally: Tally, seed: int, phase: Phase) -> None:
@@ -104,24 +70,16 @@ def trial(tally: Tally, seed: int, phase: Phase) -> None:
         nth = int(rng.integers(1, OCCURRENCES[phase] + 1))
         card.stop_on(phase, nth, delay=int(rng.integers(0, 200)))
         for _ in range(CALLS):
-            compare(tally, engine, reference, some_bags(rng))
+            tally.compare(engine, reference, some_bags(rng))
             table = TABLES[int(rng.integers(len(TABLES)))]
             ids = rng.integers(0, table.rows, 8)
             rows = rng.standard_normal((8, table.dim), dtype=np.float32)
             engine.update(table.name, ids, rows)
             reference.update(table.name, ids, rows)
-        compare(tally, engine, reference, some_bags(rng))
-        tally.stopped[phase.name if card.stopped else "NOT REACHED"] += 1
-        stats = engine.stats()
-    tally.trials += 1
-    tally.by_card += stats.bags_by_card
-    tally.by_cpu += stats.bags_by_cpu
-    tally.reasons.update(stats.fallback_total)
-    tally.lost += abs(tally.bags - asked - stats.bags)
-    assert stats.bags == stats.bags_by_card + stats.bags_by_cpu
-    assert sum(stats.fallback_total.values()) <= 1, (
-        "the loss of one card was counted more than once"
-    )
+        tally.compare(engine, reference, some_bags(rng))
+        tally.end(engine, phase.name if card.stopped else "NOT REACHED", asked)
+        losses = sum(engine.stats().fallback_total.values())
+    assert losses <= 1, "the loss of one card was counted more than once"
 
 
 def run_trials(trials: int) -> Tally:
@@ -145,11 +103,11 @@ def check_tally(tally: Tally, trials: int) -> None:
     assert tally.by_card > 0
     assert tally.by_cpu > 0
     for phase in Phase:
-        hit = tally.stopped[phase.name]
+        hit = tally.died[phase.name]
         assert hit >= 0.7 * trials / len(Phase), (
             f"{phase.name} was reached in {hit} trials only: {tally}"
         )
-    died = trials - tally.stopped["NOT REACHED"]
+    died = trials - tally.died["NOT REACHED"]
     assert sum(tally.reasons.values()) >= 0.7 * died, str(tally)
 
 
@@ -213,19 +171,19 @@ def test_a_card_that_was_cut_off_serves_again_after_reattach(direction):
                 reference.load(table.name, rows)
             cable._left = int(rng.integers(1, 15))
             while engine.state == "open":
-                compare(tally, engine, reference, some_bags(rng))
+                tally.compare(engine, reference, some_bags(rng))
                 rows = rng.standard_normal((8, 32), dtype=np.float32)
                 engine.update("item", np.arange(8), rows)
                 reference.update("item", np.arange(8), rows)
             with pytest.raises(embnic.LinkError, match="cable"):
                 engine.reattach()
-            compare(tally, engine, reference, some_bags(rng))
+            tally.compare(engine, reference, some_bags(rng))
             cable.cut = False
             engine.reattach()
             assert engine.state == "open"
             before = engine.stats().bags_by_card
             bags = some_bags(rng)
-            compare(tally, engine, reference, bags)
+            tally.compare(engine, reference, bags)
             assert engine.stats().bags_by_card - before == bags.bags_total
     assert (tally.wrong, tally.lost) == (0, 0), str(tally)
     assert tally.bags > 0
@@ -240,12 +198,12 @@ def test_a_card_that_was_reset_is_set_up_again_by_reattach():
             engine.load(table.name, rows)
             reference.load(table.name, rows)
         for _ in range(3):
-            compare(tally, engine, reference, some_bags(rng))
+            tally.compare(engine, reference, some_bags(rng))
             rows = rng.standard_normal((8, 32), dtype=np.float32)
             engine.update("item", np.arange(8), rows)
             reference.update("item", np.arange(8), rows)
             card.reset()  # between calls: a reset card is disabled and knows no table
-            compare(tally, engine, reference, some_bags(rng))
+            tally.compare(engine, reference, some_bags(rng))
             assert engine.state == "fallback"
             engine.reattach()
         assert engine.stats().reattached == 3
