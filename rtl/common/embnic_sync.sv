@@ -8,7 +8,8 @@
 // Not handled    words whose bits belong together: see embnic_async_fifo.
 `default_nettype none
 module embnic_sync #(
-    parameter int unsigned WIDTH = 1  // bits
+    parameter int unsigned WIDTH    = 1,  // bits
+    parameter bit          FROM_ONE = 0   // all ones from configuration to the first edge: for a level that is a reset
 ) (
     input  wire logic             clk_dst,
     input  wire logic [WIDTH-1:0] src_level,  // of any clock
@@ -19,7 +20,8 @@ module embnic_sync #(
     end
 
     // The first register may go metastable and has a period to settle; tools keep both close together and out of SRLs.
-    (* ASYNC_REG = "TRUE", shreg_extract = "no" *) logic [WIDTH-1:0] dst_meta_q, dst_level_q;
+    (* ASYNC_REG = "TRUE", shreg_extract = "no" *) logic [WIDTH-1:0] dst_meta_q = FROM_ONE ? '1 : 'x;
+    (* ASYNC_REG = "TRUE", shreg_extract = "no" *) logic [WIDTH-1:0] dst_level_q = FROM_ONE ? '1 : 'x;
 
     always_ff @(posedge clk_dst) begin
         dst_meta_q  <= src_level;

