@@ -447,7 +447,7 @@ module embnic_core
     embnic_bag_issue #(
         .DATA_W(DATA_W), .SLOTS(SLOTS), .TABLES(TABLES), .KS_BEATS(KS_BEATS), .LINE_BYTES(LINE_BYTES),
         .MAX_VEC64(MAX_VEC64), .TREE_K(TREE_K), .PLACES(PLACES), .REMOTE_SLOTS(REMOTE_SLOTS),
-        .REMOTE_BAGS(RSP_BEATS / BPW), .PRODUCTS(PRODUCTS == 1)
+        .REMOTE_BAGS(RSP_BEATS / BPW), .PRODUCTS(PRODUCTS == 1), .CTXS(CTXS)
     ) u_bag_issue (
         .clk, .rst(dp_rst),
         .s_axis_bag_tdata (bag),

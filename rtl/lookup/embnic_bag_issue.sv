@@ -62,6 +62,7 @@ module embnic_bag_issue
     parameter int unsigned REMOTE_SLOTS = 0,  // slots that bags of remote tables may take, less than SLOTS; 0: there are none
     parameter int unsigned REMOTE_BAGS = 128, // all bags of remote tables that can be admitted at a time; power of two
     parameter bit          PRODUCTS   = 1'b1, // build what issues pairs
+    parameter int unsigned CTXS       = 64,   // requests in flight; power of two, 2 .. 64
     localparam int unsigned TBL_AW    = $clog2(TABLES)
 ) (
     input  wire logic                           clk,
@@ -134,6 +135,9 @@ module embnic_bag_issue
     end
     if (REMOTE_SLOTS >= SLOTS) begin : gen_bad_remote_slots
         $fatal(1, "REMOTE_SLOTS must be less than SLOTS");
+    end
+    if (CTXS < 2 || CTXS > (1 << CTX_W) || (CTXS & (CTXS - 1)) != 0) begin : gen_bad_ctxs
+        $fatal(1, "CTXS must be a power of two, 2 to 64");
     end
     if (PLACES < 1 || PLACES > 512) begin : gen_bad_places
         $fatal(1, "PLACES must be 1 to 512");
@@ -713,8 +717,9 @@ module embnic_bag_issue
 
     state_t                       s8_ram, s8_state, s8_state_next;
     logic [$bits(state_t)-1:0]    s8_ram_data;
-    logic [(1 << CTX_W)-1:0]      pooling_seen_q, pooling_seen_d;
-    logic [(1 << CTX_W)-1:0][1:0] pooling_q, pooling_d;
+    localparam int unsigned CTX_AW = $clog2(CTXS);
+    logic [CTXS-1:0]              pooling_seen_q, pooling_seen_d;
+    logic [CTXS-1:0][1:0]         pooling_q, pooling_d;
     logic                         s8_ctx_seen_q;      // the request's pooling is known: this one
     pooling_e                     s8_ctx_pooling_q;
     logic [CNT_W-1:0]             s8_count_up;
@@ -863,15 +868,17 @@ module embnic_bag_issue
         pooling_seen_d = pooling_seen_q;
         pooling_d      = pooling_q;
         if (s8_valid_q && !s8_q.init && s8_known_q) begin
-            pooling_seen_d[s8_q.ctx] = 1'b1;
-            if (!s8_ctx_seen_q) pooling_d[s8_q.ctx] = s8_pooling_q;
+            pooling_seen_d[s8_q.ctx[CTX_AW-1:0]] = 1'b1;
+            if (!s8_ctx_seen_q) pooling_d[s8_q.ctx[CTX_AW-1:0]] = s8_pooling_q;
         end
-        if (s_axis_bag_tvalid && s_axis_bag_tready && bag_in.first) pooling_seen_d[bag_in.ctx] = 1'b0;
+        if (s_axis_bag_tvalid && s_axis_bag_tready && bag_in.first) begin
+            pooling_seen_d[bag_in.ctx[CTX_AW-1:0]] = 1'b0;
+        end
     end
 
     always_ff @(posedge clk) begin
-        s8_ctx_seen_q    <= pooling_seen_d[s7_q.ctx];
-        s8_ctx_pooling_q <= pooling_e'(pooling_d[s7_q.ctx]);
+        s8_ctx_seen_q    <= pooling_seen_d[s7_q.ctx[CTX_AW-1:0]];
+        s8_ctx_pooling_q <= pooling_e'(pooling_d[s7_q.ctx[CTX_AW-1:0]]);
         pooling_q   <= pooling_d;
         s9_record_q <= s8_record;
         err_ctx     <= s8_q.ctx;
@@ -1035,6 +1042,7 @@ module embnic_bag_issue
         "a slot rests a cycle between two keys")
     `EMBNIC_NEVER(picked_empty, s1_valid_q && s1_keys == '0 && s1_merges == '0,
         "a slot is chosen only while it has keys, partials or running sums")
+    `EMBNIC_NEVER(ctx_range, s_axis_bag_tvalid && 32'(bag_in.ctx) >= CTXS, "a bag is of a request in flight")
     `EMBNIC_NEVER(bag_empty, s_axis_bag_tvalid && bag.keys == '0, "a bag has at least one entry")
     `EMBNIC_NEVER(bag_no_beats, s_axis_bag_tvalid && bag.vec_beats == '0,
         "a vector has at least one beat")

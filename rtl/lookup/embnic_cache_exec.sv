@@ -309,6 +309,8 @@ module embnic_cache_exec
             drop_key_q  <= e3_key;
             err_remote_q <= e3_remote && !(e3_hit && e3_ram_bad);
         end
+        e1_silent_q  <= head.silent;
+        e1_remote_q  <= head.remote;
         event_slot   <= head.slot;
         filled_line  <= head.line;
         filled_fills <= head.fills;
@@ -326,8 +328,6 @@ module embnic_cache_exec
             e1_hit_q      <= 1'b0;
             e1_load_q     <= 1'b0;
             e1_write_q    <= 1'b0;
-            e1_silent_q   <= 1'b0;
-            e1_remote_q   <= 1'b0;
             e1_release_q  <= 1'b0;
             e2_valid_q    <= 1'b0;
             beat_valid_q  <= 1'b0;
@@ -353,8 +353,6 @@ module embnic_cache_exec
             e1_hit_q      <= fire && is_row && !head.miss && !fetch_q;
             e1_load_q     <= fire && head.load;
             e1_write_q    <= fire && writes;
-            e1_silent_q   <= head.silent;
-            e1_remote_q   <= head.remote;
             e1_release_q  <= fire && head.load && where.release_bank && head.last_seg && op_end;
             e2_valid_q    <= e1_valid_q;
             beat_valid_q  <= e3_valid && !e3_silent;

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,13 +93,20 @@ def _trace_flags() -> tuple[str, str]:
 
 
 def card_commands(
-    folder: Path, config: str, kind: _Kind, trace: bool, *, mutants: Path | None = None
+    folder: Path,
+    config: str,
+    kind: _Kind,
+    trace: bool,
+    *,
+    changed: Mapping[str, int] | None = None,
+    mutants: Path | None = None,
 ) -> list[list[str]]:
     """Return the commands that build the library in `folder`.
 
-    `mutants` is a netlist of the whole core, with mutants in it, that takes the place of the RTL.
+    `changed` are parameters that differ from those of `config`. `mutants` is a netlist of the whole core, with
+    mutants in it, that takes the place of the RTL.
     """
-    parameters = CONFIGS[config].parameters()
+    parameters = CONFIGS[config].parameters() | dict(changed or {})
     defines = [
         f"-DEMBNIC_DATA_W={parameters['DATA_W']}",
         f"-DEMBNIC_MAX_BURST={parameters['MAX_BURST']}",
@@ -231,12 +238,18 @@ def _prune(parent: Path, prefix: str, keep: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def build_card(config: str = "tiny", *, build: str = "fast", trace: bool = False) -> BuiltCard:
+def build_card(
+    config: str = "tiny",
+    *,
+    build: str = "fast",
+    trace: bool = False,
+    changed: Mapping[str, int] | None = None,
+) -> BuiltCard:
     """Return the library of a configuration, building it when the cache does not have it.
 
     `build` is "fast" (-O3, assertions off) or "checked" (assertions on, random initial state);
-    `trace` adds waveforms. Raises BackendUnavailable with the install command when a tool is
-    missing.
+    `trace` adds waveforms; `changed` are parameters of the core that differ from the configuration's.
+    Raises BackendUnavailable with the install command when a tool is missing.
     """
     if config not in CONFIGS:
         raise ValueError(f"no configuration {config!r}; allowed: {', '.join(CONFIGS)}")
@@ -246,7 +259,7 @@ def build_card(config: str = "tiny", *, build: str = "fast", trace: bool = False
     try:
         version = verilator_version()
         parent = cache_root() / "sim"
-        commands = card_commands(Path("."), config, kind, trace)
+        commands = card_commands(Path("."), config, kind, trace, changed=changed)
         headers = sorted(header for folder in include_folders() for header in folder.glob("*.svh"))
         harness = sorted(
             file for suffix in ("*.cpp", "*.hpp", "*.vlt") for file in harness_root().glob(suffix)
@@ -271,7 +284,8 @@ def build_card(config: str = "tiny", *, build: str = "fast", trace: bool = False
             folder.mkdir(parents=True)
             text = f"building the simulated card: {name}, once"
             try:
-                seconds = run_build(card_commands(folder, config, kind, trace), folder, text)
+                commands = card_commands(folder, config, kind, trace, changed=changed)
+                seconds = run_build(commands, folder, text)
                 (folder / ".done").touch()
             finally:
                 for path in folder.iterdir():

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mutation testing of the core: `python -m embnic_sim.mutate [--count 100 --seed 1] [--jobs 2]`.
 
-embnic_sim.mutate_netlist makes one netlist of the core (`tiny`) with MUTANTS small changes in it. Every mutant runs
-the traffic of embnic_sim.mutate_workload until it differs from the unmutated card:
+embnic_sim.mutate_netlist makes one netlist of the core (`tiny`, without kernels) with MUTANTS small changes in it.
+Every mutant runs the traffic of embnic_sim.mutate_workload until it differs from the unmutated card:
 
     content   a frame, the state, a counter of work, the tables in memory, or an error of the model or of its AXI
     conduct   the same so far, but in other cycles, or with other accesses to memory
@@ -25,13 +25,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from itertools import zip_longest
 from pathlib import Path
 
 from embnic_sim.card import DramModel, SimCard
-from embnic_sim.card_build import BuiltCard
+from embnic_sim.card_build import BuiltCard, build_card
 from embnic_sim.mutate_frames import Phase
-from embnic_sim.mutate_netlist import Library, Mutant, build_mutants
+from embnic_sim.mutate_netlist import CHANGED, Library, Mutant, build_mutants
 from embnic_sim.mutate_play import Look, Player, check
 from embnic_sim.mutate_tables import MEMORY
 from embnic_sim.mutate_workload import Workload
@@ -54,6 +55,7 @@ __all__ = [
     "learn",
     "load_survivors",
     "score",
+    "unexplained",
 ]
 
 WORKLOAD_SEED = 7
@@ -73,16 +75,16 @@ FAST_MEMORY = DramModel(
 
 @dataclass(frozen=True)
 class Survivor:
-    """Why mutants of a line cannot be seen: those of these modes, at this port and these bits of it.
+    """Why mutants of a line, or of a signal, cannot be seen: those of these modes, at this port and these bits of it.
 
-    No number is part of it, neither of the mutant nor of the line: both move with every change of the RTL. An empty
-    `signal`, and empty `modes`, `bits` and `controls`, mean any.
+    No number is part of it, neither of the mutant nor of the line: both move with every change of the RTL. What is
+    empty means any; a signal may hold the wildcards of fnmatch. One of `text` and `signal` has to be given.
     """
 
     file: str
-    text: str
     why: str
-    port: str
+    text: str = ""
+    port: str = ""
     signal: str = ""
     modes: tuple[str, ...] = ()
     bits: tuple[int, ...] = ()
@@ -91,9 +93,10 @@ class Survivor:
     def covers(self, mutant: Mutant) -> bool:
         """Return whether this says why `mutant` survives."""
         return (
-            (self.file, self.port) == (mutant.file, mutant.port)
-            and self.text in mutant.texts
-            and self.signal in ("", mutant.signal)
+            self.file == mutant.file
+            and self.port in ("", mutant.port)
+            and (not self.text or self.text in mutant.texts)
+            and (self.signal in ("", mutant.signal) or fnmatchcase(mutant.signal, self.signal))
             and (not self.modes or mutant.mode in self.modes)
             and (not self.bits or mutant.bit in self.bits)
             and (not self.controls or mutant.control in self.controls)
@@ -118,7 +121,9 @@ class MutantCard(SimCard):
         super().__init__("tiny", build="checked", dram=FAST_MEMORY, seed=3)
 
     def _built(self, build: str, traced: bool) -> BuiltCard:
-        return super()._built(build, traced) if self._library is None else self._library.built
+        if self._library is None:
+            return build_card(self.config.name, build=build, trace=traced, changed=CHANGED)
+        return self._library.built
 
     def reset(self) -> None:
         """Reset with the mutant chosen."""
@@ -129,6 +134,11 @@ class MutantCard(SimCard):
 def draw(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
     """Return `count` mutants drawn by a seed, or all; of one seed, more begin with fewer."""
     return random.Random(seed).sample(list(mutants), len(mutants))[:count]
+
+
+def unexplained(mutants: Iterable[Mutant], survivors: Sequence[Survivor]) -> list[Mutant]:
+    """Return those that no entry covers: the others are known to survive, and to judge each takes the longest."""
+    return [mutant for mutant in mutants if explained(mutant, survivors) is None]
 
 
 # ---- judging them -------------------------------------------------------------------------------
@@ -298,6 +308,9 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=0, help="how many, drawn by --seed; 0: all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, nargs="+", help="numbers of mutants")
+    parser.add_argument(
+        "--explained", action="store_true", help="judge those that survivors.toml explains, too"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--anew", action="store_true", help="forget the verdicts of earlier runs")
     given = parser.parse_args()
@@ -307,12 +320,17 @@ def main() -> int:
     verdicts = Verdicts(library.built.library.parents[1] / "verdicts.jsonl", workload.phases, right)
     if given.anew:
         verdicts.forget()
+    survivors = load_survivors()
     chosen = list(library.mutants)
+    if not given.explained and given.only is None:
+        chosen = unexplained(chosen, survivors)
+        print(f"{len(library.mutants) - len(chosen):,} mutants are explained, and not judged")
     if given.only is not None:
         chosen = [mutant for mutant in chosen if mutant.number in given.only]
     elif given.count:
+        of = len(chosen)
         chosen = draw(chosen, given.count, given.seed)
-        print(f"{len(chosen)} of {len(library.mutants):,} mutants, seed {given.seed}")
+        print(f"{len(chosen)} of {of:,} mutants, seed {given.seed}")
     started, before = time.monotonic(), _processor_seconds()
     outcomes = [one for one in map(verdicts.of, chosen) if one is not None]
     known = {one.mutant.number for one in outcomes}
@@ -325,7 +343,6 @@ def main() -> int:
         if not one.killed_by:
             print(f"survives: {one.mutant.number} {one.mutant.what}", flush=True)
     seconds, used = time.monotonic() - started, _processor_seconds() - before
-    survivors = load_survivors()
     reached, open_ones = score(outcomes, survivors)
     by = Counter(one.killed_by or "nothing" for one in outcomes)
     print(

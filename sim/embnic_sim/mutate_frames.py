@@ -34,6 +34,15 @@ from embnic_sim.mutate_tables import CONFIG, SETS, SPREAD, TABLES
 __all__ = ["Expected", "Phase", "Traffic", "number_of"]
 
 PROMPT = PeerModel(20, 60)
+# Zeros, the least and the greatest subnormal, the least and the greatest normal one, infinities, NaNs with payload.
+ODD_FLOATS = np.array(
+    [
+        *(0, 1 << 31, 1, 0x807F_FFFF, 0x0080_0000, 0x7F7F_FFFF),
+        *(0x7F80_0000, 0xFF80_0000, 0x7FC1_2345, 0xFF80_0001),
+    ],
+    np.uint32,
+)
+ODD_HALVES = np.array([0x8000, 1, 0x83FF, 0x0400, 0x7BFF, 0x7C00, 0xFC00, 0x7E12], np.uint16)
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,7 @@ class Phase:
     window: int = 8  # frames under way together at most
     window_bytes: int = 6_000  # and their bytes, so that the key store has room
     count: bool = False  # read the counters at the end
+    histograms: bool = False  # and the latency histograms
     descriptors: dict[int, dict[str, int]] = field(default_factory=dict)  # instead of `tables`
     cycles: list[int] = field(default_factory=list)
 
@@ -125,9 +135,16 @@ class Traffic:
         self._sequence: dict[int, int] = {}
 
     def values(self, *shape: int) -> NDArray[np.float32]:
-        """Return values of all magnitudes."""
+        """Return values of all magnitudes, a few of them as odd as values can be."""
         normal = self.rng.standard_normal(shape, dtype=np.float32)
-        return np.ldexp(normal, self.rng.integers(-30, 30, shape)).astype(np.float32)
+        values = np.ldexp(normal, self.rng.integers(-30, 30, shape)).astype(np.float32)
+        return self._odd(values, ODD_FLOATS.view(np.float32))
+
+    def _odd(self, values: NDArray[Any], odd: NDArray[Any]) -> NDArray[Any]:
+        """Return values some of which are replaced by odd ones."""
+        chosen = self.rng.random(values.shape) < 0.02
+        values[chosen] = self.rng.choice(odd, int(chosen.sum()))
+        return values
 
     def stored(self, table: embnic.Table, count: int) -> NDArray[Any]:
         """Return `count` rows as `table` stores them, of magnitudes that it can hold."""
@@ -135,6 +152,8 @@ class Traffic:
             return self.values(count, table.dim)
         rows = self.rng.standard_normal((count, table.dim), dtype=np.float32) * 64
         stored = to_storage(table, rows, rows=count)
+        if table.dtype is DType.FP16:
+            self._odd(stored, ODD_HALVES.view(np.float16))
         if table.dtype is DType.FIXED:  # some so large that two of them leave the range
             stored[self.rng.random(stored.shape) < 0.2] = self.rng.choice([-(2**31), 2**31 - 9])
         return stored
@@ -222,13 +241,13 @@ class Traffic:
         values = {"bags": 1, "keys": count, "flags": int(Flag.WEIGHTED * (w is not None))}
         self._ask(phase, Opcode.LOOKUP, table, entries, wanted, values)
 
-    def merged(self, phase: Phase, table: embnic.Table, longest: int) -> None:
-        """Add a MERGE: a bag of `table` with the partials of up to three owners."""
+    def merged(self, phase: Phase, table: embnic.Table, longest: int, owners: int = 0) -> None:
+        """Add a MERGE: a bag of `table` with the partials of so many owners; 0: of up to three."""
         carried, partial = self.rng.random() < 0.3, self.rng.random() < 0.3
         weighted = table.pooling is Pooling.SUM and self.rng.random() < 0.5
         payload, init = self._carried(table) if carried else (b"", None)
         parts = []
-        for _ in range(int(self.rng.integers(1, 4))):
+        for _ in range(owners or int(self.rng.integers(1, 4))):
             block, part = self._carried(table)
             payload += block
             parts.append(part)

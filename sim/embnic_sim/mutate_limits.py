@@ -7,8 +7,10 @@ import struct
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 import embnic
+from embnic.backends.reference import accumulate
 from embnic.gen.wire import (
     KEY_LAST_SHIFT,
     KEY_TABLE_SHIFT,
@@ -17,13 +19,17 @@ from embnic.gen.wire import (
     Flag,
     Hold,
     Opcode,
+    Pooling,
 )
 from embnic.wire import crc32c
-from embnic_sim.mutate_frames import Phase, Traffic
+from embnic_sim.mutate_frames import Phase, Traffic, number_of
 from embnic_sim.mutate_tables import CONFIG, ORDERS, TABLES
 
 __all__ = ["Limits"]
 
+LONGEST_FRAME = 16_384  # bytes
+SEG_BITS = 8  # of the number of a line within its row
+SET_BITS = (CONFIG.sets - 1).bit_length()
 HEADERS = slice(12, 64)  # from the Ethernet type to the end of ours
 
 
@@ -169,6 +175,164 @@ class Limits(Traffic):
             payload = struct.pack("<2Q", *(1 << KEY_LAST_SHIFT | key for key in names))
             self.add(phase, self.frame(Opcode.LOOKUP, payload, bags=2, keys=2, dim=dim))
         return phase
+
+    def near_lines(self, name: str) -> Phase:
+        """Rows whose lines, one to three apart, fall into one set and differ in one bit of their tags."""
+        phase = Phase(name, line_gbps=0.0)
+        for lines in range(2, 8):
+            values = {"dim": 16 * lines, "rows": NULL_ROW, "base": lines << 20}
+            phase.descriptors[lines] = {"valid": 1} | values
+        # A bit of the row is folded to one of the set. The bit of the line's number that is folded to the same one
+        # makes up for it: 1, 2 or 4.
+        sizes = {1: (2, 3), 2: (3, 4, 5), 4: (5, 6, 7)}
+        for bit in range(48):
+            for lines in sizes[1 << (SEG_BITS + bit) % SET_BITS]:
+                row = int(self.rng.integers(NULL_ROW - 1))
+                names = [lines << KEY_TABLE_SHIFT | one for one in (row, row ^ 1 << bit)]
+                names[1] |= 1 << KEY_LAST_SHIFT
+                values = {"bags": 1, "keys": 2, "dim": 16 * lines}
+                self.add(phase, self.frame(Opcode.LOOKUP, struct.pack("<2Q", *names), **values))
+        return phase
+
+    def rounded_means(self, name: str) -> Phase:
+        """Means of bf16 rows, whose sums are rounded in both ways before they are divided."""
+        phase = Phase(name)
+        table = ORDERS[5]
+        of = {"valid": 1, "dtype": int(table.dtype), "pooling": int(Pooling.MEAN), "dim": table.dim}
+        for number in (0, 1):
+            place = {"rows": table.rows, "base": self.base[table.name], "mul_then_add": number}
+            phase.descriptors[number] = of | place
+        for at in range(12):
+            ids = self.rng.integers(0, table.rows, int(self.rng.integers(2, 9)))
+            names = (at % 2 << KEY_TABLE_SHIFT | ids).astype("<u8")
+            names[-1] |= np.uint64(1 << KEY_LAST_SHIFT)
+            values = {"bags": 1, "keys": len(ids), "dim": table.dim, "dtype": int(table.dtype)}
+            self.add(phase, self.frame(Opcode.LOOKUP, names.tobytes(), **values))
+        return phase
+
+    def updates_of_nothing(self, name: str) -> Phase:
+        """Frames that write or ask for no row, of the right size for that."""
+        phase = Phase(name)
+        table, none = TABLES[0], np.zeros(0, np.int64)
+        rows = self.stored(table, 0)
+        for opcode, data in ((Opcode.UPDATE, rows), (Opcode.FILL, rows), (Opcode.INVALIDATE, None)):
+            self.add(phase, self.stamped(opcode, table, none, self.stamp(), data))
+        self.add(phase, self.frame(Opcode.PREFETCH, keys=0, dim=table.dim))
+        self.lookup(phase, table, 3)
+        phase.expected.clear()
+        return phase
+
+    def carried_sums(self, name: str) -> Phase:
+        """Frames whose answers have IP headers with sums about which the ones' complement carries twice."""
+        phase = Phase(name)
+        for low in range(0xFFF0, 0x1_0000):
+            frame = bytearray(self.frame(Opcode.PING))
+            frame[24:26] = frame[32:34] = b"\0\0"
+            rest = low - sum(struct.unpack(">10H", frame[14:34]))
+            frame[32:34] = struct.pack(">H", rest & 0xFFFF)
+            self.add(phase, sealed(bytes(frame)))
+        return phase
+
+    def filtered_near(self, name: str) -> Phase:
+        """Rows of all magnitudes through the filter, each beside one that differs in a bit and comes more often."""
+        phase = Phase(name, admission=1, flush=True, line_gbps=0.0, count=True)
+        for number in (0, 1):
+            place = (number + 1) << 20
+            phase.descriptors[number] = {"valid": 1, "dim": 16, "rows": NULL_ROW, "base": place}
+        rows = self.rng.integers(1 << 47, size=4)
+        for bit in (*range(48), *range(0, 48, 5)):
+            often, seldom = rows[bit % 4], rows[bit % 4] ^ 1 << bit
+            ids = self.rng.permutation([often] * 4 + [seldom] + rows.tolist())
+            names = (bit % 2 << KEY_TABLE_SHIFT | ids).astype("<u8")
+            names[-1] |= np.uint64(1 << KEY_LAST_SHIFT)
+            values = {"bags": 1, "keys": len(names), "dim": 16}
+            self.add(phase, self.frame(Opcode.LOOKUP, names.tobytes(), **values))
+        return phase
+
+    def full_key_store(self, name: str) -> Phase:
+        """Keys up to the last beat of the key store, while memory takes nothing; then a beat more, and less."""
+        window = 12
+        phase = Phase(
+            name,
+            line_gbps=0.0,
+            window=window,
+            window_bytes=1 << 20,
+            deaf=1_500,
+            deaf_from=(0,) * 3,
+            count=True,
+        )
+        table = TABLES[6]
+
+        def beats(count: int) -> None:
+            rows = np.full(2 * count, NULL_ROW)
+            rows[:9] = self.rng.integers(0, table.rows, min(len(rows), 9))
+            names = (number_of(table) << KEY_TABLE_SHIFT | rows).astype("<u8")
+            names[-1] |= np.uint64(1 << KEY_LAST_SHIFT)
+            values = {"bags": 1, "keys": 2 * count, "dim": table.dim, "dtype": int(table.dtype)}
+            self.add(phase, self.frame(Opcode.LOOKUP, names.tobytes(), **values))
+
+        for _ in phase.deaf_from:
+            cuts = np.sort(self.rng.integers(90, 110, 4))
+            left = CONFIG.ks_beats - int(cuts.sum())
+            for count in cuts.tolist():
+                beats(count)
+            for more in (3, 1, 0):  # the last of these fits, and none behind it
+                beats(left + more)
+            for count in (1, 2, 4, 1, 3):
+                beats(count)
+        return phase
+
+    def long_ends(self, name: str) -> Phase:
+        """Frames with more and more bytes behind what their headers tell, up to the longest frame and beyond."""
+        phase = Phase(name, line_gbps=0.0, count=True)
+        for size in (2_100, 4_200, 8_300, 12_345, 16_384, 16_385, 66_000, 131_100):
+            self.lookup(phase, TABLES[0], 6)
+            phase.frames[-1] = phase.frames[-1].ljust(size, b"\x5a")
+            if size > LONGEST_FRAME:
+                phase.expected.pop()
+            self.lookup(phase, TABLES[5], 3)
+        return phase
+
+    def saturated(self, name: str) -> Phase:
+        """Sums that leave the range in one element, each in turn, upwards and downwards."""
+        table = ORDERS[3]
+        phase = Phase(name, tables=ORDERS, count=True)
+        for at in range(table.dim):
+            rows = self.rng.integers(-99, 99, (2, table.dim)).astype(np.int32)
+            rows[0, at], rows[1, at] = 2**31 - 9, -(2**31) + 9
+            ids = np.array([2 * at % table.rows, (2 * at + 1) % table.rows])
+            self.add(phase, self.stamped(Opcode.UPDATE, table, ids, self.stamp(), rows))
+            self.rows[table.name][ids] = rows
+            for row in ids.tolist():
+                self.bag(phase, table, np.full(5, row), None)
+        return phase
+
+    def full_reply_buffer(self, name: str) -> Phase:
+        """Replies that fill the reply buffer to the last beat, and others that do not fit by the least there is."""
+        phase = Phase(name, tx_stall=0.6, line_gbps=0.0, window_bytes=1 << 20, count=True)
+        table, most = TABLES[0], CONFIG.reply_vec64
+        for sizes in ((most, most - 1, 1), (most, most - 1, 2), (most, 7, 9, most - 16)):
+            for bags in (*sizes, 3, most - 3, 5, 2):
+                self._short_bags(phase, table, np.full(bags, NULL_ROW))
+        return phase
+
+    def many_vectors(self, name: str, units: int) -> Phase:
+        """Replies of as many vectors as there is room for, in frames that hold them all, or all but a few."""
+        phase = Phase(name, reply_units=units, line_gbps=0.0)
+        for bags in (CONFIG.reply_vec64, 33, 47, 17, 59, 61):
+            self._short_bags(phase, TABLES[0], self.rng.integers(0, TABLES[0].rows, bags))
+        return phase
+
+    def _short_bags(self, phase: Phase, table: embnic.Table, ids: NDArray[np.int64]) -> None:
+        """Add a LOOKUP of bags of a key each, null ones among them."""
+        names = (number_of(table) << KEY_TABLE_SHIFT | ids).astype("<u8")
+        names |= np.uint64(1 << KEY_LAST_SHIFT)
+        wanted = [
+            accumulate(table, self.rows[table.name], ids[at : at + 1], None)
+            for at in range(len(ids))
+        ]
+        values = {"bags": len(ids), "keys": len(ids), "flags": 0}
+        self._ask(phase, Opcode.LOOKUP, table, names.tobytes(), wanted, values)
 
     def silent_writes(self, name: str) -> Phase:
         """Updates of rows whose writes are answered at the end only, and updates behind them."""

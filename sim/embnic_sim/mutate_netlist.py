@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the netlist of the core with mutants in it, and the simulated card of it, for embnic_sim.mutate.
 
-yosys reads the whole core (`tiny`, flattened) and puts small changes into it (`mutate -ctrl`: a bit inverted, stuck, or
-mixed with its neighbour), each at a cell that comes from rtl/lookup or rtl/net. An input of the netlist chooses one.
-Verilator builds it with the harness of the simulated card.
+yosys reads the whole core (`tiny` without the kernels of rtl/compute, flattened), optimises it and puts small changes
+into it (`mutate -ctrl`: a bit inverted, stuck, or mixed with its neighbour), each at a cell that comes from rtl/lookup
+or rtl/net. An input of the netlist chooses one. Verilator builds it with the harness of the simulated card.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from embnic_sim.toolchain import (
 )
 
 __all__ = [
+    "CHANGED",
     "LIST_SEED",
     "MUTANTS",
     "Library",
@@ -38,11 +39,25 @@ __all__ = [
 ]
 
 MUTANTS = 1200
+# The kernels would be 2 fifths of the netlist, and nothing of rtl/compute is mutated.
+CHANGED = {"COMPUTE": 0}
 LIST_SEED = 1  # of the list itself, so that survivors keep their meaning; the sample has its own
 _FOLDERS = ("lookup", "net")
 _SELECT_W = 12  # bits of the input that chooses; yosys' counting begins at 1
 _OPTION = re.compile(r"-(mode|cell|port|portbit|ctrlbit|wire|wirebit|src) (\S+)")
 _PLACE = re.compile(r"rtl/(\w+/\w+\.sv):(\d+)\.")
+# Logic twice, registers that keep a constant and bits that nothing looks at are of no chip: mutants of them would be
+# equivalent. opt_reduce also gives a word of a memory one write enable again, not one a bit.
+_OPTIMISE = (
+    "opt_expr -fine",
+    "opt_merge",
+    "opt_muxtree",
+    "opt_reduce",
+    "opt_dff",
+    "opt_expr -fine",
+    "wreduce",
+    "opt_clean",
+)
 # A mutated clock is no design error that a test can be blamed for.
 _CLOCK_PORTS = frozenset(("CLK", "RD_CLK", "WR_CLK"))
 
@@ -87,7 +102,7 @@ def build_mutants(count: int = MUTANTS, seed: int = LIST_SEED) -> Library:
     headers = sorted(header for folder in include_folders() for header in folder.glob("*.svh"))
     own = [Path(__file__), Path(card_commands.__code__.co_filename)]
     key = digest(
-        [verilator_version(), str(count), str(seed), str(core_parameters("tiny"))],
+        [verilator_version(), str(count), str(seed), str(core_parameters("tiny") | CHANGED)],
         [*find_sources("embnic_core"), *headers, *harness, *own],
     )
     folder = build_root() / "mutate" / key
@@ -97,8 +112,9 @@ def build_mutants(count: int = MUTANTS, seed: int = LIST_SEED) -> Library:
                 if old != folder:
                     shutil.rmtree(old, ignore_errors=True)
             _make_netlist(folder, count, seed)
+            netlist = folder / "core.v"
             commands = card_commands(
-                folder / "so", "tiny", BUILDS["checked"], False, mutants=folder / "core.v"
+                folder / "so", "tiny", BUILDS["checked"], False, changed=CHANGED, mutants=netlist
             )
             seconds = run_build(commands, folder, f"building the core with {count:,} mutants, once")
             print(f"built in {seconds:.0f} s")
@@ -118,12 +134,10 @@ def _make_netlist(folder: Path, count: int, seed: int) -> None:
     chosen = " ".join(f"a:src=*rtl/{name}/*" for name in _FOLDERS)
     yosys(
         [
-            read_sources("embnic_core", core_parameters("tiny")),
+            read_sources("embnic_core", core_parameters("tiny") | CHANGED),
             "proc",
             "bwmuxmap",
-            # A word of a memory has one write enable again, not one a bit.
-            "opt_reduce",
-            "opt_clean",
+            *_OPTIMISE,
             f"write_rtlil {here}/core.il",
             f"write_json {here}/core.json",
             f"select -set ours t:* {chosen} %u %i",
@@ -152,11 +166,13 @@ def _make_netlist(folder: Path, count: int, seed: int) -> None:
         folder / "make-mutants.ys",
     )
     (folder / "core.il").unlink()
-    ports = _ports(folder / "core.json")
+    netlist = json.loads((folder / "core.json").read_text(encoding="utf-8"))
+    cells = netlist["modules"]["embnic_core"]["cells"]
+    seen = seen_bits(netlist["modules"]["embnic_core"])
     idle = [
         number
         for number, line in enumerate(taken, 1)
-        if not changes_something(_options(line), ports)
+        if not changes_something(_options(line), cells, seen)
     ]
     (folder / "idle.json").write_text(json.dumps(idle), encoding="utf-8")
     (folder / "core.json").unlink()
@@ -167,25 +183,122 @@ def _options(command: str) -> dict[str, str]:
     return dict(reversed(_OPTION.findall(command)))
 
 
-def _ports(netlist: Path) -> dict[str, dict[str, list[Any]]]:
-    """Return what is connected to every port of every cell, from yosys' JSON: net numbers, "0", "1" or "x"."""
-    cells = json.loads(netlist.read_text(encoding="utf-8"))["modules"]["embnic_core"]["cells"]
-    return {name: cell["connections"] for name, cell in cells.items()}
+# Of these, bit n of the output depends on bit n of a port that is as wide, or on that bit of each of its words; and on
+# all of any other port.
+_BITWISE = frozenset(
+    f"${name}"
+    for name in [
+        "and",
+        "or",
+        "xor",
+        "not",
+        "mux",
+        "pmux",
+        "bwmux",
+        "dff",
+        "dffe",
+        "sdff",
+        "sdffe",
+        "sdffce",
+    ]
+)
+# And of these on bits 0 to n.
+_CARRIED = frozenset(("$add", "$sub", "$mul", "$neg"))
+_WHOLE = frozenset(("S", "EN", "CLK", "SRST"))
+
+
+def _output(cell: Mapping[str, Any]) -> list[Any]:
+    """Return what a cell drives; of the write port of a memory, nothing."""
+    ports = cell["port_directions"].items()
+    return [bit for name, way in ports if way == "output" for bit in cell["connections"][name]]
+
+
+def _words(cell: Mapping[str, Any], port: str, out: Sequence[Any]) -> bool:
+    """Return whether a port of a bitwise cell holds words as wide as the output."""
+    return port not in _WHOLE and len(cell["connections"][port]) % len(out) == 0
+
+
+def _behind(cell: Mapping[str, Any], port: str, bit: int) -> list[Any]:
+    """Return the bits of the output that bit `bit` of an input may change."""
+    out = _output(cell)
+    if cell["type"] in _CARRIED:
+        return out[bit:]
+    if cell["type"] in _BITWISE and _words(cell, port, out):
+        return [out[bit % len(out)]]
+    return out
+
+
+def seen_bits(module: Mapping[str, Any]) -> set[int]:
+    """Return the nets of a module, from yosys' JSON, that something at its ports can depend on."""
+    cells = module["cells"]
+    drivers: dict[int, tuple[str, int]] = {}
+    writers: dict[str, list[Any]] = {}  # what goes into a memory
+    for name, cell in cells.items():
+        drivers |= {net: (name, at) for at, net in enumerate(_output(cell))}
+        if cell["type"].startswith("$memwr"):
+            inputs = [bit for bits in cell["connections"].values() for bit in bits]
+            writers.setdefault(cell["parameters"]["MEMID"], []).extend(inputs)
+    ports = [port["bits"] for port in module["ports"].values() if port["direction"] != "input"]
+    todo = [net for bits in ports for net in bits]
+    seen: set[int] = set()
+    whole: set[str] = set()  # cells whose inputs were all looked at
+    while todo:
+        net = todo.pop()
+        if net in seen or net not in drivers:
+            continue
+        seen.add(net)
+        name, at = drivers[net]
+        cell = cells[name]
+        if name in whole:
+            continue
+        if cell["type"] not in _BITWISE | _CARRIED:
+            whole.add(name)
+            todo += writers.get(cell["parameters"].get("MEMID", ""), [])
+        out = _output(cell)
+        for port, bits in cell["connections"].items():
+            if cell["type"] in _CARRIED:
+                todo += bits[: at + 1]
+            elif cell["type"] in _BITWISE and _words(cell, port, out):
+                todo += bits[at :: len(out)]
+            else:
+                todo += bits
+    return seen
+
+
+def _decided(cell: Mapping[str, Any], port: str, control: int, value: str) -> bool:
+    """Return whether a bit of an input that is `value` says what comes out, whatever the others are."""
+    kind, connections = cell["type"], cell["connections"]
+    if kind in ("$reduce_or", "$reduce_bool", "$logic_not", "$logic_and", "$logic_or"):
+        return value == "1"
+    if kind == "$reduce_and":
+        return value == "0"
+    if kind in ("$eq", "$ne"):  # they differ in this bit
+        other = connections["B" if port == "A" else "A"]
+        return control < len(other) and other[control] in ("0", "1") and other[control] != value
+    return False
 
 
 def changes_something(
-    options: Mapping[str, str], ports: Mapping[str, Mapping[str, list[Any]]]
+    options: Mapping[str, str], cells: Mapping[str, Mapping[str, Any]], seen: Set[int]
 ) -> bool:
-    """Return whether a mutant changes anything: not a constant into the value that it has, nor what is undefined."""
-    bits = ports[options["cell"].removeprefix("\\")][options["port"]]
-    bit = bits[int(options["portbit"])]
-    mode = options["mode"]
-    if mode in ("cnot0", "cnot1"):  # inverts where the control bit is 0, or 1
-        return bit != "x" and bits[int(options["ctrlbit"])] not in (
-            "x",
-            "0" if mode == "cnot1" else "1",
-        )
-    return bit != "x" and f"const{bit}" != mode
+    """Return whether a mutant changes anything: a constant into another value, or what something else than itself sees.
+
+    `cells` and `seen` are the cells of yosys' JSON and the nets that an output depends on.
+    """
+    cell, port = cells[options["cell"].removeprefix("\\")], options["port"]
+    bits, bit, mode = cell["connections"][port], int(options["portbit"]), options["mode"]
+    driven = cell["port_directions"][port] == "output"
+    stored = cell["type"].startswith("$memwr")
+    if bits[bit] == "x":
+        return False
+    if not stored and seen.isdisjoint([bits[bit]] if driven else _behind(cell, port, bit)):
+        return False
+    if mode not in ("cnot0", "cnot1"):  # inverts where the control bit is 0, or 1
+        return f"const{bits[bit]}" != mode
+    control, value = int(options["ctrlbit"]), mode[-1]
+    if bits[control] == "x" or (bits[control] in ("0", "1") and bits[control] != value):
+        return False
+    return driven or not _decided(cell, port, control, value)
 
 
 def parse_mutants(text: str) -> tuple[Mutant, ...]:

@@ -138,6 +138,24 @@ class Pairs(Limits):
                 self.add(phase, self.frame(Opcode.LOOKUP, payload, **given))
         return phase
 
+    def near_tables(self, name: str) -> Phase:
+        """Bags whose tables differ in one bit of their numbers: those beyond the descriptors are not there."""
+        phase = Phase(name, tables=PAIRS, line_gbps=0.0, count=True)
+        key = lambda number, row: number << KEY_TABLE_SHIFT | row  # noqa: E731
+        for bit in range(15):
+            for names in ((1 << bit, 0, 0), (0, 1 << bit, 0)):
+                # Each entry of names is the table of one key; of a pair, that of its first key, or of its second one.
+                single = [key(number, 1 + at) for at, number in enumerate(names)]
+                firsts = [key(number, 3) for one in names for number in (one, 1)]
+                seconds = [key(number, 4) for one in names for number in (0, one ^ 1)]
+                for keys, flags in ((single, 0), (firsts, Flag.PRODUCT), (seconds, Flag.PRODUCT)):
+                    payload = struct.pack(
+                        f"<{len(keys)}Q", *keys[:-1], keys[-1] | 1 << KEY_LAST_SHIFT
+                    )
+                    given = {"bags": 1, "keys": len(keys), "dim": PAIRS[0].dim, "flags": int(flags)}
+                    self.add(phase, self.frame(Opcode.LOOKUP, payload, **given))
+        return phase
+
     def failing_pairs(self, name: str, **settings: Any) -> Phase:
         """Pairs of rows that memory cannot read on one side or both, among others."""
         first, second = PAIRS[0], PAIRS[1]

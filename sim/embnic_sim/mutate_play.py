@@ -5,7 +5,8 @@ A *look* is taken at the end of each window, which lasts as many cycles as the u
 at the end of each phase. Its two halves:
 
     content   the frames that came out, the state, the counters of work, the error log, the tables in card memory
-    conduct   the cycle, and a digest of every output to MAC, memory and other cards in every cycle
+    conduct   the cycle, a digest of every output to MAC, memory and other cards in every cycle, latency histograms,
+              and when the errors of the log happened
 
 Two cards do the same when all their looks are equal.
 """
@@ -36,6 +37,7 @@ LIMIT_CYCLES = 30_000  # a window of the unmutated card is over by then
 LINGER_CYCLES = 60  # for what should not have come
 POLL_CYCLES = 50
 GENERATION = 0x5C  # of remote tables
+LOGGED = 12  # entries of the error log that are read behind a phase, the newest
 LATE_CYCLES = 300  # for answers of memory that were kept back
 # What a counter says about time and not about work.
 TIMING_COUNTERS = frozenset(
@@ -62,6 +64,8 @@ class Player:
         self.registers = Registers(card)
         self._written: dict[str, int] = {}
         self._tables: tuple[embnic.Table, ...] = ()
+        self._errors = 0  # of the log, when it was read last
+        self._log_entries = self.registers.CAP_ERROR_LOG.read()
         card.keep_digest(True)
         self.load()
 
@@ -211,17 +215,43 @@ class Player:
         if phase.mutes[0] != phase.mutes[1]:
             card.mute_memory(0, 0)
             card.step(LATE_CYCLES)
-        content: list[Any] = [registers.STATUS.read(), registers.ERROR_TOTAL.read()]
+        content: list[Any] = [registers.STATUS.read(), registers.MEMORY_OWED.read()]
         conduct: list[Any] = []
+        for words in self._logged():
+            content.append((words[1] & ~0xFFFF, *words[2:]))
+            conduct.append((words[0], words[1] & 0xFFFF))  # the cycle
+        content.append(self._errors)
         if phase.count:
             counts = self._counts()
             content.append([counts[name] for name in counts if name not in TIMING_COUNTERS])
-            conduct = [counts[name] for name in sorted(TIMING_COUNTERS)]
-            content.append(registers.MEMORY_OWED.read())
+            conduct += [counts[name] for name in sorted(TIMING_COUNTERS)]
+            content.append(registers.REMOTE_WAITING.read())
+        if phase.histograms:
+            conduct += self._histograms()
         for table in (table for tables in SETS for table in tables if not table.remote):
             content.append(card.read(self.workload.base[table.name], table.nbytes).tobytes())
         conduct += [card.cycle, card.digest()]
         return Look(tuple(content), tuple(conduct))
+
+    def _logged(self) -> list[list[int]]:
+        """Return the newest entries of the error log that were not there at the end of the phase before."""
+        before, self._errors = self._errors, self.registers.ERROR_TOTAL.read()
+        first = max(before if before <= self._errors else 0, self._errors - LOGGED)
+        entries = []
+        for number in range(first, self._errors):
+            self.registers.ERROR_SEL.write(number % self._log_entries)
+            words = range(REGISTERS["ERROR_WORD"].count)
+            entries.append([self.registers.ERROR_WORD[at].read() for at in words])
+        return entries
+
+    def _histograms(self) -> list[int]:
+        """Return the samples of every bucket of the latency histograms."""
+        samples = []
+        for bucket in range(self.registers.CAP_BUCKETS.read()):
+            self.registers.LATENCY_BUCKET.write(bucket)
+            stages = range(REGISTERS["LATENCY_COUNT"].count)
+            samples += [self.registers.LATENCY_COUNT[at].read() for at in stages]
+        return samples
 
     def _counts(self) -> dict[str, int]:
         """Return the low words of all counters."""

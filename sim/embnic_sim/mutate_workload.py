@@ -14,7 +14,7 @@ import numpy as np
 from embnic.gen.wire import Hold
 from embnic_sim.mutate_frames import Phase
 from embnic_sim.mutate_remote import Remotes
-from embnic_sim.mutate_tables import ORDERS, PAIRS, TABLES
+from embnic_sim.mutate_tables import CONFIG, ORDERS, PAIRS, TABLES
 
 __all__ = ["Workload"]
 
@@ -168,6 +168,7 @@ class Workload(Remotes):
         yield self._phase(
             "partials", lookups=6, merges=14, tables=(4, 5, 6), of=ORDERS, memory_stall=0.2
         )
+        yield self.saturated("single elements out of range")
         yield self.bad_orders("orders to refuse")
         yield self._phase(
             "rows and stalled trees",
@@ -228,6 +229,25 @@ class Workload(Remotes):
             name = f"replies of {units} units"
             yield self._phase(name, lookups=9, tables=(2, 5, 1), reply_units=units)
         yield self.near_rows("near rows")
+        yield self.near_lines("near lines")
+        full = self.full_key_store("a full key store")
+        full.expected.clear()
+        yield full
+        yield self.full_reply_buffer("a full reply buffer")
+        yield self.long_ends("long ends")
+        near = self.near_tables("near tables")
+        near.histograms = True
+        yield near
+        yield self.many_vectors("replies of many vectors", 60)
+        yield self.filtered_near("filtered near rows")
+        yield self.carried_sums("sums that carry")
+        partials = Phase("many partials", tables=ORDERS)
+        for owners, number in ((15, 6), (7, 4), (10, 6), (5, 5), (15, 6), (3, 4)):
+            self.merged(partials, ORDERS[number], 4, owners)
+        yield partials
+        yield self.rounded_means("rounded means")
+        yield self.updates_of_nothing("updates of nothing")
+        yield self.many_vectors("many vectors in a frame", CONFIG.reply_vec64)
 
     def _failing(self, name: str, *, lookups: int, updates: int) -> Phase:
         table = TABLES[5]

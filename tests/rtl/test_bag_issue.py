@@ -1132,6 +1132,8 @@ def test_bag_issue(params: dict[str, int]) -> None:
         ("KS_BEATS", 32768, "KS_BEATS must be a power of two up to 16,384"),
         ("LINE_BYTES", 32, "LINE_BYTES must be a power of two from 64 to 4096"),
         ("LINE_BYTES", 96, "LINE_BYTES must be a power of two from 64 to 4096"),
+        ("CTXS", 12, "CTXS must be a power of two, 2 to 64"),
+        ("CTXS", 128, "CTXS must be a power of two, 2 to 64"),
         ("PLACES", 0, "PLACES must be 1 to 512"),
         ("TREE_K", 3, "TREE_K must be 0, 2, 4, 8 or 16"),
         ("MAX_VEC64", 6, "MAX_VEC64 must be a power of two"),

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mutants of the core are killed by traffic (embnic_sim.mutate): some in `make test`, all in `make test-all`."""
+"""Mutants of the core are killed by traffic (embnic_sim.mutate): a sample in `make test`, all in `make test-all`."""
 
 from __future__ import annotations
 
 import os
-import random
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from embnic_sim.mutate import (
     learn,
     load_survivors,
     score,
+    unexplained,
 )
 from embnic_sim.mutate_frames import Phase
 from embnic_sim.mutate_netlist import (
@@ -33,8 +34,10 @@ from embnic_sim.mutate_netlist import (
     build_mutants,
     changes_something,
     parse_mutants,
+    seen_bits,
 )
 from embnic_sim.mutate_play import Look
+from embnic_sim.mutate_tables import REMOTES
 from embnic_sim.mutate_workload import Workload
 from embnic_sim.paths import rtl_root
 
@@ -44,6 +47,7 @@ else:
     import tomli as tomllib
 
 SAMPLE = 100
+SAMPLE_SEED = 2
 LEAST_SCORE = 0.95
 
 MUTANT = Mutant(
@@ -81,20 +85,21 @@ def right(library: Library, workload: Workload) -> list[list[Look]]:
 
 
 def test_the_score_leaves_equivalent_mutants_out() -> None:
-    entry = Survivor(MUTANT.file, "a = b;", "because", "Y")
+    entry = Survivor(MUTANT.file, "because", "a = b;", "Y")
     other = replace(MUTANT, texts=("c = d;",))
     outcomes = [outcome("content"), outcome("conduct"), outcome(""), outcome("", other)]
     reached, left = score(outcomes, [entry])
     assert reached == pytest.approx(2 / 3)
     assert [one.mutant for one in left] == [other]
     assert score(outcomes[:3], [entry]) == (1.0, [])
+    assert unexplained([MUTANT, other], [entry]) == [other]
 
 
 def test_an_explanation_is_of_a_place_and_a_kind_and_of_no_number() -> None:
     entry = Survivor(
         MUTANT.file,
-        "a = b;",
         "because",
+        "a = b;",
         "Y",
         signal="u_tx_frame.a",
         modes=("inv", "cnot1"),
@@ -114,9 +119,15 @@ def test_an_explanation_is_of_a_place_and_a_kind_and_of_no_number() -> None:
     )
     for change in others:
         assert explained(replace(MUTANT, **change), [entry]) is None, change
-    wide = Survivor(MUTANT.file, "logic [7:0] a;", "because", "Y")
+    wide = Survivor(MUTANT.file, "because", "logic [7:0] a;", "Y")
     for change in others[:1] + others[2:5]:
         assert explained(replace(MUTANT, **change), [wide]) is wide, change
+    signal = Survivor(MUTANT.file, "because", signal="u_tx_frame.?", modes=("inv",))
+    for change in others[1:]:
+        held = change.get("file") is None
+        assert (explained(replace(MUTANT, **change), [signal]) is signal) == held, change
+    bus = replace(MUTANT, signal="u_tx_frame.q[31:0]")
+    assert explained(bus, [replace(signal, signal=bus.signal)]) is not None
 
 
 def test_the_entry_to_be_filled_in_covers_its_mutant() -> None:
@@ -147,25 +158,86 @@ def test_a_mutant_names_the_line_it_comes_from() -> None:
     assert mutant.texts == ("assign s_axis_rx_tready = 1'b1;",) and mutant.signal == ""
 
 
+def cell(kind: str, **ports: list[object]) -> dict[str, object]:
+    """Return a cell of yosys' JSON; its last port is its output."""
+    directions = dict.fromkeys(ports, "input") | {list(ports)[-1]: "output"}
+    return {"type": kind, "parameters": {}, "connections": ports, "port_directions": directions}
+
+
+def changed(cells: dict[str, object], outputs: list[object], **options: object) -> bool:
+    """Return whether a mutant of the cell "c" changes anything at a module's outputs."""
+    module = {"cells": cells, "ports": {"out": {"direction": "output", "bits": outputs}}}
+    given = {"cell": "c", "port": "A", "mode": "inv"} | options
+    return changes_something(
+        {name: str(value) for name, value in given.items()}, cells, seen_bits(module)
+    )
+
+
 def test_a_constant_set_to_itself_is_no_mutant() -> None:
-    ports = {"$and$1": {"A": ["0", 17, "x", "1"]}}
+    cells = {"c": cell("$and", A=["0", 17, "x", "1"], B=[1, 2, 3, 4], Y=[5, 6, 7, 8])}
 
-    def changed(mode: str, bit: int, control: int = 1) -> bool:
-        options = {"cell": "$and$1", "port": "A", "portbit": str(bit), "ctrlbit": str(control)}
-        return changes_something(options | {"mode": mode}, ports)
+    def changes(mode: str, bit: int, control: int = 1) -> bool:
+        return changed(cells, [5, 6, 7, 8], mode=mode, portbit=bit, ctrlbit=control)
 
-    assert [changed("const0", bit) for bit in range(4)] == [False, True, False, True]
-    assert [changed("const1", bit) for bit in range(4)] == [True, True, False, False]
-    assert [changed("inv", bit) for bit in range(4)] == [True, True, False, True]
-    assert [changed("cnot0", 1, control) for control in (0, 1, 2, 3)] == [True, True, False, False]
-    assert [changed("cnot1", 1, control) for control in (0, 1, 2, 3)] == [False, True, False, True]
+    assert [changes("const0", bit) for bit in range(4)] == [False, True, False, True]
+    assert [changes("const1", bit) for bit in range(4)] == [True, True, False, False]
+    assert [changes("inv", bit) for bit in range(4)] == [True, True, False, True]
+    assert [changes("cnot0", 1, control) for control in (0, 1, 2, 3)] == [True, True, False, False]
+    assert [changes("cnot1", 1, control) for control in (0, 1, 2, 3)] == [False, True, False, True]
+
+
+def test_what_nothing_looks_at_is_no_mutant() -> None:
+    # A register of two bits, the upper of which only keeps itself; a sum whose upper bit goes nowhere; a memory.
+    cells = {
+        "c": cell("$mux", A=[1, 2], B=[3, 4], S=[5], Y=[6, 7]),
+        "q": cell("$dff", CLK=[8], D=[6, 7], Q=[1, 2]),
+        "s": cell("$add", A=[1, 9], B=[10, 11], Y=[12, 13]),
+        "w": cell("$memwr_v2", ADDR=[14], DATA=[15], EN=[16], none=[]),
+        "r": cell("$memrd_v2", ADDR=[17], EN=["1"], CLK=[8], DATA=[18]),
+        "dead": cell("$memrd_v2", ADDR=[19], EN=["1"], CLK=[8], DATA=[20]),
+    }
+    cells["w"]["parameters"] = cells["r"]["parameters"] = {"MEMID": "m"}
+    outputs = [12, 18]
+    for name, port, wanted in (
+        ("c", "A", [True, False]),
+        ("c", "Y", [True, False]),
+        ("c", "S", [True]),
+        ("q", "Q", [True, False]),
+        ("s", "A", [True, False]),
+        ("s", "Y", [True, False]),
+        ("w", "DATA", [True]),
+        ("r", "ADDR", [True]),
+        ("dead", "ADDR", [False]),
+        ("dead", "DATA", [False]),
+    ):
+        for bit, change in enumerate(wanted):
+            given = changed(cells, outputs, cell=name, port=port, portbit=bit)
+            assert given == change, (name, port, bit)
+
+
+def test_what_another_bit_decides_is_no_mutant() -> None:
+    def changes(kind: str, mode: str, a: list[object], b: list[object]) -> bool:
+        cells = {"c": cell(kind, A=a, B=b, Y=[9])}
+        return changed(cells, [9], mode=mode, portbit=0, ctrlbit=1)
+
+    for kind in ("$reduce_bool", "$logic_not", "$logic_and"):
+        assert not changes(kind, "cnot1", [1, 2], [3])
+        assert changes(kind, "cnot0", [1, 2], [3])
+    assert changes("$reduce_and", "cnot1", [1, 2], [3])
+    assert not changes("$reduce_and", "cnot0", [1, 2], [3])
+    for value in "01":
+        assert changes("$eq", f"cnot{value}", [1, 2], ["0", value])
+        assert not changes("$ne", f"cnot{value}", [1, 2], ["0", "10"[int(value)]])
+    assert changes("$eq", "cnot1", [1, 2], [3, 4])
 
 
 def test_every_explanation_names_a_line_that_stands_in_the_rtl() -> None:
     for entry in load_survivors():
-        assert len(entry.why) > 20, entry
-        lines = (rtl_root() / entry.file).read_text(encoding="utf-8").splitlines()
-        assert entry.text in [line.strip() for line in lines], entry
+        assert len(entry.why) > 20 and (entry.text or entry.signal), entry
+        source = (rtl_root() / entry.file).read_text(encoding="utf-8")
+        assert entry.text in ["", *(line.strip() for line in source.splitlines())], entry
+        name = re.sub(r"[?*\[].*", "", entry.signal.rpartition(".")[2])
+        assert name in source, entry
 
 
 def test_verdicts_hold_while_the_phases_up_to_theirs_are_the_same(tmp_path: Path) -> None:
@@ -199,34 +271,34 @@ def test_verdicts_hold_while_the_phases_up_to_theirs_are_the_same(tmp_path: Path
 def test_the_netlist_does_what_the_rtl_does(workload: Workload, right: list[list[Look]]) -> None:
     """The card that yosys wrote, none of its mutants chosen, against the one Verilator makes of the RTL."""
     plain = learn(None, workload)
+    # What is asked of other cards has tags that go on from what a memory held at power-on, so that from the first of
+    # them on the digest, the last of what is compared, differs.
+    end = None
     for phase, one, other in zip(workload.phases, plain, right, strict=True):
+        if phase.tables is REMOTES:
+            end = -1
         for at, (look, same) in enumerate(zip(one, other, strict=True)):
             assert look.content == same.content, f"{phase.name}, look {at}"
-            assert look.conduct == same.conduct, f"{phase.name}, look {at}"
+            assert look.conduct[:end] == same.conduct[:end], f"{phase.name}, look {at}"
 
 
-def check_sample(
-    library: Library, workload: Workload, right: list[list[Look]], count: int, seed: int
-) -> None:
-    print(f"EMBNIC_SEED={seed}, of the sample; the list has seed {LIST_SEED}")
-    chosen = draw(library.mutants, count, seed)
-    outcomes = list(judge(library, chosen, workload, right))
-    assert [one.mutant for one in outcomes] == chosen
-    reached, left = score(outcomes, load_survivors())
-    for one in left:
-        print(f"survives: {one.mutant}")
-    # Of a sample: three standard deviations below the least of all mutants.
-    least = LEAST_SCORE - 3 * (LEAST_SCORE * (1 - LEAST_SCORE) / count) ** 0.5
-    assert reached >= least, f"score {reached:.3f} of {count}"
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_sample_of_mutants_is_killed(
     library: Library, workload: Workload, right: list[list[Look]]
 ) -> None:
-    seed = int(os.environ.get("EMBNIC_SEED") or random.SystemRandom().randrange(1 << 31))
-    check_sample(library, workload, right, SAMPLE, seed)
+    """SAMPLE mutants, drawn by EMBNIC_SEED; the list they are drawn from has LIST_SEED."""
+    seed = int(os.environ.get("EMBNIC_SEED") or SAMPLE_SEED)
+    print(f"EMBNIC_SEED={seed}, of the sample; the list has seed {LIST_SEED}")
+    survivors = load_survivors()
+    chosen = draw(unexplained(library.mutants, survivors), SAMPLE, seed)
+    outcomes = list(judge(library, chosen, workload, right))
+    assert [one.mutant for one in outcomes] == chosen
+    reached, left = score(outcomes, survivors)
+    for one in left:
+        print(f"survives: {one.mutant}")
+    # Of a sample: three standard deviations below the least of all mutants.
+    least = LEAST_SCORE - 3 * (LEAST_SCORE * (1 - LEAST_SCORE) / SAMPLE) ** 0.5
+    assert reached >= least, f"score {reached:.3f} of {SAMPLE}"
 
 
 @pytest.mark.slow
