@@ -47,10 +47,10 @@ demo: ## real embedding traffic through the simulated card; writes build/demo/re
 	@echo "[3/3] demo (first run builds the simulated card: about 90 s)"
 	@$(BIN)/embnic demo $(ARGS)
 
-test: ## every fast test (35 minutes and more on 2 cores)
+test: ## every fast test (an hour on 2 cores, less with ccache)
 	@.ci/preflight test $(PYTHON)
 	@$(MAKE) --no-print-directory $(TEST_STAMP)
-	@echo "[3/3] tests (35 minutes and more on 2 cores)"
+	@echo "[3/3] tests (an hour on 2 cores, less with ccache)"
 	@$(BIN)/python -m pytest tests -m "not slow" -n $(WORKERS) -q -rfEs $(ARGS)
 
 # An environment of its own: pynq 4 needs numpy < 2.

@@ -41,11 +41,12 @@ def accepted(config: str) -> dict[str, int]:
 
 
 @pytest.mark.timeout(1800)
-def test_the_whole_core_infers_its_memories_and_multipliers() -> None:
-    # Read flattened, so every module of the core takes part; the logic is mapped in `make test-all`.
+@pytest.mark.parametrize("compute", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_the_whole_core_infers_its_memories_and_multipliers(compute: int) -> None:
+    # Read flattened, so every module of the core takes part; the logic, and the kernels, are mapped in `make test-all`.
     needs_yosys()
-    area = infer_memories("embnic_core", core_parameters("tiny"))
-    print(f"embnic_core tiny, open synthesis: {area}")
+    area = infer_memories("embnic_core", core_parameters("tiny") | {"COMPUTE": compute})
+    print(f"embnic_core tiny, COMPUTE {compute}, open synthesis: {area}")
     assert area.dsp >= 4 and area.lut > 0
     assert area.bram18 + area.bram36 > 0
 
