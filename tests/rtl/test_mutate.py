@@ -271,8 +271,8 @@ def test_verdicts_hold_while_the_phases_up_to_theirs_are_the_same(tmp_path: Path
 def test_the_netlist_does_what_the_rtl_does(workload: Workload, right: list[list[Look]]) -> None:
     """The card that yosys wrote, none of its mutants chosen, against the one Verilator makes of the RTL."""
     plain = learn(None, workload)
-    # What is asked of other cards has tags that go on from what a memory held at power-on, so that from the first of
-    # them on the digest, the last of what is compared, differs.
+    # From the first rows of other cards on the digest, the last of what is compared, differs: taken to be the tags of
+    # what is asked, which go on from what a memory held at power-on.
     end = None
     for phase, one, other in zip(workload.phases, plain, right, strict=True):
         if phase.tables is REMOTES:
