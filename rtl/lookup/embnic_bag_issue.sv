@@ -160,6 +160,15 @@ module embnic_bag_issue
         lines_of = PLACES_W'((32'(row_beats) + LINE_BEATS - 1) / LINE_BEATS);
     endfunction
 
+    // Chunks of a row's header: of int8, twice that for int4; of a line: at most LINE_BEATS << 3.
+    localparam logic [CHUNK_W-1:0] HEADER_CHUNKS = (DATA_W == 512) ? 1 : 4;
+    localparam int unsigned        LINE_CHUNKS_W = $clog2(LINE_BEATS) + 4;
+
+    // Chunks of the header of a row.
+    function automatic logic [CHUNK_W-1:0] header_of(input dtype_e dtype);
+        header_of = dtype_quantised(dtype) ? HEADER_CHUNKS << 1'(dtype_expand(dtype)) : '0;
+    endfunction
+
     // Where a bag of pairs stands. PAIR_SECOND is the last of a short pair, PAIR_ADD of the others.
     typedef enum logic [1:0] { PAIR_FIRST, PAIR_SECOND, PAIR_MULTIPLY, PAIR_ADD } pair_e;
 
@@ -200,6 +209,8 @@ module embnic_bag_issue
         logic [7:0]          generation;
         logic [BEAT_W-1:0]   vec_beats;
         logic [BEAT_W-1:0]   row_beats;
+        logic                one_line;   // row_beats are at most those of a line
+        logic [BEAT_W-1:0]   fetch_beats;  // of its first line
         logic [BANK_W-1:0]   bank;
         logic                combine;
         logic                product;
@@ -224,11 +235,13 @@ module embnic_bag_issue
     logic [SLOTS-1:0]  busy_d, fresh_d;
     logic              accept, accept_local, free_valid_q, next_free_valid, next_free;
     logic [IDX_W-1:0]  accept_idx, free_idx_q, next_free_idx;
+    logic [SLOTS-1:0]  chosen_q, remote_chosen_q;  // the slots that are chosen, decoded
     logic [SLOTS-1:0]  quiet_q;    // all places of the slot are free, and no key is left
     logic [SLOTS-1:0]  free_req;
     // A bag of a remote table.
     bag_t              bag_in, remote_bag;
     logic              enter_remote, remote_valid, accept_remote, remote_any;
+    logic              remote_may_q;                  // one waits: its slots are not for others meanwhile
     logic              remote_free_q, remote_choose;  // a slot is chosen for it; is being chosen
     logic [IDX_W-1:0]  remote_idx_q;
     logic [SLOTS-1:0]  remote_q;                      // slots with such a bag
@@ -243,13 +256,12 @@ module embnic_bag_issue
 
     // The slot for the next bag is chosen a cycle ahead, among those that are not chosen yet.
     always_comb begin
-        free_req = ~busy_q & ~remote_q;
-        if (free_valid_q) free_req[free_idx_q] = 1'b0;
-        if (remote_free_q) free_req[remote_idx_q] = 1'b0;
-        if (remote_choose) free_req &= ~FOR_REMOTE;
+        free_req = ~busy_q & ~remote_q & ~chosen_q & ~remote_chosen_q;
+        if (remote_may_q) free_req &= ~FOR_REMOTE;
     end
 
     assign next_free = accept_local || !free_valid_q;
+    logic unused_free_mark;
 
     if (REMOTE_SLOTS == 0) begin : gen_no_remote
         assign remote_bag    = bag_in;
@@ -258,12 +270,15 @@ module embnic_bag_issue
         assign remote_any    = 1'b0;
         assign remote_free_q = 1'b0;
         assign remote_choose = 1'b0;
+        assign remote_may_q  = 1'b0;
         assign remote_idx_q  = '0;
         assign remote_q      = '0;
-        wire unused_remote = &{1'b0, remote_valid, quiet_q};
+        assign remote_chosen_q = '0;
+        wire unused_remote = &{1'b0, remote_valid, remote_free_q, remote_choose, quiet_q};
     end else begin : gen_remote
         logic [SLOTS-1:0]                 req;
         logic [IDX_W-1:0]                 idx;
+        logic                             unused_mark;
         logic                             found, queue_ready, kept_q;  // a local bag was kept waiting
         logic [$clog2(REMOTE_BAGS+4)-1:0] queue_count;
         logic [$bits(bag_t)-1:0]          remote_data;
@@ -282,31 +297,40 @@ module embnic_bag_issue
         assign remote_bag    = bag_t'(remote_data);
         assign remote_any    = queue_count != '0;
         assign accept_remote = remote_valid && remote_free_q && !kept_q;
-        assign remote_choose = remote_valid && (accept_remote || !remote_free_q);
+        assign remote_choose = remote_may_q && remote_valid && (accept_remote || !remote_free_q);
 
-        always_comb begin
-            req = ~busy_q & FOR_REMOTE;
-            if (free_valid_q) req[free_idx_q] = 1'b0;
-            if (remote_free_q) req[remote_idx_q] = 1'b0;
-        end
+        assign req = ~busy_q & FOR_REMOTE & ~chosen_q & ~remote_chosen_q;
 
-        embnic_rr_arbiter #(.N(SLOTS)) u_free (
+        localparam int unsigned CHOICES = (REMOTE_SLOTS > 1) ? REMOTE_SLOTS : 2;
+        embnic_rr_arbiter #(.N(CHOICES)) u_free (
             .clk, .rst,
-            .req,
+            .req        (req[CHOICES-1:0]),
+            .mark       ('0),
             .take       (remote_choose && found),
             .grant_valid(found),
-            .grant_idx  (idx)
+            .grant_idx  (idx[$clog2(CHOICES)-1:0]),
+            .grant_mark (unused_mark)
         );
+        if ($clog2(CHOICES) < IDX_W) begin : gen_above
+            assign idx[IDX_W-1:$clog2(CHOICES)] = '0;
+        end
+        wire unused = &{1'b0, unused_mark, req};
 
         always_ff @(posedge clk) begin
             if (remote_choose) remote_idx_q <= idx;
             if (rst) begin
-                remote_free_q <= 1'b0;
-                kept_q        <= 1'b0;
-                remote_q      <= '0;
+                remote_may_q    <= 1'b0;
+                remote_free_q   <= 1'b0;
+                remote_chosen_q <= '0;
+                kept_q          <= 1'b0;
+                remote_q        <= '0;
             end else begin
+                remote_may_q    <= remote_valid;
                 // A slot that nobody waits for goes back.
-                remote_free_q <= remote_choose ? found : remote_free_q && remote_valid;
+                remote_free_q   <= remote_choose ? found : remote_free_q && remote_valid;
+                for (int unsigned i = 0; i < SLOTS; i++) begin
+                    remote_chosen_q[i] <= remote_choose ? found && idx == IDX_W'(i) : remote_chosen_q[i] && remote_valid;
+                end
                 kept_q        <= accept_remote && s_axis_bag_tvalid && !enter_remote && free_valid_q;
                 remote_q      <= remote_q & ~quiet_q;
                 if (accept_remote) remote_q[remote_idx_q] <= 1'b1;
@@ -314,6 +338,7 @@ module embnic_bag_issue
         end
 
         `EMBNIC_ASSERT(remote_room, queue_ready || !(s_axis_bag_tvalid && enter_remote), "the queue holds all bags that are admitted")
+        `EMBNIC_ASSERT(remote_decoded, remote_chosen_q == SLOTS'(remote_free_q) << remote_idx_q, "both forms of the chosen slot agree")
         `EMBNIC_NEVER(same_slot, free_valid_q && remote_free_q && free_idx_q == remote_idx_q, "a slot is chosen once")
         `EMBNIC_COVER(remote_waits, remote_valid && !remote_free_q && req == '0, "a bag of a remote table waits for a slot")
         `EMBNIC_COVER(remote_beside, accept_remote && s_axis_bag_tvalid && !enter_remote, "bags of both kinds wait")
@@ -322,25 +347,32 @@ module embnic_bag_issue
     embnic_rr_arbiter #(.N(SLOTS)) u_free (
         .clk, .rst,
         .req        (free_req),
+        .mark       ('0),
         .take       (next_free && next_free_valid),
         .grant_valid(next_free_valid),
-        .grant_idx  (next_free_idx)
+        .grant_idx  (next_free_idx),
+        .grant_mark (unused_free_mark)
     );
 
     always_ff @(posedge clk) begin
         if (next_free) free_idx_q <= next_free_idx;
-        if (rst) free_valid_q <= 1'b0;
-        else if (next_free) free_valid_q <= next_free_valid;
+        if (rst) begin
+            free_valid_q <= 1'b0;
+            chosen_q     <= '0;
+        end else if (next_free) begin
+            free_valid_q <= next_free_valid;
+            for (int unsigned i = 0; i < SLOTS; i++) chosen_q[i] <= next_free_valid && next_free_idx == IDX_W'(i);
+        end
     end
 
     // ---------------------------------------------------------------------------------------------
     // pick: the next slot with keys left, not the one of the cycle before
     // ---------------------------------------------------------------------------------------------
     logic [CREDIT_W-1:0] credit_q;  // free places in the queue, keys on their way counted as there
-    logic                credit_back_drop, credit_back_pop;
-    logic                pick, pick_valid;
+    logic                credit_back_pop;
+    logic                pick, pick_valid, pick_fresh;
     logic [IDX_W-1:0]    pick_idx;
-    logic [SLOTS-1:0]    pick_req;
+    logic [SLOTS-1:0]    pick_req, resting_q;      // resting: the slot of the cycle before
     logic                s1_valid_q, s1_fresh_q, s1_last;
     logic [IDX_W-1:0]    s1_slot_q;
 
@@ -348,7 +380,7 @@ module embnic_bag_issue
     // must do with twice as many.
     logic [SLOTS-1:0][PLACES_W-1:0] places_q, places_d, lines_q;
     logic [SLOTS-1:0]               room_q, room_d;
-    logic                           back_valid_q;   // a key that made no operation gives its places back
+    logic                           back_valid_q;   // a key that made no operation gives its places and credit back
     logic [IDX_W-1:0]               back_slot_q;
     logic [PLACES_W-1:0]            back_lines_q;
 
@@ -356,7 +388,7 @@ module embnic_bag_issue
         for (int unsigned s = 0; s < SLOTS; s++) begin
             places_d[s] = places_q[s] + PLACES_W'(op_credit_valid && op_credit_slot == SLOT_W'(s));
             room_d[s]   = places_q[s] >= lines_q[s];
-            if (s1_valid_q && s1_slot_q == IDX_W'(s)) begin
+            if (resting_q[s]) begin
                 places_d[s] = places_d[s] - lines_q[s];
                 room_d[s]   = (PLACES_W + 1)'(places_q[s]) >= {lines_q[s], 1'b0};
             end
@@ -378,8 +410,7 @@ module embnic_bag_issue
     logic [TREE_W-1:0]            s7_tree;
 
     always_comb begin
-        pick_req = busy_q & room_q & ~(last_due_q & ~known_q);
-        if (s1_valid_q) pick_req[s1_slot_q] = 1'b0;
+        pick_req = busy_q & room_q & ~(last_due_q & ~known_q) & ~resting_q;
     end
 
     assign pick = pick_valid && credit_q != '0;
@@ -387,16 +418,16 @@ module embnic_bag_issue
     embnic_rr_arbiter #(.N(SLOTS)) u_pick (
         .clk, .rst,
         .req        (pick_req),
+        .mark       (fresh_q),
         .take       (pick),
         .grant_valid(pick_valid),
-        .grant_idx  (pick_idx)
+        .grant_idx  (pick_idx),
+        .grant_mark (pick_fresh)
     );
 
     always_comb begin
-        busy_d  = busy_q;
-        fresh_d = fresh_q;
-        if (s1_valid_q && s1_last) busy_d[s1_slot_q] = 1'b0;
-        if (pick) fresh_d[pick_idx] = 1'b0;
+        busy_d  = s1_last ? busy_q & ~resting_q : busy_q;
+        fresh_d = fresh_q & ~resting_q;
         if (accept) begin
             busy_d[accept_idx]  = 1'b1;
             fresh_d[accept_idx] = 1'b1;
@@ -405,7 +436,7 @@ module embnic_bag_issue
 
     always_ff @(posedge clk) begin
         s1_slot_q  <= pick_idx;
-        s1_fresh_q <= fresh_q[pick_idx];
+        s1_fresh_q <= pick_fresh;
         fresh_q    <= fresh_d;
         room_q     <= room_d;
         if (accept) lines_q[accept_idx] <= lines_of(bag.row_beats);
@@ -413,13 +444,14 @@ module embnic_bag_issue
             busy_q     <= '0;
             places_q   <= {SLOTS{PLACES_W'(PLACES)}};
             s1_valid_q <= 1'b0;
+            resting_q  <= '0;
             credit_q   <= CREDIT_W'(QUEUE);
         end else begin
             busy_q     <= busy_d;
             places_q   <= places_d;
             s1_valid_q <= pick;
-            credit_q   <= credit_q - CREDIT_W'(pick) + CREDIT_W'(credit_back_drop) +
-                CREDIT_W'(credit_back_pop);
+            for (int unsigned i = 0; i < SLOTS; i++) resting_q[i] <= pick && pick_idx == IDX_W'(i);
+            credit_q   <= credit_q - CREDIT_W'(pick) + CREDIT_W'(back_valid_q) + CREDIT_W'(credit_back_pop);
         end
     end
 
@@ -428,6 +460,8 @@ module embnic_bag_issue
     // ---------------------------------------------------------------------------------------------
     bag_t              s1_bag;
     logic [$bits(bag_t)-1:0] s1_bag_data;
+    logic              s1_bag_one, here_zero, here_one;       // keys, compared when they were written
+    logic              s1_zero, s1_one, s1_two, next_zero, next_one;
     logic [WORD_W-1:0] s1_word, next_word, here_word;
     logic [15:0]       s1_keys, next_keys, here_keys;
     logic [MERGE_W-1:0] s1_merges, next_merges, here_merges;  // partials left
@@ -440,42 +474,45 @@ module embnic_bag_issue
     pair_e             s1_pair, next_pair;
     logic [1:0]        here_pair;
 
-    embnic_ram_1r1w #(.WIDTH($bits(bag_t)), .DEPTH(SLOTS), .STYLE(1)) u_bags (
+    embnic_ram_1r1w #(.WIDTH(1 + $bits(bag_t)), .DEPTH(SLOTS), .STYLE(1)) u_bags (
         .clk,
         .wr_en  (accept),
         .wr_addr(accept_idx),
-        .wr_data(bag),
+        .wr_data({bag.keys == 16'd1, bag}),
         .rd_en  (pick),
         .rd_addr(pick_idx),
-        .rd_data(s1_bag_data)
+        .rd_data({s1_bag_one, s1_bag_data})
     );
 
-    embnic_ram_1r1w #(.WIDTH(2 + WORD_W + 16 + MERGE_W + BEAT_W), .DEPTH(SLOTS), .STYLE(1)) u_progress (
+    embnic_ram_1r1w #(.WIDTH(4 + WORD_W + 16 + MERGE_W + BEAT_W), .DEPTH(SLOTS), .STYLE(1)) u_progress (
         .clk,
         .wr_en  (s1_valid_q),
         .wr_addr(s1_slot_q),
-        .wr_data({next_pair, next_word, next_keys, next_merges, next_vector}),
+        .wr_data({next_zero, next_one, next_pair, next_word, next_keys, next_merges, next_vector}),
         .rd_en  (pick),
         .rd_addr(pick_idx),
-        .rd_data({here_pair, here_word, here_keys, here_merges, here_vector})
+        .rd_data({here_zero, here_one, here_pair, here_word, here_keys, here_merges, here_vector})
     );
 
     assign s1_bag  = bag_t'(s1_bag_data);
     assign s1_word = s1_fresh_q ? s1_bag.word : here_word;
     assign s1_keys = s1_fresh_q ? s1_bag.keys : here_keys;
+    assign s1_zero = !s1_fresh_q && here_zero;
+    assign s1_one  = s1_fresh_q ? s1_bag_one : here_one;
+    assign s1_two  = s1_keys == 16'd2;
     assign s1_merges = s1_fresh_q ? s1_bag.merges : here_merges;
     assign s1_vector = s1_fresh_q ? s1_bag.init_addr : here_vector;
     assign s1_load   = s1_fresh_q && s1_bag.init;
     assign s1_tree    = (s1_fresh_q || s1_product) ? '0 : tree_q[s1_slot_q];
-    assign s1_init    = s1_load || s1_keys == '0;  // behind the last key only partials or running sums are left
-    assign s1_combine = s1_keys == '0 && s1_tree != '0;
-    assign s1_tail    = !s1_load && s1_keys == 16'd1 && s1_tree != '0;
+    assign s1_init    = s1_load || s1_zero;  // behind the last key only partials or running sums are left
+    assign s1_combine = s1_zero && s1_tree != '0;
+    assign s1_tail    = !s1_load && s1_one && s1_tree != '0;
     assign s1_product    = PRODUCTS && s1_bag.product;
     assign s1_pair       = (s1_fresh_q || !s1_product) ? PAIR_FIRST : pair_e'(here_pair);
     assign s1_pair_short = !s1_bag.weighted && !dtype_quantised(s1_bag.dtype);
     assign s1_stay       = (s1_pair == PAIR_SECOND && !s1_pair_short) || s1_pair == PAIR_MULTIPLY;
-    assign s1_last    = !s1_load && !s1_tail && !s1_stay && s1_keys <= 16'd1 &&
-                        s1_merges == (s1_keys == '0 ? MERGE_W'(1) : MERGE_W'(0));
+    assign s1_last    = !s1_load && !s1_tail && !s1_stay &&
+                        ((s1_zero && s1_merges == MERGE_W'(1)) || (s1_one && s1_merges == '0));
 
     always_comb begin
         s1_where = '{unused: '0, release_bank: s1_load ? s1_merges == '0 : s1_last, addr: s1_vector};
@@ -485,6 +522,8 @@ module embnic_bag_issue
     always_comb begin
         next_word   = s1_word;
         next_keys   = s1_keys;
+        next_zero   = s1_zero;
+        next_one    = s1_one;
         next_merges = s1_merges;
         next_vector = s1_vector;
         next_pair   = PAIR_FIRST;
@@ -502,6 +541,8 @@ module embnic_bag_issue
         end else if (!s1_stay) begin
             next_word = s1_word + (s1_bag.weighted ? WORD_W'(2) : WORD_W'(1));
             next_keys = s1_keys - 16'd1;
+            next_zero = s1_one;
+            next_one  = s1_two;
             if (s1_tail) next_merges = ~(~MERGE_W'(0) << s1_tree);
         end
     end
@@ -613,6 +654,7 @@ module embnic_bag_issue
     descriptor_t       s7_desc;
     status_e           s7_status, s8_status_q;   // OK: not refused by the table
     logic              s8_known_q;               // the table exists
+    logic              s8_out_q;                 // init, null, or refused by the table or because it differs
     // Row numbers are compared in two halves, put together in s8.
     localparam int unsigned CUT = ROW_W / 2;
     logic              s8_high_over_q, s8_high_same_q, s8_low_over_q;
@@ -638,6 +680,49 @@ module embnic_bag_issue
         end
     end
 
+    // The tables of the keys before: a bag has one, that of pairs two.
+    typedef struct packed {
+        logic               seen;
+        logic [TABLE_W-1:0] tbl;
+        logic               second_seen;   // of pairs: the second keys' table
+        logic [TABLE_W-1:0] second_tbl;
+        logic               mul_then_add;  // of the first of them
+    } tables_t;
+
+    tables_t                    s7_tables, s7_tables_next;
+    logic [$bits(tables_t)-1:0] s7_tables_data;
+    logic                       s7_second, s7_differs, s8_differs_q;
+
+    embnic_ram_1r1w #(.WIDTH($bits(tables_t)), .DEPTH(SLOTS), .STYLE(1)) u_tables (
+        .clk,
+        .wr_en  (s7_valid_q),
+        .wr_addr(s7_q.slot),
+        .wr_data(s7_tables_next),
+        .rd_en  (s6_valid_q),
+        .rd_addr(s6_q.slot),
+        .rd_data(s7_tables_data)
+    );
+
+    assign s7_tables = s7_q.start ? '0 : tables_t'(s7_tables_data);
+    assign s7_second  = s7_q.pair != PAIR_FIRST;
+    assign s7_differs = s7_second ? s7_tables.second_seen && s7_tables.second_tbl != s7_key_q.tbl
+                                  : s7_tables.seen && s7_tables.tbl != s7_key_q.tbl;
+
+    always_comb begin
+        s7_tables_next = s7_tables;
+        if (!s7_q.init) begin
+            s7_tables_next.seen = 1'b1;
+            if (!s7_tables.seen) begin
+                s7_tables_next.tbl          = s7_key_q.tbl;
+                s7_tables_next.mul_then_add = s7_desc.mul_then_add;
+            end
+            if (s7_second) begin
+                s7_tables_next.second_seen = 1'b1;
+                if (!s7_tables.second_seen) s7_tables_next.second_tbl = s7_key_q.tbl;
+            end
+        end
+    end
+
     // The first item of a bag of several tells its slot. It does so once: the bag ends after that.
     assign s7_tells = s7_valid_q && s7_q.start && !s7_q.last;
     assign s7_tree  = (!s7_q.init && !s7_q.merge && !s7_q.product && s7_exists_q && s7_desc.valid && s7_desc.order == ORDER_TREE && s7_tree_fits)
@@ -649,7 +734,7 @@ module embnic_bag_issue
             last_due_q <= '0;
             known_q    <= '0;
         end else begin
-            if (s1_valid_q) last_due_q[s1_slot_q] <= next_keys <= 16'd1 && !s1_product;
+            if ((next_zero || next_one) && !s1_product) last_due_q <= last_due_q | resting_q;
             if (s7_tells) known_q[s7_q.slot] <= 1'b1;
             if (accept) begin
                 last_due_q[accept_idx] <= 1'b0;
@@ -680,6 +765,7 @@ module embnic_bag_issue
 
     always_ff @(posedge clk) begin
         s8_status_q       <= s7_status;
+        s8_out_q          <= s7_q.init || s7_null_q || s7_status != STATUS_OK || s7_differs;
         s8_is_tree_q      <= s7_desc.order == ORDER_TREE && TREE_K != 0;
         s8_mask_q         <= BANK_W'(~(~32'd0 << s7_desc.tree_k_log2));
         s8_known_q        <= s7_exists_q && s7_desc.valid && !s7_bad_q;
@@ -690,7 +776,8 @@ module embnic_bag_issue
         s8_high_padding_q <= s7_desc.has_padding &&
             (64 - CUT)'(s7_key_q.row[ROW_W-1:CUT]) == s7_desc.padding_row[63:CUT];
         s8_low_padding_q  <= s7_key_q.row[CUT-1:0] == s7_desc.padding_row[CUT-1:0];
-        s8_mul_then_add_q <= s7_desc.mul_then_add;
+        s8_mul_then_add_q <= s7_q.init ? s7_tables.mul_then_add : s7_desc.mul_then_add;
+        s8_differs_q      <= s7_differs;
         s8_pooling_q      <= s7_desc.pooling;
         s8_remote_q       <= s7_desc.remote;
         s8_owner_q        <= s7_desc.owner;
@@ -703,15 +790,10 @@ module embnic_bag_issue
     // (pooling)
     // ---------------------------------------------------------------------------------------------
     typedef struct packed {
-        logic               table_seen;
-        logic [TABLE_W-1:0] tbl;
-        logic               second_seen; // of pairs: the second keys' table
-        logic [TABLE_W-1:0] second_tbl;
         logic               half;        // the first row of the pair was read
         logic               any;         // something was accumulated
         logic [BANK_W-1:0]  next;        // TREE: running sum of the next row
         logic               full;        // every running sum holds a row
-        logic               mul_then_add; // of the table
         logic [CNT_W-1:0]   count;
     } state_t;
 
@@ -724,6 +806,9 @@ module embnic_bag_issue
     pooling_e                     s8_ctx_pooling_q;
     logic [CNT_W-1:0]             s8_count_up;
     status_e                      s8_status;
+    logic                         s8_one_line;
+    logic [LINE_CHUNKS_W-1:0]     s8_chunks_up;       // of a row of one line, and what rounds to beats
+    logic                         s8_pooling_differs; // from that of the request's tables before
     logic                         s8_contributes, s8_push;
     logic                         s8_load;            // a vector of the init RAM
     logic                         s8_combine;         // a running sum that holds a row is added
@@ -732,7 +817,6 @@ module embnic_bag_issue
     logic                         s8_second, s8_again, s8_orphan;  // second key of a pair; not for the first time
     logic                         s8_ends_pair, s8_unpooled, s8_there;
     logic                         s8_adds;            // a row, or a product, is added
-    logic                         s8_table_differs;
     record_t                      s8_record, s9_record_q;
     logic                         s9_valid_q;
 
@@ -759,8 +843,10 @@ module embnic_bag_issue
     assign s8_second      = s8_q.pair != PAIR_FIRST;
     assign s8_again       = s8_q.pair == PAIR_MULTIPLY || s8_q.pair == PAIR_ADD;
     assign s8_ends_pair   = s8_q.pair == PAIR_ADD || (s8_q.pair == PAIR_SECOND && s8_q.pair_short);
-    assign s8_table_differs = s8_second ? s8_state.second_seen && s8_state.second_tbl != s8_key_q.tbl
-                                        : s8_state.table_seen && s8_state.tbl != s8_key_q.tbl;
+    assign s8_one_line     = s8_q.row_beats <= BEAT_W'(LINE_BEATS);
+    assign s8_chunks_up    = LINE_CHUNKS_W'(s8_q.vec_beats) +
+                             (LINE_CHUNKS_W'(header_of(s8_q.dtype)) + ~(~LINE_CHUNKS_W'(0) << dtype_expand(s8_q.dtype)));
+    assign s8_pooling_differs = s8_ctx_seen_q && s8_ctx_pooling_q != s8_pooling_q;
     assign s8_padding      = s8_high_padding_q && s8_low_padding_q && !s8_null_q;
     assign s8_out_of_range = (s8_high_over_q || (s8_high_same_q && s8_low_over_q)) && !s8_null_q;
 
@@ -769,14 +855,15 @@ module embnic_bag_issue
         if (s8_status_q == STATUS_OK) begin
             if (s8_out_of_range) begin
                 s8_status = STATUS_OUT_OF_RANGE;
-            end else if (s8_table_differs ||
-                    (s8_ctx_seen_q && s8_ctx_pooling_q != s8_pooling_q)) begin
+            end else if (s8_differs_q || s8_pooling_differs) begin
                 s8_status = STATUS_TABLE_MISMATCH;
             end
         end
         if (s8_q.init) s8_status = STATUS_OK;
 
-        s8_there       = !s8_q.init && s8_status == STATUS_OK && !s8_null_q && !s8_padding;
+        // The same as !init, OK, neither null nor the padding row, without waiting for the status.
+        s8_there       = !s8_out_q && !(s8_high_over_q || (s8_high_same_q && s8_low_over_q)) && !s8_pooling_differs &&
+                         !(s8_high_padding_q && s8_low_padding_q);
         s8_orphan      = s8_there && s8_second && !s8_again && !s8_state.half;
         s8_contributes = s8_there && (!s8_second || s8_state.half);
         s8_adds        = s8_contributes && (!s8_q.product || s8_ends_pair);
@@ -817,17 +904,8 @@ module embnic_bag_issue
             s8_state_next.full = s8_state.full || s8_state.next == s8_mask_q;
         end
         if (!s8_q.init) begin
-            s8_state_next.count      = s8_adds ? s8_count_up : s8_state.count;
-            s8_state_next.table_seen = 1'b1;
-            s8_state_next.half       = s8_contributes;
-            if (s8_second) begin
-                s8_state_next.second_seen = 1'b1;
-                if (!s8_state.second_seen) s8_state_next.second_tbl = s8_key_q.tbl;
-            end
-            if (!s8_state.table_seen) begin
-                s8_state_next.tbl          = s8_key_q.tbl;
-                s8_state_next.mul_then_add = s8_mul_then_add_q;
-            end
+            s8_state_next.count = s8_adds ? s8_count_up : s8_state.count;
+            s8_state_next.half  = s8_contributes;
         end
 
         s8_record = '{
@@ -844,6 +922,8 @@ module embnic_bag_issue
             generation:   (s8_contributes && s8_remote_q) ? s8_generation_q : '0,
             vec_beats:    s8_q.vec_beats,
             row_beats:    s8_q.row_beats,
+            one_line:     s8_one_line,
+            fetch_beats:  s8_one_line ? BEAT_W'(s8_chunks_up >> dtype_expand(s8_q.dtype)) : BEAT_W'(LINE_BEATS),
             bank:         s8_bank,
             combine:      s8_combine || (s8_again && s8_contributes),
             product:      s8_q.product && s8_contributes && (s8_q.pair_short ? s8_second : s8_q.pair == PAIR_MULTIPLY),
@@ -854,31 +934,38 @@ module embnic_bag_issue
             dtype:        s8_q.dtype,
             pooling:      s8_q.init ? s8_ctx_pooling_q : s8_unpooled ? POOLING_NONE : s8_pooling_q,
             partial:      s8_q.partial,
-            mul_then_add: s8_q.init ? s8_state.mul_then_add : s8_mul_then_add_q,
+            mul_then_add: s8_mul_then_add_q,
             weight:       (s8_q.product && s8_q.pair != PAIR_ADD) ? ONE : s8_weight_q,
             count:        s8_state_next.count,
             rsp_addr:     s8_q.rsp_addr
         };
     end
 
-    // The first table seen sets a request's pooling. A context is used again only after its request
-    // is complete, so no
-    // key of an earlier request is in the pipeline when the first bag of the next one clears it.
+    // The first table seen sets a request's pooling. A context is used again only after its request is complete, so
+    // no key of an earlier request is in the pipeline when the first bag of the next one clears it, a cycle after it came.
+    logic              clear_q;
+    logic [CTX_AW-1:0] clear_ctx_q;
+    logic              s8_tells, s7_same_ctx;
+
+    assign s8_tells    = s8_valid_q && !s8_q.init && s8_known_q;
+    assign s7_same_ctx = s8_tells && s8_q.ctx[CTX_AW-1:0] == s7_q.ctx[CTX_AW-1:0];
+
     always_comb begin
         pooling_seen_d = pooling_seen_q;
         pooling_d      = pooling_q;
-        if (s8_valid_q && !s8_q.init && s8_known_q) begin
+        if (s8_tells) begin
             pooling_seen_d[s8_q.ctx[CTX_AW-1:0]] = 1'b1;
             if (!s8_ctx_seen_q) pooling_d[s8_q.ctx[CTX_AW-1:0]] = s8_pooling_q;
         end
-        if (s_axis_bag_tvalid && s_axis_bag_tready && bag_in.first) begin
-            pooling_seen_d[bag_in.ctx[CTX_AW-1:0]] = 1'b0;
-        end
+        if (clear_q) pooling_seen_d[clear_ctx_q] = 1'b0;
     end
 
     always_ff @(posedge clk) begin
-        s8_ctx_seen_q    <= pooling_seen_d[s7_q.ctx[CTX_AW-1:0]];
-        s8_ctx_pooling_q <= pooling_e'(pooling_d[s7_q.ctx[CTX_AW-1:0]]);
+        clear_q          <= s_axis_bag_tvalid && s_axis_bag_tready && bag_in.first;
+        clear_ctx_q      <= bag_in.ctx[CTX_AW-1:0];
+        s8_ctx_seen_q    <= pooling_seen_q[s7_q.ctx[CTX_AW-1:0]] || s7_same_ctx;
+        s8_ctx_pooling_q <= (s7_same_ctx && !s8_ctx_seen_q) ? s8_pooling_q
+                                                            : pooling_e'(pooling_q[s7_q.ctx[CTX_AW-1:0]]);
         pooling_q   <= pooling_d;
         s9_record_q <= s8_record;
         err_ctx     <= s8_q.ctx;
@@ -904,12 +991,10 @@ module embnic_bag_issue
         end
     end
 
-    assign credit_back_drop = s8_valid_q && !s8_push;
-
     always_ff @(posedge clk) begin
         back_slot_q  <= s8_q.slot;
         back_lines_q <= lines_of(s8_q.row_beats);
-        back_valid_q <= !rst && credit_back_drop;
+        back_valid_q <= !rst && s8_valid_q && !s8_push;
     end
 
     // ---------------------------------------------------------------------------------------------
@@ -933,16 +1018,13 @@ module embnic_bag_issue
 
     // A row as stored is cut into lines; each gives the vector beats whose chunks lie in it. What
     // holds no row (FLUSH, INIT) is cut the same way.
-    // Chunks of a row's header: of int8, twice that for int4; of a line: at most LINE_BEATS << 3.
-    localparam logic [CHUNK_W-1:0] HEADER_CHUNKS = (DATA_W == 512) ? 1 : 4;
-    localparam int unsigned        LINE_CHUNKS_W = $clog2(LINE_BEATS) + 4;
 
     logic [SEG_W-1:0]         seg_q;
-    logic [BEAT_W-1:0]        beat_base_q, stored_left_q, stored_left, vec_left, beats;
+    logic [BEAT_W-1:0]        beat_base_q, stored_left_q, stored_left, vec_left_q, vec_left, beats;
     logic [1:0]               expand;
-    logic                     first_seg, last_seg, op_ready;
+    logic                     first_seg, last_seg, last_seg_q, op_ready;
     logic [CHUNK_W-1:0]       chunk;
-    logic [LINE_CHUNKS_W-1:0] line_chunks, last_chunk;
+    logic [LINE_CHUNKS_W-1:0] line_chunks, chunks_up;   // up: of the last line, and what rounds to beats
     logic [BEAT_W-1:0]        fetch_beats;   // up to the last chunk: what lies behind it is padding
     op_t                      op;
 
@@ -950,14 +1032,14 @@ module embnic_bag_issue
     assign expand          = dtype_expand(record.dtype);
     assign first_seg       = seg_q == '0;
     assign stored_left     = first_seg ? record.row_beats : stored_left_q;
-    assign vec_left        = record.vec_beats - beat_base_q;
-    assign last_seg        = stored_left <= BEAT_W'(LINE_BEATS);
-    assign chunk           = first_seg && dtype_quantised(record.dtype)
-                             ? HEADER_CHUNKS << expand[0] : '0;
+    assign vec_left        = first_seg ? record.vec_beats : vec_left_q;
+    assign last_seg        = first_seg ? record.one_line : last_seg_q;
+    assign chunk           = first_seg ? header_of(record.dtype) : '0;
     assign line_chunks     = (LINE_CHUNKS_W'(LINE_BEATS) << expand) - LINE_CHUNKS_W'(chunk);
     assign beats           = last_seg ? vec_left : BEAT_W'(line_chunks);
-    assign last_chunk      = LINE_CHUNKS_W'(chunk) + LINE_CHUNKS_W'(beats) - LINE_CHUNKS_W'(1);
-    assign fetch_beats     = BEAT_W'(last_chunk >> expand) + BEAT_W'(1);
+    assign chunks_up       = LINE_CHUNKS_W'(vec_left_q) + ~(~LINE_CHUNKS_W'(0) << expand);
+    assign fetch_beats     = first_seg ? record.fetch_beats
+                           : last_seg_q ? BEAT_W'(chunks_up >> expand) : BEAT_W'(LINE_BEATS);
     assign record_ready    = op_ready && last_seg;
     assign credit_back_pop = record_valid && record_ready;
 
@@ -996,13 +1078,17 @@ module embnic_bag_issue
     };
 
     always_ff @(posedge clk) begin
-        if (record_valid && op_ready) stored_left_q <= stored_left - BEAT_W'(LINE_BEATS);
+        if (record_valid && op_ready) begin
+            stored_left_q <= stored_left - BEAT_W'(LINE_BEATS);
+            last_seg_q    <= stored_left <= BEAT_W'(2 * LINE_BEATS);
+            vec_left_q    <= vec_left - BEAT_W'(line_chunks);
+        end
         if (rst) begin
             seg_q       <= '0;
             beat_base_q <= '0;
         end else if (record_valid && op_ready) begin
             seg_q       <= last_seg ? '0 : seg_q + SEG_W'(1);
-            beat_base_q <= last_seg ? '0 : beat_base_q + beats;
+            beat_base_q <= last_seg ? '0 : beat_base_q + BEAT_W'(line_chunks);
         end
     end
 
@@ -1016,7 +1102,11 @@ module embnic_bag_issue
         .m_axis_tready(m_axis_op_tready)
     );
 
-    assign sts_idle = busy_q == '0 && !remote_any && credit_q == CREDIT_W'(QUEUE) && !m_axis_op_tvalid;
+    // Registered: late to say so, and never at rest with a bag taken.
+    always_ff @(posedge clk) begin
+        sts_idle <= busy_q == '0 && !remote_any && credit_q == CREDIT_W'(QUEUE) && !m_axis_op_tvalid &&
+                    !s_axis_bag_tvalid;
+    end
 
     // Fields that only some stages need, word addresses beyond the key store, descriptor fields of
     // later versions.
@@ -1029,6 +1119,8 @@ module embnic_bag_issue
         "an operation offered holds until it is taken")
     `EMBNIC_KNOWN(bag_ready_known, s_axis_bag_tready, "tready is known after reset")
     `EMBNIC_KNOWN(op_valid_known, m_axis_op_tvalid, "tvalid is known after reset")
+    `EMBNIC_ASSERT(there, !s8_valid_q || s8_there == (!s8_q.init && s8_status == STATUS_OK && !s8_null_q && !s8_padding),
+        "both ways of looking at a key agree")
     `EMBNIC_NEVER(queue_overflow, s9_valid_q && !queue_ready, "a credit is a place in the queue")
     `EMBNIC_NEVER(credit_overflow, credit_q > CREDIT_W'(QUEUE), "no more credits than places")
     `EMBNIC_NEVER(credit_lost, 32'(queue_count) + 32'(credit_q) > QUEUE,
@@ -1040,6 +1132,8 @@ module embnic_bag_issue
         "a row has no more lines than its slot places")
     `EMBNIC_NEVER(slot_twice, s1_valid_q && s2_valid_q && s1_slot_q == s2_q.slot,
         "a slot rests a cycle between two keys")
+    `EMBNIC_ASSERT(keys_compared, !s1_valid_q || {s1_zero, s1_one} == {s1_keys == '0, s1_keys == 16'd1}, "a count and what is kept of it agree")
+    `EMBNIC_ASSERT(rests, resting_q == SLOTS'(s1_valid_q) << s1_slot_q, "the slot in s1 rests")
     `EMBNIC_NEVER(picked_empty, s1_valid_q && s1_keys == '0 && s1_merges == '0,
         "a slot is chosen only while it has keys, partials or running sums")
     `EMBNIC_NEVER(ctx_range, s_axis_bag_tvalid && 32'(bag_in.ctx) >= CTXS, "a bag is of a request in flight")

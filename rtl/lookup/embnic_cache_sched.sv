@@ -234,13 +234,16 @@ module embnic_cache_sched
     end
 
     assign pick = pick_any && room;
+    logic unused_mark;
 
     embnic_rr_arbiter #(.N(SLOTS)) u_pick (
         .clk, .rst,
         .req        (runnable_q),
+        .mark       ('0),
         .take       (pick),
         .grant_valid(pick_any),
-        .grant_idx  (pick_slot)
+        .grant_idx  (pick_slot),
+        .grant_mark (unused_mark)
     );
 
     // -----------------------------------------------------------------------------------------------

@@ -171,12 +171,15 @@ module embnic_axi_channels
         assign r_channel    = '0;
         assign s_axi_rvalid = m_axi_rvalid[0];
     end else begin : gen_turns
+        logic unused_mark;
         embnic_rr_arbiter #(.N(CHANNELS)) u_turn (
             .clk, .rst,
             .req        (m_axi_rvalid),
+            .mark       ('0),
             .take       (s_axi_rvalid && s_axi_rready),
             .grant_valid(s_axi_rvalid),
-            .grant_idx  (r_channel)
+            .grant_idx  (r_channel),
+            .grant_mark (unused_mark)
         );
     end
 

@@ -98,7 +98,7 @@ module embnic_axi_gate #(
             reads_q     <= reads_d;
             write_q     <= write_d;
             owed_q      <= owed_d;
-            stale_q     <= void_all && (reads_d != '0 || write_d);
+            stale_q     <= void_all && (reads_q != '0 || write_q);  // no address leaves then, so these only fall
             ar_closed_q <= void_all || (cfg_close && (ar_closed_q || !s_axi_arvalid || ar_take));
             aw_closed_q <= void_all ||
                 (cfg_close && !s_axi_row_open && (aw_closed_q || !s_axi_awvalid || aw_take));

@@ -131,8 +131,7 @@ module embnic_frame_gen
     logic [31:0]       sent_q, lfsr_q;
     logic [4:0]        flight_q;
     logic              start, more, answered;
-    logic [15:0]       keys, bags, ip_len;
-    logic [19:0]       sum;
+    logic [15:0]       keys;
     logic [16:0]       fold;
     header_t           hdr;
     logic [511:0]      headers;
@@ -147,7 +146,7 @@ module embnic_frame_gen
         slot_d = slot_q;
         unique case (slot_q)
             SLOT_HEADER: if (hdr_beat_q == HDR_AW'(HDR_BEATS - 1)) slot_d = SLOT_KEYS;
-            SLOT_KEYS:   if (body_q == cfg_beats - 8'd1) slot_d = SLOT_CRC;
+            SLOT_KEYS:   if (body_q == body_last_q) slot_d = SLOT_CRC;
             default:     slot_d = SLOT_HEADER;
         endcase
     end
@@ -186,11 +185,22 @@ module embnic_frame_gen
         return {swap16(value[15:0]), swap16(value[31:16]), swap16(value[47:32])};
     endfunction
 
+    // What the registers say of every frame; they rest while frames are made.
+    logic [15:0] bags_q, ip_len_q, ip_check_q, cfg_mask_q;
+    logic [7:0]  body_last_q;
+    logic [19:0] sum_q;
+
     assign keys   = 16'(cfg_beats) << WORD_AW;
-    assign bags   = keys >> cfg_length_log2;
-    assign ip_len = (keys << 3) + 16'(OVERHEAD);
-    assign sum    = IP_SUM + 20'(ip_len);
-    assign fold   = 17'(sum[15:0]) + 17'(sum[19:16]);
+    assign fold   = 17'(sum_q[15:0]) + 17'(sum_q[19:16]);
+
+    always_ff @(posedge clk) begin
+        body_last_q <= cfg_beats - 8'd1;
+        cfg_mask_q  <= (16'd1 << cfg_length_log2) - 16'd1;
+        bags_q      <= keys >> cfg_length_log2;
+        ip_len_q    <= (keys << 3) + 16'(OVERHEAD);
+        sum_q       <= IP_SUM + 20'(ip_len_q);
+        ip_check_q  <= ~(fold[15:0] + 16'(fold[16]));
+    end
 
     always_comb begin
         hdr            = '0;
@@ -200,7 +210,7 @@ module embnic_frame_gen
         hdr.dtype      = DTYPE_FP32;
         hdr.status     = STATUS_OK;
         hdr.request_id = sent_q;
-        hdr.bags       = bags;
+        hdr.bags       = bags_q;
         hdr.keys       = keys;
         hdr.dim        = cfg_dim;
         headers            = '0;
@@ -208,15 +218,15 @@ module embnic_frame_gen
         headers[8*6+:48]   = swap48(MAC_HERE);
         headers[8*12+:16]  = swap16(16'h0800);
         headers[8*14+:16]  = swap16(16'h4500);
-        headers[8*16+:16]  = swap16(ip_len);
+        headers[8*16+:16]  = swap16(ip_len_q);
         headers[8*20+:16]  = swap16(16'h4000);
         headers[8*22+:16]  = swap16(16'h4011);
-        headers[8*24+:16]  = swap16(~(fold[15:0] + 16'(fold[16])));
+        headers[8*24+:16]  = swap16(ip_check_q);
         headers[8*26+:32]  = swap32(IP_HERE);
         headers[8*30+:32]  = swap32(IP_CORE);
         headers[8*34+:16]  = swap16(PORT_HERE);
         headers[8*36+:16]  = swap16(cfg_udp_port);
-        headers[8*38+:16]  = swap16(ip_len - 16'd20);
+        headers[8*38+:16]  = swap16(ip_len_q - 16'd20);
         headers[8*HDR_BYTE+:8*HEADER_BYTES] = header_to_bytes(hdr);
     end
 
@@ -227,10 +237,9 @@ module embnic_frame_gen
     end
 
     for (genvar w = 0; w < int'(WORDS); w++) begin : gen_key
-        logic [15:0] idx, mask;
-        assign mask = (16'd1 << cfg_length_log2) - 16'd1;
+        logic [15:0] idx;
         assign idx  = (16'(body_q) << WORD_AW) + 16'(w);
-        assign key_beat[64*w+:64] = {(idx & mask) == mask, cfg_table, 16'd0,
+        assign key_beat[64*w+:64] = {(idx & cfg_mask_q) == cfg_mask_q, cfg_table, 16'd0,
                                      (lfsr_q ^ (GOLDEN * 32'(w))) & cfg_row_mask};
     end
 

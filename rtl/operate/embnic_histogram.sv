@@ -39,9 +39,11 @@ module embnic_histogram #(
     // ---------------------------------------------------------------------------------------------
     // 1: which bucket. 2: its count is read. 3: one more is written.
     // ---------------------------------------------------------------------------------------------
-    logic [IDX_W-1:0]   bucket, bucket_q, bucket_q2, written_bucket_q;
-    logic               valid_q, valid_q2, written_q;
+    logic [IDX_W-1:0]   bucket, bucket_q, bucket_q2;
+    logic               valid_q, valid_q2;
+    logic               same, same_q;            // the sample before is of the same bucket
     logic [BUCKETS-1:0] known_q;
+    logic               bucket_known_q2;
     logic [COUNT_W-1:0] live, count, next, written_count_q;
 
     always_comb begin
@@ -51,28 +53,28 @@ module embnic_histogram #(
         end
     end
 
+    assign same = valid_q2 && bucket_q == bucket_q2;
+
     // What was written in the cycle before is not in the RAM's read yet.
     always_comb begin
-        count = live;
-        if (written_q && written_bucket_q == bucket_q2) count = written_count_q;
-        if (!known_q[bucket_q2]) count = '0;
+        count = same_q ? written_count_q : live;
+        if (!bucket_known_q2) count = '0;
         next = (count == '1) ? count : count + COUNT_W'(1);
     end
 
     always_ff @(posedge clk) begin
-        bucket_q         <= bucket;
-        bucket_q2        <= bucket_q;
-        written_bucket_q <= bucket_q2;
-        written_count_q  <= next;
+        bucket_q        <= bucket;
+        bucket_q2       <= bucket_q;
+        same_q          <= same;
+        bucket_known_q2 <= same || known_q[bucket_q];
+        written_count_q <= next;
         if (rst || cfg_clear) begin
-            valid_q   <= 1'b0;
-            valid_q2  <= 1'b0;
-            written_q <= 1'b0;
-            known_q   <= '0;
+            valid_q  <= 1'b0;
+            valid_q2 <= 1'b0;
+            known_q  <= '0;
         end else begin
-            valid_q   <= sample_valid;
-            valid_q2  <= valid_q;
-            written_q <= valid_q2;
+            valid_q  <= sample_valid;
+            valid_q2 <= valid_q;
             if (valid_q2) known_q[bucket_q2] <= 1'b1;
         end
     end
@@ -136,7 +138,7 @@ module embnic_histogram #(
 
     // Assertions
     `EMBNIC_KNOWN(sample_known, sample_valid, "sample_valid is known after reset")
-    `EMBNIC_COVER(cover_forward, valid_q2 && written_q && written_bucket_q == bucket_q2, "two samples of one bucket in a row")
+    `EMBNIC_COVER(cover_forward, valid_q2 && same_q, "two samples of one bucket in a row")
     `EMBNIC_COVER(cover_copy, copying && valid_q2 && bucket_q2 == copy_idx_q[IDX_W-1:0], "a bucket is copied while it grows")
 endmodule
 `default_nettype wire

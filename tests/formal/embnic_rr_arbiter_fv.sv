@@ -9,6 +9,7 @@ module embnic_rr_arbiter_fv #(
     input wire logic             clk,
     input wire logic             rst,
     input wire logic [N-1:0]     req,
+    input wire logic [N-1:0]     mark,
     input wire logic             take,
     input wire logic [IDX_W-1:0] watch  // one requester; which one is free
 );
@@ -16,7 +17,7 @@ module embnic_rr_arbiter_fv #(
 
     localparam int unsigned CNT_W = $clog2(2 * N);
 
-    logic             grant_valid;
+    logic             grant_valid, grant_mark;
     logic [IDX_W-1:0] grant_idx;
     logic [IDX_W-1:0] watch_q;
     logic [CNT_W-1:0] passed_q;  // takes by others since the watched requester began to ask
@@ -44,6 +45,7 @@ module embnic_rr_arbiter_fv #(
     `EMBNIC_ASSUME(watch_legal, 32'(watch) < N, "the watched requester exists")
     `EMBNIC_ASSUME(watch_fixed, watch == watch_q, "and stays the same")
     `EMBNIC_ASSERT(grants, grant_valid == (req != '0), "a grant is given whenever somebody asks")
+    `EMBNIC_ASSERT(marked, !grant_valid || grant_mark == mark[grant_idx], "the mark is that of the granted one")
     `EMBNIC_ASSERT(legal, 32'(grant_idx) < N, "the granted index exists")
     `EMBNIC_ASSERT(prompt, 32'(passed_q) < N, "who keeps asking is served within N takes")
     `EMBNIC_FV_HELP(closer, 32'(passed_q) + 32'(rank) < N, "every take brings the watched requester closer")
