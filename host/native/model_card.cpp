@@ -4,6 +4,15 @@
 #include <algorithm>
 #include <stdexcept>
 
+// The turns of a plain row are one stretch of code; what happens to few rows stays out of it.
+#if defined(__GNUC__)
+#define EMBNIC_HOT __attribute__((always_inline)) inline
+#define EMBNIC_COLD __attribute__((noinline))
+#else
+#define EMBNIC_HOT inline
+#define EMBNIC_COLD
+#endif
+
 namespace embnic {
 namespace {
 
@@ -50,18 +59,24 @@ CardModel::CardModel(const std::function<std::int64_t(const char *)> &whole, dou
     for_remote_ = (Mask{1} << whole("remote_slots")) - 1;
     remote_fetched_.assign(static_cast<std::size_t>(whole("remote_fetches")), -1);
     require(slots_n_ >= 2 && slots_n_ <= 64, "slots must be 2 to 64");
-    require(places_ >= 1 && (places_ & (places_ - 1)) == 0, "places must be a power of two");
+    require(places_ >= 1 && (places_ & place_mask_) == 0, "places must be a power of two");
     require(places_ * slots_n_ <= kOperations, "slots must not have more than 32,768 places");
     require(window_ >= 1 && window_ <= contexts_ && fetches_ >= 1 && queue_ >= 1,
             "window must be 1 to contexts, fetches and key_queue 1 or more");
     all_ = slots_n_ == 64 ? ~Mask{0} : (Mask{1} << slots_n_) - 1;
-    slots_.resize(slots_n_);
+    place_mask_ = places_ - 1;
+    require(bus_ >= 1 && row_bytes_ >= 1 && banks_ >= 1 && memory_bytes_ >= 1,
+            "bus_bytes, row_bytes, banks and bytes_per_cycle must be 1 or more");
+    by_bus_ = Divisor(bus_), by_row_bytes_ = Divisor(row_bytes_), by_banks_ = Divisor(banks_);
+    by_memory_bytes_ = Divisor(memory_bytes_);
     operations_.resize(slots_n_ * places_);
     for (unsigned number = 0; number < slots_n_; number++) slots_[number].ring = &operations_[number * places_];
     lines_.resize(tags_.lines());
     popped_.assign(queue_, -1);
     fetched_.assign(static_cast<std::size_t>(fetches_), -1);
     channels_ = static_cast<std::size_t>(whole("channels"));
+    require(channels_ >= 1, "channels must be 1 or more");
+    by_channels_ = Divisor(whole("channels"));
     bank_ready_.assign(static_cast<std::size_t>(banks_) * channels_, 0);
     open_row_.assign(static_cast<std::size_t>(banks_) * channels_, -1);
     bus_free_.assign(channels_, 0);
@@ -157,8 +172,7 @@ std::pair<std::int64_t, std::int64_t> CardModel::prefetch(std::size_t number, Sp
             const std::int64_t beats = found.hit() ? 1 : stored_beats(table, seg, bus_);
             counts_.exec_beats += beats;
             if (found.hit()) continue;
-            const Time come = fetch(table, now_, table.base + row * table.stride + static_cast<std::uint64_t>(table.lines[seg].offset),
-                                    beats);
+            const Time come = fetch(table, now_, address_of(table, row, seg), beats);
             end = std::max(end, come + beats);
             if (found.kept()) {  // it comes while nothing else is under way
                 Stamps &stamps = lines_[found.line];
@@ -172,6 +186,10 @@ std::pair<std::int64_t, std::int64_t> CardModel::prefetch(std::size_t number, Sp
     now_ = std::max(now_, end);
     counts_.prefetches += !fill, counts_.prefetch_rows += granted;
     return {granted, there};
+}
+
+std::uint64_t CardModel::address_of(const Table &table, std::uint64_t row, std::size_t seg) noexcept {
+    return table.base + row * table.stride + static_cast<std::uint64_t>(table.lines[seg].offset);
 }
 
 // A prefetch fetches whole lines, padding included.
@@ -190,7 +208,7 @@ CardModel::Time CardModel::fetch(const Table &table, Time out, std::uint64_t add
     Time asked = std::max({out + fetch_, asked_ + 1, fetched_[fetch_at_] + 1});
     Time last = 0;
     while (beats > 0) {
-        const std::int64_t page = (4096 - static_cast<std::int64_t>(addr % 4096)) / bus_;
+        const std::int64_t page = static_cast<std::int64_t>(by_bus_.of(kPage - addr % kPage));
         const std::int64_t part = std::min({beats, burst_, page});
         last = deliver(asked, addr, part);
         asked_ = asked++;
@@ -216,10 +234,11 @@ CardModel::Time CardModel::fetch_remote(Time out, std::int64_t beats) {
 // all channels come one after the other.
 CardModel::Time CardModel::deliver(Time asked, std::uint64_t addr, std::int64_t beats) {
     const std::uint64_t page = (addr & kLinear) / kPage;
-    const std::size_t channel = page % channels_;
-    const std::uint64_t local = page / channels_ * kPage + addr % kPage;
-    const std::uint64_t stripe = local / static_cast<std::uint64_t>(row_bytes_);
-    const std::int64_t row = static_cast<std::int64_t>(stripe / static_cast<std::uint64_t>(banks_));
+    const std::uint64_t turn = by_channels_.of(page);
+    const std::size_t channel = page - turn * channels_;
+    const std::uint64_t local = turn * kPage + addr % kPage;
+    const std::uint64_t stripe = by_row_bytes_.of(local);
+    const std::int64_t row = static_cast<std::int64_t>(by_banks_.of(stripe));
     const std::size_t bank = static_cast<std::size_t>(stripe - static_cast<std::uint64_t>(row * banks_)) +
                              channel * static_cast<std::size_t>(banks_);
     Time issue = std::max(asked, bank_ready_[bank]);
@@ -232,7 +251,7 @@ CardModel::Time CardModel::deliver(Time asked, std::uint64_t addr, std::int64_t 
     bank_ready_[bank] = issue + (hit ? 1 : bank_busy_);
     Time &bus_free = bus_free_[channel];
     const Time start = std::max(issue + (hit ? hit_latency_ : miss_latency_), bus_free);
-    bus_free = start + (beats * bus_ + memory_bytes_ - 1) / memory_bytes_;
+    bus_free = start + static_cast<Time>(by_memory_bytes_.of(static_cast<std::uint64_t>(beats * bus_ + memory_bytes_ - 1)));
     const Time first = std::max(bus_free + jitter_ + base_latency_, delivered_ + 1);
     delivered_ = first + beats - 1;
     return delivered_;
@@ -242,7 +261,7 @@ CardModel::Time CardModel::deliver(Time asked, std::uint64_t addr, std::int64_t 
 
 // Sends what the window allows, and finds the bag to be dispatched next and the cycle in which it can be. What it finds
 // changes only when a bag is accepted or a request replied to.
-void CardModel::walk() {
+EMBNIC_COLD void CardModel::walk() {
     walk_due_ = false;
     while (sent_ < requests_.size() && may_send(sent_)) send(sent_);
     if (walk_ready_ != kNever || walked_ >= sent_) return;
@@ -320,7 +339,7 @@ void CardModel::send(std::size_t number) {
 
 // ---- replies --------------------------------------------------------------------------------------------------------
 
-void CardModel::bag_done(const Operation &op) {
+EMBNIC_COLD void CardModel::bag_done(const Operation &op) {
     Request &request = requests_[static_cast<std::size_t>(op.request)];
     const Time done = exec_free_ + pool_ + ((op.flags & kLong) != 0 ? pool_long_ : 0) + ((op.flags & kMean) != 0 ? divide_ : 0);
     request.done = std::max(request.done, done);
@@ -357,9 +376,9 @@ void CardModel::reply(std::size_t number) {
 // ---- the pool's turn ------------------------------------------------------------------------------------------------
 
 // The operation that is now the oldest of its slot is looked at when it can be ready.
-inline void CardModel::head(unsigned number) {
+EMBNIC_HOT void CardModel::head(unsigned number) {
     Slot &slot = slots_[number];
-    const Operation &op = slot.ring[slot.started & (places_ - 1)];
+    const Operation &op = slot.ring[slot.started & place_mask_];
     Time when = std::max(op.time, slot.free);
     slot.why = (op.flags & kMisses) != 0 ? kMemory : kNothing;
     if ((op.flags & (kWaits | kFirst)) == (kWaits | kFirst)) {
@@ -369,7 +388,7 @@ inline void CardModel::head(unsigned number) {
     schedule(number, when);
 }
 
-inline void CardModel::schedule(unsigned number, Time when) {
+EMBNIC_HOT void CardModel::schedule(unsigned number, Time when) {
     if (when <= now_) {
         ready_ |= Mask{1} << number;
         return;
@@ -379,7 +398,7 @@ inline void CardModel::schedule(unsigned number, Time when) {
 }
 
 // Slots that were looked at too early are put back.
-CardModel::Mask CardModel::put_back(Mask heads) {
+EMBNIC_COLD CardModel::Mask CardModel::put_back(Mask heads) {
     for (Mask left = heads & far_; left != 0; left &= left - 1) {
         const unsigned number = static_cast<unsigned>(__builtin_ctzll(left));
         far_ &= ~(Mask{1} << number);
@@ -390,19 +409,19 @@ CardModel::Mask CardModel::put_back(Mask heads) {
     return heads;
 }
 
-inline void CardModel::execute() {
+EMBNIC_HOT void CardModel::execute() {
     while (ready_ != 0) {
         const unsigned number = exec_order_.take(ready_);
         ready_ &= ~(Mask{1} << number);
         Slot &slot = slots_[number];
-        Operation &op = slot.ring[slot.started & (places_ - 1)];
+        Operation &op = slot.ring[slot.started & place_mask_];
         if ((op.flags & (kReads | kFills)) != 0 && !line_is_ready(number, slot, op)) continue;
         start(number, slot, op);
         return;
     }
 }
 
-inline bool CardModel::line_is_ready(unsigned number, Slot &slot, const Operation &op) {
+EMBNIC_HOT bool CardModel::line_is_ready(unsigned number, Slot &slot, const Operation &op) {
     const Stamps &stamps = lines_[op.line];
     if (stamps.done_fills != op.fills || ((op.flags & kFills) != 0 && stamps.done_reads != op.reads)) {
         slot.why = kMemory;
@@ -418,7 +437,7 @@ inline bool CardModel::line_is_ready(unsigned number, Slot &slot, const Operatio
     return true;
 }
 
-inline void CardModel::start(unsigned number, Slot &slot, Operation &op) {
+EMBNIC_HOT void CardModel::start(unsigned number, Slot &slot, Operation &op) {
     const Time gap = now_ - exec_free_;
     if (gap > 0) {
         if (slot.why == kMemory) counts_.exec_fetch += gap;
@@ -443,7 +462,7 @@ inline void CardModel::start(unsigned number, Slot &slot, Operation &op) {
 }
 
 // Slots that sleep on a line look at it again.
-void CardModel::rouse(std::uint32_t line, Time filled) {
+EMBNIC_COLD void CardModel::rouse(std::uint32_t line, Time filled) {
     for (Mask left = sleeping_; left != 0; left &= left - 1) {
         const unsigned number = static_cast<unsigned>(__builtin_ctzll(left));
         if (line_of_sleeper_[number] != line) continue;
@@ -454,7 +473,7 @@ void CardModel::rouse(std::uint32_t line, Time filled) {
 
 // ---- bags, keys -----------------------------------------------------------------------------------------------------
 
-void CardModel::open(unsigned number, std::size_t key, std::size_t end, std::size_t request) {
+EMBNIC_COLD void CardModel::open(unsigned number, std::size_t key, std::size_t end, std::size_t request) {
     Slot &slot = slots_[number];
     const Request &asked = requests_[request];
     slot.key = slot.first = key, slot.end = end, slot.request = static_cast<std::int32_t>(request);
@@ -482,7 +501,7 @@ CardModel::Mask CardModel::tainted() noexcept {
         const unsigned number = static_cast<unsigned>(__builtin_ctzll(left));
         const Slot &slot = slots_[number];
         const bool busy = (taken_ >> number & 1) != 0;
-        if (!busy && slot.started == slot.issued && slot.ring[(slot.issued - 1) & (places_ - 1)].time + remote_quiet_ <= now_) {
+        if (!busy && slot.started == slot.issued && slot.ring[(slot.issued - 1) & place_mask_].time + remote_quiet_ <= now_) {
             remote_ &= ~(Mask{1} << number);
         }
     }
@@ -497,7 +516,7 @@ void CardModel::accept_remote() {
 }
 
 // The bag at the end of the walk goes to its slot, or to the queue of remote ones.
-void CardModel::accept() {
+EMBNIC_COLD void CardModel::accept() {
     if (walk_remote_) {
         remote_bags_.push_back({now_ + remote_queue_, walk_key_, walk_stop_, walked_});
     } else {
@@ -523,7 +542,7 @@ inline void CardModel::find_room(unsigned number) {
     if (slot.issued + slot.lines > places_) {
         const std::uint64_t needed = slot.issued + slot.lines - places_ - 1;  // this operation must have left its place
         if (needed >= slot.started) return;  // start() comes back here
-        const Time when = slot.ring[needed & (places_ - 1)].time + credit_;
+        const Time when = slot.ring[needed & place_mask_].time + credit_;
         if (when > now_) {
             wheel_.put_room(now_, when, number);
             return;
@@ -561,7 +580,7 @@ inline CardModel::Pick CardModel::choose(Slot &slot, const Table &table, std::ui
 }
 
 // A product: the two rows of a pair, and where they are not multiplied on the way, a multiply and an add.
-CardModel::Pick CardModel::choose_of_pair(Slot &slot, const Table &table, std::uint64_t key) {
+EMBNIC_COLD CardModel::Pick CardModel::choose_of_pair(Slot &slot, const Table &table, std::uint64_t key) {
     const std::uint64_t row = key & kRowMask;
     const unsigned pair = slot.pair;
     const bool brief = !requests_[static_cast<std::size_t>(slot.request)].weighted && !table.long_format;
@@ -584,7 +603,7 @@ CardModel::Pick CardModel::choose_of_pair(Slot &slot, const Table &table, std::u
 }
 
 // Partials of other owners, or running sums, behind a bag's keys.
-CardModel::Pick CardModel::choose_behind(Slot &slot, const Table &table) {
+EMBNIC_COLD CardModel::Pick CardModel::choose_behind(Slot &slot, const Table &table) {
     const std::int64_t source = slot.tail--, held = std::min(slot.rows, table.tree);
     Pick picked{slot.tail == 0, false, false, slot.any};
     picked.partial = table.tree == 0;
@@ -595,7 +614,7 @@ CardModel::Pick CardModel::choose_behind(Slot &slot, const Table &table) {
 }
 
 // A turn of a slot. Most are plain: the next row of a sum, of one line.
-inline void CardModel::pick(unsigned number) {
+EMBNIC_HOT void CardModel::pick(unsigned number) {
     Slot &slot = slots_[number];
     if (slot.first_at < 0) slot.first_at = now_;
     if (slot.plain && slot.key < slot.end) {
@@ -610,26 +629,27 @@ inline void CardModel::pick(unsigned number) {
 }
 
 // What pick_any() does for a row of one line that is there, of a bag that is neither a tree nor a product.
-inline void CardModel::pick_plain(unsigned number, Slot &slot, const Table &table, std::uint64_t key) {
+EMBNIC_HOT void CardModel::pick_plain(unsigned number, Slot &slot, const Table &table, std::uint64_t key) {
     const bool last = ++slot.key == slot.end && slot.tail == 0;
     counts_.keys++;
     slot.rows++;
     const Time out = std::max(now_ + issue_, last_out_ + 1);
     last_out_ = out;
-    Operation &op = slot.ring[slot.issued & (places_ - 1)];
+    Operation &op = slot.ring[slot.issued & place_mask_];
     op.time = out + tag_;
     op.request = slot.request;
     op.beats = static_cast<std::uint16_t>(table.beats);
     op.spread = 0;
     const unsigned looked = look_up(op, table, key, 0, slot.set, out);
-    op.flags = static_cast<std::uint16_t>((table.plain_flags & slot.flags) | (slot.any ? kWaits : 0) | (last ? kLast : 0) | looked);
+    const unsigned flags = (table.plain_flags & slot.flags) | (slot.any ? kWaits : 0) | (last ? kLast : 0);
+    op.flags = static_cast<std::uint16_t>(flags | looked);
     (looked == kReads ? counts_.row_hits : counts_.row_misses)++;
     push(number, slot);
     slot.any = true;
     picked(number, slot, out, last);
 }
 
-__attribute__((noinline)) void CardModel::pick_any(unsigned number, Slot &slot) {
+EMBNIC_COLD void CardModel::pick_any(unsigned number, Slot &slot) {
     const std::uint64_t key = keys_[std::min(slot.key, slot.end - 1)];
     const Table &table = table_of(key);
     const bool init = slot.init;
@@ -641,7 +661,7 @@ __attribute__((noinline)) void CardModel::pick_any(unsigned number, Slot &slot) 
 }
 
 // After a slot's turn, whose last operation reaches the cache in the cycle `out`.
-inline void CardModel::picked(unsigned number, Slot &slot, Time out, bool last) {
+EMBNIC_HOT void CardModel::picked(unsigned number, Slot &slot, Time out, bool last) {
     popped_[queue_at_] = out;
     queue_at_ = queue_at_ + 1 == queue_ ? 0 : queue_at_ + 1;
     picked_ = number, picked_at_ = now_;
@@ -653,19 +673,20 @@ inline void CardModel::picked(unsigned number, Slot &slot, Time out, bool last) 
         return;
     }
     if (slot.key < slot.end) prefetch_key(slot);
-    __builtin_prefetch(&slot.ring[(slot.issued + 1) & (places_ - 1)], 1);
+    __builtin_prefetch(&slot.ring[(slot.issued + 1) & place_mask_], 1);
     find_room(number);
 }
 
 // What the slot's next turn reads is fetched into the processor's cache.
-inline void CardModel::prefetch_key(Slot &slot) noexcept {
+EMBNIC_HOT void CardModel::prefetch_key(Slot &slot) noexcept {
     const std::uint64_t key = keys_[slot.key];
-    slot.set = tags_.prefetch(name_of(table_number(key), key & kRowMask, 0));
+    slot.set = tags_.prefetch(name_of(key, 0));
     __builtin_prefetch(&lines_[tags_.first_line(slot.set)], 1);
 }
 
 // The operations of all lines of a row, one a cycle from `out` on; returns the cycle of the last.
-CardModel::Time CardModel::issue(unsigned number, const Table &table, std::uint64_t key, const Pick &picked, Time out) {
+EMBNIC_COLD CardModel::Time CardModel::issue(unsigned number, const Table &table, std::uint64_t key,
+                                              const Pick &picked, Time out) {
     Slot &slot = slots_[number];
     const bool twice = picked.combine || picked.times;
     const bool is_long = picked.times || (picked.combine ? table.combine_long : picked.row && table.long_format);
@@ -676,14 +697,14 @@ CardModel::Time CardModel::issue(unsigned number, const Table &table, std::uint6
     for (std::size_t seg = 0; seg < lines; seg++) {
         const std::int64_t beats = table.lines[seg].beats;
         out = std::max(out, last_out_ + 1), last_out_ = out;
-        Operation &op = slot.ring[slot.issued & (places_ - 1)];
+        Operation &op = slot.ring[slot.issued & place_mask_];
         op.time = out + tag_;
         op.request = slot.request;
         op.beats = static_cast<std::uint16_t>(twice ? 2 * beats : beats);
         op.spread = static_cast<std::uint16_t>(twice ? table.beats : 0);
         unsigned of_line = flags | (picked.last && seg + 1 == lines ? kLast : 0);
         if (picked.row) {
-            const std::size_t set = tags_.set_of(name_of(table_number(key), key & kRowMask, seg));
+            const std::size_t set = tags_.set_of(name_of(key, seg));
             const unsigned looked = look_up(op, table, key, seg, set, out);
             all_hit &= looked == kReads;
             of_line |= looked;
@@ -696,21 +717,21 @@ CardModel::Time CardModel::issue(unsigned number, const Table &table, std::uint6
     return out;
 }
 
-inline void CardModel::push(unsigned number, Slot &slot) {
+EMBNIC_HOT void CardModel::push(unsigned number, Slot &slot) {
     if (slot.issued++ == slot.started) head(number);
 }
 
 // Returns the flags of an operation that say whether its line was there.
-inline unsigned CardModel::look_up(Operation &op, const Table &table, std::uint64_t key, std::size_t seg, std::size_t set,
+EMBNIC_HOT unsigned CardModel::look_up(Operation &op, const Table &table, std::uint64_t key, std::size_t seg, std::size_t set,
                                    Time out) {
-    const std::uint64_t row = key & kRowMask, name = name_of(table_number(key), row, seg);
+    const std::uint64_t name = name_of(key, seg);
     const TagCache::Found found = tags_.look(name, set);
     keep(name, found);
     Stamps &stamps = lines_[found.line];
     op.line = found.line;
     op.fills = stamps.fills, op.reads = stamps.reads;
     if (!found.hit()) {
-        miss(op, table, row, seg, found, out);
+        miss(op, table, key & kRowMask, seg, found, out);
         return found.kept() ? unsigned{kMisses} | kFills : unsigned{kMisses};
     }
     counts_.line_hits++;
@@ -720,13 +741,13 @@ inline unsigned CardModel::look_up(Operation &op, const Table &table, std::uint6
     return kReads;
 }
 
-void CardModel::miss(Operation &op, const Table &table, std::uint64_t row, std::size_t seg, const TagCache::Found &found, Time out) {
+EMBNIC_COLD void CardModel::miss(Operation &op, const Table &table, std::uint64_t row, std::size_t seg,
+                                 const TagCache::Found &found, Time out) {
     Stamps &stamps = lines_[found.line];
     count_line(found);
     counts_.line_misses++;
     if (found.kept()) stamps.fills++, stamps.reads = 0;
-    const Line &line = table.lines[seg];
-    op.time = fetch(table, out, table.base + row * table.stride + static_cast<std::uint64_t>(line.offset), line.fetch_beats);
+    op.time = fetch(table, out, address_of(table, row, seg), table.lines[seg].fetch_beats);
 }
 
 inline void CardModel::keep(std::uint64_t name, const TagCache::Found &found) {
@@ -743,7 +764,7 @@ inline void CardModel::count_line(const TagCache::Found &found) noexcept {
 
 void CardModel::simulate() {
     rx_next_ = std::max(rx_next_, static_cast<double>(now_));
-    sent_ = walked_ = replied_ = freed_ = 0;
+    sent_ = walked_ = replied_ = freed_ = 0, asked_for_ = requests_.size();
     space_used_ = 0, start_floor_ = 0;
     bytes_from_ = 0, bytes_flying_ = 0;
     replied_at_.assign(requests_.size(), kNever);
@@ -751,15 +772,20 @@ void CardModel::simulate() {
     walk_key_ = 0, walk_ready_ = kNever, walk_due_ = true;
     remote_free_valid_ = kept_ = false;
     const bool remote = remote_ != 0 || std::any_of(tables_.begin(), tables_.end(), [](const Table &t) { return t.remote; });
-    if (remote) while (replied_ < requests_.size()) step<true>();
-    else while (replied_ < requests_.size()) step<false>();
+    if (remote) serve<true>();
+    else serve<false>();
     now_ = std::max(now_, last_reply_);
     wheel_.clear();
 }
 
+template <bool kRemote>
+void CardModel::serve() {
+    while (replied_ < asked_for_) step<kRemote>();
+}
+
 // `kRemote`: there are tables of other cards.
 template <bool kRemote>
-inline void CardModel::step() {
+EMBNIC_HOT void CardModel::step() {
     const Wheel::Bucket due = wheel_.take(now_);
     ready_ |= (due.heads & far_) == 0 ? due.heads : put_back(due.heads);
     for (Mask left = due.rooms; left != 0; left &= left - 1) find_room(static_cast<unsigned>(__builtin_ctzll(left)));
@@ -803,11 +829,13 @@ inline void CardModel::step() {
         const Time ready = remote_bags_[remote_first_].ready;
         if (ready > now_ || remote_free_valid_) next = std::min(next, std::max(now_ + 1, ready));
     }
-    if ((free_valid_ || (kRemote && walk_remote_)) && walk_ready_ != kNever) next = std::min(next, std::max(now_ + 1, walk_ready_));
+    if ((free_valid_ || (kRemote && walk_remote_)) && walk_ready_ != kNever) {
+        next = std::min(next, std::max(now_ + 1, walk_ready_));
+    }
     if ((busy_ & room_) != 0) next = std::min(next, std::max(now_ + 1, popped_[queue_at_] + 1));
     if (ended_n_ != ending_n_) next = std::min(next, ending_[ended_n_ % 4].free);
     if (next > now_ + 1) next = std::min(next, wheel_.next(now_));
-    if (replied_ == requests_.size()) return;
+    if (replied_ == asked_for_) return;
     if (next == kNever) throw std::logic_error("the model waits for nothing");
     now_ = next;
 }

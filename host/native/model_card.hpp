@@ -144,7 +144,22 @@ private:
         Mask above_ = 0;
     };
 
-    struct alignas(128) Table {
+    // Divides by a number that is a power of two as a rule.
+    class Divisor {
+    public:
+        Divisor() = default;
+        explicit Divisor(std::int64_t by) noexcept
+            : by_(static_cast<std::uint64_t>(by)), power_((by_ & (by_ - 1)) == 0),
+              shift_(static_cast<unsigned>(__builtin_ctzll(by_))) {}
+        std::uint64_t of(std::uint64_t value) const noexcept { return power_ ? value >> shift_ : value / by_; }
+
+    private:
+        std::uint64_t by_ = 1;
+        bool power_ = true;
+        unsigned shift_ = 0;
+    };
+
+    struct alignas(64) Table {
         std::vector<Line> lines;
         std::uint64_t base = 0, stride = 0, rows = 0, padding = ~0ull;
         std::int64_t tree = 0;      // running sums; 0: no tree
@@ -194,7 +209,7 @@ private:
 
     enum Why : std::uint8_t { kNothing, kMemory, kAccumulator };
 
-    struct alignas(128) Slot {
+    struct alignas(64) Slot {
         Operation *ring = nullptr;  // [places]
         std::uint64_t issued = 0, started = 0;
         Time free = 0, row_start = 0;
@@ -215,6 +230,8 @@ private:
 
     struct Pick;
 
+    // Of line `seg` of a key's row; no table's number has more than 8 bits.
+    static std::uint64_t name_of(std::uint64_t key, std::size_t seg) noexcept { return key << 8 | seg; }
     static std::uint64_t name_of(std::size_t table, std::uint64_t row, std::size_t seg) noexcept {
         return static_cast<std::uint64_t>(table) << 56 | row << 8 | seg;
     }
@@ -222,6 +239,8 @@ private:
     const Table &table_of(std::uint64_t key) const noexcept { return tables_[table_number(key)]; }
 
     void simulate();
+    template <bool kRemote>
+    void serve();
     template <bool kRemote>
     void step();
 
@@ -247,14 +266,17 @@ private:
     void push(unsigned number, Slot &slot);
     void prefetch_key(Slot &slot) noexcept;
     Time issue(unsigned number, const Table &table, std::uint64_t key, const Pick &picked, Time out);
-    unsigned look_up(Operation &op, const Table &table, std::uint64_t key, std::size_t seg, std::size_t set, Time out);
-    void miss(Operation &op, const Table &table, std::uint64_t row, std::size_t seg, const TagCache::Found &found, Time out);
+    unsigned look_up(Operation &op, const Table &table, std::uint64_t key, std::size_t seg, std::size_t set,
+                     Time out);
+    void miss(Operation &op, const Table &table, std::uint64_t row, std::size_t seg, const TagCache::Found &found,
+              Time out);
     void keep(std::uint64_t name, const TagCache::Found &found);
     void count_line(const TagCache::Found &found) noexcept;
 
     Time fetch(const Table &table, Time out, std::uint64_t addr, std::int64_t beats);
     Time fetch_remote(Time out, std::int64_t beats);
     Time deliver(Time asked, std::uint64_t addr, std::int64_t beats);
+    static std::uint64_t address_of(const Table &table, std::uint64_t row, std::size_t seg) noexcept;
     static std::int64_t stored_beats(const Table &table, std::size_t seg, std::int64_t bus) noexcept;
 
     void head(unsigned number);
@@ -271,12 +293,13 @@ private:
     TagCache tags_;
     std::vector<Table> tables_;
     unsigned slots_n_;
-    std::uint64_t places_;
+    std::uint64_t places_, place_mask_ = 0;
     std::int64_t bus_, words_, fetches_, burst_, contexts_, reply_space_, window_, window_bytes_, reply_units_;
     std::int64_t overhead_, wire_overhead_;
     double rate_;
     Time base_latency_, hit_latency_, miss_latency_, bank_busy_, refresh_period_, refresh_cycles_, jitter_;
     std::int64_t banks_, row_bytes_, memory_bytes_;
+    Divisor by_bus_, by_row_bytes_, by_banks_, by_memory_bytes_, by_channels_;
     Time decode_, request_gap_, issue_, known_, copy_, tag_, fetch_, arrival_, alone_, loop_, loop_long_, filled_, credit_, pool_;
     Time pool_long_, divide_, reply_, frame_gap_, host_, update_, prefetch_;
     std::size_t queue_;
@@ -285,7 +308,7 @@ private:
     std::vector<Request> requests_;
     const std::uint64_t *keys_ = nullptr;
     const std::int64_t *splits_ = nullptr;
-    std::size_t sent_ = 0, walked_ = 0, replied_ = 0, freed_ = 0, bytes_from_ = 0;
+    std::size_t asked_for_ = 0, sent_ = 0, walked_ = 0, replied_ = 0, freed_ = 0, bytes_from_ = 0;
     std::int64_t bytes_flying_ = 0, space_used_ = 0;
     double rx_next_ = 0.0, tx_next_ = 0.0;
     Time arrived_cycle_ = -1, tx_free_ = 0, last_reply_ = 0, start_floor_ = 0;
@@ -305,7 +328,7 @@ private:
     };
     Ending ending_[4] = {};
     unsigned ending_n_ = 0, ended_n_ = 0;
-    std::vector<Slot> slots_;
+    Slot slots_[64];
     std::vector<Operation> operations_;  // [slots][places]
     unsigned free_slot_ = 0, picked_ = 0;
     bool free_valid_ = false;
