@@ -1140,7 +1140,11 @@ SETS = [
 ]
 
 
-@pytest.mark.parametrize("params", SETS, ids=["tiny", "line100", "smallest"])
+@pytest.mark.parametrize(
+    "params",
+    [*SETS[:2], pytest.param(SETS[2], marks=pytest.mark.slow)],
+    ids=["tiny", "line100", "smallest"],
+)
 def test_bag_issue(params: dict[str, int]) -> None:
     """All coroutines as in tiny, as in line100, and at the smallest sizes."""
     build_and_test("embnic_bag_issue", "test_bag_issue", params=params)

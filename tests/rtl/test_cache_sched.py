@@ -284,7 +284,10 @@ async def reset_in_traffic(dut: Any) -> None:
     await bench.reset_in_traffic(lambda: bench.send(60), times=15, within=80)
 
 
-@pytest.mark.parametrize(("lines", "slots", "depth"), [(16, 4, 32), (64, 32, 512), (2, 2, 4)])
+@pytest.mark.parametrize(
+    ("lines", "slots", "depth"),
+    [(16, 4, 32), (64, 32, 512), pytest.param(2, 2, 4, marks=pytest.mark.slow)],
+)
 def test_cache_sched(lines: int, slots: int, depth: int) -> None:
     """All coroutines: as in tiny, as in line100, and two slots of two places."""
     params = {"LINES": lines, "SLOTS": slots, "DEPTH": depth}
