@@ -22,6 +22,7 @@ from embnic.gen.wire import (
     Order,
     Pooling,
 )
+from embnic_sim.card import PeerModel
 from embnic_sim.mutate_frames import Phase
 from embnic_sim.mutate_remote import Remotes
 from embnic_sim.mutate_tables import CONFIG, ORDERS, PAIRS, REMOTES, TABLES
@@ -60,6 +61,7 @@ class Corners(Remotes):
         held.expected.clear()  # rows that phases before this one could not write
         yield held
         yield self._filtered_often("filtered for many periods")
+        yield self._behind_remotes("prefetches behind rows of other cards")
 
     def _ask_keys(
         self,
@@ -241,6 +243,10 @@ class Corners(Remotes):
                 one, other = self._keys(there, 30, 2), self._keys(unknown, 30, 1)
                 for bags in ([other, one], [one, other], [other, one, one[:1]], [one + other]):
                     self._ask_keys(phase, bags, dim=16)
+            for other_one in range(3):  # of one pooling and another
+                keys = [self._keys(number, 30, 1) for number in (there, other_one, there)]
+                self._ask_keys(phase, keys, dim=16)
+                self._ask_keys(phase, [keys[0] * 2, keys[1] * 2], dim=16)
         return phase
 
     def _some_tables(self, name: str, bit: int, value: int) -> Phase:
@@ -290,4 +296,17 @@ class Corners(Remotes):
             keys = [(number, row) for row in chosen.tolist()]
             bags = [keys[:half], keys[half:], keys[: half // 2], keys[half // 2 : half]]
             self._ask_keys(phase, bags, dim=48 if number else 16)
+        return phase
+
+    def _behind_remotes(self, name: str) -> Phase:
+        """Bags of rows of another card, more than there are slots for, and what waits for the last of them."""
+        phase = Phase(name, tables=REMOTES, peer=PeerModel(60, 60), line_gbps=0.0, window=3)
+        there, here = REMOTES[0], REMOTES[7]
+        for bags in range(3, 15):
+            keys = self._keys(0, there.rows, bags)
+            self._ask_keys(phase, [[key] for key in keys], dim=there.dim)
+            payload = self._names(here, self.rng.integers(0, here.rows, 1))
+            self.add(phase, self.frame(Opcode.PREFETCH, payload, first_bag=0, keys=1, dim=here.dim))
+            self.lookup(phase, here, 2)
+        phase.expected.clear()
         return phase
