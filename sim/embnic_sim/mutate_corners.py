@@ -221,7 +221,10 @@ class Corners(Remotes):
         self._ask(phase, opcode, table, payload + entries, wanted, values)
 
     def _long_merges(self, name: str) -> Phase:
-        """Bags with partials that wait long for their rows, beside others that take the banks behind theirs."""
+        """Bags with partials that wait long for their rows, beside others that take the banks behind theirs.
+
+        Then bags of each number of partials.
+        """
         phase = Phase(name, tables=ORDERS, memory_stall=0.5, window=12, window_bytes=1 << 20)
         table = ORDERS[4]
         part = lambda: (self.values(table.dim), 1)  # noqa: E731
@@ -230,6 +233,9 @@ class Corners(Remotes):
             self._counted(phase, table, Opcode.MERGE, parts, False, keys=70, carried=True)
             for _ in range(11):
                 self._counted(phase, table, Opcode.MERGE, [part()], False)
+        table = ORDERS[6]
+        for owners in range(1, 16):
+            self._counted(phase, table, Opcode.MERGE, [part() for _ in range(owners)], False)
         return phase
 
     def _beside_unknown(self, name: str) -> Phase:
@@ -294,7 +300,7 @@ class Corners(Remotes):
             chosen = np.repeat(chosen, self.rng.integers(1, 3, len(chosen)))
             half = len(chosen) // 2
             keys = [(number, row) for row in chosen.tolist()]
-            bags = [keys[:half], keys[half:], keys[: half // 2], keys[half // 2 : half]]
+            bags = [keys[:half]] * 2 + [keys[half:]] * 2  # neighbours ask for the same rows
             self._ask_keys(phase, bags, dim=48 if number else 16)
         return phase
 
