@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 import embnic
-from embnic.backends.reference import accumulate, merge
+from embnic.backends.reference import Partial, accumulate, merge
 from embnic.gen.wire import (
     KEY_LAST_SHIFT,
     KEY_TABLE_SHIFT,
@@ -198,7 +198,7 @@ class Corners(Remotes):
         phase: Phase,
         table: embnic.Table,
         opcode: Opcode,
-        parts: Sequence[tuple[np.ndarray, int]],
+        parts: Sequence[Partial],
         partial: bool,
         keys: int = 1,
         carried: bool = False,
@@ -227,7 +227,10 @@ class Corners(Remotes):
         """
         phase = Phase(name, tables=ORDERS, memory_stall=0.5, window=12, window_bytes=1 << 20)
         table = ORDERS[4]
-        part = lambda: (self.values(table.dim), 1)  # noqa: E731
+
+        def part() -> Partial:
+            return self.values(table.dim), 1
+
         for owners in (1, 2, 1, 3):
             parts = [part() for _ in range(owners + 1)]
             self._counted(phase, table, Opcode.MERGE, parts, False, keys=70, carried=True)
