@@ -62,6 +62,19 @@ class Corners(Remotes):
         yield held
         yield self._filtered_often("filtered for many periods")
         yield self._behind_remotes("prefetches behind rows of other cards")
+        fetched = self._phase(
+            "filtered beside prefetches",
+            lookups=24,
+            updates=24,
+            tables=(0, 5),
+            holds=(Hold.NONE,),
+            admission=1,
+            flush=True,
+            longest=16,
+            count=True,
+        )
+        fetched.expected.clear()  # rows that phases before this one could not write
+        yield fetched
 
     def _ask_keys(
         self,
