@@ -95,6 +95,7 @@ class Phase:
     count: bool = False  # read the counters at the end
     histograms: bool = False  # and the latency histograms
     descriptors: dict[int, dict[str, int]] = field(default_factory=dict)  # instead of `tables`
+    staged: tuple[int, dict[str, int]] | None = None  # then one that is written, and not committed
     cycles: list[int] = field(default_factory=list)
 
     def windows(self) -> list[slice]:
