@@ -12,14 +12,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from embnic.gen.wire import Hold
+from embnic_sim.mutate_edges import Edges
 from embnic_sim.mutate_frames import Phase
-from embnic_sim.mutate_remote import Remotes
 from embnic_sim.mutate_tables import CONFIG, ORDERS, PAIRS, TABLES
 
 __all__ = ["Workload"]
 
 
-class Workload(Remotes):
+class Workload(Edges):
     """The phases, drawn from a seed."""
 
     def __init__(self, seed: int) -> None:
@@ -79,6 +79,7 @@ class Workload(Remotes):
         yield from self._wrong()
         yield from self._ordered()
         yield from self._late()
+        yield from self.edge_phases()
 
     def _multiplied(self) -> Iterator[Phase]:
         """Yield phases of pairs of rows."""
