@@ -12,6 +12,7 @@ import embnic
 from embnic.gen.wire import (
     BLOCK_BYTES,
     KEY_BYTES,
+    KEY_LAST_SHIFT,
     KEY_TABLE_SHIFT,
     NULL_ROW,
     SEQUENCE_BYTES,
@@ -24,13 +25,14 @@ from embnic.gen.wire import (
 from embnic.rows import pack
 from embnic_sim.mutate_frames import Phase
 from embnic_sim.mutate_remote import Remotes
-from embnic_sim.mutate_tables import CONFIG, TABLES
+from embnic_sim.mutate_tables import CONFIG, ORDERS, TABLES
 
 __all__ = ["Edges"]
 
 LONGEST_PAYLOAD = 1_024  # bytes, of frames whose headers ask for another size
 COUNTS = 1 << 16  # keys, or bags, that a header cannot name
 ADDRESS_BITS = 48
+KEY_STORE = 1  # of the memories that INJECT names
 
 
 class Edges(Remotes):
@@ -47,6 +49,10 @@ class Edges(Remotes):
         yield self.silent_memory("silent memory")
         yield self.full_of_rows("a reply buffer full of rows")
         yield self.long_gaps("long ends with gaps", 1, (4_300, 9_000, 16_384))
+        yield self.wrong_fronts("wrong bits before keys")
+        yield self.owed_addresses("addresses owed")
+        yield self.many_keys("updates of many keys")
+        yield self.checksums("checksums off by a bit")
         yield self.long_gaps("ends of tens of thousands", 0, (40_000, 57_500, 65_520, 65_537))
 
     def whole_window(self, name: str) -> Phase:
@@ -255,4 +261,52 @@ class Edges(Remotes):
             self.add(phase, self.frame(Opcode.PING).ljust(size, b"\x5a"))
             self.lookup(phase, TABLES[5], 3)
         phase.expected.clear()
+        return phase
+
+    def wrong_fronts(self, name: str) -> Phase:
+        """Wrong bits of the key store in the accumulators and partials that lie before the keys, and right ones."""
+        phase = Phase(name, tables=ORDERS, inject=(KEY_STORE, 0), window=1, count=True)
+        for at in range(20):
+            self.merged(phase, ORDERS[(4, 5, 6)[at % 3]], 2, owners=3)
+        phase.expected.clear()
+        return phase
+
+    def owed_addresses(self, name: str) -> Phase:
+        """Writes whose addresses memory does not take in time, and rows that are dropped while they are owed."""
+        phase = Phase(name, timeout=1, deaf=4_200, deaf_from=(0,) * 3, window=5, count=True)
+        table, client = TABLES[2], self.remembered[0]
+        for number in (2, 3, 6):  # each with the bits of the table's own number
+            base = int(self.rng.integers(1 << 28)) << 6
+            of = {"valid": 1, "dim": table.dim, "rows": NULL_ROW, "base": base}
+            phase.descriptors[number] = of
+            row = int(self.rng.integers(1 << 24))
+            after = self.remembered[1] + 1
+            names = np.array([number << KEY_TABLE_SHIFT | row])
+            rows = self.stored(table, 1)
+            self.add(phase, self.stamped(Opcode.UPDATE, table, names, (client, after), rows))
+            for _ in range(4):  # the first makes up for the row that is not written
+                stamp = self._remembered_stamp()
+                self.add(phase, self.stamped(Opcode.INVALIDATE, table, names, stamp))
+        return phase
+
+    def many_keys(self, name: str) -> Phase:
+        """As many rows dropped by one frame as the key store holds; some of its keys say that they are the last."""
+        phase = Phase(name, window=1, count=True)
+        table = TABLES[0]
+        for count in (7, 2 * CONFIG.ks_beats - 16):
+            names = self.rng.integers(0, table.rows, count).astype(np.uint64)
+            names |= (self.rng.integers(0, 2, count).astype(np.uint64)) << np.uint64(KEY_LAST_SHIFT)
+            payload = struct.pack("<QQ", *self._remembered_stamp()) + names.astype("<u8").tobytes()
+            payload += bytes(-len(payload) % UNIT_BYTES)
+            self.add(phase, self.frame(Opcode.INVALIDATE, payload, keys=count, dim=table.dim))
+        return phase
+
+    def checksums(self, name: str) -> Phase:
+        """IP checksums that differ in one bit from the right ones, of headers whose sums differ."""
+        phase = Phase(name, line_gbps=0.0)
+        for bit in range(16):
+            for _ in range(2):
+                frame = bytearray(self.frame(Opcode.PING))
+                frame[24 + bit // 8] ^= 1 << bit % 8
+                self.add(phase, bytes(frame))
         return phase
