@@ -32,7 +32,7 @@ __all__ = ["Edges"]
 LONGEST_PAYLOAD = 1_024  # bytes, of frames whose headers ask for another size
 COUNTS = 1 << 16  # keys, or bags, that a header cannot name
 ADDRESS_BITS = 48
-KEY_STORE = 1  # of the memories that INJECT names
+KEY_STORE = 5  # of the memories that INJECT names: the copy that requests are read from
 
 
 class Edges(Remotes):
@@ -54,6 +54,8 @@ class Edges(Remotes):
         yield self.many_keys("updates of many keys")
         yield self.checksums("checksums off by a bit")
         yield self.long_gaps("ends of tens of thousands", 0, (40_000, 57_500, 65_520, 65_537))
+        yield self.wrong_heads("wrong bits of updates")
+        yield self.power_on("after power-on")
 
     def whole_window(self, name: str) -> Phase:
         """The sequences of a client's window in any order, some again, the first at last; then ever farther ones."""
@@ -214,7 +216,10 @@ class Edges(Remotes):
         return phase
 
     def failing_holds(self, name: str) -> Phase:
-        """Rows that are asked for, pinned, written and released, of which memory has some only."""
+        """Rows that are asked for, pinned, written and released, of which memory has some only.
+
+        What the table holds behind it is not known here.
+        """
         table = TABLES[5]
         first = self.base[table.name] + 4 * table.stride_bytes
         phase = Phase(name, faults=(first, first + 8 * table.stride_bytes), flush=True, count=True)
@@ -228,7 +233,6 @@ class Edges(Remotes):
                 self.add(phase, made)
                 # Again: as a whole, whatever of it was written before.
                 self.add(phase, self.stamped(Opcode.INVALIDATE, table, ids, (known, after)))
-                self.rows[table.name][ids] = rows
             else:
                 names = self._names(table, ids)
                 self.add(phase, self.frame(Opcode.PREFETCH, names, keys=len(ids), **values))
@@ -264,7 +268,7 @@ class Edges(Remotes):
         return phase
 
     def wrong_fronts(self, name: str) -> Phase:
-        """Wrong bits of the key store in the accumulators and partials that lie before the keys, and right ones."""
+        """Wrong bits of the key store in the first count block before the keys, and right ones."""
         phase = Phase(name, tables=ORDERS, inject=(KEY_STORE, 0), window=1, count=True)
         for at in range(20):
             self.merged(phase, ORDERS[(4, 5, 6)[at % 3]], 2, owners=3)
@@ -309,4 +313,30 @@ class Edges(Remotes):
                 frame = bytearray(self.frame(Opcode.PING))
                 frame[24 + bit // 8] ^= 1 << bit % 8
                 self.add(phase, bytes(frame))
+        return phase
+
+    def wrong_heads(self, name: str) -> Phase:
+        """Wrong bits of the key store in updates: in the beat of the client, or in the first of the keys."""
+        phase = Phase(name, inject=(KEY_STORE,), window=1, count=True)
+        for at in range(16):
+            table = TABLES[0]
+            ids = self.rng.integers(0, table.rows, 1 + at % 5)
+            if at % 2:
+                made = self.stamped(Opcode.INVALIDATE, table, ids, self._remembered_stamp())
+            else:
+                given = {"keys": len(ids), "dim": table.dim, "first_bag": 0}
+                made = self.frame(Opcode.PREFETCH, self._names(table, ids), **given)
+            self.add(phase, made)
+        return phase
+
+    def power_on(self, name: str) -> Phase:
+        """Updates of clients that begin anew, and rows of most tables, behind the reset of the whole card."""
+        self._sequence.clear()
+        self.remembered = self.remembered[0], 0, set()
+        tables = (0, 1, 2, 3, 4, 6)
+        phase = self._phase(name, lookups=12, updates=9, tables=tables, power_on=True, count=True)
+        for _ in range(3):
+            ids = self.rng.integers(0, TABLES[0].rows, 2)
+            stamp = self._remembered_stamp()
+            self.add(phase, self.stamped(Opcode.INVALIDATE, TABLES[0], ids, stamp))
         return phase
