@@ -55,6 +55,7 @@ class Edges(Remotes):
         yield self.checksums("checksums off by a bit")
         yield self.long_gaps("ends of tens of thousands", 0, (40_000, 57_500, 65_520, 65_537))
         yield self.wrong_heads("wrong bits of updates")
+        yield self.endless("bags without an end")
         yield self.power_on("after power-on")
 
     def whole_window(self, name: str) -> Phase:
@@ -313,6 +314,18 @@ class Edges(Remotes):
                 frame = bytearray(self.frame(Opcode.PING))
                 frame[24 + bit // 8] ^= 1 << bit % 8
                 self.add(phase, bytes(frame))
+        return phase
+
+    def endless(self, name: str) -> Phase:
+        """Bags of more and more keys none of which is the last, behind right ones for which they wait."""
+        phase = Phase(name, line_gbps=0.0)
+        table = TABLES[0]
+        for count in range(1, 25):
+            names = self.rng.integers(0, table.rows, count).astype("<u8").tobytes()
+            given = {"bags": 1, "keys": count, "dim": table.dim}
+            self.add(phase, self.frame(Opcode.LOOKUP, names, **given))
+            if count % 3 == 0:
+                self._short_bags(phase, table, self.rng.integers(0, table.rows, count))
         return phase
 
     def wrong_heads(self, name: str) -> Phase:
