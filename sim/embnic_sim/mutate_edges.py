@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from embnic.gen.wire import (
 )
 from embnic.rows import pack
 from embnic_sim.mutate_frames import Phase
+from embnic_sim.mutate_limits import sealed
 from embnic_sim.mutate_remote import Remotes
 from embnic_sim.mutate_tables import CONFIG, ORDERS, TABLES
 
@@ -56,6 +58,8 @@ class Edges(Remotes):
         yield self.long_gaps("ends of tens of thousands", 0, (40_000, 57_500, 65_520, 65_537))
         yield self.wrong_heads("wrong bits of updates")
         yield self.endless("bags without an end")
+        yield self.two_faults("frames with two faults")
+        yield self.far_port("a port of other bits")
         yield self.power_on("after power-on")
 
     def whole_window(self, name: str) -> Phase:
@@ -326,6 +330,38 @@ class Edges(Remotes):
             self.add(phase, self.frame(Opcode.LOOKUP, names, **given))
             if count % 3 == 0:
                 self._short_bags(phase, table, self.rng.integers(0, table.rows, count))
+        return phase
+
+    def two_faults(self, name: str) -> Phase:
+        """Frames to be dropped for two reasons, of which the first counts."""
+        phase = Phase(name, count=True)
+        # Where a fault is, and the byte there; those of the sums come behind the sums.
+        port, length, version = (36, 0x35), (39, 0x23), (44, 2)
+        opcode, tag, checksum, crc = (45, 0), (46, 2), (24, 0x5A), (67, 0xA5)
+        faults = (None, port, length, checksum, version, opcode, tag, crc)
+        for one, other in combinations(faults, 2):
+            frame = bytearray(self.frame(Opcode.PING))
+            both = [fault for fault in (one, other) if fault is not None]
+            if tag in both:  # a tag takes four bytes more than the CRC
+                frame[16:18], frame[38:40] = b"\x00\x3a", b"\x00\x26"
+                frame += bytes(4)
+            for place, byte in both:
+                frame[place] = byte
+            frame = bytearray(sealed(bytes(frame)))
+            for place, byte in both:
+                if (place, byte) in (checksum, crc):
+                    frame[place] ^= byte
+            self.add(phase, bytes(frame), bad=one is None)
+        return phase
+
+    def far_port(self, name: str) -> Phase:
+        """Requests to a port each bit of which differs from that of the others, answered while the MAC is slow."""
+        port = 0xFFFF ^ Phase("").udp_port
+        phase = Phase(name, udp_port=port, tx_stall=0.7, line_gbps=0.0, reply_units=9)
+        for bags in (1, 2, 40, 1, 3, 33, 5, 50, 1, 1, 2, 7):
+            self._short_bags(phase, TABLES[0], self.rng.integers(0, TABLES[0].rows, bags))
+            frame = phase.frames[-1]
+            phase.frames[-1] = frame[:36] + struct.pack(">H", port) + frame[38:]
         return phase
 
     def wrong_heads(self, name: str) -> Phase:
