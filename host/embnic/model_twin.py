@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Python twin of host/native/model.cpp: the same classes, steps and integers, much slower.
+"""The Python twin of host/native/model_*.cpp: the same classes, steps and integers, much slower.
 
 `embnic.model` uses it where the extension was not built. The names of parameters are said there.
 """
@@ -213,7 +213,7 @@ class LruCache:
 
 
 class FbgemmCache:
-    """FBGEMM's UVM cache: see model.cpp."""
+    """FBGEMM's UVM cache: see model_caches.cpp."""
 
     def __init__(self, ways: int, sets: int) -> None:
         self._ways, self._sets = ways, sets
@@ -413,7 +413,7 @@ NOTHING, MEMORY, ACCUMULATOR = range(3)
 
 
 class CardModel:
-    """The card: see model.cpp, step by step."""
+    """The card: see model_card.cpp, step by step."""
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         self._p = dict(parameters)

@@ -35,7 +35,8 @@ module embnic_cache_sched
     input  wire logic                       enter_valid,
     input  wire logic [$bits(lookup_t)-1:0] enter_data,      // lookup_t; place and stamps are set here
     input  wire logic                       enter_quiet,     // nothing older of its slot is in the cache
-    output      logic [ID_W-1:0]            enter_place,     // combinational: where it lies
+    input  wire logic [SLOT_W-1:0]          next_slot,       // of the operation that enters in the next cycle, if one does
+    output      logic [ID_W-1:0]            enter_place,     // where it lies
     input  wire logic                       line_valid,      // the line of the operation at line_place has come
     input  wire logic [ID_W-1:0]            line_place,
     output      logic [$bits(lookup_t)-1:0] m_axis_lookup_tdata,
@@ -82,7 +83,7 @@ module embnic_cache_sched
     // -----------------------------------------------------------------------------------------------
     lookup_t                     enter, e1_q, e1_full;
     slot_t                       enter_slot, e1_slot_q;
-    pos_t                        enter_pos, e1_pos_q;
+    pos_t                        enter_pos_q, e1_pos_q;
     logic                        e1_valid_q, e1_bypass_q, bypass;
     logic [SLOTS-1:0][POS_W:0]   alloc_q;  // next place to be given
     logic [SLOTS-1:0][POS_W:0]   tail_q;   // next place to be written: what lies before it can be chosen
@@ -92,8 +93,7 @@ module embnic_cache_sched
 
     assign enter       = lookup_t'(enter_data);
     assign enter_slot  = slot_t'(enter.slot);
-    assign enter_pos   = alloc_q[enter_slot];
-    assign enter_place = {enter_slot, enter_pos[POS_W-1:0]};
+    assign enter_place = {enter_slot, enter_pos_q[POS_W-1:0]};
 
     always_comb begin
         e1_full       = e1_q;
@@ -105,9 +105,10 @@ module embnic_cache_sched
     always_ff @(posedge clk) begin
         e1_q      <= enter;
         e1_slot_q <= enter_slot;
-        e1_pos_q  <= enter_pos;
+        e1_pos_q  <= enter_pos_q;
         if (rst) begin
             alloc_q     <= '0;
+            enter_pos_q <= '0;
             tail_q      <= '0;
             e1_valid_q  <= 1'b0;
             e1_bypass_q <= 1'b0;
@@ -116,7 +117,9 @@ module embnic_cache_sched
             e1_valid_q  <= enter_valid;
             evt_join    <= e1_valid_q && !e1_q.load && !e1_q.flush && !e1_q.miss && !e1_q.silent && stamp_joins;
             e1_bypass_q <= bypass;
-            if (enter_valid) alloc_q[enter_slot] <= enter_pos + 1'b1;
+            if (enter_valid) alloc_q[enter_slot] <= enter_pos_q + 1'b1;
+            enter_pos_q <= (enter_valid && enter_slot == slot_t'(next_slot)) ? enter_pos_q + 1'b1
+                                                                             : alloc_q[slot_t'(next_slot)];
             if (e1_valid_q) tail_q[e1_slot_q] <= e1_pos_q + 1'b1;
         end
     end
@@ -279,7 +282,7 @@ module embnic_cache_sched
         p1_pos_q    <= p0_pos;
         p2_q        <= p1_valid_q ? p1_op : enter;
         p2_slot_q   <= p1_valid_q ? p1_slot_q : enter_slot;
-        p2_pos_q    <= p1_valid_q ? p1_pos_q : enter_pos;
+        p2_pos_q    <= p1_valid_q ? p1_pos_q : enter_pos_q;
         p2_bypass_q <= !p1_valid_q;
         if (rst) begin
             p0_valid_q <= 1'b0;
@@ -436,7 +439,7 @@ module embnic_cache_sched
     end
 
     // Bits of slots beyond SLOTS.
-    wire unused = &{1'b0, started_slot, e1_q, p2_q};
+    wire unused = &{1'b0, started_slot, next_slot, e1_q, p2_q};
 
     // Assertions
     for (genvar s = 0; s < int'(SLOTS); s++) begin : gen_assert
@@ -447,6 +450,8 @@ module embnic_cache_sched
     end
     `EMBNIC_ASSERT(queue_room, !p3_pass_q || queue_ready, "what passes finds room")
     `EMBNIC_NEVER(count_over, cnt_q > MOVE_W'(LIMIT + 4), "no more operations than LIMIT, and those of two cycles")
+    `EMBNIC_ASSUME(told_ahead, !enter_valid || enter_pos_q == alloc_q[enter_slot],
+        "the slot of what enters was named a cycle ahead")
     `EMBNIC_ASSUME(quiet_true, !(enter_valid && enter_quiet) ||
         (alloc_q[enter_slot] == head_q[enter_slot] && infl_q[enter_slot] == '0),
         "a quiet slot has nothing in the cache")

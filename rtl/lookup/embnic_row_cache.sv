@@ -247,8 +247,9 @@ module embnic_row_cache
 
     // The operation beside its lookup. Its numbers of beats are less one from here on: what every
     // later comparison needs.
-    logic op_valid, op_quiet;
-    op_t  op_entering, op;
+    logic              op_valid, op_quiet;
+    op_t               op_entering, op;
+    logic [SLOT_W-1:0] slot_early;       // of op, a cycle before
 
     always_comb begin
         op_entering             = op_in;
@@ -262,6 +263,7 @@ module embnic_row_cache
         .in ({quiet_q[op_in.slot[IDX_W-1:0]], op_entering}),
         .out({op_quiet, op})
     );
+    embnic_delay #(.WIDTH(SLOT_W), .CYCLES(2)) u_slot_early (.clk, .rst, .in(op_in.slot), .out(slot_early));
 
     // Into its slot's ring, and to the fetch
 
@@ -323,6 +325,7 @@ module embnic_row_cache
         .enter_valid         (op_valid && !op_is_short(op.kind)),
         .enter_data          (looked_up),
         .enter_quiet         (op_quiet),
+        .next_slot           (slot_early),
         .enter_place         (place),
         .line_valid, .line_place,
         .m_axis_lookup_tdata (passed),

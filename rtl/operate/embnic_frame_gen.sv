@@ -137,6 +137,11 @@ module embnic_frame_gen
     logic [511:0]      headers;
     logic [DATA_W-1:0] header_beat, key_beat;
 
+    // What the registers say of every frame; they rest while frames are made.
+    logic [15:0] bags_q, ip_len_q, ip_check_q, cfg_mask_q;
+    logic [7:0]  body_last_q;
+    logic [19:0] sum_q;
+
     assign more       = cfg_frames == '0 || sent_q != cfg_frames;
     assign start      = state_q == GENERATE && cfg_on && !sending_q && more && flight_q < {1'b0, cfg_window};
     assign frame_done = sending_q && slot_q == SLOT_CRC;
@@ -184,11 +189,6 @@ module embnic_frame_gen
     function automatic logic [47:0] swap48(input logic [47:0] value);
         return {swap16(value[15:0]), swap16(value[31:16]), swap16(value[47:32])};
     endfunction
-
-    // What the registers say of every frame; they rest while frames are made.
-    logic [15:0] bags_q, ip_len_q, ip_check_q, cfg_mask_q;
-    logic [7:0]  body_last_q;
-    logic [19:0] sum_q;
 
     assign keys   = 16'(cfg_beats) << WORD_AW;
     assign fold   = 17'(sum_q[15:0]) + 17'(sum_q[19:16]);

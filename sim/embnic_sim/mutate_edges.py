@@ -24,9 +24,9 @@ from embnic.gen.wire import (
     Opcode,
 )
 from embnic.rows import pack
+from embnic_sim.mutate_corners import Corners
 from embnic_sim.mutate_frames import Phase
 from embnic_sim.mutate_limits import sealed
-from embnic_sim.mutate_remote import Remotes
 from embnic_sim.mutate_tables import CONFIG, ORDERS, TABLES
 
 __all__ = ["Edges"]
@@ -37,7 +37,7 @@ ADDRESS_BITS = 48
 KEY_STORE = 5  # of the memories that INJECT names: the copy that requests are read from
 
 
-class Edges(Remotes):
+class Edges(Corners):
     """Phases of numbers that differ little, or in one bit, from those that decide."""
 
     def edge_phases(self) -> Iterator[Phase]:
@@ -225,9 +225,15 @@ class Edges(Remotes):
 
         What the table holds behind it is not known here.
         """
-        table = TABLES[5]
+        table = ORDERS[5]
         first = self.base[table.name] + 4 * table.stride_bytes
-        phase = Phase(name, faults=(first, first + 8 * table.stride_bytes), flush=True, count=True)
+        phase = Phase(
+            name,
+            tables=ORDERS,
+            faults=(first, first + 8 * table.stride_bytes),
+            flush=True,
+            count=True,
+        )
         for at in range(24):
             ids = (3 + at // 2 + np.arange(1 + at % 3)) % table.rows
             values = {"dim": table.dim, "dtype": int(table.dtype), "first_bag": at % 4}

@@ -89,13 +89,16 @@ class Phase:
     remote_lost: tuple[int, int] = (0, 0)  # and that they do not answer
     inject: tuple[int, ...] = ()  # memories of INJECT that get a wrong bit, one a window
     reset_after: int = 0  # cycles after which a soft reset is asked for, with everything under way
-    power_on: bool = False  # the reset of the whole card before it, which forgets registers and clients
+    power_on: bool = (
+        False  # the reset of the whole card before it, which forgets registers and clients
+    )
     flush: bool = False
     window: int = 8  # frames under way together at most
     window_bytes: int = 6_000  # and their bytes, so that the key store has room
     count: bool = False  # read the counters at the end
     histograms: bool = False  # and the latency histograms
     descriptors: dict[int, dict[str, int]] = field(default_factory=dict)  # instead of `tables`
+    staged: tuple[int, dict[str, int]] | None = None  # then one that is written, and not committed
     cycles: list[int] = field(default_factory=list)
 
     def windows(self) -> list[slice]:

@@ -124,6 +124,8 @@ class Player:
                 self._commit(number, values)
         else:
             self._describe(phase.tables)
+        if phase.staged is not None:
+            self._stage(*phase.staged)
         self._write("REPLY_BEATS64", phase.reply_units)
         self._write("UDP_PORT", phase.udp_port)
         self._write("CACHE", phase.cached_ways | phase.admission << 4)
@@ -161,6 +163,12 @@ class Player:
             self._commit(len(tables), {"dim": 16, "rows": 100, "base": 4096})
 
     def _commit(self, number: int, values: dict[str, int]) -> None:
+        self._stage(number, values)
+        self.registers.TABLE_COMMIT.write(1)
+        self._wait("commit_busy")
+
+    def _stage(self, number: int, values: dict[str, int]) -> None:
+        """Write the registers of a descriptor."""
         bits = sum(value << DESCRIPTOR_FIELDS[name].low for name, value in values.items())
         self._write("TABLE_SEL", number)
         for at in range(DESCRIPTOR_WORDS):
@@ -168,8 +176,6 @@ class Player:
             if self._written.get(name) != word:
                 self._written[name] = word
                 self.registers.TABLE_WORD[at].write(word)
-        self.registers.TABLE_COMMIT.write(1)
-        self._wait("commit_busy")
 
     def _wait(self, name: str) -> None:
         """Wait until a bit of STATUS falls."""

@@ -80,6 +80,7 @@ class Workload(Edges):
         yield from self._ordered()
         yield from self._late()
         yield from self.edge_phases()
+        yield from self.corner_phases()  # behind which not every row is known
 
     def _multiplied(self) -> Iterator[Phase]:
         """Yield phases of pairs of rows."""

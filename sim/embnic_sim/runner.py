@@ -46,6 +46,9 @@ _BUILD_ARGS = (
     *("--assert", "-Wno-TIMESCALEMOD", "--output-split", "0"),
     *("--no-public-flat-rw", "--public-depth", "1"),
 )
+# Compiles in two thirds of the time of Verilator's -Os, and runs no slower. -O0 halves the compilation, but a bench of
+# more than some seconds loses that again.
+_MAKE_FLAGS = f"{VERILATOR_FIXES} OPT_FAST=-O1"
 _LOG_LINES_SHOWN = 120
 
 
@@ -85,6 +88,7 @@ def _build(
             str(rtl_root()),
             str(sorted(params.items())),
             *flags,
+            _MAKE_FLAGS,
             *(file.name for file in sources),
         ]
     )
@@ -100,7 +104,7 @@ def _build(
         log = folder / "build.log"
         started = time.monotonic()
         with tool_environment():
-            os.environ["MAKEFLAGS"] = VERILATOR_FIXES
+            os.environ["MAKEFLAGS"] = _MAKE_FLAGS
             try:
                 get_runner("verilator").build(
                     sources=[*_waivers(), *sources],

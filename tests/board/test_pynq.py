@@ -322,7 +322,7 @@ def test_another_bitstream_loaded_meanwhile_is_noticed(
     """Somebody programs the board anew: the CPU serves, reattach refuses, and the right bitstream serves again."""
     tally, rng = Trials(), np.random.default_rng(SEED)
     engine, reference, _ = loaded(bitfile)
-    other = build_simulated("edge", tmp_path).bitfile
+    other = build_simulated("mini", tmp_path).bitfile
     with engine:
         tally.lookup(rng, engine, reference)
         PynqPorts(other).close()

@@ -25,6 +25,7 @@ module embnic_cache_sched_fv
     input wire logic             enter_valid,
     input wire logic             enter_quiet,
     input wire logic [S_W-1:0]   slot,
+    input wire logic [S_W-1:0]   next_slot,
     input wire logic [L_W-1:0]   line,
     input wire logic             miss,
     input wire logic             keep,         // a miss fills its line
@@ -92,7 +93,7 @@ module embnic_cache_sched_fv
     embnic_cache_sched #(.LINES(LINES), .SLOTS(SLOTS), .DEPTH(DEPTH)) u_dut (
         .clk, .rst, .enter_valid,
         .enter_data  (entering),
-        .enter_quiet, .enter_place, .line_valid, .line_place,
+        .enter_quiet, .next_slot(SLOT_W'(next_slot)), .enter_place, .line_valid, .line_place,
         .m_axis_lookup_tdata(leaving),
         .m_axis_lookup_tvalid, .m_axis_lookup_tready, .started_valid,
         .started_slot(SLOT_W'(started_slot)),

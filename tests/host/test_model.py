@@ -14,6 +14,7 @@ import embnic
 from embnic.backends.cpu import native_module
 from embnic.backends.model import ModelBackend
 from embnic.errors import ConfigError
+from embnic.gen import registers
 from embnic.model import FBGEMM_COUNTERS, CacheModel, CardModel, Geometry, Requests
 from embnic.traffic import BagLengths, read_rows
 
@@ -147,7 +148,7 @@ def test_the_target_answers_with_the_cpus_bits_and_the_cards_counters():
         parts = ("exec_beats", "exec_empty", "exec_fetch", "exec_hazard")
         assert sum(card[name] for name in parts) == card["cycles"] > 0
         assert min(card.values()) >= 0
-        known = {counter.name for counter in embnic.gen.registers.COUNTERS}
+        known = {counter.name for counter in registers.COUNTERS}
         assert set(card) <= known
 
 

@@ -225,7 +225,9 @@ async def a_dead_channel(dut: Any) -> None:
     await bench.drain()
 
 
-@pytest.mark.parametrize(("channels", "data_w"), [(1, 128), (2, 128), (4, 512)])
+@pytest.mark.parametrize(
+    ("channels", "data_w"), [pytest.param(1, 128, marks=pytest.mark.slow), (2, 128), (4, 512)]
+)
 def test_axi_channels(channels: int, data_w: int) -> None:
     """One channel, two and four."""
     params = {"CHANNELS": channels, "DATA_W": data_w, "ID_W": 4, "DEPTH": 16}

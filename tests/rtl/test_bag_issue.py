@@ -1058,6 +1058,31 @@ async def bags_of_other_cards(dut: Any) -> None:
 
 
 @cocotb.test()
+async def rows_of_other_cards_keep_their_slots(dut: Any) -> None:
+    """A slot whose keys are all issued and whose rows are still to come takes no local bag, also when no bag waits."""
+    bench = IssueBench(dut)
+    if not bench.remote_slots:
+        return
+    await bench.reset()
+    bench.add_table(0, rows=100)
+    bench.add_table(1, rows=100, remote=1, owner=7, generation=200)
+    for _ in range(4):
+        bench.places.owners_silent = True
+        for number in range(bench.remote_slots):
+            bench.send([Entry(1, 5), Entry(1, 6)], ctx=number)
+        await bench.until(lambda: not bench.open)
+        await bench.cycles(20)
+        kept = {slot for slot, remote in bench.places.held if remote}
+        assert bench.remote_slots - 1 <= len(kept) <= bench.remote_slots
+        for number in range(40):
+            bench.send([Entry(0, bench.random.randrange(100))], ctx=number % 8)
+        await bench.until(lambda: not bench.open)
+        assert kept == {slot for slot, remote in bench.places.held if remote}
+        bench.places.owners_silent = False
+        await bench.settle()
+
+
+@cocotb.test()
 async def reset_in_traffic(dut: Any) -> None:
     """After a reset at any moment nothing of the traffic before is left."""
     bench = IssueBench(dut)
@@ -1115,7 +1140,11 @@ SETS = [
 ]
 
 
-@pytest.mark.parametrize("params", SETS, ids=["tiny", "line100", "smallest"])
+@pytest.mark.parametrize(
+    "params",
+    [*SETS[:2], pytest.param(SETS[2], marks=pytest.mark.slow)],
+    ids=["tiny", "line100", "smallest"],
+)
 def test_bag_issue(params: dict[str, int]) -> None:
     """All coroutines as in tiny, as in line100, and at the smallest sizes."""
     build_and_test("embnic_bag_issue", "test_bag_issue", params=params)

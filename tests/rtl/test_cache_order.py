@@ -235,7 +235,9 @@ async def reset_in_traffic(dut: Any) -> None:
     await bench.reset_in_traffic(start, times=15, within=60)
 
 
-@pytest.mark.parametrize(("lines", "places"), [(16, 32), (2, 2), (32, 64)])
+@pytest.mark.parametrize(
+    ("lines", "places"), [(16, 32), pytest.param(2, 2, marks=pytest.mark.slow), (32, 64)]
+)
 def test_cache_order(lines: int, places: int) -> None:
     """All coroutines; two places, and more than a count of a line ever reaches."""
     params = {"LINES": lines, "PLACES": places}

@@ -59,6 +59,7 @@ class SchedBench(Bench):
         """Forget all operations."""
         self.todo: deque[tuple[int, int | None]] = deque()
         self.entering: tuple[Op, int] | None = None
+        self.told: int | None = None  # the slot that was named a cycle ahead
         self.of_slot: dict[int, deque[Op]] = {slot: deque() for slot in range(self.slots)}
         self.of_line: dict[int, list[Op]] = {}
         self.known: set[int] = set()  # lines that were filled once
@@ -74,7 +75,7 @@ class SchedBench(Bench):
         self.seen.clear()
         self.entered_at: list[int] = []
         self.valid_at: list[int] = []
-        self.drive(enter_valid=0, line_valid=0, started_valid=0, filled_valid=0)
+        self.drive(enter_valid=0, next_slot=0, line_valid=0, started_valid=0, filled_valid=0)
         self.drive(slot_near=(1 << self.slots) - 1, slot_blocked=0)
 
     async def reset(self, cycles: int = 4) -> None:
@@ -113,10 +114,15 @@ class SchedBench(Bench):
 
     def _enter(self) -> None:
         go = bool(self.todo) and self.held[self.todo[0][0]] < self.places and self.enter_stall()
+        go = go and self.told == self.todo[0][0]
         self.drive(enter_valid=int(go))
-        if not go:
-            return
-        slot, line = self.todo.popleft()
+        if go:
+            self._drive_operation(*self.todo.popleft())
+        if self.todo:
+            self.told = self.todo[0][0]
+            self.drive(next_slot=self.told)
+
+    def _drive_operation(self, slot: int, line: int | None) -> None:
         self.number += 1
         row = line is not None
         miss = row and (line not in self.known or self.random.random() < self.miss_rate)
@@ -278,7 +284,10 @@ async def reset_in_traffic(dut: Any) -> None:
     await bench.reset_in_traffic(lambda: bench.send(60), times=15, within=80)
 
 
-@pytest.mark.parametrize(("lines", "slots", "depth"), [(16, 4, 32), (64, 32, 512), (2, 2, 4)])
+@pytest.mark.parametrize(
+    ("lines", "slots", "depth"),
+    [(16, 4, 32), (64, 32, 512), pytest.param(2, 2, 4, marks=pytest.mark.slow)],
+)
 def test_cache_sched(lines: int, slots: int, depth: int) -> None:
     """All coroutines: as in tiny, as in line100, and two slots of two places."""
     params = {"LINES": lines, "SLOTS": slots, "DEPTH": depth}

@@ -106,7 +106,7 @@ async def reset_in_traffic(dut: Any) -> None:
     await bench.reset_in_traffic(lambda: bench.send(60, pool), times=20, within=50)
 
 
-@pytest.mark.parametrize("words", [2, 16, 128])
+@pytest.mark.parametrize("words", [2, pytest.param(16, marks=pytest.mark.slow), 128])
 def test_cache_sketch(words: int) -> None:
     """All coroutines, with the fewest words, few, and many."""
     build_and_test("embnic_cache_sketch", "test_cache_sketch", params={"WORDS": words})

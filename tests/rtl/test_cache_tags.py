@@ -287,7 +287,15 @@ async def reset_in_traffic(dut: Any) -> None:
     await bench.reset_in_traffic(lambda: bench.random_lookups(60, pool), times=20, within=50)
 
 
-@pytest.mark.parametrize(("ways", "sets"), [(1, 2), (2, 8), (4, 16), (8, 4)])
+@pytest.mark.parametrize(
+    ("ways", "sets"),
+    [
+        pytest.param(1, 2, marks=pytest.mark.slow),
+        (2, 8),
+        (4, 16),
+        pytest.param(8, 4, marks=pytest.mark.slow),
+    ],
+)
 def test_cache_tags(ways: int, sets: int) -> None:
     """All coroutines, with every number of ways."""
     build_and_test("embnic_cache_tags", "test_cache_tags", params={"WAYS": ways, "SETS": sets})

@@ -613,7 +613,11 @@ SETS = [
 ]
 
 
-@pytest.mark.parametrize("params", SETS, ids=["tiny", "wide", "smallest"])
+@pytest.mark.parametrize(
+    "params",
+    [*SETS[:2], pytest.param(SETS[2], marks=pytest.mark.slow)],
+    ids=["tiny", "wide", "smallest"],
+)
 def test_compute(params: dict[str, int]) -> None:
     """All coroutines as in tiny, with a beat of 64 bytes, and with short vectors."""
     build_and_test(

@@ -34,7 +34,7 @@ from embnic_sim.runner import build_and_test, expect_build_failure
 
 CONFIG = CONFIGS["tiny"]
 # The bench's memory has one channel; tests/system/test_channels.py and test_axi_channels.py have more.
-PARAMETERS = CONFIG.parameters() | {"CHANNELS": 1}
+PARAMETERS = CONFIG.parameters() | {"CHANNELS": 1, "COMPUTE": 0}
 CYCLE = 1e-6 / CONFIG.clock_mhz
 WIDEST = CONFIG.max_vec64 * 16
 QUIET_CYCLES = 300  # nothing came for so long, with idle set: nothing will
@@ -478,8 +478,10 @@ async def ports(dut: Any) -> None:
     await on_host(abandoned)
 
 
-def test_core() -> None:
-    build_and_test("embnic_core", "test_core", params=PARAMETERS)
+@pytest.mark.parametrize("compute", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_core(compute: int) -> None:
+    """Without the kernels, which tests/system/test_compute_rtl.py drives, and with them."""
+    build_and_test("embnic_core", "test_core", params=PARAMETERS | {"COMPUTE": compute})
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 
 import cocotb
 import numpy as np
+import pytest
 from net_frames import ERROR
 from test_core import OPCODE_AT, PARAMETERS, RESETS, TABLES, CoreBench, on_host
 
@@ -157,5 +158,8 @@ async def reload_in_traffic(dut: Any) -> None:
     await on_host(host)
 
 
-def test_core_operate() -> None:
-    build_and_test("embnic_core", "test_core_operate", params=PARAMETERS)
+@pytest.mark.parametrize("compute", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_core_operate(compute: int) -> None:
+    """Without the kernels and with them."""
+    params = PARAMETERS | {"COMPUTE": compute}
+    build_and_test("embnic_core", "test_core_operate", params=params)

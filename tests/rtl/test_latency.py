@@ -256,7 +256,8 @@ async def reset_in_traffic(dut: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("frames", "ctxs", "ids", "buckets"), [(2, 2, 2, 4), (8, 4, 4, 32), (32, 32, 64, 32)]
+    ("frames", "ctxs", "ids", "buckets"),
+    [pytest.param(2, 2, 2, 4, marks=pytest.mark.slow), (8, 4, 4, 32), (32, 32, 64, 32)],
 )
 def test_latency(frames: int, ctxs: int, ids: int, buckets: int) -> None:
     """The least, `tiny`, `line100`."""

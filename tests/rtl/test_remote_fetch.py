@@ -317,7 +317,10 @@ async def reset_in_traffic(dut: Any) -> None:
     await bench.reset_in_traffic(lambda: bench.send(25), times=15, within=120)
 
 
-@pytest.mark.parametrize(("beats", "remotes", "places"), [(4, 12, 16), (1, 2, 2), (64, 32, 32)])
+@pytest.mark.parametrize(
+    ("beats", "remotes", "places"),
+    [(4, 12, 16), (1, 2, 2), pytest.param(64, 32, 32, marks=pytest.mark.slow)],
+)
 def test_remote_fetch(beats: int, remotes: int, places: int) -> None:
     """All coroutines."""
     params = {"LINE_BEATS": beats, "REMOTE_FETCHES": remotes, "PLACES": places}

@@ -815,7 +815,11 @@ SETS = [
 ]
 
 
-@pytest.mark.parametrize("params", SETS, ids=["tiny", "line100", "smallest"])
+@pytest.mark.parametrize(
+    "params",
+    [*SETS[:2], pytest.param(SETS[2], marks=pytest.mark.slow)],
+    ids=["tiny", "line100", "smallest"],
+)
 def test_req_decode(params: dict[str, int]) -> None:
     """All coroutines as in tiny, as in line100, and with vectors of one unit."""
     build_and_test("embnic_req_decode", "test_req_decode", params=params)

@@ -1025,7 +1025,7 @@ NAMES = (*NAMES, "MAX_BURST", "REMOTE_FETCHES")
     [
         (128, 64, 2, 8, 4, 32, 4, 0, 2, 16),
         (512, 256, 4, 4, 128, 512, 32, 3, 16, 320),
-        (512, 64, 1, 16, 64, 512, 64, 2, 256, 0),
+        pytest.param((512, 64, 1, 16, 64, 512, 64, 2, 256, 0), marks=pytest.mark.slow),
     ],
     ids=["tiny", "wide", "single_beat"],
 )

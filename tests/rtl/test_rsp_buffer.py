@@ -384,7 +384,7 @@ async def reset_in_traffic(dut: Any) -> None:
 
 @pytest.mark.parametrize(
     ("data_w", "rsp_beats", "ctxs"),
-    [(128, 512, 4), (512, 2048, 32), (128, 16, 2)],
+    [(128, 512, 4), (512, 2048, 32), pytest.param(128, 16, 2, marks=pytest.mark.slow)],
     ids=["tiny", "line100", "least"],
 )
 def test_rsp_buffer(data_w: int, rsp_beats: int, ctxs: int) -> None:

@@ -571,7 +571,7 @@ async def reset_in_traffic(dut: Any) -> None:
 
 @pytest.mark.parametrize(
     ("data_w", "ks_beats", "frames"),
-    [(128, 1024, 16), (512, 1024, 32), (128, 16, 2)],
+    [(128, 1024, 16), (512, 1024, 32), pytest.param(128, 16, 2, marks=pytest.mark.slow)],
     ids=["edge", "line100", "least"],
 )
 def test_rx_frame(data_w: int, ks_beats: int, frames: int) -> None:

@@ -839,7 +839,11 @@ SETS = [
 ]
 
 
-@pytest.mark.parametrize("params", SETS, ids=["tiny", "line100", "smallest"])
+@pytest.mark.parametrize(
+    "params",
+    [*SETS[:2], pytest.param(SETS[2], marks=pytest.mark.slow)],
+    ids=["tiny", "line100", "smallest"],
+)
 def test_update(params: dict[str, int]) -> None:
     """All coroutines as in tiny, as in line100, and with rows of one unit."""
     build_and_test("embnic_update", "test_update", params=params)

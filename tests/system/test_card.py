@@ -471,8 +471,9 @@ def test_bad_arguments(card: SimCard) -> None:
         card.configure(tx_stall=1.0)
 
 
-def test_waveforms(tmp_path: Any) -> None:
+@pytest.mark.parametrize("config", ["mini", pytest.param("tiny", marks=pytest.mark.slow)])
+def test_waveforms(config: str, tmp_path: Any) -> None:
     file = tmp_path / "run.vcd"
-    with SimCard("tiny", trace=file) as card:
+    with SimCard(config, trace=file) as card:
         card.step(50)
     assert file.stat().st_size > 10_000

@@ -319,9 +319,10 @@ def test_offsets_without_a_register_are_refused(host: Host) -> None:
         host.card.read32(0xFFC)
 
 
-def test_a_configuration_without_a_generator_serves_and_is_tested_all_the_same() -> None:
+@pytest.mark.parametrize("config", ["mini", pytest.param("edge", marks=pytest.mark.slow)])
+def test_a_configuration_without_a_generator_serves_and_is_tested_all_the_same(config: str) -> None:
     tables = selftest_tables()
-    with embnic.open(tables, target="rtl:edge", fallback=False) as engine:
+    with embnic.open(tables, target=f"rtl:{config}", fallback=False) as engine:
         assert engine.generate("sum") is None
         text = run_selftest(engine, seed=int(seeded().integers(1 << 30)))
         assert "bit-equal" in text and "generator" not in text

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The card's tag stage and two caches to compare it with; the native side of embnic/model.py. A key is
 // {table 8, row 48, seg 8}: the RTL's key for the up to 256 tables that a card has.
-#ifndef EMBNIC_MODEL_HPP
-#define EMBNIC_MODEL_HPP
+#ifndef EMBNIC_MODEL_CACHES_HPP
+#define EMBNIC_MODEL_CACHES_HPP
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
@@ -31,10 +32,10 @@ public:
         return std::min(word.count[low], word.count[high]);
     }
 
+    // The XOR of all pieces of `width` bits, in the low ones: each turn doubles how many a piece was joined with.
     static std::uint64_t fold(std::uint64_t key, unsigned width) noexcept {
-        std::uint64_t folded = key;
-        for (unsigned shift = width; shift < 64; shift += width) folded ^= key >> shift;
-        return folded;
+        for (unsigned shift = width; shift < 64; shift *= 2) key ^= key >> shift;
+        return key;
     }
 
 private:
@@ -73,22 +74,22 @@ public:
     std::size_t lines() const noexcept { return keys_.size(); }
     void clear() noexcept;  // drops everything; what was counted stays
 
-    Found look(std::uint64_t key) noexcept { return execute(key, Command::kLook); }
-
-    Found execute(std::uint64_t key, Command command) noexcept {
-        switch (ways_) {
-            case 1: return execute_of<1>(key, command);
-            case 2: return execute_of<2>(key, command);
-            case 4: return execute_of<4>(key, command);
-            default: return execute_of<8>(key, command);
-        }
+    std::size_t set_of(std::uint64_t key) const noexcept {
+        return static_cast<std::size_t>(Sketch::fold(key, index_bits_) & set_mask_);
     }
 
-    void prefetch(std::uint64_t key) const noexcept {
+    Found look(std::uint64_t key) noexcept { return look(key, set_of(key)); }
+    Found look(std::uint64_t key, std::size_t set) noexcept { return execute(key, set, Command::kLook); }
+    Found execute(std::uint64_t key, Command command) noexcept { return execute(key, set_of(key), command); }
+
+    // Fetches what look() reads into the processor's cache. Returns the key's set.
+    std::size_t prefetch(std::uint64_t key) const noexcept {
         const std::size_t set = set_of(key);
         __builtin_prefetch(&keys_[set * ways_], 1);
         __builtin_prefetch(&states_[set], 1);
+        return set;
     }
+    std::size_t first_line(std::size_t set) const noexcept { return set * ways_; }
 
 private:
     // A PLRU bit names the half to be replaced next; node n has the children 2n+1 and 2n+2.
@@ -96,10 +97,6 @@ private:
         std::uint8_t valid, pinned, locked, plru;
         std::uint8_t frequency[8];  // estimate at the last lookup
     };
-
-    std::size_t set_of(std::uint64_t key) const noexcept {
-        return static_cast<std::size_t>(Sketch::fold(key, index_bits_) & (states_.size() - 1));
-    }
 
     static void clear_bits(std::uint8_t &mask, unsigned bits) noexcept { mask = static_cast<std::uint8_t>(mask & ~bits); }
     static void set_bits(std::uint8_t &mask, unsigned bits) noexcept { mask = static_cast<std::uint8_t>(mask | bits); }
@@ -117,10 +114,38 @@ private:
         return way;
     }
 
+    // Of the path to a way: which PLRU bits it has, and which of them say that the other half is replaced next.
+    struct Path {
+        std::uint8_t nodes, other;
+    };
     template <unsigned kWays>
-    Found execute_of(std::uint64_t key, Command command) noexcept {
+    static constexpr std::array<Path, kWays> paths() noexcept {
+        std::array<Path, kWays> found{};
+        for (unsigned way = 0; way < kWays; way++) {
+            unsigned nodes = 0, other = 0;
+            for (unsigned node = 0, half = kWays / 2; half > 0; half /= 2) {
+                const unsigned right = (way & half) != 0;
+                nodes |= 1u << node, other |= (1u - right) << node;
+                node = 2 * node + 1 + right;
+            }
+            found[way] = {static_cast<std::uint8_t>(nodes), static_cast<std::uint8_t>(other)};
+        }
+        return found;
+    }
+
+    Found execute(std::uint64_t key, std::size_t set, Command command) noexcept {
+        switch (ways_) {
+            case 1: return execute_of<1>(key, set, command);
+            case 2: return execute_of<2>(key, set, command);
+            case 4: return execute_of<4>(key, set, command);
+            default: return execute_of<8>(key, set, command);
+        }
+    }
+
+    template <unsigned kWays>
+    Found execute_of(std::uint64_t key, std::size_t set, Command command) noexcept {
         constexpr unsigned kAll = (1u << kWays) - 1;
-        const std::size_t set = set_of(key);
+        static constexpr std::array<Path, kWays> kPaths = paths<kWays>();
         std::uint64_t *keys = &keys_[set * kWays];
         State &state = states_[set];
         const unsigned used = state.valid | state.pinned, held = state.pinned | state.locked;
@@ -162,11 +187,7 @@ private:
         found.flags |= kKept;
         set_bits(state.valid, 1u << way);
         state.frequency[way] = static_cast<std::uint8_t>(estimate);
-        for (unsigned node = 0, half = kWays / 2; half > 0; half /= 2) {
-            const unsigned right = (way & half) != 0;
-            state.plru = static_cast<std::uint8_t>((state.plru & ~(1u << node)) | (1u - right) << node);
-            node = 2 * node + 1 + right;
-        }
+        state.plru = static_cast<std::uint8_t>((state.plru & ~kPaths[way].nodes) | kPaths[way].other);
         if (command == Command::kLook) {
             clear_bits(state.locked, 1u << way);
         } else if (command != Command::kFetch) {
@@ -180,6 +201,7 @@ private:
     }
 
     unsigned ways_, index_bits_, cached_ways_ = 1;
+    std::size_t set_mask_;
     bool admission_ = false;
     Sketch sketch_;
     std::vector<std::uint64_t> keys_;  // [sets][ways]
