@@ -60,6 +60,7 @@ class Edges(Corners):
         yield self.endless("bags without an end")
         yield self.two_faults("frames with two faults")
         yield self.far_port("a port of other bits")
+        yield self.far_prefetches("prefetches from owners of all numbers")
         yield self.power_on("after power-on")
 
     def whole_window(self, name: str) -> Phase:
@@ -368,6 +369,28 @@ class Edges(Corners):
             self._short_bags(phase, TABLES[0], self.rng.integers(0, TABLES[0].rows, bags))
             frame = phase.frames[-1]
             phase.frames[-1] = frame[:36] + struct.pack(">H", port) + frame[38:]
+        return phase
+
+    def far_prefetches(self, name: str) -> Phase:
+        """Rows asked for of owners, and in generations, each bit of whose numbers is 0 and 1."""
+        phase = Phase(name)
+        for number in range(CONFIG.tables):
+            owner, generation = (
+                (0x0F, 0x33, 0x55, 0x00)[number // 2],
+                (0x5A, 0x0F, 0x33, 0)[number // 2],
+            )
+            other = 0xFF * (number % 2)
+            phase.descriptors[number] = {
+                "valid": 1,
+                "dim": 16,
+                "rows": NULL_ROW,
+                "remote": 1,
+                "owner": owner ^ other,
+                "generation": generation ^ other,
+            }
+            names = self.rng.integers(0, NULL_ROW, 3) | number << KEY_TABLE_SHIFT
+            given = {"keys": 3, "dim": 16, "first_bag": 0}
+            self.add(phase, self.frame(Opcode.PREFETCH, names.astype("<u8").tobytes(), **given))
         return phase
 
     def wrong_heads(self, name: str) -> Phase:
