@@ -48,6 +48,9 @@ def sealed(frame: bytes) -> bytes:
 class Limits(Traffic):
     """Phases of extremes."""
 
+    # A client whose sequences are known here: the highest below which all are applied, and those above it that are.
+    remembered: tuple[int, int, set[int]]
+
     def header_bits(self, name: str) -> Phase:
         """Every bit of the headers flipped, the sums set right, so that each frame is wrong in one way at most."""
         phase = Phase(name, line_gbps=0.0, window=24)
@@ -386,7 +389,7 @@ class Limits(Traffic):
     def sequences(self, name: str) -> Phase:
         """Repeated, late, early and unknown sequences of more clients than the card remembers."""
         phase = Phase(name, rx_gap=2)
-        table, other = TABLES[0], 0xFFFF_0000_1234_5678
+        table, other = TABLES[0], 0x3EE1_FFFF_FFFF_FFFE  # each bit differs from the first client's
         order = [1, 3, 3, 2, 2, 5, 9, 4, 70, 66, 6, 7, 8, 10, 74, 75, 64, 11, 140, 1]
         state: dict[int, tuple[int, set[int]]] = {}
         for client, sequence in [(other, s) for s in order] + [(77, 1), (other, 12), (77, 2)]:
@@ -405,6 +408,7 @@ class Limits(Traffic):
             for row, data in zip(ids.tolist(), rows, strict=True):
                 self.rows[table.name][row] = data
         self.far_sequences(phase, table, (other, state[other][0]))
+        self.remembered = other, *state[other]
         for _ in range(4):
             self.lookup(phase, table, 9)
         return phase

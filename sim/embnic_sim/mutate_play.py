@@ -96,6 +96,11 @@ class Player:
 
     def _set(self, phase: Phase) -> None:
         card = self.card
+        if phase.power_on:
+            card.reset()
+            self._written.clear()
+            self._tables, self._errors = (), 0
+            self._wait("flush_busy")
         card.configure(
             tx_stall=phase.tx_stall, memory_stall=phase.memory_stall, rx_gap=phase.rx_gap
         )

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from embnic.gen.wire import Hold
-from embnic_sim.mutate_corners import Corners
+from embnic_sim.mutate_edges import Edges
 from embnic_sim.mutate_frames import Phase
 from embnic_sim.mutate_tables import CONFIG, ORDERS, PAIRS, TABLES
 
 __all__ = ["Workload"]
 
 
-class Workload(Corners):
+class Workload(Edges):
     """The phases, drawn from a seed."""
 
     def __init__(self, seed: int) -> None:
@@ -79,7 +79,8 @@ class Workload(Corners):
         yield from self._wrong()
         yield from self._ordered()
         yield from self._late()
-        yield from self.corner_phases()
+        yield from self.edge_phases()
+        yield from self.corner_phases()  # behind which not every row is known
 
     def _multiplied(self) -> Iterator[Phase]:
         """Yield phases of pairs of rows."""
