@@ -1132,6 +1132,7 @@ module embnic_bag_issue
         "a row has no more lines than its slot places")
     `EMBNIC_NEVER(slot_twice, s1_valid_q && s2_valid_q && s1_slot_q == s2_q.slot,
         "a slot rests a cycle between two keys")
+    `EMBNIC_ASSERT(chosen_decoded, chosen_q == SLOTS'(free_valid_q) << free_idx_q, "both forms of the chosen slot agree")
     `EMBNIC_ASSERT(keys_compared, !s1_valid_q || {s1_zero, s1_one} == {s1_keys == '0, s1_keys == 16'd1}, "a count and what is kept of it agree")
     `EMBNIC_ASSERT(rests, resting_q == SLOTS'(s1_valid_q) << s1_slot_q, "the slot in s1 rests")
     `EMBNIC_NEVER(picked_empty, s1_valid_q && s1_keys == '0 && s1_merges == '0,

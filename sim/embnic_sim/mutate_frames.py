@@ -89,9 +89,7 @@ class Phase:
     remote_lost: tuple[int, int] = (0, 0)  # and that they do not answer
     inject: tuple[int, ...] = ()  # memories of INJECT that get a wrong bit, one a window
     reset_after: int = 0  # cycles after which a soft reset is asked for, with everything under way
-    power_on: bool = (
-        False  # the reset of the whole card before it, which forgets registers and clients
-    )
+    power_on: bool = False  # reset the whole card before it: registers and clients are forgotten
     flush: bool = False
     window: int = 8  # frames under way together at most
     window_bytes: int = 6_000  # and their bytes, so that the key store has room

@@ -1025,15 +1025,23 @@ async def places(dut: Any) -> None:
     assert bench.places.most == int(bench.params["PLACES"]), "a slot had all its places taken"
 
 
-@cocotb.test()
-async def bags_of_other_cards(dut: Any) -> None:
-    """Owners that are silent hold the slots that are theirs, and no bag of a local table."""
+async def with_another_card(dut: Any) -> IssueBench | None:
+    """Return a bench whose table 0 is local and 1 another card's; None when the module has no slots for such bags."""
     bench = IssueBench(dut)
     if not bench.remote_slots:
-        return
+        return None
     await bench.reset()
     bench.add_table(0, rows=100)
     bench.add_table(1, rows=100, remote=1, owner=7, generation=200)
+    return bench
+
+
+@cocotb.test()
+async def bags_of_other_cards(dut: Any) -> None:
+    """Owners that are silent hold the slots that are theirs, and no bag of a local table."""
+    bench = await with_another_card(dut)
+    if bench is None:
+        return
     places, far = int(bench.params["PLACES"]), bench.remote_slots + 2
     for turn in range(4):
         bench.places.owners_silent = True
@@ -1060,12 +1068,9 @@ async def bags_of_other_cards(dut: Any) -> None:
 @cocotb.test()
 async def rows_of_other_cards_keep_their_slots(dut: Any) -> None:
     """A slot whose keys are all issued and whose rows are still to come takes no local bag, also when no bag waits."""
-    bench = IssueBench(dut)
-    if not bench.remote_slots:
+    bench = await with_another_card(dut)
+    if bench is None:
         return
-    await bench.reset()
-    bench.add_table(0, rows=100)
-    bench.add_table(1, rows=100, remote=1, owner=7, generation=200)
     for _ in range(4):
         bench.places.owners_silent = True
         for number in range(bench.remote_slots):

@@ -34,6 +34,7 @@ from embnic_sim.runner import build_and_test, expect_build_failure
 
 CONFIG = CONFIGS["tiny"]
 # The bench's memory has one channel; tests/system/test_channels.py and test_axi_channels.py have more.
+# For the kernels see test_core.
 PARAMETERS = CONFIG.parameters() | {"CHANNELS": 1, "COMPUTE": 0}
 CYCLE = 1e-6 / CONFIG.clock_mhz
 WIDEST = CONFIG.max_vec64 * 16
