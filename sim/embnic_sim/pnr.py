@@ -145,7 +145,7 @@ def map_core(config: str, module: str = "embnic_core") -> Path:
 
 
 def place_and_route(
-    config: str, seed: int, *, module: str = "embnic_core", seconds: float = 5400.0
+    config: str, seed: int, *, module: str = "embnic_core", seconds: float = 4 * 3600.0
 ) -> Placed:
     """Place and route a configuration with one seed; raise SynthError when it does not fit."""
     netlist = map_core(config, module)
