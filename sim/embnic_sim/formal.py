@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from embnic_sim.paths import build_root, checkout_root
-from embnic_sim.toolchain import build_lock, find_sources, include_folders
+from embnic_sim.toolchain import build_lock, find_sources, include_folders, tool_environment
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -44,6 +44,7 @@ __all__ = [
     "check_proof",
     "load_tasks",
     "task_table",
+    "unconnected_ports",
 ]
 
 SOLVER = "z3"
@@ -180,6 +181,29 @@ def check_cover(task: FormalTask) -> FormalResult:
     if result.status != "PASS":
         raise FormalError(f"{result}\n{result.failed} is not reached in {task.cover} cycles")
     return result
+
+
+def unconnected_ports(task: FormalTask) -> list[str]:
+    """Return Verilator's lines about ports that a task's top leaves out: a solver drives such an input as it likes."""
+    command = [
+        "verilator",
+        "--lint-only",
+        "-Wno-lint",
+        "-Wno-style",
+        "-Wwarn-PINMISSING",
+        "-Wno-fatal",
+    ]
+    command += ["--timescale", "1ns/1ps", "-DFORMAL", "--top-module", task.top]
+    command += [f"-I{folder}" for folder in [*include_folders(), _folder()]]
+    command += [f"-G{name}={value}" for name, value in task.parameters.items()]
+    command += [str(file) for file in _sources(task)]
+    with tool_environment() as env:
+        done = subprocess.run(
+            command, env=env, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
+        )
+    if done.returncode != 0:
+        raise FormalError(f"Verilator does not read {task.top}:\n{done.stderr[-2000:]}")
+    return [line for line in done.stderr.splitlines() if "-PINMISSING" in line]
 
 
 def check_break(task: FormalTask, number: int) -> FormalResult:

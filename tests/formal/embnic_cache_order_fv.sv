@@ -61,6 +61,7 @@ module embnic_cache_order_fv
         .clk, .rst, .issue_valid,
         .issue_line (LINE_W'(issue_line)),
         .issue_fill, .stamp_fills, .stamp_reads,
+        .stamp_joins(),
         .check_line (LINE_W'(look_line)),
         .check_valid,
         .check_fill (fill_q[check_place]),

@@ -70,22 +70,39 @@ module embnic_row_fetch_fv
     embnic_row_fetch #(
         .DATA_W(128), .LINE_BYTES(LINE_BYTES), .FETCHES(FETCHES), .PLACES(PLACES), .MAX_BURST(MAX_BURST)
     ) u_dut (
-        .clk, .rst, .req_valid, .req_place,
+        .clk, .rst,
+        .port_rst    (rst),
+        .req_valid, .req_place,
         .req_addr    (ADDR_W'({req_unit, 6'd0})),
         .req_beats_m1(BEAT_W'(req_beats_m1)),
+        .req_remote  (1'b0),
+        .req_line    ('0),
         .m_axi_arid, .m_axi_araddr, .m_axi_arlen, .m_axi_arsize, .m_axi_arburst, .m_axi_arvalid, .m_axi_arready,
         .m_axi_rid,
         .m_axi_rdata (128'(data)),
         .m_axi_rresp ({slverr, 1'b0}),
-        .m_axi_rlast, .m_axi_rvalid, .m_axi_rready, .line_valid, .line_place, .rd_en,
+        .m_axi_rlast, .m_axi_rvalid, .m_axi_rready,
+        .m_axis_remote_tdata (),
+        .m_axis_remote_tvalid(),
+        .m_axis_remote_tready(1'b0),
+        .s_axis_remote_tdata ('0),
+        .s_axis_remote_tid   ('0),
+        .s_axis_remote_tuser (1'b0),
+        .s_axis_remote_tlast (1'b0),
+        .s_axis_remote_tvalid(1'b0),
+        .s_axis_remote_tready(),
+        .line_valid, .line_place, .rd_en,
         .rd_place    (probe_place),
         .rd_beat     (probe_beat),
         .rd_data,
         .epoch_on    (TIMEOUT),
         .epoch       (epoch_q),
+        .remote_epoch_on(1'b0),
+        .remote_epoch   ('0),
         .inject      (1'b0),
         .inject_place('0),
-        .sts_clearing, .sts_quarantine, .evt_fetch_beat, .evt_timeout, .evt_late, .evt_parity, .evt_injected
+        .sts_clearing, .sts_quarantine, .evt_fetch_beat, .evt_timeout, .evt_late, .evt_parity, .evt_injected,
+        .sts_remote_waiting(), .evt_remote()
     );
 
     // Of each place its request; told, and given up. `first_q` is the place whose request is the older one.

