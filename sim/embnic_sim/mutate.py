@@ -56,6 +56,7 @@ __all__ = [
     "load_survivors",
     "score",
     "unexplained",
+    "unlisted",
 ]
 
 WORKLOAD_SEED = 7
@@ -78,7 +79,8 @@ class Survivor:
     """Why mutants of a line, or of a signal, cannot be seen: those of these modes, at this port and these bits of it.
 
     No number is part of it, neither of the mutant nor of the line: both move with every change of the RTL. What is
-    empty means any; a signal may hold the wildcards of fnmatch. One of `text` and `signal` has to be given.
+    empty means any; a signal may hold the wildcards of fnmatch. One of `text` and `signal` has to be given. What is
+    `open` could be seen, and `why` says by what: it stays among the mutants that count.
     """
 
     file: str
@@ -89,6 +91,7 @@ class Survivor:
     modes: tuple[str, ...] = ()
     bits: tuple[int, ...] = ()
     controls: tuple[int, ...] = ()
+    open: bool = False
 
     def covers(self, mutant: Mutant) -> bool:
         """Return whether this says why `mutant` survives."""
@@ -279,13 +282,22 @@ def load_survivors() -> list[Survivor]:
 
 def explained(mutant: Mutant, survivors: Iterable[Survivor]) -> Survivor | None:
     """Return the entry that says why a mutant cannot be seen."""
-    return next((entry for entry in survivors if entry.covers(mutant)), None)
+    return next((entry for entry in survivors if not entry.open and entry.covers(mutant)), None)
+
+
+def unlisted(outcomes: Iterable[Outcome], survivors: Sequence[Survivor]) -> list[Outcome]:
+    """Return the survivors of which survivors.toml says nothing."""
+    return [
+        one
+        for one in outcomes
+        if not one.killed_by and not any(entry.covers(one.mutant) for entry in survivors)
+    ]
 
 
 def score(
     outcomes: Sequence[Outcome], survivors: Sequence[Survivor]
 ) -> tuple[float, list[Outcome]]:
-    """Return killed / (all - equivalent) and the survivors nobody explained."""
+    """Return killed / (all - equivalent) and the survivors that could be seen."""
     left = [one for one in outcomes if not one.killed_by]
     open_ones = [one for one in left if explained(one.mutant, survivors) is None]
     killed = len(outcomes) - len(left)
@@ -352,11 +364,12 @@ def main() -> int:
     )
     for phase, count in Counter(one.phase for one in outcomes).most_common():
         print(f"  {count:>4} in {phase or 'no phase'}")
-    for one in sorted(open_ones, key=lambda one: (one.mutant.file, one.mutant.line)):
+    new = unlisted(outcomes, survivors)
+    for one in sorted(new, key=lambda one: (one.mutant.file, one.mutant.line)):
         m = one.mutant
         print(f"UNEXPLAINED {m.number} {m.file}:{m.line} {m.what}")
         print(entry_for(m))
-    return 1 if open_ones else 0
+    return 1 if new else 0
 
 
 def _processor_seconds() -> float:

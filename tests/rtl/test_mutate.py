@@ -24,6 +24,7 @@ from embnic_sim.mutate import (
     load_survivors,
     score,
     unexplained,
+    unlisted,
 )
 from embnic_sim.mutate_frames import Phase
 from embnic_sim.mutate_netlist import (
@@ -93,6 +94,16 @@ def test_the_score_leaves_equivalent_mutants_out() -> None:
     assert [one.mutant for one in left] == [other]
     assert score(outcomes[:3], [entry]) == (1.0, [])
     assert unexplained([MUTANT, other], [entry]) == [other]
+
+
+def test_what_is_open_is_listed_and_counts() -> None:
+    entry = Survivor(MUTANT.file, "could be seen by waiting longer", "a = b;", "Y", open=True)
+    outcomes = [outcome("content"), outcome("")]
+    reached, left = score(outcomes, [entry])
+    assert reached == 0.5 and left == outcomes[1:]
+    assert unexplained([MUTANT], [entry]) == [MUTANT]
+    assert unlisted(outcomes, [entry]) == []
+    assert unlisted(outcomes, [replace(entry, port="A")]) == outcomes[1:]
 
 
 def test_an_explanation_is_of_a_place_and_a_kind_and_of_no_number() -> None:
@@ -306,9 +317,11 @@ def test_a_sample_of_mutants_is_killed(
 def test_all_mutants(library: Library, workload: Workload, right: list[list[Look]]) -> None:
     assert 1000 <= len(library.mutants) <= MUTANTS
     outcomes = list(judge(library, library.mutants, workload, right))
-    reached, left = score(outcomes, load_survivors())
+    survivors = load_survivors()
+    reached, _ = score(outcomes, survivors)
     print(f"score {reached:.4f} of {len(outcomes)} mutants")
     assert reached >= LEAST_SCORE, f"score {reached:.3f}"
-    assert not left, "survive without an explanation in docs/testplan/survivors.toml: " + "\n".join(
-        str(one.mutant) for one in left
+    new = unlisted(outcomes, survivors)
+    assert not new, "survive and are not in docs/testplan/survivors.toml: " + "\n".join(
+        str(one.mutant) for one in new
     )
