@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mutation testing of the core: `python -m embnic_sim.mutate [--count 100 --seed 1] [--jobs 2]`.
 
-embnic_sim.mutate_netlist makes one netlist of the core (`tiny`, without kernels) with MUTANTS small changes in it.
+embnic_sim.mutate_netlist makes one netlist of the core (`tiny`, without kernels) with the small changes in it that
+embnic_sim.mutate_list keeps a list of.
 Every mutant runs the traffic of embnic_sim.mutate_workload until it differs from the unmutated card:
 
     content   a frame, the state, a counter of work, the tables in memory, or an error of the model or of its AXI
@@ -32,7 +33,7 @@ from pathlib import Path
 from embnic_sim.card import DramModel, SimCard
 from embnic_sim.card_build import BuiltCard, build_card
 from embnic_sim.mutate_frames import Phase
-from embnic_sim.mutate_netlist import CHANGED, Library, Mutant, build_mutants
+from embnic_sim.mutate_netlist import CHANGED, Library, Mutant, build_mutants, fill_list
 from embnic_sim.mutate_play import Look, Player, check
 from embnic_sim.mutate_tables import MEMORY
 from embnic_sim.mutate_workload import Workload
@@ -325,7 +326,14 @@ def main() -> int:
     )
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--anew", action="store_true", help="forget the verdicts of earlier runs")
+    parser.add_argument(
+        "--fill", action="store_true", help="replace mutants of lines that are no more, and end"
+    )
     given = parser.parse_args()
+    if given.fill:
+        kept, new = fill_list()
+        print(f"{kept:,} mutants of the list are in the netlist, {new:,} are new")
+        return 0
     library = build_mutants()
     workload = Workload(WORKLOAD_SEED)
     right = learn(library, workload)

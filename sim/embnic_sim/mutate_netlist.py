@@ -2,14 +2,13 @@
 """Makes the netlist of the core with mutants in it, and the simulated card of it, for embnic_sim.mutate.
 
 yosys reads the whole core (`tiny` without the kernels of rtl/compute, flattened), optimises it and puts small changes
-into it (`mutate -ctrl`: a bit inverted, stuck, or mixed with its neighbour), each at a cell that comes from rtl/lookup
-or rtl/net. An input of the netlist chooses one. Verilator builds it with the harness of the simulated card.
+into it (`mutate -ctrl`: a bit inverted, stuck, or mixed with its neighbour), those of embnic_sim.mutate_list. An input
+of the netlist chooses one. Verilator builds it with the harness of the simulated card.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -17,6 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from embnic_sim.card_build import BUILDS, BuiltCard, card_commands, run_build
+from embnic_sim.mutate_list import (
+    FOLDERS,
+    LIST_SEED,
+    MUTANTS,
+    Entry,
+    Places,
+    list_file,
+    options_of,
+    read_list,
+    texts_of,
+    write_list,
+)
 from embnic_sim.paths import build_root, checkout_root, harness_root
 from embnic_sim.synth import core_parameters, read_sources, yosys
 from embnic_sim.toolchain import (
@@ -29,23 +40,18 @@ from embnic_sim.toolchain import (
 
 __all__ = [
     "CHANGED",
-    "LIST_SEED",
-    "MUTANTS",
     "Library",
     "Mutant",
     "build_mutants",
     "changes_something",
+    "fill_list",
     "parse_mutants",
+    "seen_bits",
 ]
 
-MUTANTS = 1200
 # The kernels would be 2 fifths of the netlist, and nothing of rtl/compute is mutated.
 CHANGED = {"COMPUTE": 0}
-LIST_SEED = 1  # of the list itself, so that survivors keep their meaning; the sample has its own
-_FOLDERS = ("lookup", "net")
 _SELECT_W = 12  # bits of the input that chooses; yosys' counting begins at 1
-_OPTION = re.compile(r"-(mode|cell|port|portbit|ctrlbit|wire|wirebit|src) (\S+)")
-_PLACE = re.compile(r"rtl/(\w+/\w+\.sv):(\d+)\.")
 # Logic twice, registers that keep a constant and bits that nothing looks at are of no chip: mutants of them would be
 # equivalent. opt_reduce also gives a word of a memory one write enable again, not one a bit.
 _OPTIMISE = (
@@ -90,20 +96,17 @@ class Library:
     mutants: tuple[Mutant, ...]
 
 
-def build_mutants(count: int = MUTANTS, seed: int = LIST_SEED) -> Library:
-    """Return the card with `count` mutants, building it when the RTL, the harness or the tools changed.
+def build_mutants() -> Library:
+    """Return the card with the mutants of the list, building it when RTL, list, harness or tools changed.
 
     Those that change nothing, as a constant set to its own value, are left out.
     """
-    assert 0 < count < 1 << _SELECT_W
-    root = checkout_root()
-    assert root is not None, "mutation testing needs a checkout"
     harness = sorted([*harness_root().glob("*.cpp"), *harness_root().glob("*.hpp")])
     headers = sorted(header for folder in include_folders() for header in folder.glob("*.svh"))
-    own = [Path(__file__), Path(card_commands.__code__.co_filename)]
+    own = [Path(code.co_filename) for code in (card_commands.__code__, texts_of.__code__)]
     key = digest(
-        [verilator_version(), str(count), str(seed), str(core_parameters("tiny") | CHANGED)],
-        [*find_sources("embnic_core"), *headers, *harness, *own],
+        [verilator_version(), str(core_parameters("tiny") | CHANGED)],
+        [*find_sources("embnic_core"), *headers, *harness, *own, Path(__file__), list_file()],
     )
     folder = build_root() / "mutate" / key
     with build_lock(folder):
@@ -111,27 +114,49 @@ def build_mutants(count: int = MUTANTS, seed: int = LIST_SEED) -> Library:
             for old in folder.parent.glob("*"):
                 if old != folder:
                     shutil.rmtree(old, ignore_errors=True)
-            _make_netlist(folder, count, seed)
+            _make_netlist(folder)
             netlist = folder / "core.v"
             commands = card_commands(
                 folder / "so", "tiny", BUILDS["checked"], False, changed=CHANGED, mutants=netlist
             )
-            seconds = run_build(commands, folder, f"building the core with {count:,} mutants, once")
+            seconds = run_build(commands, folder, "building the core with its mutants, once")
             print(f"built in {seconds:.0f} s")
             (folder / ".done").touch()
         text = (folder / "mutations.ys").read_text(encoding="utf-8")
+    mutants = parse_mutants(text)
     library = folder / "so" / "libembnic_card.so"
-    built = BuiltCard(library, f"tiny with {count:,} mutants", False, 0.0)
-    idle = set(json.loads((folder / "idle.json").read_text(encoding="utf-8")))
-    return Library(built, tuple(one for one in parse_mutants(text) if one.number not in idle))
+    built = BuiltCard(library, f"tiny with {len(mutants):,} mutants", False, 0.0)
+    return Library(built, mutants)
 
 
-def _make_netlist(folder: Path, count: int, seed: int) -> None:
+@dataclass(frozen=True)
+class _Survey:
+    """The netlist before it is mutated: its places, its cells in yosys' JSON and what its ports can depend on."""
+
+    places: Places
+    cells: Mapping[str, Mapping[str, Any]]
+    seen: Set[int]
+
+    def command(self, entry: Entry) -> str | None:
+        """Return the `mutate` command of an entry, None when there is no such place or it changes nothing."""
+        command = self.places.command(entry)
+        if command is None:
+            return None
+        options = options_of(command)
+        if options["port"] in _CLOCK_PORTS:
+            return None
+        width = len(self.cells[options["cell"].removeprefix("\\")]["connections"][entry.port])
+        if entry.control >= width or not changes_something(options, self.cells, self.seen):
+            return None
+        return command
+
+
+def _survey(folder: Path, drawn: int = 0) -> _Survey:
+    """Read the core; leave core.il in `folder` and, when asked for, as many mutants as yosys draws in drawn.ys."""
     root = checkout_root()
     assert root is not None
     here = folder.relative_to(root)
-    (folder / "so").mkdir(parents=True, exist_ok=True)
-    chosen = " ".join(f"a:src=*rtl/{name}/*" for name in _FOLDERS)
+    chosen = " ".join(f"a:src=*rtl/{name}/*" for name in FOLDERS)
     yosys(
         [
             read_sources("embnic_core", core_parameters("tiny") | CHANGED),
@@ -141,23 +166,54 @@ def _make_netlist(folder: Path, count: int, seed: int) -> None:
             f"write_rtlil {here}/core.il",
             f"write_json {here}/core.json",
             f"select -set ours t:* {chosen} %u %i",
-            # More than needed: some are left out below.
-            f"mutate -list {count + count // 4} -seed {seed} -o {here}/list.ys @ours",
+            # All there are.
+            f"mutate -list {1 << 30} -mode inv -o {here}/inverted.ys @ours",
+            *([f"mutate -list {drawn} -seed {LIST_SEED} -o {here}/drawn.ys @ours"] * (drawn > 0)),
         ],
-        folder / "list-mutants.ys",
+        folder / "survey.ys",
     )
-    lines = (folder / "list.ys").read_text(encoding="utf-8").splitlines()
-    taken = [line for line in lines if _options(line)["port"] not in _CLOCK_PORTS][:count]
+    places = Places((folder / "inverted.ys").read_text(encoding="utf-8").splitlines())
+    module = json.loads((folder / "core.json").read_text(encoding="utf-8"))["modules"][
+        "embnic_core"
+    ]
+    (folder / "inverted.ys").unlink()
+    (folder / "core.json").unlink()
+    return _Survey(places, module["cells"], seen_bits(module))
+
+
+def fill_list() -> tuple[int, int]:
+    """Replace entries that the netlist has no place for by others; return how many are kept and how many new."""
+    folder = build_root() / "mutate" / "fill"
+    with build_lock(folder):
+        survey = _survey(folder, 2 * MUTANTS)
+        kept = [entry for entry in read_list() if survey.command(entry) is not None]
+        entries = dict.fromkeys(kept)
+        for line in (folder / "drawn.ys").read_text(encoding="utf-8").splitlines():
+            entry = survey.places.entry(line)
+            if len(entries) < MUTANTS and survey.command(entry) is not None:
+                entries[entry] = None
+        shutil.rmtree(folder)
+    write_list(list(entries))
+    return len(kept), len(entries) - len(kept)
+
+
+def _make_netlist(folder: Path) -> None:
+    root = checkout_root()
+    assert root is not None
+    here = folder.relative_to(root)
+    (folder / "so").mkdir(parents=True, exist_ok=True)
+    survey = _survey(folder)
+    commands = [command for entry in read_list() if (command := survey.command(entry)) is not None]
     numbered = [
-        line.replace("mutate ", f"mutate -ctrl mutant {_SELECT_W} {number} ", 1)
-        for number, line in enumerate(taken, start=1)
+        command.replace("mutate ", f"mutate -ctrl mutant {_SELECT_W} {number} ", 1)
+        for number, command in enumerate(commands, start=1)
     ]
     (folder / "mutations.ys").write_text("\n".join(numbered) + "\n", encoding="utf-8")
     yosys(
         [
             f"read_rtlil {here}/core.il",
             # Many in a line: behind every line of a script yosys checks the whole design.
-            *("; ".join(numbered[at : at + 100]) for at in range(0, count, 100)),
+            *("; ".join(numbered[at : at + 100]) for at in range(0, len(numbered), 100)),
             "opt_clean",
             # One net a driver: a vector of which one mutated bit depends on another would look like a loop.
             "splitnets -driver",
@@ -166,21 +222,6 @@ def _make_netlist(folder: Path, count: int, seed: int) -> None:
         folder / "make-mutants.ys",
     )
     (folder / "core.il").unlink()
-    netlist = json.loads((folder / "core.json").read_text(encoding="utf-8"))
-    cells = netlist["modules"]["embnic_core"]["cells"]
-    seen = seen_bits(netlist["modules"]["embnic_core"])
-    idle = [
-        number
-        for number, line in enumerate(taken, 1)
-        if not changes_something(_options(line), cells, seen)
-    ]
-    (folder / "idle.json").write_text(json.dumps(idle), encoding="utf-8")
-    (folder / "core.json").unlink()
-
-
-def _options(command: str) -> dict[str, str]:
-    """Return the options of a `mutate` command; the first -src counts."""
-    return dict(reversed(_OPTION.findall(command)))
 
 
 # Of these, bit n of the output depends on bit n of a port that is as wide, or on that bit of each of its words; and on
@@ -303,19 +344,12 @@ def changes_something(
 
 def parse_mutants(text: str) -> tuple[Mutant, ...]:
     """Return what yosys' `mutate` commands do, a line each, and where in the RTL."""
-    root = checkout_root()
-    assert root is not None
     sources: dict[str, list[str]] = {}
     mutants = []
     for number, command in enumerate(text.splitlines(), start=1):
-        options = _options(command)
-        places = _PLACE.findall(command)
-        ours = [place for place in places if place[0].split("/")[0] in _FOLDERS] or places
-        file = ours[0][0]
-        if file not in sources:
-            sources[file] = (root / "rtl" / file).read_text(encoding="utf-8").splitlines()
+        options = options_of(command)
         # A register's declaration says more than the statement of all registers; of others the statement does.
-        lines = sorted({int(line) for name, line in ours if name == file})
+        file, lines, texts = texts_of(command, sources)
         cell, wire = options["cell"], options.get("wire", "")
         stored = cell.startswith("$driver$")
         what = " ".join(
@@ -333,7 +367,7 @@ def parse_mutants(text: str) -> tuple[Mutant, ...]:
                 cell.removeprefix("$driver$") if stored else wire,
                 file,
                 lines[0] if stored else lines[-1],
-                tuple(sources[file][line - 1].strip() for line in lines),
+                texts,
                 what,
             )
         )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
@@ -27,9 +27,8 @@ from embnic_sim.mutate import (
     unlisted,
 )
 from embnic_sim.mutate_frames import Phase
+from embnic_sim.mutate_list import FOLDERS, MUTANTS, Places, read_list
 from embnic_sim.mutate_netlist import (
-    LIST_SEED,
-    MUTANTS,
     Library,
     Mutant,
     build_mutants,
@@ -169,6 +168,65 @@ def test_a_mutant_names_the_line_it_comes_from() -> None:
     assert mutant.texts == ("assign s_axis_rx_tready = 1'b1;",) and mutant.signal == ""
 
 
+def inversion(cell: str, at: str, bit: int, wire: str = "") -> str:
+    """Return one of yosys' commands."""
+    named = f" -wire {wire} -wirebit 0" if wire else ""
+    return f"mutate -mode inv -module embnic_core -cell {cell} -port A -portbit {bit}{named} -src rtl/{at}"
+
+
+def test_an_entry_of_the_list_finds_its_place_whatever_the_numbers_are() -> None:
+    file = "net/embnic_rx_frame.sv"
+    lines = (rtl_root() / file).read_text(encoding="utf-8").splitlines()
+    one = next(n for n, line in enumerate(lines, 1) if "assign s_axis_rx_tready" in line)
+    two = next(n for n, line in enumerate(lines, 1) if line.startswith("module "))
+    before = Places(
+        [
+            # Alike but for the number of the cell: the smaller one is the first.
+            inversion("$procmux$90", f"{file}:{one}.5-{one}.20", 3),
+            inversion("$procmux$100", f"{file}:{one}.5-{one}.20", 3),
+            inversion("$procmux$100", f"{file}:{two}.5-{two}.20", 3),
+            inversion("$7", f"{file}:{one}.5-{one}.20", 3),
+            inversion("$8", f"{file}:{one}.5-{one}.20", 3, "u_rx.last"),
+            inversion("$driver$u_rx.q", f"{file}:{one}.5-{one}.20", 3),
+        ]
+    )
+    assert len(before) == 6
+    moved = {90: 700, 100: 1000, 7: 8, 8: 99}
+    for cell, wire, place in (
+        ("$procmux$90", "", 0),
+        ("$procmux$100", "", 1),
+        ("$7", "", 0),
+        ("$8", "u_rx.last", 0),
+        ("$driver$u_rx.q", "", 0),
+    ):
+        at = f"{file}:{one}.5-{one}.20"
+        command = inversion(cell, at, 3, wire)
+        command = command.replace("inv", "cnot0").replace("-portbit 3", "-portbit 3 -ctrlbit 5")
+        entry = before.entry(command)
+        assert (entry.file, entry.place, entry.port, entry.bit) == (file, place, "A", 3), cell
+        assert (entry.mode, entry.control) == ("cnot0", 5)
+        assert before.command(entry) == command
+        new = re.sub(r"\$(\d+)", lambda found: f"${moved[int(found[1])]}", cell)
+        after = Places(
+            [
+                inversion(re.sub(r"\$(\d+)", lambda f: f"${moved[int(f[1])]}", name), at, 3, of)
+                for name, of in (("$procmux$90", ""), ("$procmux$100", ""), ("$7", ""))
+                + (("$8", "u_rx.last"), ("$driver$u_rx.q", ""))
+            ]
+        )
+        assert after.command(entry) == command.replace(cell, new)
+        assert after.command(replace(entry, bit=4)) is None
+        assert after.command(replace(entry, place=entry.place + 2)) is None
+
+
+def test_the_list_is_of_the_files_there_are() -> None:
+    entries = read_list()
+    assert 1000 <= len(set(entries)) == len(entries) <= MUTANTS
+    assert entries == sorted(entries, key=astuple)
+    for entry in entries:
+        assert entry.file.split("/")[0] in FOLDERS and (rtl_root() / entry.file).is_file(), entry
+
+
 def cell(kind: str, **ports: list[object]) -> dict[str, object]:
     """Return a cell of yosys' JSON; its last port is its output."""
     directions = dict.fromkeys(ports, "input") | {list(ports)[-1]: "output"}
@@ -277,6 +335,12 @@ def test_verdicts_hold_while_the_phases_up_to_theirs_are_the_same(tmp_path: Path
     assert verdicts("1", "2", "3").of(found[0].mutant) is None
 
 
+def assert_enough(library: Library) -> None:
+    """Check that the RTL did not leave its list of mutants behind."""
+    found = len(library.mutants)
+    assert found >= 1000, f"{found} of the list are in the netlist: embnic_sim.mutate --fill"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_netlist_does_what_the_rtl_does(workload: Workload, right: list[list[Look]]) -> None:
@@ -297,9 +361,10 @@ def test_the_netlist_does_what_the_rtl_does(workload: Workload, right: list[list
 def test_a_sample_of_mutants_is_killed(
     library: Library, workload: Workload, right: list[list[Look]]
 ) -> None:
-    """SAMPLE mutants, drawn by EMBNIC_SEED; the list they are drawn from has LIST_SEED."""
+    """SAMPLE mutants of the list, drawn by EMBNIC_SEED."""
     seed = int(os.environ.get("EMBNIC_SEED") or SAMPLE_SEED)
-    print(f"EMBNIC_SEED={seed}, of the sample; the list has seed {LIST_SEED}")
+    print(f"EMBNIC_SEED={seed}")
+    assert_enough(library)
     survivors = load_survivors()
     chosen = draw(unexplained(library.mutants, survivors), SAMPLE, seed)
     outcomes = list(judge(library, chosen, workload, right))
@@ -315,7 +380,7 @@ def test_a_sample_of_mutants_is_killed(
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_all_mutants(library: Library, workload: Workload, right: list[list[Look]]) -> None:
-    assert 1000 <= len(library.mutants) <= MUTANTS
+    assert_enough(library)
     outcomes = list(judge(library, library.mutants, workload, right))
     survivors = load_survivors()
     reached, _ = score(outcomes, survivors)
