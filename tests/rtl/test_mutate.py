@@ -179,44 +179,42 @@ def test_an_entry_of_the_list_finds_its_place_whatever_the_numbers_are() -> None
     lines = (rtl_root() / file).read_text(encoding="utf-8").splitlines()
     one = next(n for n, line in enumerate(lines, 1) if "assign s_axis_rx_tready" in line)
     two = next(n for n, line in enumerate(lines, 1) if line.startswith("module "))
-    before = Places(
-        [
-            # Alike but for the number of the cell: the smaller one is the first.
-            inversion("$procmux$90", f"{file}:{one}.5-{one}.20", 3),
-            inversion("$procmux$100", f"{file}:{one}.5-{one}.20", 3),
-            inversion("$procmux$100", f"{file}:{two}.5-{two}.20", 3),
-            inversion("$7", f"{file}:{one}.5-{one}.20", 3),
-            inversion("$8", f"{file}:{one}.5-{one}.20", 3, "u_rx.last"),
-            inversion("$driver$u_rx.q", f"{file}:{one}.5-{one}.20", 3),
-        ]
+    # Name, wire, line, and which one it is of those that are alike but for the numbers: the smaller comes first.
+    cells = (
+        ("$procmux$90", "", one, 0),
+        ("$procmux$100", "", one, 1),
+        ("$procmux$101", "", two, 0),
+        ("$7", "", one, 0),
+        ("$8", "u_rx.last", one, 0),
+        ("$driver$u_rx.q", "", one, 0),
     )
-    assert len(before) == 6
-    moved = {90: 700, 100: 1000, 7: 8, 8: 99}
-    for cell, wire, place in (
-        ("$procmux$90", "", 0),
-        ("$procmux$100", "", 1),
-        ("$7", "", 0),
-        ("$8", "u_rx.last", 0),
-        ("$driver$u_rx.q", "", 0),
-    ):
-        at = f"{file}:{one}.5-{one}.20"
-        command = inversion(cell, at, 3, wire)
-        command = command.replace("inv", "cnot0").replace("-portbit 3", "-portbit 3 -ctrlbit 5")
-        entry = before.entry(command)
-        assert (entry.file, entry.place, entry.port, entry.bit) == (file, place, "A", 3), cell
-        assert (entry.mode, entry.control) == ("cnot0", 5)
-        assert before.command(entry) == command
-        new = re.sub(r"\$(\d+)", lambda found: f"${moved[int(found[1])]}", cell)
-        after = Places(
-            [
-                inversion(re.sub(r"\$(\d+)", lambda f: f"${moved[int(f[1])]}", name), at, 3, of)
-                for name, of in (("$procmux$90", ""), ("$procmux$100", ""), ("$7", ""))
-                + (("$8", "u_rx.last"), ("$driver$u_rx.q", ""))
-            ]
+
+    def commands(more: int) -> list[str]:
+        """Return an inversion of every cell, all numbers higher by `more`."""
+        return [
+            inversion(
+                re.sub(r"\d+", lambda found: str(int(found[0]) + more), name),
+                f"{file}:{line}.5-{line}.20",
+                3,
+                wire,
+            )
+            for name, wire, line, _ in cells
+        ]
+
+    before, after = Places(commands(0)), Places(reversed(commands(5)))
+    assert len(before) == len(after) == len(cells)
+    for (name, _, _, place), old, new in zip(cells, commands(0), commands(5), strict=True):
+        changed, moved = (
+            line.replace("inv", "cnot0").replace("-portbit 3", "-portbit 3 -ctrlbit 5")
+            for line in (old, new)
         )
-        assert after.command(entry) == command.replace(cell, new)
+        entry = before.entry(changed)
+        assert (entry.file, entry.place, entry.port, entry.bit) == (file, place, "A", 3), name
+        assert (entry.mode, entry.control) == ("cnot0", 5)
+        assert before.command(entry) == changed and after.command(entry) == moved
+        assert before.command(replace(entry, mode="inv", control=-1)) == old
         assert after.command(replace(entry, bit=4)) is None
-        assert after.command(replace(entry, place=entry.place + 2)) is None
+        assert after.command(replace(entry, place=place + 2)) is None
 
 
 def test_the_list_is_of_the_files_there_are() -> None:
