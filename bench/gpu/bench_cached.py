@@ -13,9 +13,9 @@ from __future__ import annotations
 import common
 import torch
 
-from embnic.backends.gpu import GpuTables
 from embnic.backends.gpu_layout import FlatBags
 from embnic.backends.gpu_memory import Resolved
+from embnic.backends.gpu_tables import GpuTables
 from embnic.config import Table
 
 EXPONENT = 1.05

@@ -13,8 +13,8 @@ from __future__ import annotations
 import common
 import torch
 
-from embnic.backends.gpu import GpuTables
 from embnic.backends.gpu_layout import Tuning
+from embnic.backends.gpu_tables import GpuTables
 from embnic.config import Table
 
 CUTS = (

@@ -15,7 +15,7 @@ import common
 import torch
 import torch.nn.functional as functional
 
-from embnic.backends.gpu import GpuTables
+from embnic.backends.gpu_tables import GpuTables
 from embnic.config import Table
 
 COUNTS = (26, 104, 416, 856)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import common
 import torch
 
-from embnic.backends.gpu import GpuTables
+from embnic.backends.gpu_tables import GpuTables
 from embnic.backends.gpu_train import RowwiseAdagrad, Sgd
 from embnic.config import Table
 

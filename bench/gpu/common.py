@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "host"))
 
 import torch
 
-from embnic.backends.gpu import GpuTables
 from embnic.backends.gpu_layout import FlatBags
+from embnic.backends.gpu_tables import GpuTables
 from embnic.config import Table
 
 SEED = 1

@@ -6,13 +6,14 @@ Decisions are exact: for the same order of operations the sets, ways, victims an
 the cycles are those of the core where its queues behave as described here; docs/architecture.md says how far.
 
 `CacheModel` is the cache alone, with the geometries of others to compare with; `CardModel` is the card. Both run in
-the native extension; `model_twin` takes the same steps where it was not built.
+the native extension; `model_caches` and `model_card` take the same steps where it was not built.
 
 Letters in shapes: `K` keys, `n` requests, `m` lookups of lines.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -181,7 +182,7 @@ class CacheModel:
     def __init__(self, geometry: Geometry = Geometry(), *, engine: str = "auto") -> None:
         """Make it empty. `engine` is "native", "python", or "auto" for the first of them that is there."""
         self.geometry = geometry
-        made = _engine(engine)
+        made = _engine(engine, "model_caches")
         if geometry.kind == "card":
             self._cache = made.TagCache(geometry.ways, geometry.sets)
         elif geometry.kind == "lru":
@@ -289,7 +290,7 @@ class CardModel:
         self.config: CoreConfig = CONFIGS[config]
         self.limits = _limits(self.config, mtu)
         gbps = LINE_GBPS[config] if line_gbps is None else line_gbps
-        self._card = _engine(engine).CardModel(
+        self._card = _engine(engine, "model_card").CardModel(
             _parameters(self.config, self.limits, dram, latencies, gbps)
         )
 
@@ -450,8 +451,8 @@ def _keys(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return np.ascontiguousarray(keys)
 
 
-def _engine(engine: str) -> Any:
-    """Return the module that has TagCache, LruCache, FbgemmCache and CardModel."""
+def _engine(engine: str, twin: str) -> Any:
+    """Return the extension, or the module `twin` of this package, which has the same classes of the same names."""
     if engine not in ("auto", "native", "python"):
         raise ConfigError(
             f"engine is {engine!r}.",
@@ -467,6 +468,4 @@ def _engine(engine: str) -> Any:
             allowed="'python' here.",
             do="Install a C++ compiler (apt install g++) and run `pip install .` again.",
         )
-    from . import model_twin
-
-    return model_twin
+    return importlib.import_module(f"embnic.{twin}")

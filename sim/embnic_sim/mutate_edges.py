@@ -25,8 +25,7 @@ from embnic.gen.wire import (
 )
 from embnic.rows import pack
 from embnic_sim.mutate_corners import Corners
-from embnic_sim.mutate_frames import Phase
-from embnic_sim.mutate_limits import sealed
+from embnic_sim.mutate_frames import Phase, sealed
 from embnic_sim.mutate_tables import CONFIG, ORDERS, TABLES
 
 __all__ = ["Edges"]

@@ -27,11 +27,11 @@ from embnic.gen.wire import (
     Pooling,
 )
 from embnic.rows import pack, to_storage
-from embnic.wire import Endpoint, Route, encode, new_headers
+from embnic.wire import Endpoint, Route, crc32c, encode, new_headers
 from embnic_sim.card import PeerModel
 from embnic_sim.mutate_tables import CONFIG, SETS, SPREAD, TABLES
 
-__all__ = ["Expected", "Phase", "Traffic", "number_of"]
+__all__ = ["Expected", "Phase", "Traffic", "number_of", "sealed"]
 
 PROMPT = PeerModel(20, 60)
 # Zeros, the least and the greatest subnormal, the least and the greatest normal one, infinities, NaNs with payload.
@@ -113,6 +113,18 @@ class Phase:
 def number_of(table: embnic.Table) -> int:
     """Return the number that a table has on the card, in its set."""
     return next(tables.index(table) for tables in SETS if table in tables)
+
+
+def sealed(frame: bytes) -> bytes:
+    """Return a frame with the checksum and the CRC that its bytes ask for."""
+    out = bytearray(frame)
+    out[24:26] = b"\0\0"
+    total = sum(struct.unpack(">10H", out[14:34]))
+    total = (total & 0xFFFF) + (total >> 16)
+    total = (total & 0xFFFF) + (total >> 16)
+    out[24:26] = struct.pack(">H", total ^ 0xFFFF)
+    out[-4:] = struct.pack("<I", crc32c(bytes(out[42:-4])))
+    return bytes(out)
 
 
 class Traffic:

@@ -36,9 +36,10 @@ if os.environ.get("REQUIRE_TORCH") != "1":
 
 import torch
 
-from embnic.backends.gpu import GpuBackend, GpuTables, stage
+from embnic.backends.gpu import GpuBackend, stage
 from embnic.backends.gpu_device import open_device
 from embnic.backends.gpu_layout import Tuning
+from embnic.backends.gpu_tables import GpuTables
 
 HERE = Path(__file__).parent
 

@@ -32,7 +32,7 @@ if os.environ.get("REQUIRE_TORCH") != "1":
 import torch
 
 from embnic.backends import gpu_cache
-from embnic.backends.gpu import GpuTables
+from embnic.backends.gpu_tables import GpuTables
 from embnic.backends.gpu_train import RowwiseAdagrad, Sgd
 
 ITEM = [Table("item", rows=300, dim=4, pooling="sum")]

@@ -102,7 +102,7 @@ TRAINED = [
 
 
 def filled(rng, **options):
-    from embnic.backends.gpu import GpuTables
+    from embnic.backends.gpu_tables import GpuTables
 
     tables = GpuTables(TRAINED, **options)
     for table in TRAINED:
@@ -149,7 +149,7 @@ def test_training_behind_a_cache_gives_the_bits_of_training_on_the_device(optimi
 
 
 def test_rows_behind_a_cache_have_the_bits_of_the_cpu():
-    from embnic.backends.gpu import GpuTables
+    from embnic.backends.gpu_tables import GpuTables
 
     rng = seeded()
     tables = [
@@ -202,7 +202,8 @@ def test_a_step_twice_gives_the_same_bits():
 def test_dlpack_streams_and_wrong_ids_on_the_device():
     import torch
 
-    from embnic.backends.gpu import GpuTables, stage
+    from embnic.backends.gpu import stage
+    from embnic.backends.gpu_tables import GpuTables
 
     rng = seeded()
     table = Table("a", rows=1000, dim=64, pooling="sum")
@@ -234,7 +235,7 @@ def test_dlpack_streams_and_wrong_ids_on_the_device():
 def test_tables_that_do_not_fit_are_cached_and_say_so(caplog):
     import torch
 
-    from embnic.backends.gpu import GpuTables
+    from embnic.backends.gpu_tables import GpuTables
 
     free, _ = torch.cuda.mem_get_info()
     hog = torch.empty(free - (3 << 30), dtype=torch.uint8, device="cuda")

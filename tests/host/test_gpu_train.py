@@ -25,7 +25,7 @@ if os.environ.get("REQUIRE_TORCH") != "1":
 
 import torch
 
-from embnic.backends.gpu import GpuTables
+from embnic.backends.gpu_tables import GpuTables
 from embnic.backends.gpu_train import RowwiseAdagrad, Sgd, gradient_bound
 
 TABLES = [

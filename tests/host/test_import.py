@@ -21,6 +21,7 @@ LATER = (
     "embnic.backends.card",
     "embnic.backends.cpu",
     "embnic.backends.gpu",
+    "embnic.backends.gpu_tables",
     "embnic.backends.model",
     "embnic.backends.reference",
     "embnic.capacity",
