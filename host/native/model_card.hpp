@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The card of the fast model, cycle by cycle only where something happens; the native side of embnic/model.py, whose
-// Python twin (model_twin.py) takes the same steps with the same integers. What each parameter means is said in
+// Python twin (model_card.py) takes the same steps with the same integers. What each parameter means is said in
 // embnic/model.py.
 #ifndef EMBNIC_MODEL_CARD_HPP
 #define EMBNIC_MODEL_CARD_HPP
