@@ -61,6 +61,7 @@ class Edges(Corners):
         yield self.far_port("a port of other bits")
         yield self.far_prefetches("prefetches from owners of all numbers")
         yield self.power_on("after power-on")
+        yield self.last_endless("bags of which the last has no end")
 
     def whole_window(self, name: str) -> Phase:
         """The sequences of a client's window in any order, some again, the first at last; then ever farther ones."""
@@ -336,6 +337,17 @@ class Edges(Corners):
             self.add(phase, self.frame(Opcode.LOOKUP, names, **given))
             if count % 3 == 0:
                 self._short_bags(phase, table, self.rng.integers(0, table.rows, count))
+        return phase
+
+    def last_endless(self, name: str) -> Phase:
+        """More and more bags of a key, the last of which does not say that it is one."""
+        phase = Phase(name, line_gbps=0.0)
+        table = TABLES[0]
+        for count in range(2, 20):
+            names = self.rng.integers(0, table.rows, count).astype("<u8")
+            names[:-1] |= np.uint64(1 << KEY_LAST_SHIFT)
+            given = {"bags": count, "keys": count, "dim": table.dim}
+            self.add(phase, self.frame(Opcode.LOOKUP, names.tobytes(), **given))
         return phase
 
     def two_faults(self, name: str) -> Phase:
