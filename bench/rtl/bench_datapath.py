@@ -51,7 +51,7 @@ from rig import (
 from embnic.config import Table
 from embnic.gen.configs import CONFIGS, CoreConfig
 from embnic.traffic import BagLengths, Trace, read_bags, read_rows
-from embnic_sim.card import DramModel, PeerModel
+from embnic_sim.card_models import DramModel, PeerModel
 
 TRACES = ROOT.parent / "shared" / "traces"
 BEATS = (1, 2, 4, 8, 16)  # 64-byte units of a row: its bus beats in line100

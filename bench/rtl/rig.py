@@ -30,7 +30,8 @@ from embnic.exchange import Exchange, Pending, Window
 from embnic.framing import FrameLimits
 from embnic.lookup import LookupPlanner
 from embnic.stats import LinkCounters
-from embnic_sim.card import DramModel, PeerModel, SimCard
+from embnic_sim.card import SimCard
+from embnic_sim.card_models import DramModel, PeerModel
 
 __all__ = ["RX", "Rig", "Run", "bags_of", "rng_of"]
 

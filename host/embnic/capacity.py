@@ -171,7 +171,7 @@ def _of(table: Table, config: CoreConfig | None) -> TableEstimate:
 def _simulated_memory() -> int | None:
     """Return the bytes of the simulated card's memory; None where the simulation is not installed."""
     try:
-        from embnic_sim.card import DramModel
+        from embnic_sim.card_models import DramModel
     except ImportError:
         return None
     return int(DramModel().size)

@@ -91,7 +91,7 @@ class Latencies:
 
 @dataclass(frozen=True)
 class Dram:
-    """Timing of card memory in cycles: what `embnic_sim.card.DramModel` simulates, with the mean of its jitter."""
+    """Timing of card memory in cycles: what DramModel of `embnic_sim.card_models` simulates, with its mean jitter."""
 
     base_latency: int = 70
     hit_latency: int = 30

@@ -20,10 +20,9 @@ import ctypes
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from enum import IntEnum
+from dataclasses import fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,13 +30,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embnic.errors import CapacityError, ClosedError, ConfigError, DeviceFault, DeviceTimeout
+from embnic.errors import ClosedError, ConfigError, DeviceFault, DeviceTimeout
 from embnic.gen.configs import CONFIGS, CoreConfig
 from embnic.wire import FrameBatch
 from embnic_sim.card_build import BuiltCard, build_card
-from embnic_sim.channels import LINEAR_BITS, PAGE, address
+from embnic_sim.card_library import (
+    DECISION,
+    STOPPED_BY_MODEL,
+    CardStats,
+    CardStruct,
+    DramStruct,
+    PeerStruct,
+    Phase,
+    StatsStruct,
+    load_library,
+)
+from embnic_sim.card_models import DramModel, OwnerMemory, PeerModel
+from embnic_sim.channels import Regions
+from embnic_sim.frame_stamps import FrameStamps
 
-__all__ = ["DECISION", "CardStats", "DramModel", "OwnerMemory", "PeerModel", "Phase", "SimCard"]
+__all__ = ["SimCard"]
 
 _LOG = logging.getLogger("embnic.sim")
 
@@ -46,278 +58,8 @@ REGISTER_TIMEOUT_CYCLES = 4096
 # After the first frame of a receive, as a NIC's interrupt moderation waits for those close behind.
 LINGER_CYCLES = 256
 SLICE_CYCLES = 100_000  # simulated between two looks at the keyboard
-REQUEST_ID_OFFSET = 50  # of a whole frame: 42 bytes of headers, then ours
 PROBE_BITS = 32
-# A lookup of the tag stage: its key {table 15, row 48, seg 8} in two parts, and what was decided.
-DECISION = np.dtype(
-    [
-        ("cycle", np.uint64),
-        ("key_low", np.uint64),
-        ("key_high", np.uint32),
-        ("line", np.uint16),
-        ("flags", np.uint8),  # as of embnic.model.CacheModel.decide
-        ("command", np.uint8),  # tag_cmd_e: 0 drop, 1 look up, 2 release, 3 fetch, 4 lock, 5 pin
-    ]
-)
 LINE_GBPS = {"tiny": 25.0, "edge": 10.0, "line100": 100.0, "mini": 1.0}
-
-
-class Phase(IntEnum):
-    """Where in a request's life `stop_on` stops the card."""
-
-    REQUEST = 1  # in the middle of a received frame
-    MISS = 2  # a read burst was asked of memory, nothing of it has come
-    FILL = 3  # a beat of a read burst has come
-    REPLY = 4  # in the middle of a sent frame
-    UPDATE = 5  # a write burst was asked of memory, the update is not acknowledged
-
-
-@dataclass(frozen=True)
-class DramModel:
-    """Timing of card memory, in cycles of the card's clock; of each channel by itself.
-
-    The defaults give about 120 cycles from a read's address to its data at 250 MHz.
-    """
-
-    size: int = 16 << 30  # bytes of all channels; pages are allocated when they are written
-    base_latency: int = 70  # controller and interconnect
-    hit_latency: int = 30  # column access in an open row
-    miss_latency: int = 60  # precharge, activate, column access
-    write_latency: int = 40
-    banks: int = 16
-    row_bytes: int = 2048
-    bank_busy: int = 12  # cycles a bank is taken by an access to a closed row
-    bytes_per_cycle: int = 0  # bandwidth; 0: one bus beat per cycle
-    refresh_period: int = 1950  # 7.8 us at 250 MHz; 0: no refresh
-    refresh_cycles: int = 88
-    reorder_window: int = 16  # of the oldest bursts, which may overtake each other; 1: in order
-    jitter: int = 4  # random cycles added to a burst
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        lowest = {"size": 1 << 16, "banks": 1, "row_bytes": 64, "reorder_window": 1}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            least = lowest.get(field.name, 0)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ConfigError(
-                    f"DramModel.{field.name} is {value!r}.",
-                    allowed=f"a whole number from {least}.",
-                    do="Correct it.",
-                )
-        if self.refresh_period and self.refresh_cycles >= self.refresh_period:
-            raise ConfigError(
-                f"refresh_cycles is {self.refresh_cycles} in a period of {self.refresh_period}.",
-                allowed="less than the period.",
-                do="Shorten the refresh.",
-            )
-
-
-@dataclass(frozen=True)
-class PeerModel:
-    """How the owners of remote rows answer, in cycles of the card's clock.
-
-    Each line is answered `latency_min` to `latency_max` cycles after its request: answers overtake each other. Each
-    comes whole, unless `mixed` says otherwise.
-    """
-
-    latency_min: int = 500
-    latency_max: int = 500
-    loss: float = 0.0  # probability that a request or its answer is lost
-    twice: float = 0.0  # that an answer comes twice
-    stall: float = 0.0  # that a request is not taken in a cycle, or a cycle carries no beat
-    broken: float = 0.0  # that an answer has a beat too few or too many
-    mixed: float = 0.0  # that, behind a beat, another answer that is due goes on
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        odds = (self.loss, self.twice, self.stall, self.broken, self.mixed)
-        if not 0 <= self.latency_min <= self.latency_max or not all(0 <= p <= 1 for p in odds):
-            raise ConfigError(
-                f"{self}.",
-                allowed="0 <= latency_min <= latency_max, probabilities 0 to 1.",
-                do="Correct it.",
-            )
-
-
-class OwnerMemory:
-    """The memory of the cards that hold remote rows: the Memory port of a `SimCard`'s owners."""
-
-    def __init__(self, call: Callable[..., Any], size: int) -> None:
-        self._call, self._size = call, size
-        self._next_free = 4096  # address 0 is left unused, so that a forgotten base shows
-
-    def alloc(self, nbytes: int, align: int = 4096) -> int:
-        """Return the address of `nbytes` unused bytes."""
-        if nbytes < 0 or align < 1 or align & (align - 1):
-            raise ConfigError(
-                f"alloc({nbytes}, align={align}).",
-                allowed="a size from 0 and a power of two.",
-                do="Correct it.",
-            )
-        addr = -(-self._next_free // align) * align
-        if addr + nbytes > self._size:
-            raise CapacityError(
-                "A table in the owners' memory",
-                needed=nbytes,
-                available=max(self._size - addr, 0),
-                do="Use fewer rows, or DramModel(size=...).",
-            )
-        self._next_free = addr + nbytes
-        return addr
-
-    def read(self, addr: int, nbytes: int) -> NDArray[np.uint8]:
-        """Return a copy of `nbytes` bytes from `addr`: uint8, shape [nbytes]."""
-        out = np.empty(nbytes, dtype=np.uint8)
-        if addr < 0 or self._call("remote_read", addr, out.ctypes.data, nbytes):
-            raise self._outside(addr, nbytes)
-        return out
-
-    def write(self, addr: int, data: NDArray[np.uint8]) -> None:
-        """Write `data` (uint8, one-dimensional) at `addr`; it takes no time."""
-        flat = np.ascontiguousarray(data, np.uint8).reshape(-1)
-        if addr < 0 or self._call("remote_write", addr, flat.ctypes.data, flat.size):
-            raise self._outside(addr, flat.size)
-
-    def sync(self) -> None:
-        """Return when earlier writes are visible to the owners: they already are."""
-
-    def fail(self, addr: int, nbytes: int) -> None:
-        """Answer lines that begin in this range with an error; 0 bytes makes all good again."""
-        self._call("remote_fault", 0, addr, addr + nbytes)
-
-    def lose(self, addr: int, nbytes: int) -> None:
-        """Never answer lines that begin in this range; 0 bytes: lose none of those asked from now on."""
-        self._call("remote_fault", 1, addr, addr + nbytes)
-
-    def _outside(self, addr: int, nbytes: int) -> ConfigError:
-        return ConfigError(
-            f"{nbytes:,} bytes at {addr:#x} are not all inside the owners' memory.",
-            allowed=f"addresses 0 .. {self._size - 1:#x}.",
-            do="Use an address from alloc().",
-        )
-
-
-class _PeerConfig(ctypes.Structure):
-    _fields_ = [
-        ("size", ctypes.c_uint64),
-        ("latency_min", ctypes.c_uint64),
-        ("latency_max", ctypes.c_uint64),
-        ("loss", ctypes.c_double),
-        ("twice", ctypes.c_double),
-        ("stall", ctypes.c_double),
-        ("broken", ctypes.c_double),
-        ("mixed", ctypes.c_double),
-        ("seed", ctypes.c_uint64),
-    ]
-
-
-class _CardConfig(ctypes.Structure):
-    _fields_ = [
-        ("rx_bytes_per_cycle", ctypes.c_double),
-        ("tx_bytes_per_cycle", ctypes.c_double),
-        ("tx_stall", ctypes.c_double),
-        ("memory_stall", ctypes.c_double),
-        ("rx_gap", ctypes.c_uint64),
-        ("seed", ctypes.c_uint64),
-    ]
-
-
-class _DramConfig(ctypes.Structure):
-    _fields_ = [(field.name, ctypes.c_uint64) for field in fields(DramModel)]
-
-
-@dataclass(frozen=True)
-class CardStats:
-    """What the harness counted; cycles of the card's clock. Mirrors HarnessStats of card.cpp."""
-
-    cycle: int  # time
-    evaluated: int  # cycles that were simulated
-    skipped: int  # cycles in which the core was at rest and was not simulated
-    rx_frames: int
-    rx_bytes: int
-    tx_frames: int
-    tx_bytes: int
-    rx_waiting: int
-    tx_waiting: int
-    memory_reads: int
-    memory_writes: int
-    row_hits: int  # of DRAM rows, not of the cache
-    row_misses: int
-    refreshes: int
-    memory_bytes: int
-    most_outstanding: int
-    memory_faults: int
-    stopped: int
-    remote_requests: int  # lines asked of other cards
-    remote_answers: int
-    remote_lost: int
-    remote_most: int  # answers to come, at most
-    remote_sum: int  # the same, summed over the cycles simulated
-
-
-class _Stats(ctypes.Structure):
-    _fields_ = [(field.name, ctypes.c_uint64) for field in fields(CardStats)]
-
-
-_POINTER = ctypes.c_void_p
-_U64 = ctypes.c_uint64
-_U32 = ctypes.c_uint32
-_I32 = ctypes.c_int32
-_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
-    "abi": (_U32, ()),
-    "create": (_POINTER, (_POINTER, _POINTER)),
-    "destroy": (None, (_POINTER,)),
-    "configure": (None, (_POINTER, _POINTER)),
-    "mutant": (_I32, (_POINTER, _U32)),
-    "reset": (None, (_POINTER, _U64)),
-    "step": (None, (_POINTER, _U64)),
-    "run_until": (None, (_POINTER, _U64, _U64, _U64, _I32)),
-    "register": (_I32, (_POINTER, _I32, _U32, _POINTER, _U64)),
-    "push": (None, (_POINTER, _POINTER, _POINTER, _U64, _POINTER)),
-    "waiting": (_U64, (_POINTER, _U64, _POINTER)),
-    "pull": (None, (_POINTER, _U64, _POINTER, _POINTER, _POINTER)),
-    "keep_rx_stamps": (None, (_POINTER, _I32)),
-    "rx_stamps": (_U64, (_POINTER, _POINTER, _U64)),
-    "memory_read": (_I32, (_POINTER, _U64, _POINTER, _U64)),
-    "memory_write": (_I32, (_POINTER, _U64, _POINTER, _U64)),
-    "memory_fault": (None, (_POINTER, _U64, _U64)),
-    "remote_configure": (None, (_POINTER, _POINTER)),
-    "remote_read": (_I32, (_POINTER, _U64, _POINTER, _U64)),
-    "remote_write": (_I32, (_POINTER, _U64, _POINTER, _U64)),
-    "remote_fault": (None, (_POINTER, _I32, _U64, _U64)),
-    "channel_stats": (None, (_POINTER, _U32, _POINTER)),
-    "memory_mute": (None, (_POINTER, _U64, _U64)),
-    "memory_deaf": (None, (_POINTER, _I32)),
-    "stop_after": (None, (_POINTER, _U64)),
-    "stop_on": (None, (_POINTER, _U32, _U64, _U64)),
-    "stopped": (_U32, (_POINTER,)),
-    "message": (ctypes.c_char_p, (_POINTER,)),
-    "stats": (None, (_POINTER, _POINTER)),
-    "cycle": (_U64, (_POINTER,)),
-    "keep_digest": (None, (_POINTER, _I32)),
-    "digest": (_U64, (_POINTER,)),
-    "probe_counts": (None, (_POINTER, _POINTER)),
-    "probe_record": (None, (_POINTER, _U64, _U64)),
-    "probe_window": (_U64, (_POINTER, _POINTER, _POINTER)),
-    "decisions_record": (None, (_POINTER, _U64)),
-    "decisions": (_U64, (_POINTER, _POINTER)),
-    "trace": (_I32, (_POINTER, ctypes.c_char_p)),
-}
-_ABI = 5
-_STOPPED_BY_MODEL = 2
-
-
-def _load(library: Path) -> dict[str, Callable[..., Any]]:
-    handle = ctypes.CDLL(str(library))
-    functions: dict[str, Callable[..., Any]] = {}
-    for name, (result, arguments) in _SIGNATURES.items():
-        function = getattr(handle, f"embnic_card_{name}")
-        function.restype, function.argtypes = result, arguments
-        functions[name] = function
-    if functions["abi"]() != _ABI:
-        raise RuntimeError(f"{library} has another interface than card.py")
-    return functions
 
 
 class SimCard:
@@ -361,27 +103,17 @@ class SimCard:
         self.clock_hz = self.config.clock_mhz * 1e6
         self.model_seconds = 0.0
         self.idle_skip = True
-        self._calls = _load(built.library)
+        self._calls = load_library(built.library)
         rate = (LINE_GBPS[config] if line_gbps is None else line_gbps) * 1e9 / 8 / self.clock_hz
-        self._knobs = _CardConfig(rx_bytes_per_cycle=rate, tx_bytes_per_cycle=rate, seed=seed)
-        dram_config = _DramConfig(*(getattr(self.dram, field.name) for field in fields(DramModel)))
+        self._knobs = CardStruct(rx_bytes_per_cycle=rate, tx_bytes_per_cycle=rate, seed=seed)
+        dram_config = DramStruct(*(getattr(self.dram, field.name) for field in fields(DramModel)))
         self._handle: int | None = self._calls["create"](
             ctypes.byref(self._knobs), ctypes.byref(dram_config)
         )
         self.owners = OwnerMemory(self._call, self.dram.size)
         self.configure_peer(peer or PeerModel())
-        # Spread regions grow from the bottom of all channels, those of one channel down from its top.
-        channels = self.config.channels
-        self._next_free = (
-            4096 * channels
-        )  # address 0 is left unused, so that a forgotten base shows
-        self._tops = [self.dram.size // channels] * channels
-        self._record = False
-        self._requests: dict[int, int] = {}
-        self._pushed = 0
-        self._received: list[NDArray[np.int64]] = []
-        self._sent: list[NDArray[np.int64]] = []
-        self._answers: list[NDArray[np.int64]] = []
+        self._regions = Regions(self.dram.size, self.config.channels)
+        self._stamps = FrameStamps(self._call)
         if trace is not None:
             self._trace(Path(trace))
         self.reset()
@@ -422,10 +154,10 @@ class SimCard:
 
     def _check_model(self) -> None:
         """Raise when the model stopped itself: an assertion of the RTL, a broken AXI rule."""
-        if self._call("stopped") == _STOPPED_BY_MODEL:
+        if self._call("stopped") == STOPPED_BY_MODEL:
             raise DeviceFault(
                 f"the simulated card ({self._call('message').decode()})",
-                code=_STOPPED_BY_MODEL,
+                code=STOPPED_BY_MODEL,
                 do="run again with trace=... and look at the last cycles.",
             )
 
@@ -496,31 +228,9 @@ class SimCard:
                 do="Correct it.",
             )
         self._refuse_if_dead("allocating card memory")
-        channels = self.config.channels
         if channel is not None:
-            return self._alloc_in(channel, nbytes, align)
-        addr = -(-self._next_free // align) * align
-        if addr + nbytes > min(self._tops) * channels:
-            raise CapacityError(
-                "A table in card memory",
-                needed=nbytes,
-                available=max(min(self._tops) * channels - addr, 0),
-                do="Use fewer rows, or DramModel(size=...).",
-            )
-        self._next_free = addr + nbytes
-        return (channels.bit_length() - 1) << LINEAR_BITS | addr
-
-    def _alloc_in(self, channel: int, nbytes: int, align: int) -> int:
-        channels = self.config.channels
-        bottom = -(-self._next_free // (PAGE * channels)) * PAGE
-        if not 0 <= channel < channels or self._tops[channel] - nbytes < bottom:
-            raise ConfigError(
-                f"{nbytes:,} bytes in channel {channel}.",
-                allowed=f"channels 0 .. {channels - 1}, what is free there.",
-                do="Use fewer rows, another channel, or DramModel(size=...).",
-            )
-        self._tops[channel] = (self._tops[channel] - nbytes) // align * align
-        return address(channel, self._tops[channel], 0, channels)
+            return self._regions.in_channel(channel, nbytes, align)
+        return self._regions.spread(nbytes, align)
 
     def channel_stats(self, channel: int) -> tuple[int, int, int]:
         """Return read bursts, write bursts and bytes of a channel so far."""
@@ -575,8 +285,6 @@ class SimCard:
                 do="Build the batch with embnic.wire.",
             )
         flags = None if bad is None else np.ascontiguousarray(bad, dtype=np.uint8)
-        if self._record:
-            self._note_requests(data, offsets)
         self._call(
             "push",
             data.ctypes.data,
@@ -584,7 +292,7 @@ class SimCard:
             count,
             None if flags is None else flags.ctypes.data,
         )
-        self._pushed += count
+        self._stamps.note_requests(data, offsets)
 
     def recv(self, max_frames: int, timeout: float) -> FrameBatch:
         """Return up to `max_frames` frames, waiting at most `timeout` seconds of the card's clock
@@ -607,8 +315,7 @@ class SimCard:
         stamps = np.empty((count, 2), dtype=np.int64)
         if count:
             self._call("pull", count, data.ctypes.data, offsets.ctypes.data, stamps.ctypes.data)
-            if self._record:
-                self._note_replies(data, offsets, stamps)
+            self._stamps.note_replies(data, offsets, stamps)
         return FrameBatch(data, offsets)
 
     # Time
@@ -678,7 +385,7 @@ class SimCard:
     def configure_peer(self, peer: PeerModel) -> None:
         """Let the owners of remote rows answer so from now on."""
         values = (getattr(peer, field.name) for field in fields(PeerModel))
-        self._call("remote_configure", ctypes.byref(_PeerConfig(self.dram.size, *values)))
+        self._call("remote_configure", ctypes.byref(PeerStruct(self.dram.size, *values)))
 
     def set_line_rate(self, gbps: float) -> None:
         """Set the line rate of both directions; 0 is a beat in every cycle."""
@@ -723,7 +430,7 @@ class SimCard:
 
     def stats(self) -> CardStats:
         """Return what the harness counted."""
-        raw = _Stats()
+        raw = StatsStruct()
         self._call("stats", ctypes.byref(raw))
         return CardStats(*(int(getattr(raw, field.name)) for field in fields(CardStats)))
 
@@ -765,12 +472,10 @@ class SimCard:
 
     def record_frames(self, on: bool) -> None:
         """Begin (forgetting the past) or end the recording of frame times for `frame_stamps`."""
-        self._call("keep_rx_stamps", int(on))
-        self._record = on
         if on:
-            self._take_rx_stamps()
-            self._requests, self._received, self._sent, self._answers = {}, [], [], []
-            self._pushed = self.stats().rx_waiting
+            self._stamps.begin(self.stats().rx_waiting)
+        else:
+            self._stamps.end()
 
     def frame_stamps(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Return cycles of frames since `record_frames(True)`: (received, sent, answers), each
@@ -780,45 +485,4 @@ class SimCard:
         of the first beat of the j-th frame out of it, `answers[j]` the i whose request_id frame j
         carries, or -1.
         """
-        self._received.append(self._take_rx_stamps()[:, 1])
-        received = np.concatenate(self._received)
-        self._received = [received]
-        empty = np.empty(0, dtype=np.int64)
-        answers = np.concatenate([empty, *self._answers])
-        return (
-            received,
-            np.concatenate([empty, *self._sent]),
-            np.where(answers < len(received), answers, -1),
-        )
-
-    def _take_rx_stamps(self) -> NDArray[np.int64]:
-        count = int(self._call("rx_stamps", None, 0))
-        out = np.empty((count, 2), dtype=np.int64)
-        self._call("rx_stamps", out.ctypes.data, count)
-        return out
-
-    @staticmethod
-    def _request_ids(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the request_id of each frame, -1 for one that is too short to have one."""
-        starts = offsets[:-1] + REQUEST_ID_OFFSET
-        fits = starts + 4 <= offsets[1:]
-        columns = np.where(fits, starts, 0)[:, None] + np.arange(4)
-        words = data[np.minimum(columns, data.size - 1)].astype(np.int64) @ (
-            1 << (8 * np.arange(4, dtype=np.int64))
-        )
-        return np.where(fits, words, -1)
-
-    def _note_requests(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
-        for number, ident in enumerate(
-            self._request_ids(data, offsets).tolist(), start=self._pushed
-        ):
-            self._requests[ident] = number
-
-    def _note_replies(
-        self, data: NDArray[np.uint8], offsets: NDArray[np.int64], stamps: NDArray[np.int64]
-    ) -> None:
-        self._sent.append(stamps[:, 0].copy())
-        idents = self._request_ids(data, offsets).tolist()
-        self._answers.append(
-            np.array([self._requests.get(ident, -1) for ident in idents], dtype=np.int64)
-        )
+        return self._stamps.read()

@@ -2,12 +2,14 @@
 """Where an address of card memory lies: the bank map of embnic_axi_channels, and its inverse.
 
 Bits 36:0 of an address name a byte of all memory, bits 39:37 the log2 of the channels that its region is spread over,
-page by page.
+page by page. `Regions` gives them out.
 """
 
 from __future__ import annotations
 
-__all__ = ["LINEAR_BITS", "PAGE", "address", "place"]
+from embnic.errors import CapacityError, ConfigError
+
+__all__ = ["LINEAR_BITS", "PAGE", "Regions", "address", "place"]
 
 LINEAR_BITS = 37
 PAGE = 4096
@@ -41,3 +43,43 @@ def address(channel: int, local: int, spread: int, channels: int) -> int:
     page = local >> _PAGE_BITS << spread | channel & (1 << spread) - 1
     high = (channel >> spread) << LINEAR_BITS - total + spread
     return spread << LINEAR_BITS | high | page << _PAGE_BITS | local % PAGE
+
+
+class Regions:
+    """The memory of a simulated card as it is given out, for good.
+
+    Spread regions grow from the bottom of all channels, those of one channel down from its top.
+    """
+
+    def __init__(self, size: int, channels: int) -> None:
+        """Give out `size` bytes of all channels."""
+        self._channels = channels
+        # Address 0 is left unused, so that a forgotten base shows.
+        self._next_free = 4096 * channels
+        self._tops = [size // channels] * channels
+
+    def spread(self, nbytes: int, align: int) -> int:
+        """Return the address of a region over all channels, or raise CapacityError."""
+        addr = -(-self._next_free // align) * align
+        end = min(self._tops) * self._channels
+        if addr + nbytes > end:
+            raise CapacityError(
+                "A table in card memory",
+                needed=nbytes,
+                available=max(end - addr, 0),
+                do="Use fewer rows, or DramModel(size=...).",
+            )
+        self._next_free = addr + nbytes
+        return (self._channels.bit_length() - 1) << LINEAR_BITS | addr
+
+    def in_channel(self, channel: int, nbytes: int, align: int) -> int:
+        """Return the address of a region of one channel, or raise ConfigError."""
+        bottom = -(-self._next_free // (PAGE * self._channels)) * PAGE
+        if not 0 <= channel < self._channels or self._tops[channel] - nbytes < bottom:
+            raise ConfigError(
+                f"{nbytes:,} bytes in channel {channel}.",
+                allowed=f"channels 0 .. {self._channels - 1}, what is free there.",
+                do="Use fewer rows, another channel, or DramModel(size=...).",
+            )
+        self._tops[channel] = (self._tops[channel] - nbytes) // align * align
+        return address(channel, self._tops[channel], 0, self._channels)

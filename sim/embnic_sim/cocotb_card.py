@@ -36,7 +36,8 @@ from numpy.typing import NDArray
 
 from embnic.errors import CapacityError, ClosedError, ConfigError, DeviceFault, DeviceTimeout
 from embnic.wire import FrameBatch
-from embnic_sim.bench import Bench, Sink, Source, Stall
+from embnic_sim.bench import Bench
+from embnic_sim.streams import Sink, Source, Stall
 
 __all__ = ["REGISTER_TIMEOUT_CYCLES", "CardPins", "CocotbCard"]
 

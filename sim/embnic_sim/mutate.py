@@ -30,8 +30,9 @@ from fnmatch import fnmatchcase
 from itertools import zip_longest
 from pathlib import Path
 
-from embnic_sim.card import DramModel, SimCard
+from embnic_sim.card import SimCard
 from embnic_sim.card_build import BuiltCard, build_card
+from embnic_sim.card_models import DramModel
 from embnic_sim.mutate_frames import Phase
 from embnic_sim.mutate_netlist import CHANGED, Library, Mutant, build_mutants, fill_list
 from embnic_sim.mutate_play import Look, Player, check

@@ -22,7 +22,7 @@ from embnic.gen.wire import (
     Order,
     Pooling,
 )
-from embnic_sim.card import PeerModel
+from embnic_sim.card_models import PeerModel
 from embnic_sim.mutate_frames import Phase
 from embnic_sim.mutate_remote import Remotes
 from embnic_sim.mutate_tables import CONFIG, ORDERS, PAIRS, REMOTES, TABLES

@@ -28,7 +28,7 @@ from embnic.gen.wire import (
 )
 from embnic.rows import pack, to_storage
 from embnic.wire import Endpoint, Route, crc32c, encode, new_headers
-from embnic_sim.card import PeerModel
+from embnic_sim.card_models import PeerModel
 from embnic_sim.mutate_tables import CONFIG, SETS, SPREAD, TABLES
 
 __all__ = ["Expected", "Phase", "Traffic", "number_of", "sealed"]

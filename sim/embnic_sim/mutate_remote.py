@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from embnic.gen.wire import Hold
-from embnic_sim.card import PeerModel
+from embnic_sim.card_models import PeerModel
 from embnic_sim.mutate_frames import Phase
 from embnic_sim.mutate_pairs import Pairs
 from embnic_sim.mutate_tables import REMOTES

@@ -7,7 +7,8 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from embnic_sim.bench import Bench, Pin
+from embnic_sim.bench import Bench
+from embnic_sim.streams import Pin
 from embnic_sim.structs import StructType
 
 KEY_BITS = 71  # {table 15, row 48, seg 8}

@@ -13,8 +13,10 @@ from embnic.backends.reference import ReferenceBackend
 from embnic.backends.rtl import attach_rtl
 from embnic.exchange import Timing
 from embnic.gen.configs import CONFIGS
-from embnic_sim.bench import STALLS, Bench, Scoreboard, Source
+from embnic_sim.bench import Bench
 from embnic_sim.cocotb_card import CardPins, CocotbCard
+from embnic_sim.scoreboard import Scoreboard
+from embnic_sim.streams import STALLS, Source
 
 LANES = 64
 # Wide, and small otherwise: the wrappers are what is tested.

@@ -7,8 +7,9 @@ import cocotb
 import pytest
 from cocotb.triggers import Timer
 
-from embnic_sim.bench import STALLS, Bench
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
 
 # Periods of clk_wr and clk_rd in ps: equal, nearly equal, odd ratios, far apart.
 RATIOS = ((4000, 4000), (4000, 4002), (4000, 3106), (3106, 4000), (10000, 1562), (1562, 10000))

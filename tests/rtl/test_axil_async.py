@@ -7,8 +7,9 @@ import cocotb
 import pytest
 from cocotb.clock import Clock
 
-from embnic_sim.bench import STALLS, Bench, Sink, Source
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test
+from embnic_sim.streams import STALLS, Sink, Source
 
 
 class Side(Bench):

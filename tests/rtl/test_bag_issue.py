@@ -13,8 +13,10 @@ import cocotb
 import pytest
 from row_formats import DTYPES, FIXED, expand_log2, lines_of, row_units
 
-from embnic_sim.bench import STALLS, Bench, load_structs
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
+from embnic_sim.structs import load_structs
 
 NULL_ROW = (1 << 48) - 1
 FLOATS = DTYPES[:3]  # fp32, fp16, bf16

@@ -9,8 +9,9 @@ from typing import Any
 
 import cocotb
 
-from embnic_sim.bench import STALLS, Bench
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test
+from embnic_sim.streams import STALLS
 
 
 class Core:

@@ -8,9 +8,12 @@ from typing import Any
 import cocotb
 import pytest
 
-from embnic_sim.bench import STALLS, Bench, Scoreboard, load_structs
+from embnic_sim.bench import Bench
 from embnic_sim.paths import rtl_root
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.scoreboard import Scoreboard
+from embnic_sim.streams import STALLS
+from embnic_sim.structs import load_structs
 
 BANKS, INIT_BEATS = 4, 512
 COPIED = (

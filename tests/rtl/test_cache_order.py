@@ -9,8 +9,10 @@ import cocotb
 import pytest
 from cache_model import Ticker
 
-from embnic_sim.bench import STALLS, Bench, Scoreboard
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.scoreboard import Scoreboard
+from embnic_sim.streams import STALLS
 
 WAKE_CYCLES = 3  # from filled_valid to wake_fill_valid
 

@@ -13,9 +13,11 @@ import cocotb
 import pytest
 from cache_model import Ticker
 
-from embnic_sim.bench import STALLS, Bench, load_structs
+from embnic_sim.bench import Bench
 from embnic_sim.paths import rtl_root
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
+from embnic_sim.structs import load_structs
 
 LATENCY_ROUND, LATENCY_RING = 3, 8  # cycles from entering to tvalid
 

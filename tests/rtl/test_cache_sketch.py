@@ -7,8 +7,9 @@ import cocotb
 import pytest
 from cache_model import KEY_BITS, SketchModel, Ticker, fold
 
-from embnic_sim.bench import STALLS, Bench
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
 
 
 class SketchBench(Bench):

@@ -19,8 +19,9 @@ from cache_model import (
     set_of,
 )
 
-from embnic_sim.bench import STALLS, Bench
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
 
 RESULTS = ("hit", "evict", "kept", "no_way", "refused", "pinned", "held", "line")
 

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 from embnic.compute import ReferenceKernels
-from embnic_sim.bench import STALLS, Bench, load_structs
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
+from embnic_sim.structs import load_structs
 
 ACCUMULATE, TOPK, INTERACT = 12, 13, 14
 OK, BAD_REQUEST, TOO_LARGE, UNSUPPORTED, MEMORY_ERROR, SEQUENCE_WINDOW, BUSY, JOB_GONE = (

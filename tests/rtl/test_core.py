@@ -28,9 +28,10 @@ from embnic.health import broken_identities
 from embnic.ports import Bus, Link, Memory
 from embnic.registers import Registers
 from embnic.wire import FrameBatch
-from embnic_sim.bench import STALLS, Bench
+from embnic_sim.bench import Bench
 from embnic_sim.cocotb_card import REGISTER_TIMEOUT_CYCLES, CocotbCard
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
 
 CONFIG = CONFIGS["tiny"]
 # The bench's memory has one channel; tests/system/test_channels.py and test_axi_channels.py have more.

@@ -7,9 +7,9 @@ import cocotb
 import pytest
 from shell_bench import PARAMETERS, ShellBench, on_host, send
 
-from embnic_sim.bench import Sink, Source
 from embnic_sim.cocotb_card import CardPins
 from embnic_sim.runner import build_and_test
+from embnic_sim.streams import Sink, Source
 
 TAG = 0xFFFF
 STREAM = ("tdata", "tkeep", "tlast", "tuser")

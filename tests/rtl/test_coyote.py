@@ -8,9 +8,10 @@ import cocotb
 import pytest
 from shell_bench import PARAMETERS, ShellBench, on_host
 
-from embnic_sim.bench import Bench, Sink, Source
+from embnic_sim.bench import Bench
 from embnic_sim.cocotb_card import CardPins
 from embnic_sim.runner import build_and_test
+from embnic_sim.streams import Sink, Source
 
 PINS = CardPins(rx="axis_host_recv", tx="axis_host_send", axil="axi_ctrl", register_step=8)
 MEMORY = 1 << 17

@@ -9,8 +9,9 @@ import cocotb
 import pytest
 from net_frames import crc32c
 
-from embnic_sim.bench import STALLS, Bench
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
 from embnic_sim.toolchain import config_parameters
 
 USER_W = 5

@@ -11,8 +11,10 @@ import pytest
 
 from embnic.gen.wire import DropReason, Status
 from embnic.health import ErrorRecord
-from embnic_sim.bench import STALLS, Bench, StructType, load_structs
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
+from embnic_sim.structs import StructType, load_structs
 
 
 class Events:

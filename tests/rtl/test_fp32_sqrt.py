@@ -8,8 +8,9 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from embnic_sim.bench import STALLS, Bench
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test
+from embnic_sim.streams import STALLS
 
 NAN = 0x7FC00000
 SPECIALS = (

@@ -12,8 +12,9 @@ import cocotb
 import pytest
 from net_frames import ERROR, FINAL, LOOKUP, REPLY, Frame
 
-from embnic_sim.bench import STALLS, Bench
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
 
 PORT = 0x454E
 MASK32 = 0xFFFFFFFF

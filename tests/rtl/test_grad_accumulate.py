@@ -15,9 +15,10 @@ import pytest
 from numpy.typing import NDArray
 
 from embnic.compute import ReferenceKernels, RowwiseAdagrad, Sgd
-from embnic_sim.bench import STALLS, Bench
+from embnic_sim.bench import Bench
 from embnic_sim.golden import Command, golden_for, lanes_of, pack_lanes
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
 
 LOOP = 9  # cycles from the read of a sum to the next one that sees what was added
 SUM, SGD, ADAGRAD = range(3)

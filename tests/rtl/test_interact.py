@@ -11,9 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from embnic.compute import ReferenceKernels
-from embnic_sim.bench import STALLS, Bench
+from embnic_sim.bench import Bench
 from embnic_sim.golden import Command, golden_for, pack_lanes
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
 
 LOOP = 9  # cycles from a pair's beat to its next, at least
 SPECIALS = np.array(

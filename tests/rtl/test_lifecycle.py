@@ -11,8 +11,9 @@ from typing import Any
 import cocotb
 import pytest
 
-from embnic_sim.bench import STALLS, Bench
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
 
 EVENTS = (
     *("rx_valid", "rx_last", "evt_rx_frame", "evt_rx_accept", "alloc", "alloc_work"),

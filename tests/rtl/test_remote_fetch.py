@@ -8,8 +8,10 @@ import cocotb
 import pytest
 from cache_model import RemotePeer
 
-from embnic_sim.bench import STALLS, Bench, load_structs
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
+from embnic_sim.structs import load_structs
 
 
 class Requests:

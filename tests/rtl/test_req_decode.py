@@ -15,8 +15,10 @@ import cocotb
 import pytest
 from row_formats import DTYPES, FIXED, row_units
 
-from embnic_sim.bench import STALLS, Bench, load_structs
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
+from embnic_sim.structs import load_structs
 
 PING, LOOKUP, REPLY, PARTIAL, ROWS, UPDATE, ACK, FILL = range(1, 9)
 INVALIDATE, PREFETCH, MERGE, ERROR = 9, 10, 11, 15

@@ -33,9 +33,12 @@ from cache_model import (
 )
 from test_remote_fetch import Epochs
 
-from embnic_sim.bench import STALLS, Bench, Scoreboard, load_structs
+from embnic_sim.bench import Bench
 from embnic_sim.golden import Command, golden_for, lanes_of, pack_lanes
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.scoreboard import Scoreboard
+from embnic_sim.streams import STALLS
+from embnic_sim.structs import load_structs
 
 LATENCY = 10  # accepted operation to first beat, on a hit whose slot is quiet
 MISS_LATENCY = 14  # last beat from memory to first beat

@@ -9,8 +9,10 @@ import pytest
 from cache_model import RemotePeer, add_memory
 from test_remote_fetch import Epochs
 
-from embnic_sim.bench import STALLS, Bench, load_structs
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
+from embnic_sim.structs import load_structs
 
 
 class Requests:

@@ -8,8 +8,9 @@ from typing import Any
 import cocotb
 import pytest
 
-from embnic_sim.bench import Bench, load_structs
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.structs import load_structs
 
 OK = 0
 LOOKUP, REPLY, PARTIAL, ACK = 2, 3, 4, 7

@@ -26,8 +26,10 @@ from net_frames import (
     random_frame,
 )
 
-from embnic_sim.bench import STALLS, Bench, load_structs
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
+from embnic_sim.structs import load_structs
 
 NOT_OURS, MAC_ERROR, LENGTH, IP_CHECKSUM, VERSION, HEADER_BAD, CRC, OVERLOAD, TAGGED = range(9)
 NAMES = (

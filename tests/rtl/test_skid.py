@@ -6,8 +6,9 @@ from typing import Any
 import cocotb
 import pytest
 
-from embnic_sim.bench import STALLS, Bench
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
 
 
 class SkidBench(Bench):

@@ -9,8 +9,10 @@ from typing import Any
 import cocotb
 import pytest
 
-from embnic_sim.bench import STALLS, Bench, load_structs
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
+from embnic_sim.structs import load_structs
 
 # Position of each descriptor field in the register words: (lowest bit, width).
 FIELDS = {

@@ -9,9 +9,10 @@ from typing import Any
 import cocotb
 import pytest
 
-from embnic_sim.bench import STALLS, Bench
+from embnic_sim.bench import Bench
 from embnic_sim.golden import Command, golden_for
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
 
 INF, NAN, ONE, MINUS = 0x7F800000, 0x7FC00000, 0x3F800000, 0x80000000
 SPECIALS = (0, MINUS, 1, MINUS | 1, ONE, MINUS | ONE, 0x7F7FFFFF, INF, INF | MINUS, NAN, 0xFF800001)

@@ -23,8 +23,10 @@ from net_frames import (
 )
 from row_formats import FIXED
 
-from embnic_sim.bench import STALLS, Bench, load_structs
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
+from embnic_sim.structs import load_structs
 
 CLASSES = {REPLY: 1, PARTIAL: 2, ERROR: 4, ACK: 8}
 

@@ -7,8 +7,8 @@ import cocotb
 import pytest
 from serial_line import SerialBench
 
-from embnic_sim.bench import STALLS
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
 
 
 class UartBench(SerialBench):

@@ -21,8 +21,8 @@ from embnic.backends.serial import (
     decode_slip,
     encode_packet,
 )
-from embnic_sim.bench import STALLS, Sink, Source
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS, Sink, Source
 
 MEM_BYTES = 4096
 BAD_REGISTER = 0x800  # and above: answered with an error

@@ -9,9 +9,11 @@ import cocotb
 import numpy as np
 import pytest
 
-from embnic_sim.bench import STALLS, Bench, load_structs
+from embnic_sim.bench import Bench
 from embnic_sim.golden import Command, golden_for, lanes_of, pack_lanes
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS
+from embnic_sim.structs import load_structs
 
 LATENCY = 2
 EXPAND = {

@@ -13,8 +13,10 @@ import cocotb
 import pytest
 from row_formats import DTYPES, row_units
 
-from embnic_sim.bench import STALLS, Bench, Stall, load_structs
+from embnic_sim.bench import Bench
 from embnic_sim.runner import build_and_test, expect_build_failure
+from embnic_sim.streams import STALLS, Stall
+from embnic_sim.structs import load_structs
 
 UPDATE, FILL, INVALIDATE, PREFETCH = 6, 8, 9, 10
 NONE, LOCK, PIN, RELEASE = range(4)  # holds, in first_bag

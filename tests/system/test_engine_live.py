@@ -21,7 +21,8 @@ from test_engine_threads import Storm, table
 from test_live_tables import FIRST, SECOND, Twin
 
 from embnic.backends.rtl import attach_rtl
-from embnic_sim.card import DramModel, SimCard
+from embnic_sim.card import SimCard
+from embnic_sim.card_models import DramModel
 
 
 def _rtl(tables, **options):

