@@ -221,12 +221,6 @@ class SimCard:
         """Return the address of `nbytes` unused bytes of card memory: of one channel, or spread over
         all by pages.
         """
-        if nbytes < 0 or align < 1 or align & (align - 1):
-            raise ConfigError(
-                f"alloc({nbytes}, align={align}).",
-                allowed="a size from 0 and a power of two.",
-                do="Correct it.",
-            )
         self._refuse_if_dead("allocating card memory")
         if channel is not None:
             return self._regions.in_channel(channel, nbytes, align)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embnic.errors import CapacityError, ConfigError
+from embnic.errors import ConfigError
+from embnic_sim.channels import Regions
 
 __all__ = ["DramModel", "OwnerMemory", "PeerModel"]
 
@@ -90,26 +91,11 @@ class OwnerMemory:
 
     def __init__(self, call: Callable[..., Any], size: int) -> None:
         self._call, self._size = call, size
-        self._next_free = 4096  # address 0 is left unused, so that a forgotten base shows
+        self._regions = Regions(size, memory="the owners' memory")
 
     def alloc(self, nbytes: int, align: int = 4096) -> int:
         """Return the address of `nbytes` unused bytes."""
-        if nbytes < 0 or align < 1 or align & (align - 1):
-            raise ConfigError(
-                f"alloc({nbytes}, align={align}).",
-                allowed="a size from 0 and a power of two.",
-                do="Correct it.",
-            )
-        addr = -(-self._next_free // align) * align
-        if addr + nbytes > self._size:
-            raise CapacityError(
-                "A table in the owners' memory",
-                needed=nbytes,
-                available=max(self._size - addr, 0),
-                do="Use fewer rows, or DramModel(size=...).",
-            )
-        self._next_free = addr + nbytes
-        return addr
+        return self._regions.spread(nbytes, align)
 
     def read(self, addr: int, nbytes: int) -> NDArray[np.uint8]:
         """Return a copy of `nbytes` bytes from `addr`: uint8, shape [nbytes]."""

@@ -51,35 +51,53 @@ class Regions:
     Spread regions grow from the bottom of all channels, those of one channel down from its top.
     """
 
-    def __init__(self, size: int, channels: int) -> None:
-        """Give out `size` bytes of all channels."""
-        self._channels = channels
+    def __init__(
+        self,
+        size: int,
+        channels: int = 1,
+        *,
+        memory: str = "card memory",
+        larger: str = "DramModel(size=...)",
+    ) -> None:
+        """Give out `size` bytes of all channels; errors call them `memory` and offer `larger` for more."""
+        self._channels, self._memory, self._larger = channels, memory, larger
         # Address 0 is left unused, so that a forgotten base shows.
         self._next_free = 4096 * channels
         self._tops = [size // channels] * channels
 
     def spread(self, nbytes: int, align: int) -> int:
         """Return the address of a region over all channels, or raise CapacityError."""
+        self._check(nbytes, align)
         addr = -(-self._next_free // align) * align
         end = min(self._tops) * self._channels
         if addr + nbytes > end:
             raise CapacityError(
-                "A table in card memory",
+                f"A table in {self._memory}",
                 needed=nbytes,
                 available=max(end - addr, 0),
-                do="Use fewer rows, or DramModel(size=...).",
+                do=f"Use fewer rows, or {self._larger}.",
             )
         self._next_free = addr + nbytes
         return (self._channels.bit_length() - 1) << LINEAR_BITS | addr
 
     def in_channel(self, channel: int, nbytes: int, align: int) -> int:
         """Return the address of a region of one channel, or raise ConfigError."""
+        self._check(nbytes, align)
         bottom = -(-self._next_free // (PAGE * self._channels)) * PAGE
         if not 0 <= channel < self._channels or self._tops[channel] - nbytes < bottom:
             raise ConfigError(
                 f"{nbytes:,} bytes in channel {channel}.",
                 allowed=f"channels 0 .. {self._channels - 1}, what is free there.",
-                do="Use fewer rows, another channel, or DramModel(size=...).",
+                do=f"Use fewer rows, another channel, or {self._larger}.",
             )
         self._tops[channel] = (self._tops[channel] - nbytes) // align * align
         return address(channel, self._tops[channel], 0, self._channels)
+
+    @staticmethod
+    def _check(nbytes: int, align: int) -> None:
+        if nbytes < 0 or align < 1 or align & (align - 1):
+            raise ConfigError(
+                f"alloc({nbytes}, align={align}).",
+                allowed="a size from 0 and a power of two.",
+                do="Correct it.",
+            )

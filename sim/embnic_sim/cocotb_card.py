@@ -34,9 +34,10 @@ import numpy as np
 from cocotb.task import resume
 from numpy.typing import NDArray
 
-from embnic.errors import CapacityError, ClosedError, ConfigError, DeviceFault, DeviceTimeout
+from embnic.errors import ClosedError, ConfigError, DeviceFault, DeviceTimeout
 from embnic.wire import FrameBatch
 from embnic_sim.bench import Bench
+from embnic_sim.channels import Regions
 from embnic_sim.streams import Sink, Source, Stall
 
 __all__ = ["REGISTER_TIMEOUT_CYCLES", "CardPins", "CocotbCard"]
@@ -85,8 +86,8 @@ class CocotbCard:
         self._bench = bench
         self._cycle_seconds = bench.clock_ns * 1e-9
         self._ended = False
-        self._next_free = 4096  # address 0 is nobody's
         self.memory = bench.axi_memory(pins.memory, memory_bytes) if memory is None else memory
+        self._regions = Regions(len(self.memory.data), larger="CocotbCard(memory_bytes=...)")
         self._step = (pins.data_w or int(bench.params["DATA_W"])) // 8
         self._register_step = pins.register_step
         self.rx: Source = bench.stream_source(pins.rx)
@@ -243,23 +244,7 @@ class CocotbCard:
 
     def alloc(self, nbytes: int, align: int = 4096) -> int:
         """Return the address of `nbytes` unused bytes of card memory."""
-        if nbytes < 0 or align < 1 or align & (align - 1):
-            raise ConfigError(
-                f"alloc({nbytes}, align={align}).",
-                allowed="a size from 0 and a power of two.",
-                do="Correct it.",
-            )
-        addr = -(-self._next_free // align) * align
-        size = len(self.memory.data)
-        if addr + nbytes > size:
-            raise CapacityError(
-                "A table in card memory",
-                needed=nbytes,
-                available=max(size - addr, 0),
-                do="Use fewer rows, or CocotbCard(memory_bytes=...).",
-            )
-        self._next_free = addr + nbytes
-        return addr
+        return self._regions.spread(nbytes, align)
 
     def read(self, addr: int, nbytes: int) -> NDArray[np.uint8]:
         """Return a copy of `nbytes` bytes from `addr`: uint8, shape [nbytes]."""
