@@ -84,7 +84,7 @@ struct HarnessStats {
     uint64_t remote_requests, remote_answers, remote_lost, remote_most, remote_sum;
 };
 
-// A lookup of the tag stage and what it decided. Mirrored by DECISION in card.py.
+// A lookup of the tag stage and what it decided. Mirrored by DECISION in card_library.py.
 struct Decision {
     uint64_t cycle;     // of the lookup
     uint64_t key_low;   // {table 15, row 48, seg 8}, bits 63:0

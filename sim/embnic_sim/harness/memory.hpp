@@ -97,7 +97,7 @@ inline uint64_t address_of(Place place, unsigned spread, unsigned channels) {
            low_bits(place.addr, PAGE_BITS);
 }
 
-// All times are cycles of the card's clock. Mirrored by DramModel in card.py, in this order.
+// All times are cycles of the card's clock. Mirrored by DramModel in card_models.py, in this order.
 struct DramConfig {
     uint64_t size;             // bytes
     uint64_t base_latency;     // controller and interconnect, both ways together

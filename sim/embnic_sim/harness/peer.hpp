@@ -13,7 +13,7 @@
 
 namespace embnic {
 
-// Times are cycles of the card's clock. Mirrored by PeerModel in card.py, in this order.
+// Times are cycles of the card's clock. Mirrored by PeerModel in card_models.py, in this order.
 struct PeerConfig {
     uint64_t size;         // bytes of the owners' memory, as the descriptors' bases name them
     uint64_t latency_min;  // from a request to the first beat of its answer, at least
